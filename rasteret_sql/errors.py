@@ -1,0 +1,111 @@
+"""Every error this package raises, in one tree.
+
+DuckDB shows only an error's message, so each message stands alone: what was given, what was expected or exists, and
+what to do next. Leaves also derive from the builtin that says the same thing, so Python callers catch what they expect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RasteretError(Exception):
+    """Root of all errors of rasteret_sql."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its message; every leaf shows the message itself.
+        return str(self.args[0]) if self.args else type(self).__name__
+
+
+class InvalidArgumentError(RasteretError, ValueError):
+    """An argument has a value that cannot be used."""
+
+
+class InvalidGeometryError(InvalidArgumentError):
+    """A geometry cannot be parsed, or is of a kind that the call does not take."""
+
+
+class InvalidCrsError(InvalidArgumentError):
+    """A CRS is unknown, or two places cannot be related to each other."""
+
+
+class UnknownDatasetError(RasteretError, KeyError):
+    """No dataset of that id is registered."""
+
+
+class UnknownCollectionError(RasteretError, KeyError):
+    """No collection of that name is open or cached."""
+
+
+class UnknownSceneError(RasteretError, ValueError):
+    """No scene of that id is in the collections looked at."""
+
+
+class UnknownBandError(RasteretError, ValueError):
+    """A collection or scene has no such band."""
+
+
+class AmbiguousSceneError(RasteretError, ValueError):
+    """A scene id stands in several open collections that disagree on its files."""
+
+
+class NameTakenError(RasteretError, ValueError):
+    """A name wanted for the SQL surface belongs to something else."""
+
+
+class StacError(RasteretError, ValueError):
+    """A STAC answer or file cannot be used."""
+
+
+class IndexFormatError(RasteretError, ValueError):
+    """A Parquet index lacks what a collection needs, or is of an unknown version."""
+
+
+class TiffError(RasteretError, ValueError):
+    """A file is not a TIFF that can be read."""
+
+
+class CorruptTiffError(TiffError):
+    """A file is no TIFF, is truncated, or its header contradicts itself."""
+
+
+class UnsupportedTiffError(TiffError, NotImplementedError):
+    """A valid TIFF uses a feature that is not supported; the message names it."""
+
+
+class StorageError(RasteretError, OSError):
+    """Bytes could not be fetched."""
+
+
+class AccessDeniedError(StorageError, PermissionError):
+    """The server refused access (401, 403)."""
+
+
+class MissingObjectError(StorageError, FileNotFoundError):
+    """The object or file does not exist (404)."""
+
+
+class StorageTimeoutError(StorageError, TimeoutError):
+    """The server did not answer in time."""
+
+
+class MemoryLimitError(RasteretError, MemoryError):
+    """A call would hold more pixels than the session allows."""
+
+
+class InterruptedQueryError(RasteretError):
+    """The call was stopped by Ctrl-C or `rasteret_sql.interrupt`."""
+
+
+def did_you_mean(name: str, known: Iterable[str], limit: int = 12) -> str:
+    """Say what exists, nearest first: `did you mean "B04"? Known: B02, B03, B04`."""
+    names = [str(k) for k in known]
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5) or [
+        k for k in names if k.lower() == str(name).lower()
+    ]
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    if not names:
+        return hint + "There are none."
+    more = f", and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{hint}Known: {', '.join(names[:limit])}{more}"
