@@ -93,7 +93,8 @@ class Affine(NamedTuple):
     def shifted(self, col: float, row: float) -> Affine:
         """The transform of a window that starts at (col, row)."""
         x, y = self.apply(col, row)
-        return Affine(self.a, self.b, x, self.d, self.e, y)
+        # Rounds as rasterio does, which moves the origin by a difference: masks then agree to the last bit.
+        return Affine(self.a, self.b, self.c + (x - self.c), self.d, self.e, self.f + (y - self.f))
 
     def scaled(self, col_factor: float, row_factor: float) -> Affine:
         """The transform of an image with pixels that many times as large (an overview)."""

@@ -1,0 +1,1 @@
+"""Hosts of the functions, one a file, thin."""

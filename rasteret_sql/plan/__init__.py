@@ -1,0 +1,1 @@
+"""Pure arithmetic: geometry → window → level → tiles → merged byte ranges."""

@@ -1,0 +1,100 @@
+"""connect() and install(): the functions in a DuckDB connection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import duckdb
+
+from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG, install_session, session_of
+from rasteret_sql.engine.cancel import interrupt_all
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.session import Session, new_session
+
+
+def connect(
+    database: str | os.PathLike[str] = ":memory:",
+    *,
+    workspace_dir: str | os.PathLike[str] | None = None,
+    max_call_bytes: int | None = None,
+    backend: StorageBackend | None = None,
+    read_only: bool = False,
+    config: dict[str, Any] | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB database with the functions installed.
+
+    Nothing is written into the database file: it opens in any DuckDB afterwards.
+
+    Args:
+        database: file, or `:memory:`.
+        workspace_dir: where built collections are kept; `~/rasteret_workspace` by default.
+        max_call_bytes: most bytes of pixels that one call of a function may hold; a quarter of memory by default.
+        backend: how bytes are read; by default any file, http(s), s3, gs or az address.
+        read_only: as for `duckdb.connect`.
+        config: as for `duckdb.connect`.
+
+    Returns:
+        A plain DuckDB connection.
+    """
+    con = duckdb.connect(os.fspath(database), read_only=read_only, config=config or {})
+    return install(con, workspace_dir=workspace_dir, max_call_bytes=max_call_bytes, backend=backend)
+
+
+def install(
+    con: duckdb.DuckDBPyConnection | ModuleType,
+    *,
+    catalog: str = DEFAULT_CATALOG,
+    workspace_dir: str | os.PathLike[str] | None = None,
+    max_call_bytes: int | None = None,
+    backend: StorageBackend | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Install the functions in a connection; installing again changes nothing.
+
+    Macros and views live in an attached in-memory catalog, where every cursor sees them (`rasteret.read_chip(...)`).
+    Bare names (`read_chip(...)`) are there on this connection, and in in-memory databases on all its cursors.
+
+    Args:
+        con: a connection, or the module `duckdb` itself for `duckdb.sql(...)`.
+        catalog: name of that catalog.
+        workspace_dir: as for `connect`; of the first installation in a database.
+        max_call_bytes: as for `connect`; of the first installation in a database.
+        backend: as for `connect`; of the first installation in a database.
+
+    Returns:
+        The connection.
+
+    Raises:
+        NameTakenError: a catalog or function of such a name exists that is not ours; nothing was changed.
+    """
+    target = duckdb.default_connection() if isinstance(con, ModuleType) else con
+    if not isinstance(target, duckdb.DuckDBPyConnection):
+        msg = f"install takes a DuckDB connection or the module duckdb, not {type(con).__name__}"
+        raise InvalidArgumentError(msg)
+
+    def make(publish: Callable[[str], None]) -> Session:
+        return new_session(workspace_dir, max_call_bytes, backend, publish)
+
+    install_session(target, make, catalog)
+    return target
+
+
+def interrupt(con: duckdb.DuckDBPyConnection) -> None:
+    """Stop what a connection runs, from another thread; the connection can be used again."""
+    interrupt_all()
+    con.interrupt()
+
+
+def session_for(con: duckdb.DuckDBPyConnection) -> Session:
+    """The session behind a connection.
+
+    Raises:
+        InvalidArgumentError: nothing is installed in it.
+    """
+    session = session_of(con)
+    if session is None:
+        raise InvalidArgumentError("rasteret_sql is not installed in this connection; call rasteret_sql.install(con)")
+    return session

@@ -1,0 +1,123 @@
+"""One call's bookkeeping: which jobs wait for which tiles, and when all are done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from rasteret_sql.engine.cache import TileKey
+from rasteret_sql.engine.job import Job, TileNeed
+
+
+class Wanted:
+    """A stored tile and the places in a call that wait for it."""
+
+    __slots__ = ("call", "index", "key", "level", "takers")
+
+    def __init__(self, call: Call, key: TileKey, need: TileNeed) -> None:
+        self.call = call
+        self.key = key
+        self.level = need.level
+        self.index = need.index
+        self.takers: list[tuple[int, int]] = []
+        """(job number, slot)"""
+
+
+class Call:
+    """State of one `Engine.run`; `done` is set when every job has finished or one failed for good."""
+
+    def __init__(self, jobs: Sequence[Job], cancelled: Callable[[], bool]) -> None:
+        self.cancelled = cancelled
+        self.done = threading.Event()
+        self.error: Exception | None = None
+        self._jobs = jobs
+        self._lock = threading.Lock()
+        self._pending = [0] * len(jobs)
+        self._dead = [False] * len(jobs)
+        self._open = len(jobs)
+        self.wanted: dict[TileKey, Wanted] = {}
+        self._holes: list[tuple[int, int]] = []
+        for number, job in enumerate(jobs):
+            for need in job.needs():
+                self._pending[number] += 1
+                key = need.key
+                if key is None:
+                    self._holes.append((number, need.slot))
+                    continue
+                wanted = self.wanted.get(key)
+                if wanted is None:
+                    wanted = self.wanted[key] = Wanted(self, key, need)
+                wanted.takers.append((number, need.slot))
+
+    @property
+    def stopped(self) -> bool:
+        """True where nothing more of the call matters."""
+        return self.error is not None or self.done.is_set() or self.cancelled()
+
+    def start(self) -> None:
+        """Finish jobs that need no tile and fill the holes of sparse files."""
+        for number in [n for n, pending in enumerate(self._pending) if pending == 0]:
+            self._finish(number)
+        self._hand_out(None, self._holes)
+        if not self._jobs:
+            self.done.set()
+
+    def deliver(self, wanted: Wanted, tile: np.ndarray) -> None:
+        """Give a decoded tile to all that wait for it."""
+        self._hand_out(tile, wanted.takers)
+
+    def fail(self, error: Exception, wanted: Wanted | None = None) -> None:
+        """A tile cannot be had: its jobs fail, and the call too unless they deal with it."""
+        for number in {number for number, _ in wanted.takers} if wanted else ():
+            self._fail_job(number, error)
+        if wanted is None:
+            self._stop(error)
+
+    def _hand_out(self, tile: np.ndarray | None, takers: list[tuple[int, int]]) -> None:
+        for number, slot in takers:
+            if self.stopped:
+                return
+            if self._dead[number]:
+                continue
+            try:
+                self._jobs[number].place(slot, tile)
+            except Exception as error:  # noqa: BLE001  whatever a job raises is its row's error
+                self._fail_job(number, error)
+                continue
+            with self._lock:
+                self._pending[number] -= 1
+                last = self._pending[number] == 0 and not self._dead[number]
+            if last:
+                self._finish(number)
+
+    def _finish(self, number: int) -> None:
+        try:
+            self._jobs[number].finish()
+        except Exception as error:  # noqa: BLE001  whatever a job raises is its row's error
+            self._fail_job(number, error)
+            return
+        self._close(number)
+
+    def _fail_job(self, number: int, error: Exception) -> None:
+        with self._lock:
+            if self._dead[number]:
+                return
+            self._dead[number] = True
+        if self._jobs[number].fail(error):
+            self._close(number)
+        else:
+            self._stop(error)
+
+    def _close(self, number: int) -> None:
+        with self._lock:
+            self._dead[number] = True
+            self._open -= 1
+            if self._open == 0:
+                self.done.set()
+
+    def _stop(self, error: Exception) -> None:
+        with self._lock:
+            self.error = self.error or error
+        self.done.set()

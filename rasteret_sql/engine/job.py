@@ -1,0 +1,53 @@
+"""What a call wants from tiles: a job for each row, fed from decoding threads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rasteret_sql.engine.cache import TileKey
+from rasteret_sql.tiff.header import Level
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileNeed:
+    """One tile that a job wants, and the slot under which it will be given."""
+
+    address: str
+    level: Level
+    index: int
+    """Position in the level's tile table."""
+    slot: int
+    """The job's own number for this need."""
+
+    @property
+    def key(self) -> TileKey | None:
+        """Identity of the stored tile; None where nothing is stored (a sparse file's hole)."""
+        offset, length = int(self.level.offsets[self.index]), int(self.level.byte_counts[self.index])
+        return TileKey(self.address, offset, length) if offset and length else None
+
+
+class Job(ABC):
+    """One row's work. `place` comes from several threads at once, `finish` once, after the last tile."""
+
+    memory = 0
+    """Bytes that the job holds between its first tile and `finish`; 0 where the caller holds them anyway."""
+
+    @abstractmethod
+    def needs(self) -> Iterable[TileNeed]:
+        """The tiles, each with its slot. Asked once."""
+
+    @abstractmethod
+    def place(self, slot: int, tile: np.ndarray | None) -> None:
+        """Take a tile (rows, cols, samples), which must not be changed; None for one that is not stored."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Make the result of all tiles."""
+
+    def fail(self, error: Exception) -> bool:  # noqa: ARG002
+        """Take note that the job cannot be done; True where that is dealt with, False lets the call fail."""
+        return False

@@ -1,0 +1,231 @@
+"""The engine: gets the tiles of all jobs of a call, each once, and feeds the jobs while others still arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from rasteret_sql.engine import cancel
+from rasteret_sql.engine.cache import TileCache, TileKey
+from rasteret_sql.engine.call import Call, Wanted
+from rasteret_sql.engine.job import Job
+from rasteret_sql.io import loop
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.fetch import fetch
+from rasteret_sql.plan.ranges import MergedRange, merge_ranges
+from rasteret_sql.tiff.decode import decode_tile
+from rasteret_sql.types import ByteRange
+
+DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
+WAVE_BYTES = 256 * 1024 * 1024
+"""Jobs of one call that hold memory between tiles run in waves of this size together."""
+WORKERS = 128
+"""Requests of one call that are fetched or decoded at a time; `io` bounds those of the process."""
+
+T = TypeVar("T")
+
+
+class Engine:
+    """One for a process: decoding threads, the decoded-tile cache, and tiles that are on their way.
+
+    Args:
+        cache_bytes: bound of the decoded-tile cache.
+        decode_threads: threads that decode; by default as many as there are cores.
+    """
+
+    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES, decode_threads: int | None = None) -> None:
+        self.cache = TileCache(cache_bytes)
+        self._decoders = ThreadPoolExecutor(decode_threads or _cores(), "rasteret-decode")
+        self._callers = ThreadPoolExecutor(64, "rasteret-call")
+        self._lock = threading.Lock()
+        self._flying: dict[TileKey, list[Wanted]] = {}
+
+    def call(self, work: Callable[[Callable[[], bool]], T]) -> T:
+        """Run a kernel on a thread of ours and wait for it, looking for Ctrl-C.
+
+        DuckDB's worker threads get a new Python thread state for each call, which pyproj does not survive; the
+        caller therefore only waits.
+
+        Args:
+            work: takes the call's cancellation flag, gives the result.
+        """
+        cancel.watch_sigint()
+        cancelled = cancel.cancellation()
+        future: Future[T] = self._callers.submit(work, cancelled)
+        while True:
+            try:
+                return future.result(cancel.POLL_SECONDS)
+            except TimeoutError:
+                if future.done():  # a TimeoutError of the work itself
+                    return future.result()
+                if cancelled():
+                    future.cancel()
+                    cancel.check(cancelled)
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        backend: StorageBackend,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """Do the jobs: returns when every one has finished, raises the first error that no job dealt with."""
+        for wave in _waves(jobs):
+            self._run_wave(wave, backend, cancelled)
+
+    def _run_wave(self, jobs: Sequence[Job], backend: StorageBackend, cancelled: Callable[[], bool]) -> None:
+        call = Call(jobs, cancelled)
+        ready, own = self._claim(call.wanted.values())
+        driver = loop.submit(self._drive(call, own, backend)) if own else None
+        try:
+            call.start()
+            for wanted, tile in ready:
+                self._decoders.submit(call.deliver, wanted, tile)
+            while not call.done.wait(cancel.POLL_SECONDS):
+                cancel.check(cancelled)
+        finally:
+            if driver is not None and not driver.done():
+                driver.cancel()
+        if call.error is not None:
+            raise call.error
+
+    def _claim(self, tiles: Iterable[Wanted]) -> tuple[list[tuple[Wanted, Any]], list[Wanted]]:
+        """Sort tiles into those at hand and those to fetch; what another call fetches is waited for."""
+        ready, own = [], []
+        for wanted in tiles:
+            tile = self.cache.get(wanted.key)
+            if tile is not None:
+                ready.append((wanted, tile))
+                continue
+            with self._lock:
+                waiting = self._flying.get(wanted.key)
+                if waiting is not None:
+                    waiting.append(wanted)
+                    continue
+                self._flying[wanted.key] = []
+            own.append(wanted)
+        return ready, own
+
+    async def _drive(self, call: Call, own: list[Wanted], backend: StorageBackend) -> None:
+        by_address: dict[str, dict[ByteRange, Wanted]] = defaultdict(dict)
+        for wanted in own:
+            by_address[wanted.key.address][ByteRange(wanted.key.offset, wanted.key.length)] = wanted
+        queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]] = deque(
+            (merged, wanted) for wanted in by_address.values() for merged in merge_ranges(wanted)
+        )
+        landed: set[TileKey] = set()
+        try:
+            await asyncio.gather(
+                *(self._work(call, queue, backend, landed) for _ in range(min(WORKERS, len(queue))))
+            )
+        except Exception as error:  # a fault of our own must end the call, not leave it waiting
+            call.fail(error)
+            raise
+        finally:
+            self._abandon([wanted for wanted in own if wanted.key not in landed], backend)
+
+    async def _work(
+        self,
+        call: Call,
+        queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]],
+        backend: StorageBackend,
+        landed: set[TileKey],
+    ) -> None:
+        running = asyncio.get_running_loop()
+        while queue and not call.stopped:
+            merged, wanted = queue.popleft()
+            parts = [wanted[part] for part in merged.parts]
+            try:
+                body = await fetch(backend, parts[0].key.address, merged.span)
+            except Exception as error:  # noqa: BLE001  given to every row that waits for these tiles
+                for part in parts:
+                    landed.add(part.key)
+                    self._land_failure(part, error)
+                continue
+            view = memoryview(body)
+            # Waiting for the decoder here is what bounds the bodies held in memory.
+            await running.run_in_executor(self._decoders, self._decode, merged, parts, view, landed)
+
+    def _decode(self, merged: MergedRange, parts: list[Wanted], body: memoryview, landed: set[TileKey]) -> None:
+        for part in parts:
+            start = part.key.offset - merged.span.offset
+            try:
+                tile = decode_tile(part.level, part.index, body[start : start + part.key.length], part.key.address)
+            except Exception as error:  # noqa: BLE001  given to every row that waits for this tile
+                landed.add(part.key)
+                self._land_failure(part, error)
+                continue
+            self.cache.put(part.key, tile)
+            with self._lock:
+                waiting = self._flying.pop(part.key, [])
+            landed.add(part.key)
+            part.call.deliver(part, tile)
+            for other in waiting:
+                other.call.deliver(other, tile)
+
+    def _land_failure(self, wanted: Wanted, error: Exception) -> None:
+        with self._lock:
+            waiting = self._flying.pop(wanted.key, [])
+        for one in (wanted, *waiting):
+            one.call.fail(error, one)
+
+    def _abandon(self, tiles: list[Wanted], backend: StorageBackend) -> None:
+        """The call stopped before these tiles came: calls that wait for them fetch them themselves."""
+        orphans: dict[int, tuple[Call, list[Wanted]]] = {}
+        with self._lock:
+            for wanted in tiles:
+                for other in self._flying.pop(wanted.key, []):
+                    orphans.setdefault(id(other.call), (other.call, []))[1].append(other)
+        for call, missing in orphans.values():
+            if call.stopped:
+                continue
+            ready, own = self._claim(missing)
+            for wanted, tile in ready:
+                self._decoders.submit(call.deliver, wanted, tile)
+            if own:
+                loop.submit(self._drive(call, own, backend))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _waves(jobs: Sequence[Job]) -> Iterable[Sequence[Job]]:
+    if sum(job.memory for job in jobs) <= WAVE_BYTES:
+        yield jobs
+        return
+    wave: list[Job] = []
+    held = 0
+    for job in jobs:
+        if wave and held + job.memory > WAVE_BYTES:
+            yield wave
+            wave, held = [], 0
+        wave.append(job)
+        held += job.memory
+    yield wave
+
+
+_shared: Engine | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_engine() -> Engine:
+    """The engine of this process, made at first use and anew in a forked child."""
+    global _shared  # noqa: PLW0603  one engine is what bounds threads, connections and cache of a process
+    with _shared_lock:
+        if _shared is None:
+            _shared = Engine()
+        return _shared
+
+
+def _forget_shared() -> None:
+    global _shared, _shared_lock  # noqa: PLW0603  a forked child has none of the parent's threads
+    _shared, _shared_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_shared)

@@ -1,0 +1,241 @@
+"""Functions for the life of a collection."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rasteret_sql.functions import types
+from rasteret_sql.functions.spec import Argument, Function, Udf
+from rasteret_sql.index.export import export_collection
+from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.scan import scan_sql
+from rasteret_sql.index.workspace import list_collections
+from rasteret_sql.kernels import building
+from rasteret_sql.kernels.rows import Cancelled
+from rasteret_sql.session import Session
+
+_NAME = Argument("name", "VARCHAR", "name of the collection, under which rasteret.<name> shows it")
+_BBOX = Argument(
+    "bbox", "DOUBLE[4], GEOMETRY or WKT", "area in lon/lat: [west, south, east, north], or a geometry's bounds", "NULL"
+)
+_DATES = Argument("date_range", "VARCHAR[2]", "first and last day, both included: ['2024-06-01', '2024-07-15']", "NULL")
+_QUERY = Argument(
+    "query", "STRUCT, MAP or JSON", "conditions on item properties: {'eo:cloud_cover': {'lt': 20}}", "NULL"
+)
+_FORCE = Argument("force", "BOOLEAN", "true: build again, once a statement, even when the index is cached", "NULL")
+_MAX = Argument("max_concurrent", "INTEGER", "headers read at a time; 50 by default", "NULL")
+_WORKSPACE = Argument("workspace_dir", "VARCHAR", "where collections are kept; that of the connection by default", "NULL")
+_STAC_API = Argument("stac_api", "VARCHAR", "another address for the dataset's STAC API or static catalog", "NULL")
+_CLOUD = Argument(
+    "cloud_config", "STRUCT or JSON", "{'url_patterns': {'https://cdn.example.com/': 's3://bucket/'}, ...}", "NULL"
+)
+_SCENES = "TABLE of scenes: id, datetime, geometry, bbox, assets, proj:epsg, status, and the STAC properties"
+
+
+def _for_each(texts: pa.Array, one: Callable[[str], str]) -> pa.Array:
+    return pa.array([None if text is None else one(text) for text in texts.to_pylist()], pa.string())
+
+
+def _show(session: Session, index: CollectionIndex) -> str:
+    """Open a collection, let it be seen, and give DuckDB the query of its scenes."""
+    session.collections.add(index)
+    session.publish(index.name)
+    return scan_sql(index)
+
+
+def _build(session: Session, cancelled: Cancelled, texts: pa.Array, make: Callable[..., CollectionIndex]) -> pa.Array:
+    def one(text: str) -> str:
+        arguments = building.sql_arguments(text)
+        force = bool(arguments.pop("force", None))
+        # DuckDB may plan a statement twice: what the first planning made is there for the second.
+        fresh = force and not session.forced.is_pending(text)
+        index = make(session, force=fresh, cancelled=cancelled, **arguments)
+        if fresh:
+            session.forced.made(text)
+        return _show(session, index)
+
+    return _for_each(texts, one)
+
+
+def _build_dataset(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
+    return _build(session, cancelled, texts, building.build_dataset)
+
+
+def _build_stac(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
+    return _build(session, cancelled, texts, building.build_stac)
+
+
+def _executed(session: Session, _cancelled: Cancelled, ids: pa.Array) -> pa.Array:
+    session.forced.executed()
+    return pa.array([True] * len(ids))
+
+
+def _load(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
+    def one(text: str) -> str:
+        arguments = json.loads(text)
+        return _show(session, open_collection(building.required(arguments, "path"), arguments.get("name") or ""))
+
+    return _for_each(texts, one)
+
+
+def _open(session: Session, _cancelled: Cancelled, names: pa.Array) -> pa.Array:
+    return _for_each(names, lambda name: scan_sql(session.open(name)))
+
+
+def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.Array) -> pa.Array:
+    rows = []
+    for name, path in zip(names.to_pylist(), paths.to_pylist(), strict=True):
+        index = session.open(building.required({"name": name}, "name"))
+        target = Path(building.required({"path": path}, "path")).expanduser()
+        export_collection(index, target)
+        rows.append({"name": index.name, "path": os.fspath(target), "scenes": index.count_rows()})
+    return pa.array([[row] for row in rows])
+
+
+def _collections(session: Session, _cancelled: Cancelled, workspaces: pa.Array) -> pa.Array:
+    def rows(workspace: str | None) -> list[dict[str, Any]]:
+        where = Path(workspace).expanduser() if workspace else session.workspace_dir
+        opened = {} if workspace else {os.fspath(index.path): index for index in session.collections}
+        listed = [_row(index, is_open=True) for index in opened.values()]
+        for cached in list_collections(where):
+            if os.fspath(cached["path"]) not in opened:
+                listed.append(_row(open_collection(cached["path"]), is_open=False))
+        return sorted(listed, key=lambda row: row["name"])
+
+    return pa.array(
+        [rows(workspace) for workspace in workspaces.to_pylist()],
+        pa.list_(
+            pa.struct(
+                [
+                    ("name", pa.string()),
+                    ("open", pa.bool_()),
+                    ("scenes", pa.int64()),
+                    ("bands", pa.list_(pa.string())),
+                    ("data_source", pa.string()),
+                    ("date_start", pa.string()),
+                    ("date_end", pa.string()),
+                    ("path", pa.string()),
+                ]
+            )
+        ),
+    )
+
+
+def _row(index: CollectionIndex, *, is_open: bool) -> dict[str, Any]:
+    start, end = index.date_range or (None, None)
+    return {
+        "name": index.name,
+        "open": is_open,
+        "scenes": index.count_rows(),
+        "bands": list(index.bands),
+        "data_source": index.data_source,
+        "date_start": start,
+        "date_end": end,
+        "path": os.fspath(index.path),
+    }
+
+
+_EXECUTED = Udf("__rasteret_executed", ("VARCHAR",), "BOOLEAN", pure=False, run=_executed)
+
+COLLECTION_FUNCTIONS = (
+    Function(
+        name="rasteret_build",
+        family="collections",
+        table=True,
+        arguments=(
+            Argument("dataset", "VARCHAR", "id of a registered dataset, see rasteret_datasets()"),
+            Argument("name", "VARCHAR", "name of the collection; that of the dataset by default", "NULL"),
+            _BBOX,
+            _DATES,
+            _QUERY,
+            _FORCE,
+            _MAX,
+            _WORKSPACE,
+            _STAC_API,
+            _CLOUD,
+        ),
+        returns=_SCENES,
+        doc="Scenes of a registered dataset. Searches, reads each file's header once and keeps the index; an identical "
+        "call reuses it without any request. Runs while the statement is planned, also for EXPLAIN.",
+        example="SELECT id FROM rasteret_build('earthsearch/sentinel-2-l2a', name := 'dunes', stac_api := "
+        "'${DATA}/catalog/catalog.json', bbox := [-12, 24, -10, 26], date_range := ['2020-01-01', '2020-12-31'])",
+        udfs=(Udf("__rasteret_build", ("VARCHAR",), "VARCHAR", pure=False, run=_build_dataset), _EXECUTED),
+    ),
+    Function(
+        name="rasteret_build_from_stac",
+        family="collections",
+        table=True,
+        arguments=(
+            _NAME,
+            Argument("stac_api", "VARCHAR", "URL of a STAC API, or URL or path of a static catalog"),
+            Argument("collection", "VARCHAR", "STAC collection; not given: all of a static catalog", "NULL"),
+            _BBOX,
+            _DATES,
+            _QUERY,
+            Argument("band_map", "STRUCT, MAP or JSON", "band name to asset: {'B04': 'red'}; not given: as the items say", "NULL"),
+            Argument("band_index_map", "STRUCT, MAP or JSON", "band name to sample from 0, for bands of one file", "NULL"),
+            Argument("data_source", "VARCHAR", "source kept with the index; the STAC collection by default", "NULL"),
+            _FORCE,
+            _MAX,
+            _WORKSPACE,
+            Argument("static_catalog", "BOOLEAN", "true: a static catalog; not given: recognised", "NULL"),
+            _CLOUD,
+        ),
+        returns=_SCENES,
+        doc="Scenes of any STAC API or static STAC catalog, as rasteret_build.",
+        example="SELECT id FROM rasteret_build_from_stac(name := 'dunes', stac_api := '${DATA}/catalog/catalog.json', "
+        "collection := 'sentinel-s2-l2a-cogs')",
+        udfs=(Udf("__rasteret_build_from_stac", ("VARCHAR",), "VARCHAR", pure=False, run=_build_stac),),
+    ),
+    Function(
+        name="rasteret_load",
+        family="collections",
+        table=True,
+        arguments=(
+            Argument("path", "VARCHAR", "directory or Parquet file of an index"),
+            Argument("name", "VARCHAR", "name of the collection; the one kept in the index by default", "NULL"),
+        ),
+        returns=_SCENES,
+        doc="Scenes of an index on disk, made by a build, by rasteret_export, or by rasteret.",
+        example="SELECT id FROM rasteret_load('${EXPORT}', name := 'loaded')",
+        udfs=(
+            Udf("__rasteret_load", ("VARCHAR",), "VARCHAR", pure=False, run=_load),
+            Udf("__rasteret_open", ("VARCHAR",), "VARCHAR", pure=False, run=_open),
+        ),
+    ),
+    Function(
+        name="rasteret_export",
+        family="collections",
+        table=True,
+        arguments=(
+            Argument("name", "VARCHAR", "name of an open or cached collection"),
+            Argument("path", "VARCHAR", "directory to write"),
+        ),
+        returns="TABLE(name VARCHAR, path VARCHAR, scenes BIGINT)",
+        doc="Writes a collection as portable, partitioned GeoParquet with everything it knows.",
+        example="SELECT scenes FROM rasteret_export('dunes', '${TMP}/dunes-export')",
+        udfs=(
+            Udf("__rasteret_export", ("VARCHAR", "VARCHAR"), f"{types.EXPORTED}[]", pure=False, run=_export),
+        ),
+    ),
+    Function(
+        name="rasteret_collections",
+        family="collections",
+        table=True,
+        arguments=(
+            Argument("workspace_dir", "VARCHAR", "where to look; that of the connection by default", "NULL"),
+        ),
+        returns=f"TABLE of {types.COLLECTION}",
+        doc="Collections that are open in this session or cached in its workspace.",
+        example="SELECT name, scenes FROM rasteret_collections()",
+        udfs=(
+            Udf("__rasteret_collections", ("VARCHAR",), f"{types.COLLECTION}[]", pure=False, run=_collections),
+        ),
+    ),
+)

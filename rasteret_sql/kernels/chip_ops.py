@@ -1,0 +1,150 @@
+"""Functions on CHIPs that are already read: values, statistics, PNG and GeoTIFF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
+from rasteret_sql.kernels.arrow import STATISTICS, struct_rows
+from rasteret_sql.kernels.options import band_request
+from rasteret_sql.kernels.rows import Cancelled, one_of_bands
+from rasteret_sql.raster.geotiff import write_geotiff
+from rasteret_sql.raster.render import render_png
+from rasteret_sql.raster.stats import zonal_statistics
+from rasteret_sql.types import Affine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chip:
+    """A CHIP as numpy: pixels, which of them are valid, and where they lie."""
+
+    data: np.ndarray
+    """(bands, height, width), native dtype, read-only."""
+    valid: np.ndarray | None
+    """Same shape, True is valid; None where all are."""
+    bands: tuple[str, ...]
+    transform: Affine | None
+    crs: str | None
+    nodata: float | None
+
+
+def chips_of(column: pa.StructArray) -> list[Chip | None]:
+    """The chips of a column, over its own buffers.
+
+    Raises:
+        InvalidArgumentError: a value is no chip: its parts contradict each other.
+    """
+    parts = {field.name: column.field(number) for number, field in enumerate(column.type)}
+    small = {name: parts[name].to_pylist() for name in ("dtype", "bands", "height", "width", "transform", "crs", "nodata")}
+    chips: list[Chip | None] = []
+    for row in range(len(column)):
+        if not column[row].is_valid or not parts["data"][row].is_valid:
+            chips.append(None)
+            continue
+        values = {name: column_values[row] for name, column_values in small.items()}
+        data = np.frombuffer(parts["data"][row].as_buffer(), np.uint8)
+        mask = np.frombuffer(parts["mask"][row].as_buffer(), np.uint8) if parts["mask"][row].is_valid else None
+        chips.append(_chip(data, mask, values))
+    return chips
+
+
+def _chip(data: np.ndarray, mask: np.ndarray | None, values: dict[str, Any]) -> Chip:
+    bands = tuple(values["bands"] or ())
+    try:
+        dtype = np.dtype(values["dtype"]).newbyteorder("<")
+        shape = (len(bands), int(values["height"]), int(values["width"]))
+        pixels = data.view(dtype).reshape(shape)
+        valid = None if mask is None else mask.reshape(shape) != 0
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"not a CHIP: {data.nbytes} bytes of data do not hold {len(bands)} band(s) of {values['height']} × "
+            f"{values['width']} pixels of {values['dtype']}; expected a value made by read_chip"
+        ) from error
+    transform = None if values["transform"] is None else Affine(*values["transform"])
+    return Chip(pixels, valid, bands, transform, values["crs"], values["nodata"])
+
+
+def _one_band(chip: Chip, band: str) -> int:
+    """Position of the band that a JSON band argument names."""
+    request = band_request(band)
+    if len(request) != 1:
+        raise InvalidArgumentError(f"band := {band} names {len(request)} bands; expected one name or 1-based integer")
+    try:
+        return chip.bands.index(one_of_bands(request[0], chip.bands, "the chip"))
+    except UnknownBandError as error:
+        raise UnknownBandError(f"{error}; read the band into the chip first") from None
+
+
+def _each(
+    chips: Sequence[Chip | None], work: Callable[[int, Chip], Any], cancelled: Cancelled
+) -> list[Any]:
+    results: list[Any] = []
+    for row, chip in enumerate(chips):
+        if cancelled():
+            break
+        results.append(None if chip is None else work(row, chip))
+    return results
+
+
+def chip_values(column: pa.StructArray, bands: Sequence[str | None], cancelled: Cancelled) -> pa.Array:
+    """DOUBLE[] of each chip: the pixels of one band, row-major; NULL where a pixel is not valid."""
+
+    def one(row: int, chip: Chip) -> pa.Array | None:
+        band = bands[row]
+        if band is None:
+            return None
+        at = _one_band(chip, band)
+        values = chip.data[at].ravel().astype(np.float64)
+        return pa.array(values, mask=None if chip.valid is None else ~chip.valid[at].ravel())
+
+    arrays = _each(chips_of(column), one, cancelled)
+    offsets = np.zeros(len(arrays) + 1, np.int32)
+    np.cumsum([0 if array is None else len(array) for array in arrays], out=offsets[1:])
+    values = pa.concat_arrays([array for array in arrays if array is not None] or [pa.array([], pa.float64())])
+    missing = pa.array([array is None for array in arrays], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=missing)
+
+
+def chip_stats(column: pa.StructArray, bands: Sequence[str | None], cancelled: Cancelled) -> pa.Array:
+    """The statistics of zonal_stats over the valid pixels of one band of each chip."""
+
+    def one(row: int, chip: Chip) -> dict[str, Any] | None:
+        band = bands[row]
+        if band is None:
+            return None
+        at = _one_band(chip, band)
+        pixels = chip.data[at].ravel()
+        valid = pixels if chip.valid is None else chip.data[at][chip.valid[at]]
+        return zonal_statistics(valid, pixels.size, None)
+
+    return struct_rows(STATISTICS, _each(chips_of(column), one, cancelled))
+
+
+def chip_png(
+    column: pa.StructArray,
+    vmins: Sequence[float | None],
+    vmaxs: Sequence[float | None],
+    colormaps: Sequence[str | None],
+    cancelled: Cancelled,
+) -> pa.Array:
+    """PNG of each chip: one band grey or coloured, three or more as red, green, blue; pixels not valid transparent."""
+
+    def one(row: int, chip: Chip) -> bytes:
+        mask = None if chip.valid is None else chip.valid.all(axis=0)
+        return render_png(chip.data, mask, vmin=vmins[row], vmax=vmaxs[row], colormap=colormaps[row])
+
+    return pa.array(_each(chips_of(column), one, cancelled), pa.large_binary())
+
+
+def chip_geotiff(column: pa.StructArray, cancelled: Cancelled) -> pa.Array:
+    """GeoTIFF of each chip, with its transform, CRS, nodata, mask and band names."""
+
+    def one(_row: int, chip: Chip) -> bytes:
+        return write_geotiff(chip.data, chip.valid, chip.transform, chip.crs, chip.nodata, chip.bands)
+
+    return pa.array(_each(chips_of(column), one, cancelled), pa.large_binary())

@@ -1,0 +1,128 @@
+"""read_chip: the pixels of a geometry's window, many rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from rasteret_sql.engine.job import TileNeed
+from rasteret_sql.engine.scheduler import Engine
+from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError, RasteretError
+from rasteret_sql.kernels.arrow import CHIP, binary_array
+from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, resolve
+from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, geometry_of, plan_window
+from rasteret_sql.raster.scanline import polygon_mask
+
+
+class ChipJob(WindowJob):
+    """Fills its part of the call's buffer; `finish` fills what lies outside the geometry."""
+
+    failed = False
+
+    def needs(self) -> Iterable[TileNeed]:
+        check_fill(self.plan)
+        return super().needs()
+
+    def finish(self) -> None:
+        geometry = geometry_of(self.plan.read)
+        if geometry is None:
+            return
+        assert self.plan.transform is not None
+        inside = polygon_mask(geometry, self.plan.transform, self.plan.window_at_origin, self.plan.read.options.all_touched)
+        if inside.all():
+            return
+        outside = ~inside
+        for band, source in enumerate(self.plan.sources):
+            self.pixels()[band][outside] = fill_value(self.plan.read, source.header.nodata)
+        self.invalid = np.broadcast_to(outside, self.plan.shape) if self.invalid is None else self.invalid | outside
+
+    def fail(self, error: Exception) -> bool:
+        self.failed = True
+        return self.plan.read.options.on_error == "null" and isinstance(error, RasteretError)
+
+
+def fill_value(read: RowRead, nodata: float | None) -> float:
+    """Value of pixels outside the geometry: the argument, else the file's nodata, else 0."""
+    if read.options.fill is not None:
+        return read.options.fill
+    return 0 if nodata is None else nodata
+
+
+def check_fill(plan: WindowPlan) -> None:
+    """Raise if `fill` is no value of the chip's dtype."""
+    fill, dtype = plan.read.options.fill, plan.dtype
+    if fill is None or dtype.kind == "f":
+        return
+    info = np.iinfo(dtype)
+    if fill != int(fill) or not info.min <= fill <= info.max:
+        raise InvalidArgumentError(
+            f"{plan.read.describe()}: fill := {fill} is no value of {dtype}; expected an integer from {info.min} to "
+            f"{info.max}"
+        )
+
+
+def read_windows(
+    args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled
+) -> tuple[list[ChipJob | None], np.ndarray]:
+    """Read the window of each row into one buffer.
+
+    Returns:
+        The job of each row (None for NULL), and the buffer: the pixels of all jobs, one after the other.
+
+    Raises:
+        MemoryLimitError: before any request, when the chips together exceed `max_call_bytes`.
+    """
+    plans: list[WindowPlan | None] = [None] * len(args)
+    for read in resolve(args, scenes):
+        try:
+            plans[read.row] = plan_window(read)
+        except RasteretError:
+            if read.options.on_error == "raise":
+                raise
+    total = sum(plan.nbytes for plan in plans if plan)
+    if total > scenes.max_call_bytes:
+        largest = max((plan for plan in plans if plan), key=lambda plan: plan.nbytes)
+        raise MemoryLimitError(
+            f"read_chip would hold {total:,} bytes of pixels for {sum(p is not None for p in plans)} rows, more than "
+            f"max_call_bytes = {scenes.max_call_bytes:,} (largest: {largest.read.describe()}, {largest.window.width} × "
+            f"{largest.window.height} pixels); nothing was fetched. Use zonal_stats, a smaller geometry, an "
+            "overview := n, fewer rows a query, or connect(max_call_bytes=...)"
+        )
+    buffer = np.empty(total, np.uint8)
+    jobs: list[ChipJob | None] = []
+    start = 0
+    for plan in plans:
+        if plan is None:
+            jobs.append(None)
+            continue
+        # Chips lie side by side, so that the buffer is the BLOB column as it stands.
+        view = buffer[start : start + plan.nbytes].view(plan.dtype).reshape(plan.shape)
+        jobs.append(ChipJob(plan, view))
+        start += plan.nbytes
+    engine.run([job for job in jobs if job], scenes.backend, cancelled)
+    return jobs, buffer
+
+
+def read_chip(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled) -> pa.Array:
+    """CHIP of each row; NULL where an argument is, or where the geometry misses the scene."""
+    jobs, buffer = read_windows(args, scenes, engine, cancelled)
+    data = binary_array([None if job is None else job.plan.nbytes for job in jobs], buffer)
+    masks = [None if job is None or job.invalid is None else np.logical_not(job.invalid) for job in jobs]
+    mask_bytes = np.concatenate([m.ravel() for m in masks if m is not None] or [np.empty(0, bool)]).view(np.uint8)
+    mask = binary_array([None if m is None else m.size for m in masks], mask_bytes)
+    plans = [None if job is None else job.plan for job in jobs]
+    fields = [
+        data,
+        mask,
+        pa.array([plan and str(plan.dtype) for plan in plans], pa.string()),
+        pa.array([plan and [source.band for source in plan.sources] for plan in plans], pa.list_(pa.string())),
+        pa.array([plan and plan.window.height for plan in plans], pa.int32()),
+        pa.array([plan and plan.window.width for plan in plans], pa.int32()),
+        pa.array([list(plan.transform) if plan and plan.transform else None for plan in plans], pa.list_(pa.float64(), 6)),
+        pa.array([plan and plan.sources[0].header.crs for plan in plans], pa.string()),
+        pa.array([plan and plan.sources[0].header.nodata for plan in plans], pa.float64()),
+    ]
+    missing = pa.array([job is None or job.failed for job in jobs], pa.bool_())
+    return pa.StructArray.from_arrays(fields, fields=list(CHIP), mask=missing)

@@ -1,0 +1,114 @@
+"""zonal_stats: statistics of the pixels in a zone, computed as tiles arrive and never kept as chips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from rasteret_sql.engine.scheduler import Engine
+from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError, MemoryLimitError, RasteretError, did_you_mean
+from rasteret_sql.kernels.arrow import STATISTICS, struct_rows
+from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, one_band, resolve
+from rasteret_sql.kernels.window_job import WindowJob, plan_window
+from rasteret_sql.raster.coverage import coverage_fraction
+from rasteret_sql.raster.scanline import polygon_mask
+from rasteret_sql.raster.stats import STATS, zonal_statistics
+
+POLYGONAL = ("Polygon", "MultiPolygon", "GeometryCollection")
+
+
+class ZonalJob(WindowJob):
+    """Fills its window, then reduces it to statistics and lets it go."""
+
+    result: dict[str, Any] | None = None
+
+    def finish(self) -> None:
+        plan, options = self.plan, self.plan.read.options
+        values = self.pixels()[0]
+        valid = None if self.invalid is None else ~self.invalid[0]
+        weights: np.ndarray | None = None
+        if plan.read.geometry is None:
+            total: float = values.size
+        elif options.weighted:
+            assert plan.transform is not None
+            fraction = coverage_fraction(plan.read.geometry, plan.transform, plan.window_at_origin)
+            total = float(fraction.sum())
+            inside = fraction > 0
+            valid = inside if valid is None else valid & inside
+            weights = fraction[valid]
+        else:
+            assert plan.transform is not None
+            inside = polygon_mask(plan.read.geometry, plan.transform, plan.window_at_origin, options.all_touched)
+            total = int(np.count_nonzero(inside))
+            valid = inside if valid is None else valid & inside
+        self.result = zonal_statistics(values.ravel() if valid is None else values[valid], total, weights)
+        self.data = self.invalid = None
+
+    def fail(self, error: Exception) -> bool:
+        self.data = self.invalid = None
+        return self.plan.read.options.on_error == "null" and isinstance(error, RasteretError)
+
+
+def _plan_zone(read: RowRead, scenes: Scenes) -> ZonalJob | None:
+    one_band(read, "zonal_stats")
+    if read.geometry is not None and not _is_zone(read.geometry):
+        raise InvalidGeometryError(
+            f"zonal_stats takes a polygon or multipolygon, not a {read.geometry.geom_type} ({read.describe()}); "
+            "use sample_point for points"
+        )
+    plan = plan_window(read)
+    if plan is None:
+        return None
+    if plan.nbytes > scenes.max_call_bytes:
+        raise MemoryLimitError(
+            f"the zone of {read.describe()} needs {plan.nbytes:,} bytes of pixels at once, more than max_call_bytes = "
+            f"{scenes.max_call_bytes:,}; nothing was fetched. Use an overview := n, smaller zones, or "
+            "connect(max_call_bytes=...)"
+        )
+    return ZonalJob(plan)
+
+
+def _is_zone(geometry: shapely.Geometry) -> bool:
+    return geometry.geom_type in POLYGONAL
+
+
+def _statistics(
+    args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled
+) -> list[dict[str, Any] | None]:
+    jobs: list[tuple[int, ZonalJob]] = []
+    for read in resolve(args, scenes):
+        try:
+            job = _plan_zone(read, scenes)
+        except RasteretError:
+            if read.options.on_error == "raise":
+                raise
+            continue
+        if job is not None:
+            jobs.append((read.row, job))
+    # Neighbours in a file run together whatever order the rows came in.
+    jobs.sort(key=lambda at: (at[1].plan.sources[0].address, at[1].plan.window.row_off, at[1].plan.window.col_off))
+    engine.run([job for _, job in jobs], scenes.backend, cancelled)
+    results: list[dict[str, Any] | None] = [None] * len(args)
+    for row, job in jobs:
+        results[row] = job.result
+    return results
+
+
+def zonal_stats(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled) -> pa.Array:
+    """STRUCT of all statistics of each row; NULL where an argument is, or where the zone misses the scene."""
+    return struct_rows(STATISTICS, _statistics(args, scenes, engine, cancelled))
+
+
+def zonal_stat(
+    args: PixelArguments, names: list[str | None], scenes: Scenes, engine: Engine, cancelled: Cancelled
+) -> pa.Array:
+    """One statistic of each row as DOUBLE; `names` are the fields of zonal_stats."""
+    for name in names:
+        if name is not None and name not in STATS:
+            raise InvalidArgumentError(f'unknown statistic "{name}"; {did_you_mean(name, STATS, 40)}')
+    results = _statistics(args, scenes, engine, cancelled)
+    values = [None if r is None or name is None else r[name] for r, name in zip(results, names, strict=True)]
+    return pa.array(values, pa.float64())

@@ -1,0 +1,267 @@
+"""A session: what one DuckDB database, or one Python collection, has open. Frozen; what changes lives in its parts."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+
+from rasteret_sql.engine.scheduler import Engine, shared_engine
+from rasteret_sql.errors import (
+    AmbiguousSceneError,
+    RasteretError,
+    UnknownBandError,
+    UnknownCollectionError,
+    UnknownSceneError,
+    did_you_mean,
+)
+from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
+from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.workspace import find_collection, list_collections
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.stores import default_backend
+from rasteret_sql.kernels.rows import one_of_bands
+
+DEFAULT_WORKSPACE = Path("~/rasteret_workspace")
+
+Request = tuple[str, tuple[str | int, ...]]
+"""Scene id and the bands asked of it."""
+
+
+class OpenCollections:
+    """Collections built, loaded or queried, by name as DuckDB compares names: without regard to case."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, CollectionIndex] = {}
+        self._lock = threading.Lock()
+
+    def add(self, index: CollectionIndex) -> None:
+        """Open a collection; one of the same name is replaced."""
+        with self._lock:
+            self._by_key.pop(index.name.casefold(), None)
+            self._by_key[index.name.casefold()] = index
+
+    def get(self, name: str) -> CollectionIndex | None:
+        return self._by_key.get(name.casefold())
+
+    def __iter__(self) -> Iterator[CollectionIndex]:
+        """Newest first."""
+        with self._lock:
+            return iter(list(self._by_key.values())[::-1])
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+
+class Receipts:
+    """How often each function was called and how many rows reached it: what tests of laziness assert."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def count(self, function: str, rows: int) -> None:
+        with self._lock:
+            self._rows[function] = self._rows.get(function, 0) + rows
+
+    def rows(self, function: str) -> int:
+        """Rows that reached a private function since the last `clear`."""
+        return self._rows.get(function, 0)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._rows.clear()
+
+
+class ForcedBuilds:
+    """Which builds with `force` were planned but not yet carried out.
+
+    DuckDB plans some statements twice (`con.sql(...)`, then its execution), and a forced build runs when planned. What
+    was made for a statement that has only been planned serves the next planning of the same call; once a statement
+    was carried out, the next one builds again.
+    """
+
+    KEEP_SECONDS = 600.0
+    """A plan older than this is no longer taken for the same statement."""
+
+    def __init__(self) -> None:
+        self._pending: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def is_pending(self, call: str) -> bool:
+        """True where this very call was made for a statement that was only planned so far."""
+        made = self._pending.get(call)
+        return made is not None and time.monotonic() - made < self.KEEP_SECONDS
+
+    def made(self, call: str) -> None:
+        with self._lock:
+            self._pending[call] = time.monotonic()
+
+    def executed(self) -> None:
+        """A statement with a forced build is being carried out."""
+        with self._lock:
+            self._pending.clear()
+
+
+def _publish_nowhere(_name: str) -> None:
+    """A session without a database shows its collections to nobody."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Session:
+    """What functions work with. One for each DuckDB database, shared by its connections."""
+
+    workspace_dir: Path
+    """Where built collections are kept."""
+    backend: StorageBackend
+    """How bytes are read."""
+    engine: Engine
+    max_call_bytes: int
+    """Most bytes of pixels that one call may hold."""
+    lookup: SceneLookup
+    """Reads indexes through a DuckDB connection of the session's own."""
+    publish: Callable[[str], None] = _publish_nowhere
+    """Lets the host show an opened collection as `rasteret.<name>`."""
+    collections: OpenCollections = field(default_factory=OpenCollections)
+    forced: ForcedBuilds = field(default_factory=ForcedBuilds)
+    receipts: Receipts = field(default_factory=Receipts)
+    key: str = field(default_factory=lambda: uuid4().hex)
+    """Identity, by which a database knows its session."""
+
+    def open(self, name: str, workspace_dir: Path | None = None) -> CollectionIndex:
+        """The open collection of that name, else the cached one, which is then open.
+
+        Raises:
+            UnknownCollectionError: names what is open and cached.
+        """
+        workspace = workspace_dir or self.workspace_dir
+        found = self.collections.get(name)
+        if found is not None:
+            return found
+        try:
+            index = open_collection(find_collection(name, workspace))
+        except UnknownCollectionError:
+            known = sorted({index.name for index in self.collections} | {c["name"] for c in list_collections(workspace)})
+            raise UnknownCollectionError(
+                f'no collection "{name}" is open or cached in {workspace}; {did_you_mean(name, known)}. '
+                "Make it with rasteret_build, rasteret_build_from_stac or rasteret_load"
+            ) from None
+        self.collections.add(index)
+        return index
+
+    def band_sources(
+        self, requests: Sequence[Request], collection: str | None
+    ) -> dict[Request, tuple[BandSource, ...] | RasteretError]:
+        """The files of each (scene id, bands), or the error that says why there are none."""
+        candidates = [self.open(collection)] if collection is not None else list(self.collections)
+        ids = list({scene_id for scene_id, _ in requests})
+        if not candidates:
+            missing = UnknownSceneError(
+                f'scene "{ids[0]}" cannot be found: no collection is open in this session. Build or load one, query '
+                "rasteret.<name>, or name one with collection :="
+            )
+            return dict.fromkeys(requests, missing)
+        found: dict[Request, list[tuple[BandSource, ...] | RasteretError]] = {request: [] for request in requests}
+        for index in candidates:
+            self._look_in(index, requests, ids, found)
+        return {request: self._settle(request, answers, candidates) for request, answers in found.items()}
+
+    def _look_in(
+        self,
+        index: CollectionIndex,
+        requests: Sequence[Request],
+        ids: Sequence[str],
+        found: dict[Request, list[tuple[BandSource, ...] | RasteretError]],
+    ) -> None:
+        present = self.lookup.scenes(index, ids)
+        where = f'collection "{index.name}"'
+        named: dict[Request, tuple[str, ...]] = {}
+        for request in requests:
+            scene_id, bands = request
+            if scene_id not in present:
+                continue
+            try:
+                named[request] = tuple(one_of_bands(band, index.bands, where) for band in bands)
+            except UnknownBandError as error:
+                found[request].append(error)
+        if not named:
+            return
+        wanted_ids = list({scene_id for scene_id, _ in named})
+        wanted_bands = list(dict.fromkeys(band for bands in named.values() for band in bands))
+        sources = self.lookup.bands(index, wanted_ids, wanted_bands)
+        for request, bands in named.items():
+            parts = [sources.get((request[0], band)) for band in bands]
+            failed = next((part for part in parts if isinstance(part, UnreadableBand)), None)
+            absent = [band for band, part in zip(bands, parts, strict=True) if part is None]
+            if failed is not None:
+                found[request].append(
+                    UnknownBandError(
+                        f'band "{failed.band}" of scene "{failed.scene_id}" in {where} could not be indexed: '
+                        f"{failed.reason}; filter such scenes with WHERE status = 'ok', or build again with "
+                        "force := true once the file can be read"
+                    )
+                )
+            elif absent:
+                found[request].append(
+                    UnknownBandError(f'scene "{request[0]}" of {where} has no band "{absent[0]}"; other scenes of it do')
+                )
+            else:
+                found[request].append(tuple(part for part in parts if isinstance(part, BandSource)))
+
+    def _settle(
+        self, request: Request, answers: list[tuple[BandSource, ...] | RasteretError], looked_in: list[CollectionIndex]
+    ) -> tuple[BandSource, ...] | RasteretError:
+        files = [answer for answer in answers if not isinstance(answer, RasteretError)]
+        if not answers:
+            near = self.lookup.some_ids(looked_in[0])
+            names = ", ".join(f'"{index.name}"' for index in looked_in)
+            return UnknownSceneError(f'unknown scene "{request[0]}" in {names}; {did_you_mean(request[0], near)}')
+        if not files:
+            return answers[0] if isinstance(answers[0], RasteretError) else UnknownSceneError(request[0])
+        if len({tuple((source.address, source.header.sample) for source in sources) for sources in files}) > 1:
+            names = ", ".join(f'"{index.name}"' for index in looked_in)
+            return AmbiguousSceneError(
+                f'scene "{request[0]}" stands in several open collections ({names}) with different files; '
+                "say which with collection :="
+            )
+        return files[0]
+
+
+def new_session(
+    workspace_dir: str | os.PathLike[str] | None = None,
+    max_call_bytes: int | None = None,
+    backend: StorageBackend | None = None,
+    publish: Callable[[str], None] = _publish_nowhere,
+    connect: Callable[[], duckdb.DuckDBPyConnection] = duckdb.connect,
+) -> Session:
+    """Make a session.
+
+    Args:
+        workspace_dir: where built collections are kept; `~/rasteret_workspace` by default.
+        max_call_bytes: most bytes of pixels that one call may hold; a quarter of the machine's memory by default.
+        backend: how bytes are read; by default the process's own, which routes any address.
+        publish: called with the name of each collection that is opened.
+        connect: makes the private connection through which indexes are read.
+    """
+    return Session(
+        workspace_dir=Path(workspace_dir or DEFAULT_WORKSPACE).expanduser(),
+        backend=backend or default_backend(),
+        engine=shared_engine(),
+        max_call_bytes=max_call_bytes or machine_memory() // 4,
+        lookup=SceneLookup(connect()),
+        publish=publish,
+    )
+
+
+def machine_memory() -> int:
+    """Bytes of main memory; 8 GiB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 1024**3

@@ -1,0 +1,3 @@
+-- Write a collection as portable, partitioned GeoParquet.
+CREATE OR REPLACE MACRO rasteret_export(name, path) AS TABLE
+  SELECT unnest(__rasteret_export(CAST(name AS VARCHAR), CAST(path AS VARCHAR)), recursive := true);

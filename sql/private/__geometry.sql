@@ -1,0 +1,12 @@
+-- Any form of a geometry as (type, WKB where it is binary, text otherwise): a cast to GEOMETRY would drop its CRS.
+CREATE OR REPLACE MACRO __geometry(geom) AS
+  struct_pack(
+    kind := typeof(geom),
+    wkb := CASE
+      WHEN starts_with(typeof(geom), 'GEOMETRY') THEN st_aswkb(TRY_CAST(geom AS GEOMETRY))
+      WHEN typeof(geom) = 'BLOB' THEN TRY_CAST(geom AS BLOB)
+    END,
+    text := CASE
+      WHEN typeof(geom) <> 'BLOB' AND NOT starts_with(typeof(geom), 'GEOMETRY') THEN CAST(geom AS VARCHAR)
+    END
+  );
