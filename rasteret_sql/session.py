@@ -21,9 +21,10 @@ from rasteret_sql.errors import (
     UnknownSceneError,
     did_you_mean,
 )
+from rasteret_sql.index.gather import GatheredScenes
 from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
-from rasteret_sql.index.open import CollectionIndex, open_collection
-from rasteret_sql.index.workspace import find_collection, list_collections
+from rasteret_sql.index.open import CollectionIndex
+from rasteret_sql.index.workspace import collection_names, find_collection
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.stores import default_backend
 from rasteret_sql.kernels.rows import one_of_bands
@@ -126,6 +127,8 @@ class Session:
     """Most bytes of pixels that one call may hold."""
     lookup: SceneLookup
     """Reads indexes through a DuckDB connection of the session's own."""
+    scenes: GatheredScenes
+    """How the rows of an index are scanned."""
     publish: Callable[[str], None] = _publish_nowhere
     """Lets the host show an opened collection as `rasteret.<name>`."""
     collections: OpenCollections = field(default_factory=OpenCollections)
@@ -145,9 +148,9 @@ class Session:
         if found is not None:
             return found
         try:
-            index = open_collection(find_collection(name, workspace))
+            index = find_collection(name, workspace)
         except UnknownCollectionError:
-            known = sorted({index.name for index in self.collections} | {c["name"] for c in list_collections(workspace)})
+            known = sorted({index.name for index in self.collections} | collection_names(workspace).keys())
             raise UnknownCollectionError(
                 f'no collection "{name}" is open or cached in {workspace}; {did_you_mean(name, known)}. '
                 "Make it with rasteret_build, rasteret_build_from_stac or rasteret_load"
@@ -179,23 +182,25 @@ class Session:
         ids: Sequence[str],
         found: dict[Request, list[tuple[BandSource, ...] | RasteretError]],
     ) -> None:
-        present = self.lookup.scenes(index, ids)
         where = f'collection "{index.name}"'
         named: dict[Request, tuple[str, ...]] = {}
+        misnamed: dict[Request, UnknownBandError] = {}
         for request in requests:
-            scene_id, bands = request
-            if scene_id not in present:
-                continue
             try:
-                named[request] = tuple(one_of_bands(band, index.bands, where) for band in bands)
+                named[request] = tuple(one_of_bands(band, index.bands, where) for band in request[1])
             except UnknownBandError as error:
-                found[request].append(error)
-        if not named:
-            return
+                misnamed[request] = error
+        if misnamed:
+            present = self.lookup.scenes(index, ids)
+            for request, error in misnamed.items():
+                if request[0] in present:
+                    found[request].append(error)
         wanted_ids = list({scene_id for scene_id, _ in named})
         wanted_bands = list(dict.fromkeys(band for bands in named.values() for band in bands))
-        sources = self.lookup.bands(index, wanted_ids, wanted_bands)
+        sources = self.lookup.bands(index, wanted_ids, wanted_bands) if named else {}
         for request, bands in named.items():
+            if (request[0], bands[0]) not in sources:
+                continue  # the collection does not have the scene
             parts = [sources.get((request[0], band)) for band in bands]
             failed = next((part for part in parts if isinstance(part, UnreadableBand)), None)
             absent = [band for band, part in zip(bands, parts, strict=True) if part is None]
@@ -249,12 +254,14 @@ def new_session(
         publish: called with the name of each collection that is opened.
         connect: makes the private connection through which indexes are read.
     """
+    private = connect()
     return Session(
         workspace_dir=Path(workspace_dir or DEFAULT_WORKSPACE).expanduser(),
         backend=backend or default_backend(),
         engine=shared_engine(),
         max_call_bytes=max_call_bytes or machine_memory() // 4,
-        lookup=SceneLookup(connect()),
+        lookup=SceneLookup(private),
+        scenes=GatheredScenes(private),
         publish=publish,
     )
 

@@ -7,6 +7,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable
+from inspect import Parameter, Signature
 from typing import Any
 
 import duckdb
@@ -96,7 +97,7 @@ def _create_udfs(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         for udf in function.udfs:
             con.create_function(
                 udf.name,
-                _host(udf, session),
+                _host(udf, function.name, session),
                 list(udf.parameters),
                 udf.returns,
                 type="arrow",
@@ -105,15 +106,21 @@ def _create_udfs(con: duckdb.DuckDBPyConnection, session: Session) -> None:
             )
 
 
-def _host(udf: Udf, session: Session) -> Callable[..., pa.Array]:
-    """Wrap a kernel: columns in one chunk, on a thread of ours, counted."""
+def _host(udf: Udf, public_name: str, session: Session) -> Callable[..., pa.Array]:
+    """Wrap a kernel: columns in one chunk, on a thread of ours, counted; errors say which function they are of."""
 
     def call(*columns: pa.ChunkedArray) -> pa.Array:
         arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
         session.receipts.count(udf.name, len(arrays[0]))
-        return session.engine.call(lambda cancelled: udf.run(session, cancelled, *arrays))
+        try:
+            return session.engine.call(lambda cancelled: udf.run(session, cancelled, *arrays))
+        except RasteretError as error:
+            # Without its traceback, which DuckDB 1.5 would append to the message.
+            raise type(error)(f"{public_name}: {error}") from None
 
-    # DuckDB counts the parameters of a Python function unless they are declared; ours are.
+    # DuckDB reads the arity from the signature.
+    parameters = [Parameter(f"column{n}", Parameter.POSITIONAL_ONLY) for n in range(len(udf.parameters))]
+    call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return call
 
 

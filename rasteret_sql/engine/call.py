@@ -50,6 +50,8 @@ class Call:
                 if wanted is None:
                     wanted = self.wanted[key] = Wanted(self, key, need)
                 wanted.takers.append((number, need.slot))
+        # Settled before any tile can arrive: a job is finished once.
+        self._idle = [number for number, pending in enumerate(self._pending) if pending == 0]
 
     @property
     def stopped(self) -> bool:
@@ -58,7 +60,7 @@ class Call:
 
     def start(self) -> None:
         """Finish jobs that need no tile and fill the holes of sparse files."""
-        for number in [n for n, pending in enumerate(self._pending) if pending == 0]:
+        for number in self._idle:
             self._finish(number)
         self._hand_out(None, self._holes)
         if not self._jobs:

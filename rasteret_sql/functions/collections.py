@@ -14,8 +14,7 @@ from rasteret_sql.functions import types
 from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.index.export import export_collection
 from rasteret_sql.index.open import CollectionIndex, open_collection
-from rasteret_sql.index.scan import scan_sql
-from rasteret_sql.index.workspace import list_collections
+from rasteret_sql.index.workspace import describe, list_collections
 from rasteret_sql.kernels import building
 from rasteret_sql.kernels.rows import Cancelled
 from rasteret_sql.session import Session
@@ -46,7 +45,7 @@ def _show(session: Session, index: CollectionIndex) -> str:
     """Open a collection, let it be seen, and give DuckDB the query of its scenes."""
     session.collections.add(index)
     session.publish(index.name)
-    return scan_sql(index)
+    return session.scenes.scan_sql(index)
 
 
 def _build(session: Session, cancelled: Cancelled, texts: pa.Array, make: Callable[..., CollectionIndex]) -> pa.Array:
@@ -85,7 +84,7 @@ def _load(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
 
 
 def _open(session: Session, _cancelled: Cancelled, names: pa.Array) -> pa.Array:
-    return _for_each(names, lambda name: scan_sql(session.open(name)))
+    return _for_each(names, lambda name: session.scenes.scan_sql(session.open(name)))
 
 
 def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.Array) -> pa.Array:
@@ -101,45 +100,31 @@ def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.
 def _collections(session: Session, _cancelled: Cancelled, workspaces: pa.Array) -> pa.Array:
     def rows(workspace: str | None) -> list[dict[str, Any]]:
         where = Path(workspace).expanduser() if workspace else session.workspace_dir
-        opened = {} if workspace else {os.fspath(index.path): index for index in session.collections}
-        listed = [_row(index, is_open=True) for index in opened.values()]
-        for cached in list_collections(where):
-            if os.fspath(cached["path"]) not in opened:
-                listed.append(_row(open_collection(cached["path"]), is_open=False))
-        return sorted(listed, key=lambda row: row["name"])
+        opened = {} if workspace else {str(index.path): index for index in session.collections}
+        listed = {entry["path"]: entry for entry in list_collections(where)}
+        listed |= {path: describe(index) for path, index in opened.items()}
+        for path, entry in listed.items():
+            entry["open"] = path in opened
+            entry["date_start"], entry["date_end"] = entry["date_range"] or (None, None)
+        return sorted(listed.values(), key=lambda entry: (entry["name"], entry["path"]))
 
-    return pa.array(
-        [rows(workspace) for workspace in workspaces.to_pylist()],
-        pa.list_(
-            pa.struct(
-                [
-                    ("name", pa.string()),
-                    ("open", pa.bool_()),
-                    ("scenes", pa.int64()),
-                    ("bands", pa.list_(pa.string())),
-                    ("data_source", pa.string()),
-                    ("date_start", pa.string()),
-                    ("date_end", pa.string()),
-                    ("path", pa.string()),
-                ]
-            )
-        ),
-    )
+    return pa.array([rows(workspace) for workspace in workspaces.to_pylist()], pa.list_(_COLLECTION))
 
 
-def _row(index: CollectionIndex, *, is_open: bool) -> dict[str, Any]:
-    start, end = index.date_range or (None, None)
-    return {
-        "name": index.name,
-        "open": is_open,
-        "scenes": index.count_rows(),
-        "bands": list(index.bands),
-        "data_source": index.data_source,
-        "date_start": start,
-        "date_end": end,
-        "path": os.fspath(index.path),
-    }
-
+_COLLECTION = pa.struct(
+    [
+        ("name", pa.string()),
+        ("open", pa.bool_()),
+        ("size", pa.int64()),
+        ("bands", pa.list_(pa.string())),
+        ("data_source", pa.string()),
+        ("kind", pa.string()),
+        ("date_start", pa.string()),
+        ("date_end", pa.string()),
+        ("created", pa.timestamp("us")),
+        ("path", pa.string()),
+    ]
+)
 
 _EXECUTED = Udf("__rasteret_executed", ("VARCHAR",), "BOOLEAN", pure=False, run=_executed)
 
@@ -233,7 +218,7 @@ COLLECTION_FUNCTIONS = (
         ),
         returns=f"TABLE of {types.COLLECTION}",
         doc="Collections that are open in this session or cached in its workspace.",
-        example="SELECT name, scenes FROM rasteret_collections()",
+        example="SELECT name, size FROM rasteret_collections()",
         udfs=(
             Udf("__rasteret_collections", ("VARCHAR",), f"{types.COLLECTION}[]", pure=False, run=_collections),
         ),

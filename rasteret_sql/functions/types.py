@@ -42,11 +42,13 @@ COLLECTION = struct_type(
     [
         ("name", "VARCHAR"),
         ("open", "BOOLEAN"),
-        ("scenes", "BIGINT"),
+        ("size", "BIGINT"),
         ("bands", "VARCHAR[]"),
         ("data_source", "VARCHAR"),
+        ("kind", "VARCHAR"),
         ("date_start", "VARCHAR"),
         ("date_end", "VARCHAR"),
+        ("created", "TIMESTAMP"),
         ("path", "VARCHAR"),
     ]
 )

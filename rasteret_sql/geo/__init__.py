@@ -1,0 +1,1 @@
+"""Geometries in every form they come in, and coordinate reference systems."""

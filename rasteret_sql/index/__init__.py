@@ -1,0 +1,1 @@
+"""Collections on disk: building, storing, opening, looking up and exporting them."""

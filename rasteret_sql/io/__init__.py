@@ -1,0 +1,1 @@
+"""How bytes arrive: backends, stores, limits, retries, and the one event loop."""

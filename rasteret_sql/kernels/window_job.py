@@ -158,6 +158,9 @@ class WindowJob(Job):
         if header.nodata is not None and not header.internal_mask:
             self._hide(where, equals_nodata(pixels, header.nodata))
 
+    def finish(self) -> None:
+        """Nothing more: the pixels are what is wanted."""
+
     def _hide(self, where: _Slot, hidden: np.ndarray | np.bool_) -> None:
         if not hidden.any():
             return

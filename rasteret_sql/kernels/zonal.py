@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError, MemoryLimitError, RasteretError, did_you_mean
 from rasteret_sql.kernels.arrow import STATISTICS, struct_rows
 from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, one_band, resolve
-from rasteret_sql.kernels.window_job import WindowJob, plan_window
+from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, plan_window
 from rasteret_sql.raster.coverage import coverage_fraction
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.stats import STATS, zonal_statistics
@@ -23,7 +24,11 @@ POLYGONAL = ("Polygon", "MultiPolygon", "GeometryCollection")
 class ZonalJob(WindowJob):
     """Fills its window, then reduces it to statistics and lets it go."""
 
-    result: dict[str, Any] | None = None
+    def __init__(self, plan: WindowPlan, names: Collection[str]) -> None:
+        """Reduce the window of `plan` to the statistics `names`."""
+        super().__init__(plan)
+        self.result: dict[str, Any] | None = None
+        self._names = names
 
     def finish(self) -> None:
         plan, options = self.plan, self.plan.read.options
@@ -44,7 +49,8 @@ class ZonalJob(WindowJob):
             inside = polygon_mask(plan.read.geometry, plan.transform, plan.window_at_origin, options.all_touched)
             total = int(np.count_nonzero(inside))
             valid = inside if valid is None else valid & inside
-        self.result = zonal_statistics(values.ravel() if valid is None else values[valid], total, weights)
+        kept = values.ravel() if valid is None else values[valid]
+        self.result = zonal_statistics(kept, total, weights, self._names)
         self.data = self.invalid = None
 
     def fail(self, error: Exception) -> bool:
@@ -52,7 +58,7 @@ class ZonalJob(WindowJob):
         return self.plan.read.options.on_error == "null" and isinstance(error, RasteretError)
 
 
-def _plan_zone(read: RowRead, scenes: Scenes) -> ZonalJob | None:
+def _plan_zone(read: RowRead, scenes: Scenes, names: Collection[str]) -> ZonalJob | None:
     one_band(read, "zonal_stats")
     if read.geometry is not None and not _is_zone(read.geometry):
         raise InvalidGeometryError(
@@ -68,7 +74,7 @@ def _plan_zone(read: RowRead, scenes: Scenes) -> ZonalJob | None:
             f"{scenes.max_call_bytes:,}; nothing was fetched. Use an overview := n, smaller zones, or "
             "connect(max_call_bytes=...)"
         )
-    return ZonalJob(plan)
+    return ZonalJob(plan, names)
 
 
 def _is_zone(geometry: shapely.Geometry) -> bool:
@@ -76,12 +82,12 @@ def _is_zone(geometry: shapely.Geometry) -> bool:
 
 
 def _statistics(
-    args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled
+    args: PixelArguments, names: Sequence[Collection[str]], scenes: Scenes, engine: Engine, cancelled: Cancelled
 ) -> list[dict[str, Any] | None]:
     jobs: list[tuple[int, ZonalJob]] = []
     for read in resolve(args, scenes):
         try:
-            job = _plan_zone(read, scenes)
+            job = _plan_zone(read, scenes, names[read.row])
         except RasteretError:
             if read.options.on_error == "raise":
                 raise
@@ -99,7 +105,7 @@ def _statistics(
 
 def zonal_stats(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled) -> pa.Array:
     """STRUCT of all statistics of each row; NULL where an argument is, or where the zone misses the scene."""
-    return struct_rows(STATISTICS, _statistics(args, scenes, engine, cancelled))
+    return struct_rows(STATISTICS, _statistics(args, [STATS] * len(args), scenes, engine, cancelled))
 
 
 def zonal_stat(
@@ -109,6 +115,7 @@ def zonal_stat(
     for name in names:
         if name is not None and name not in STATS:
             raise InvalidArgumentError(f'unknown statistic "{name}"; {did_you_mean(name, STATS, 40)}')
-    results = _statistics(args, scenes, engine, cancelled)
+    wanted = [() if name is None else (name,) for name in names]
+    results = _statistics(args, wanted, scenes, engine, cancelled)
     values = [None if r is None or name is None else r[name] for r, name in zip(results, names, strict=True)]
     return pa.array(values, pa.float64())

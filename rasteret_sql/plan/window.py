@@ -54,8 +54,9 @@ def point_pixels(
     Positions beyond any image (not finite, or larger than 2^53) become -1.
     """
     inverse = transform.inverse()
-    cols = np.floor(xs * inverse.a + ys * inverse.b + inverse.c)
-    rows = np.floor(xs * inverse.d + ys * inverse.e + inverse.f)
+    with np.errstate(invalid="ignore"):  # infinite coordinates are outside, below
+        cols = np.floor(xs * inverse.a + ys * inverse.b + inverse.c)
+        rows = np.floor(xs * inverse.d + ys * inverse.e + inverse.f)
     far = ~(np.isfinite(cols) & np.isfinite(rows) & (np.abs(cols) < 2**53) & (np.abs(rows) < 2**53))
     return np.where(far, -1, cols).astype(np.int64), np.where(far, -1, rows).astype(np.int64)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ class Level:
     compression: int
     predictor: int
     photometric: int | None
-    byte_order: str
+    byte_order: Literal["<", ">"]
     """`<` or `>`: how multi-byte samples are stored."""
     offsets: npt.NDArray[np.uint64]
     """Where each tile starts; shape (planes · tiles,), row-major, plane by plane where planar. 0 = not stored."""
@@ -70,6 +71,10 @@ class Level:
             return self.tile_height, self.tile_width
         row = (index % self.tiles_per_plane) // self.tiles_across
         return min(self.tile_height, self.height - row * self.tile_height), self.tile_width
+
+    def is_stored(self, index: int) -> bool:
+        """False for a tile that a sparse file leaves out: its pixels are nodata, or 0 where there is none."""
+        return bool(self.offsets[index]) and bool(self.byte_counts[index])
 
     def plane(self, sample: int) -> Level:
         """The level as one band sees it: for planar images only the tiles of that sample, else itself."""
@@ -149,7 +154,7 @@ class BandHeader:
     mask_sample: int
     """Position of validity on the last axis of a decoded tile of `masks`."""
     internal_mask: bool
-    """True where `masks` are mask IFDs (they alone decide validity, as in GDAL), False for alpha (and-ed with nodata)."""
+    """True where `masks` are mask IFDs (they alone decide, as in GDAL), False for alpha (and-ed with nodata)."""
     transform: Affine | None
     crs: str | None
     nodata: Nodata

@@ -1,0 +1,33 @@
+"""SQL over cloud rasters: index Cloud-Optimized GeoTIFFs once, then read pixels and statistics from DuckDB."""
+
+from importlib.metadata import version
+
+from rasteret_sql import catalog
+from rasteret_sql.api import build, build_from_stac, load
+from rasteret_sql.catalog.cloud_config import CloudConfig
+from rasteret_sql.catalog.descriptor import DatasetDescriptor
+from rasteret_sql.catalog.registry import DatasetRegistry
+from rasteret_sql.collection import Collection
+from rasteret_sql.connection import connect, install, interrupt
+from rasteret_sql.errors import RasteretError
+from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
+
+__version__ = version("rasteret-sql")
+
+__all__ = [
+    "CloudConfig",
+    "Collection",
+    "DatasetDescriptor",
+    "DatasetRegistry",
+    "ObstoreBackend",
+    "RasteretError",
+    "StorageBackend",
+    "__version__",
+    "build",
+    "build_from_stac",
+    "catalog",
+    "connect",
+    "install",
+    "interrupt",
+    "load",
+]

@@ -1,0 +1,128 @@
+"""Run statements one by one, stop them on Ctrl-C, and put their results out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from rasteret_sql.cli.messages import is_interrupt
+from rasteret_sql.cli.output import Output
+from rasteret_sql.cli.progress import ProgressDisplay
+from rasteret_sql.cli.result import run
+from rasteret_sql.cli.statements import Statement
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT."""
+
+
+class StatementError(Exception):
+    """A statement failed; the cause is what DuckDB or we raised, `line` where it stands in its script."""
+
+    def __init__(self, statement: Statement, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.statement = statement
+        self.cause = cause
+
+
+class LeaveShell(Exception):  # noqa: N818 - not an error
+    """`.quit` was given."""
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs statements on a connection.
+
+    A statement runs on a thread of its own while the main thread, the one that signals reach, waits for it: Ctrl-C is
+    noticed whatever the statement is doing.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    output: Output
+    interrupt: Callable[[], None]
+    """Stops what the connection is doing, from another thread."""
+    command: Callable[[Runner, str], None]
+    """Runs a dot command."""
+    progress: ProgressDisplay = field(default_factory=ProgressDisplay)
+    timer: bool = False
+    """Say on stderr how long each statement took."""
+
+    def run_all(self, statements: Iterable[Statement]) -> None:
+        """Run statements in their order.
+
+        Raises:
+            StatementError: at the first that fails.
+            KeyboardInterrupt: where Ctrl-C stopped one.
+            LeaveShell: at `.quit`.
+        """
+        for statement in statements:
+            self.run(statement)
+
+    def run(self, statement: Statement) -> None:
+        """Run one statement or dot command and write its result."""
+        start = time.perf_counter()
+        try:
+            if statement.is_command:
+                self.command(self, statement.text)
+                return
+            self._supervised(lambda: self._run_sql(statement.text))
+        except (LeaveShell, KeyboardInterrupt, BrokenPipeError, StatementError):
+            raise
+        except Exception as error:
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
+            raise StatementError(statement, error) from error
+        if self.timer:
+            sys.stderr.write(f"{time.perf_counter() - start:.3f} s\n")
+
+    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query as Python values, for a program."""
+        rows: list[tuple[Any, ...]] = []
+        self._supervised(lambda: rows.extend(self.connection.sql(sql).fetchall()))
+        return rows
+
+    def _run_sql(self, sql: str) -> None:
+        result = run(self.connection, sql, as_text=self.output.form in {"table", "csv"})
+        if result is not None:
+            self.output.write(result)
+
+    def _supervised(self, work: Callable[[], None]) -> None:
+        errors: list[BaseException] = []
+
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
+                errors.append(error)
+
+        worker = threading.Thread(target=guarded, name="rasteret-sql-statement", daemon=True)
+        with self.progress:
+            worker.start()
+            stopped = self._wait(worker)
+        if stopped:
+            raise KeyboardInterrupt
+        if errors:
+            raise errors[0]
+
+    def _wait(self, worker: threading.Thread) -> bool:
+        """Wait for the statement; True where Ctrl-C stopped it."""
+        stopping = 0
+        while worker.is_alive():
+            try:
+                worker.join(0.1)
+                if stopping and worker.is_alive():
+                    # Again, since the statement may not have begun when it was asked first.
+                    self.interrupt()
+            except KeyboardInterrupt:
+                stopping += 1
+                if stopping == 1:
+                    self.interrupt()
+                elif stopping > 2:
+                    os._exit(INTERRUPTED)
+        return stopping > 0

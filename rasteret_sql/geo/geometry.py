@@ -1,0 +1,309 @@
+"""Every form in which a geometry reaches us, as shapely geometries.
+
+SQL hands over columns of three kinds of value for one argument: the DuckDB type's name, the WKB of a GEOMETRY, and the
+text of anything else. Whole columns are parsed at once, each distinct value once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from rasteret_sql.errors import InvalidCrsError, InvalidGeometryError
+from rasteret_sql.geo.crs import normalize_crs
+
+ACCEPTED = (
+    "GEOMETRY, WKT, EWKT, a GeoJSON geometry or Feature, WKB as BLOB or hex, or a STRUCT of xmin, ymin, xmax, ymax"
+)
+
+_EWKT = re.compile(r"\s*SRID\s*=\s*(\d+)\s*;(.*)", re.IGNORECASE | re.DOTALL)
+_HEX = re.compile(r"(?:0[01])(?:[0-9A-Fa-f]{2}){4,}")
+_BLOB_TEXT = re.compile(r"\\x0[01]")
+_BLOB_BYTE = re.compile(rb"\\x([0-9A-Fa-f]{2})")
+_GEOMETRY_KIND = re.compile(r"GEOMETRY\s*\(\s*'(.*)'\s*\)", re.IGNORECASE | re.DOTALL)
+_BOX_KEYS = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("minx", "miny", "maxx", "maxy"),
+    ("min_x", "min_y", "max_x", "max_y"),
+    ("west", "south", "east", "north"),
+)
+_POLYGON, _MULTIPOLYGON, _COLLECTION = 3, 6, 7
+_EXCERPT = 60
+
+
+def geometry_kind_crs(kind: str) -> str | None:
+    """CRS in a DuckDB type name: `GEOMETRY('EPSG:32632')` → `EPSG:32632`; None where the type carries none.
+
+    Args:
+        kind: what DuckDB's `typeof` says of the value.
+
+    Raises:
+        InvalidCrsError: the type names a CRS that is not known.
+    """
+    match = _GEOMETRY_KIND.fullmatch(kind.strip())
+    return normalize_crs(match[1].replace("''", "'")) if match else None
+
+
+def parse_geometries(
+    kind: Sequence[str | None], wkb: Sequence[bytes | None], text: Sequence[str | None]
+) -> npt.NDArray[np.object_]:
+    """Parse a column of geometries in whatever form each row has it.
+
+    Args:
+        kind: DuckDB type of each row's value, as `typeof` gives it.
+        wkb: WKB of rows that are a GEOMETRY or a BLOB, else None.
+        text: text of all other rows: WKT, EWKT, GeoJSON, hex WKB, a BLOB's text form, or JSON of a box.
+
+    Returns:
+        2-D shapely geometries, shape (n,); None where the row is NULL. Empty geometries stay empty. A collection of
+        polygons becomes a MultiPolygon. The SRID of EWKT and EWKB is kept on the geometry (see `srid_crs`).
+
+    Raises:
+        InvalidGeometryError: a value cannot be read; the message shows its beginning and what is accepted.
+    """
+    out = np.full(len(kind), None, dtype=object)
+    rows: dict[bytes | str, list[int]] = {}
+    for i in range(len(kind)):
+        value = wkb[i] if wkb[i] is not None else text[i]
+        if value is not None:
+            rows.setdefault(value, []).append(i)
+    if not rows:
+        return out
+    values = list(rows)
+    parsed = _parse_unique(values, [kind[at[0]] or "" for at in rows.values()])
+    for geometry, at in zip(parsed, rows.values(), strict=True):
+        out[at] = geometry
+    return out
+
+
+def parse_geometry(value: object) -> BaseGeometry | None:
+    """Parse one geometry given from Python: shapely, bytes, text, or a GeoJSON or box dict.
+
+    Raises:
+        InvalidGeometryError: it cannot be read.
+    """
+    if value is None:
+        return None
+    if isinstance(value, BaseGeometry):
+        return _checked(np.array([value], dtype=object), [value])[0]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _parse_unique([bytes(value)], ["BLOB"])[0]
+    if hasattr(value, "__geo_interface__"):
+        value = value.__geo_interface__
+    if isinstance(value, dict):
+        return _parse_unique([json.dumps(value)], ["JSON"])[0]
+    if isinstance(value, str):
+        return _parse_unique([value], ["VARCHAR"])[0]
+    raise _unreadable(value, type(value).__name__)
+
+
+def srid_crs(geometries: npt.NDArray[np.object_]) -> list[str | None]:
+    """CRS that EWKT or EWKB carried, for each geometry; None where it carried none.
+
+    Raises:
+        InvalidCrsError: an SRID is no EPSG code.
+    """
+    found: dict[int, str] = {}
+    out: list[str | None] = []
+    for srid in shapely.get_srid(geometries).tolist():
+        if srid > 0 and srid not in found:
+            try:
+                found[srid] = normalize_crs(srid)
+            except InvalidCrsError as error:
+                raise InvalidCrsError(f"the geometry's SRID {srid} is no EPSG code; give geom_crs :=") from error
+        out.append(found.get(srid))
+    return out
+
+
+def _parse_unique(values: Sequence[bytes | str], kinds: Sequence[str]) -> npt.NDArray[np.object_]:
+    """Parse distinct values: sort them by form, and give each form to GEOS as one array."""
+    out = np.full(len(values), None, dtype=object)
+    forms: dict[str, list[int]] = {"wkb": [], "wkt": [], "json": []}
+    prepared: list[Any] = list(values)
+    srids = np.zeros(len(values), dtype=np.int32)
+    for i, value in enumerate(values):
+        if isinstance(value, bytes):
+            forms["wkb"].append(i)
+            continue
+        shown = value.strip()
+        if shown.startswith(("{", "[")):
+            prepared[i], srids[i] = _json_geometry(shown, kinds[i])
+            if prepared[i] is not None:
+                forms["json"].append(i)
+        elif _HEX.fullmatch(shown):
+            prepared[i] = bytes.fromhex(shown)
+            forms["wkb"].append(i)
+        elif _BLOB_TEXT.match(shown):
+            prepared[i] = _unescape_blob(shown, value)
+            forms["wkb"].append(i)
+        else:
+            ewkt = _EWKT.fullmatch(shown)
+            if ewkt:
+                srids[i], shown = _srid(ewkt[1], value), ewkt[2].strip()
+            prepared[i] = shown
+            forms["wkt"].append(i)
+    readers: dict[str, Callable[..., Any]] = {
+        "wkb": shapely.from_wkb,
+        "wkt": shapely.from_wkt,
+        "json": shapely.from_geojson,
+    }
+    for form, at in forms.items():
+        if not at:
+            continue
+        source = np.empty(len(at), dtype=object)
+        source[:] = [prepared[i] for i in at]
+        try:
+            read = readers[form](source, on_invalid="ignore")
+        except NotImplementedError as error:
+            # shapely has no type for curves, and does not say which value holds one.
+            raise _curve(readers[form], [values[i] for i in at], source) from error
+        failed = np.flatnonzero(shapely.is_missing(read))
+        if len(failed):
+            raise _unreadable(values[at[failed[0]]], kinds[at[failed[0]]])
+        out[at] = read
+    given = np.flatnonzero(srids)
+    if len(given):
+        out[given] = shapely.set_srid(out[given], srids[given])
+    return _checked(out, values)
+
+
+def _checked(geometries: npt.NDArray[np.object_], values: Sequence[object]) -> npt.NDArray[np.object_]:
+    """Refuse what no call can use, and bring the rest to 2-D and to simple types."""
+    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
+    finite = np.isfinite(coordinates).all(axis=1)
+    if not finite.all():
+        bad = values[owner[np.argmin(finite)]]
+        raise InvalidGeometryError(f"the geometry {_excerpt(bad)} has coordinates that are NaN or infinite")
+    types = shapely.get_type_id(geometries)
+    for i in np.flatnonzero(types > _COLLECTION).tolist():
+        raise _curved(values[i])
+    for i in np.flatnonzero(types == _COLLECTION).tolist():
+        srid = shapely.get_srid(geometries[i])
+        geometries[i] = shapely.set_srid(_polygons_of(geometries[i], values[i]), srid)
+    if shapely.has_z(geometries).any():
+        geometries = shapely.force_2d(geometries)
+    return geometries
+
+
+def _polygons_of(collection: BaseGeometry, value: object) -> BaseGeometry:
+    """A collection as the MultiPolygon of its polygons; anything else in it is an error, not lost."""
+    parts: list[BaseGeometry] = []
+    waiting = [collection]
+    while waiting:
+        geometry = waiting.pop()
+        if geometry.is_empty:
+            continue
+        type_id = shapely.get_type_id(geometry)
+        if type_id == _POLYGON:
+            parts.append(geometry)
+        elif type_id in (_MULTIPOLYGON, _COLLECTION):
+            waiting.extend(reversed(list(geometry.geoms)))
+        else:
+            raise InvalidGeometryError(
+                f"the collection {_excerpt(value)} holds a {geometry.geom_type}; only collections of polygons are read"
+            )
+    return shapely.multipolygons(parts) if parts else shapely.from_wkt("MULTIPOLYGON EMPTY")
+
+
+def _curve(read: Callable[..., Any], values: Sequence[object], source: npt.NDArray[np.object_]) -> InvalidGeometryError:
+    """The error for the first value that the reader has no type for."""
+    for value, prepared in zip(values, source, strict=True):
+        try:
+            read(prepared, on_invalid="ignore")
+        except NotImplementedError:
+            return _curved(value)
+    return _unreadable(values[0], "")
+
+
+def _curved(value: object) -> InvalidGeometryError:
+    return InvalidGeometryError(
+        f"the geometry {_excerpt(value)} has curves, which are not read; give it as straight lines"
+    )
+
+
+def _json_geometry(text: str, kind: str) -> tuple[str | None, int]:
+    """GeoJSON text of a geometry, out of a geometry, a Feature or a box; None for a Feature without geometry.
+
+    Returns:
+        The text for GEOS, and the SRID that an (outdated, but still written) `crs` member gives, else 0.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise _unreadable(text, kind) from error
+    if not isinstance(value, dict):
+        raise _unreadable(text, kind)
+    srid = 0
+    crs = value.get("crs")
+    if isinstance(crs, dict) and isinstance(crs.get("properties"), dict) and "name" in crs["properties"]:
+        code = normalize_crs(str(crs["properties"]["name"]))
+        srid = int(code[5:]) if code.startswith("EPSG:") else 0
+    if value.get("type") == "FeatureCollection":
+        count = len(value["features"]) if isinstance(value.get("features"), list) else 0
+        raise InvalidGeometryError(
+            f"a GeoJSON FeatureCollection ({count} features) is not one geometry; "
+            "give each feature's geometry in its own row"
+        )
+    if value.get("type") == "Feature":
+        geometry = value.get("geometry")
+        return (None if geometry is None else json.dumps(geometry)), srid
+    for keys in _BOX_KEYS:
+        if all(key in value for key in keys):
+            box = _numbers([value[key] for key in keys])
+            if box is None:
+                raise _unreadable(text, kind)
+            return json.dumps(_box_geojson(*box)), srid
+    return text, srid
+
+
+def _box_geojson(minx: float, miny: float, maxx: float, maxy: float) -> dict[str, Any]:
+    ring = [[minx, miny], [maxx, miny], [maxx, maxy], [minx, maxy], [minx, miny]]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+def _numbers(values: Iterable[object]) -> list[float] | None:
+    """The values as floats, or None where one is not a finite number."""
+    out: list[float] = []
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            return None
+        if not np.isfinite(float(value)):
+            return None
+        out.append(float(value))
+    return out
+
+
+def _unescape_blob(shown: str, value: str) -> bytes:
+    r"""Bytes of a BLOB cast to text: DuckDB writes `\x01` for bytes that are not printable ASCII."""
+    try:
+        raw = shown.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise _unreadable(value, "BLOB as text") from error
+    return _BLOB_BYTE.sub(lambda match: bytes([int(match[1], 16)]), raw)
+
+
+def _srid(digits: str, value: str) -> int:
+    if len(digits) > 9:
+        raise InvalidGeometryError(f"the SRID of {_excerpt(value)} is no EPSG code")
+    return int(digits)
+
+
+def _excerpt(value: object) -> str:
+    """The beginning of a value, for a message."""
+    if isinstance(value, bytes):
+        shown = value[: _EXCERPT // 2].hex()
+        return f"WKB {shown}…" if len(value) > _EXCERPT // 2 else f"WKB {shown or '(empty)'}"
+    shown = " ".join(str(value).split())
+    return repr(shown if len(shown) <= _EXCERPT else shown[: _EXCERPT - 1] + "…")
+
+
+def _unreadable(value: object, kind: str) -> InvalidGeometryError:
+    of = f" ({kind})" if kind else ""
+    return InvalidGeometryError(f"the geometry {_excerpt(value)}{of} cannot be read; give {ACCEPTED}")

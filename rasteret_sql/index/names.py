@@ -1,0 +1,42 @@
+"""Names of collections as names of directories, in rasteret's form: `{custom}_{dates}_{source}_stac`."""
+
+from __future__ import annotations
+
+import re
+
+from rasteret_sql.stac.dates import DateRange
+
+STAC_SUFFIX = "_stac"
+RECORDS_SUFFIX = "_records"
+_LONGEST_PART = 80
+
+
+def slug(text: str, empty: str) -> str:
+    """Lower case a-z, 0-9 and `-`; so different texts may give one slug."""
+    return re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9-]+", "-", text.lower()))[:_LONGEST_PART].strip("-") or empty
+
+
+def directory_name(name: str, dates: DateRange | None, source: str, digest: str) -> str:
+    """Directory of a STAC build.
+
+    Args:
+        name: The user's own name.
+        dates: Of the search; left out where an end is open.
+        source: Dataset or STAC collection id.
+        digest: Of all that shapes the build, so that no two builds share a directory. It stands within the third
+            part, since rasteret splits the name at `_` into three.
+    """
+    parts = [slug(name, "collection"), f"{slug(source, 'source')}-{digest}"]
+    if dates is not None and dates.start is not None and dates.end is not None:
+        start, end = dates.start, dates.end
+        year = "" if start.year == end.year else f"{end.year:04d}"
+        parts.insert(1, f"{start.year:04d}{start.month:02d}-{year}{end.month:02d}")
+    return "_".join(parts) + STAC_SUFFIX
+
+
+def plain_name(directory: str) -> str:
+    """A directory's name without the suffix that marks a collection."""
+    for suffix in (STAC_SUFFIX, RECORDS_SUFFIX):
+        if directory.endswith(suffix):
+            return directory.removesuffix(suffix)
+    return directory

@@ -1,0 +1,250 @@
+"""A directory of Parquet files, ours or rasteret's, or one file → `CollectionIndex`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rasteret_sql import schema
+from rasteret_sql.errors import (
+    IndexFormatError,
+    InvalidArgumentError,
+    MissingObjectError,
+    UnknownBandError,
+    did_you_mean,
+)
+
+_GLOB_CHARACTERS = "[*?"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CollectionIndex:
+    """An index on disk as it was when opened: what it holds, without any of its rows."""
+
+    name: str
+    path: Path
+    """Absolute; a directory, or one Parquet file."""
+    files: tuple[str, ...]
+    """Its Parquet files, absolute and sorted."""
+    bands: tuple[str, ...]
+    """In the order of the columns."""
+    schema: pa.Schema
+    """Columns of the files, without the hive keys `year` and `month`."""
+    hive: tuple[str, ...]
+    """Hive keys in the paths below `path`, outermost first."""
+    uniform: bool
+    """True where all files have the same columns."""
+    packed: bool
+    """True where the index has our `{band}_header` columns, False for one that rasteret wrote."""
+    data_source: str
+    description: str
+    date_range: tuple[str, str] | None
+    """ISO (start, end) that the build asked for."""
+    created: str
+    request: dict[str, Any]
+    """What the build was asked for; empty where the index does not say."""
+    stamp: str
+    """Changes whenever the files do."""
+
+    @property
+    def parquet_glob(self) -> str:
+        """Pattern of its files for DuckDB's read_parquet."""
+        return escape_glob(str(self.path)) + ("/**/*.parquet" if self.path.is_dir() else "")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that a query sees, the headers of bands last."""
+        headers = [name for band in self.bands for name in (schema.metadata_column(band), schema.header_column(band))]
+        there = set(self.schema.names)
+        return (*self.scene_columns, *(name for name in headers if name in there))
+
+    @property
+    def scene_columns(self) -> tuple[str, ...]:
+        """The columns that describe scenes: all but the stored headers."""
+        headers = {name for band in self.bands for name in (schema.metadata_column(band), schema.header_column(band))}
+        names = [name for name in self.schema.names if name not in headers]
+        return (*names, *(name for name in schema.PARTITION_COLUMNS if name not in names))
+
+    def count_rows(self) -> int:
+        """Number of scenes, from the files' footers."""
+        return sum(pq.read_metadata(file).num_rows for file in self.files)
+
+    def require_band(self, band: str) -> str:
+        """Give the band back, or raise UnknownBandError naming those that exist."""
+        if band not in self.bands:
+            msg = f'collection "{self.name}" has no band "{band}"; {did_you_mean(band, self.bands)}'
+            raise UnknownBandError(msg)
+        return band
+
+
+def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
+    """Open an index that `build`, `export` or rasteret wrote.
+
+    Args:
+        path: Its directory, or one Parquet file; `file://` URLs are taken, too.
+        name: What to call it; by default what its files say, else the name of the file or directory.
+
+    Raises:
+        MissingObjectError: Nothing is there.
+        IndexFormatError: What is there is no collection; the message names what is missing.
+    """
+    root = _local_path(path)
+    files = _parquet_files(root)
+    first, *others = [_read_schema(file) for file in files[:1]] if _is_ours(files[0]) else map(_read_schema, files)
+    combined = _unite(first, others, root)
+    _check_columns(combined, root)
+    metadata = {key: value.decode("utf-8", "replace") for key, value in (first.metadata or {}).items()}
+    _check_version(metadata, root)
+    dates = tuple(metadata.get(schema.KEY_DATE_RANGE, "").split(","))
+    return CollectionIndex(
+        name=name or metadata.get(schema.KEY_NAME, "") or root.stem,
+        path=root,
+        files=tuple(map(str, files)),
+        bands=_bands(combined),
+        schema=combined.remove_metadata(),
+        hive=_hive_keys(root, files),
+        uniform=all(other.equals(first) for other in others),
+        packed=_is_packed(combined),
+        data_source=_data_source(metadata),
+        description=metadata.get(schema.KEY_DESCRIPTION, ""),
+        date_range=(dates[0], dates[1]) if len(dates) == 2 and all(dates) else None,
+        created=metadata.get(schema.KEY_CREATED, ""),
+        request=_request(metadata),
+        stamp=_stamp(files),
+    )
+
+
+def escape_glob(path: str) -> str:
+    """A path as a pattern of DuckDB that matches just this path."""
+    return "".join(f"[{c}]" if c in _GLOB_CHARACTERS else c for c in path)
+
+
+def _local_path(path: str | Path) -> Path:
+    text = str(path)
+    if text.startswith("file://"):
+        text = text.removeprefix("file://")
+    elif "://" in text:
+        msg = f"a collection is opened from a local path, not {text.split('?', 1)[0]}; copy it to this machine first"
+        raise InvalidArgumentError(msg)
+    root = Path(text).expanduser().absolute()
+    if not root.exists():
+        msg = (
+            f"there is no collection at {root}: no such file or directory. rasteret_collections() lists what is cached"
+        )
+        raise MissingObjectError(msg)
+    return root
+
+
+def _parquet_files(root: Path) -> list[Path]:
+    """The files, leaving out what hidden and underscored directories hold (unfinished writes, summaries)."""
+    if root.is_file():
+        return [root]
+    files = [
+        file
+        for file in root.rglob("*.parquet")
+        if not any(part.startswith((".", "_")) for part in file.relative_to(root).parts)
+    ]
+    # In the order of time: month=2 comes before month=10.
+    files.sort(key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(file))])
+    if not files:
+        msg = f"{root} holds no Parquet files, so it is no collection; give the directory that build or export wrote"
+        raise IndexFormatError(msg)
+    return files
+
+
+def _read_schema(file: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(file)
+    except pa.ArrowInvalid as error:
+        msg = f"{file} is not a readable Parquet file: {error}"
+        raise IndexFormatError(msg) from error
+
+
+def _is_ours(file: Path) -> bool:
+    """Our own files all have one schema, so one footer tells it."""
+    return schema.KEY_INDEX_VERSION in (_read_schema(file).metadata or {})
+
+
+def _unite(first: pa.Schema, others: list[pa.Schema], root: Path) -> pa.Schema:
+    try:
+        return pa.unify_schemas([first, *others], promote_options="permissive") if others else first
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        msg = f"the Parquet files in {root} have columns of different types: {error}"
+        raise IndexFormatError(msg) from error
+
+
+def _check_columns(found: pa.Schema, root: Path) -> None:
+    missing = [name for name in schema.REQUIRED_COLUMNS if name not in found.names]
+    if missing:
+        msg = (
+            f"{root} is no collection: it lacks the columns {', '.join(missing)}"
+            f" (it has {', '.join(found.names[:20])}). build_from_table makes a collection of a table"
+        )
+        raise IndexFormatError(msg)
+    box = found.field("bbox").type
+    sides = [field.name for field in schema.BBOX_TYPE]
+    if not pa.types.is_struct(box) or any(box.get_field_index(side) < 0 for side in sides):
+        msg = f"{root} is no collection: its column bbox is {box}, not a struct of {', '.join(sides)}"
+        raise IndexFormatError(msg)
+    assets = found.field("assets").type
+    if not pa.types.is_struct(assets):
+        msg = f"{root} is no collection: its column assets is {assets}, not a struct with a child per band"
+        raise IndexFormatError(msg)
+
+
+def _check_version(metadata: dict[bytes, str], root: Path) -> None:
+    version = metadata.get(schema.KEY_INDEX_VERSION, "1")
+    if not version.isdigit() or int(version) > schema.INDEX_VERSION:
+        msg = (
+            f"{root} was written by a later program: index version {version}, and this one reads up to"
+            f" {schema.INDEX_VERSION}. Update rasteret-sql, or build the collection again"
+        )
+        raise IndexFormatError(msg)
+
+
+def _bands(found: pa.Schema) -> tuple[str, ...]:
+    return tuple(
+        field.name.removesuffix(schema.METADATA_SUFFIX)
+        for field in found
+        if field.name.endswith(schema.METADATA_SUFFIX) and pa.types.is_struct(field.type)
+    )
+
+
+def _is_packed(found: pa.Schema) -> bool:
+    bands = _bands(found)
+    return bool(bands) and all(schema.header_column(band) in found.names for band in bands)
+
+
+def _hive_keys(root: Path, files: list[Path]) -> tuple[str, ...]:
+    if root.is_file():
+        return ()
+    parts = files[0].relative_to(root).parts[:-1]
+    return tuple(part.split("=", 1)[0] for part in parts if "=" in part)
+
+
+def _data_source(metadata: dict[bytes, str]) -> str:
+    source = metadata.get(schema.KEY_DATA_SOURCE, "")
+    return "" if source == "unknown" else source
+
+
+def _request(metadata: dict[bytes, str]) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata.get(schema.KEY_REQUEST, "{}"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _stamp(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{file}\0{stat.st_ino}\0{stat.st_mtime_ns}\0{stat.st_size}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,119 @@
+"""Directories that appear whole or not at all: written beside their place, made durable, moved there in one step."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_TEMPORARY = ".tmp"
+_STALE_SECONDS = 3600.0
+_EXCHANGE = 2
+_AT_FDCWD = -100
+
+
+@contextmanager
+def published(target: Path) -> Iterator[Path]:
+    """Give an empty directory beside `target`; when the block ends well it becomes `target`, else it is removed.
+
+    A process killed inside the block leaves only a hidden `.….tmp` directory, which nothing reads and a later call for
+    the same target removes. Of two processes that publish the same target the last one wins.
+    """
+    target = target.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(target)
+    temporary = target.parent / f".{target.name[:180]}.{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        _make_durable(temporary)
+        _move(temporary, target)
+    finally:
+        # After a swap this is what stood at the target before.
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync(target.parent)
+
+
+def _make_durable(directory: Path) -> None:
+    for root, _, files in os.walk(directory, topdown=False):
+        for name in files:
+            _sync(Path(root, name))
+        _sync(Path(root))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _move(temporary: Path, target: Path) -> None:
+    while True:
+        try:
+            # Succeeds where nothing, or an empty directory, is in the way.
+            os.rename(temporary, target)  # noqa: PTH104 (Path.rename hides which of the two it did)
+        except OSError:
+            if not target.exists():
+                raise
+        else:
+            return
+        if _exchange(temporary, target):
+            return
+        # Systems without an atomic swap: readers find nothing for the time of one rename.
+        aside = temporary.with_name(temporary.name.removesuffix(_TEMPORARY) + f".old{_TEMPORARY}")
+        try:
+            os.rename(target, aside)  # noqa: PTH104
+        except FileNotFoundError:
+            continue
+        try:
+            os.rename(temporary, target)  # noqa: PTH104
+        except OSError:
+            if not target.exists():
+                os.rename(aside, target)  # noqa: PTH104
+            continue
+        shutil.rmtree(aside, ignore_errors=True)
+        return
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two directories atomically; False where the system cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    first, second = os.fsencode(one), os.fsencode(other)
+    if sys.platform == "linux" and hasattr(libc, "renameat2"):
+        return bool(libc.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, ctypes.c_uint(_EXCHANGE)) == 0)
+    if sys.platform == "darwin" and hasattr(libc, "renamex_np"):
+        return bool(libc.renamex_np(first, second, ctypes.c_uint(_EXCHANGE)) == 0)
+    return False
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove what killed builds of this target left, once no process can still be writing it."""
+    for left in target.parent.glob(f".*{_TEMPORARY}"):
+        owner = left.name.removeprefix(f".{target.name[:180]}.")
+        process = owner.split("-", 1)[0]
+        if owner != left.name and process.isdigit() and _is_stale(left, int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_stale(directory: Path, process: int) -> bool:
+    try:
+        newest = max(entry.stat().st_mtime for entry in (directory, *directory.rglob("*")))
+    except OSError:
+        return False  # someone else removes it now
+    if time.time() - newest < _STALE_SECONDS:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return process == os.getpid()

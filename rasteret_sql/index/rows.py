@@ -1,0 +1,142 @@
+"""Scenes → the Arrow table of an index, in the order in which it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.index.band_encode import BandRecord, encode_band
+from rasteret_sql.index.properties import property_columns
+from rasteret_sql.schema import (
+    ASSET_TYPE,
+    BBOX_TYPE,
+    CORE_FIELDS,
+    STATUS_OK,
+    assets_type,
+    header_column,
+    metadata_column,
+)
+from rasteret_sql.stac.item import SceneItem
+from rasteret_sql.types import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class SceneRow:
+    """A scene with what was read of its files."""
+
+    item: SceneItem
+    bands: dict[str, BandRecord] = field(default_factory=dict)
+    """Band → parsed header."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Band → why its file could not be read."""
+
+    @property
+    def status(self) -> str:
+        """`ok`, else every problem with its band."""
+        return "; ".join(f"{band}: {why}" for band, why in self.problems.items()) or STATUS_OK
+
+    @property
+    def crs(self) -> str | None:
+        """CRS of the pixels: what the files say where they agree, else what the item says."""
+        found = {record.header.crs for record in self.bands.values()} - {None}
+        if len(found) == 1:
+            return found.pop()
+        return None if self.item.epsg is None else f"EPSG:{self.item.epsg}"
+
+
+def scene_batches(
+    rows: Sequence[SceneRow], bands: Sequence[str], batch_rows: int
+) -> Iterator[tuple[tuple[int, int] | None, pa.Table]]:
+    """Give the scenes ordered by month, datetime and id, in tables of one month and at most `batch_rows` rows.
+
+    All tables have the same schema: types are settled over all scenes first.
+
+    Yields:
+        ((year, month) or None for scenes without datetime, table).
+    """
+    _check_bands(bands)
+    plain = _plain_columns(rows, bands)
+    order = pc.sort_indices(plain, [("datetime", "ascending"), ("id", "ascending")]).to_pylist()
+    start = 0
+    while start < len(order):
+        key = _month(rows[order[start]])
+        end = start + 1
+        while end < len(order) and end - start < batch_rows and _month(rows[order[end]]) == key:
+            end += 1
+        yield key, _with_bands(plain.take(pa.array(order[start:end])), [rows[at] for at in order[start:end]], bands)
+        start = end
+
+
+def _month(row: SceneRow) -> tuple[int, int] | None:
+    when = row.item.datetime
+    return None if when is None else (when.year, when.month)
+
+
+def _check_bands(bands: Sequence[str]) -> None:
+    """DuckDB reads names without regard to case, and a Parquet struct needs a child."""
+    seen: dict[str, str] = {}
+    for band in bands:
+        twin = seen.setdefault(band.lower(), band)
+        if twin is not band or not band:
+            msg = (
+                f'"{twin}" and "{band}" cannot both be bands: SQL does not tell upper from lower case.'
+                " Name one STAC collection, or rename a band with band_map"
+                if band
+                else "a band needs a name; give it one with band_map"
+            )
+            raise InvalidArgumentError(msg)
+    if not bands:
+        msg = "a collection needs at least one band, and none was found. Name bands and their assets with band_map"
+        raise InvalidArgumentError(msg)
+
+
+def _plain_columns(rows: Sequence[SceneRow], bands: Sequence[str]) -> pa.Table:
+    items = [row.item for row in rows]
+    crs = [row.crs for row in rows]
+    values = {
+        "id": [item.id for item in items],
+        "datetime": [item.datetime for item in items],
+        "geometry": [item.geometry for item in items],
+        "bbox": [_bbox(item.bbox) for item in items],
+        "collection": [item.collection for item in items],
+        "proj:epsg": [_epsg(text) for text in crs],
+        "crs": crs,
+        "status": [row.status for row in rows],
+    }
+    columns = {field.name: pa.array(values[field.name], field.type) for field in CORE_FIELDS}
+    columns["assets"] = _assets(items, bands)
+    taken = [name for band in bands for name in (metadata_column(band), header_column(band))]
+    return pa.table(columns | property_columns([item.properties for item in items], taken))
+
+
+def _bbox(bounds: Bounds | None) -> dict[str, float] | None:
+    return None if bounds is None else dict(zip((f.name for f in BBOX_TYPE), bounds, strict=True))
+
+
+def _epsg(crs: str | None) -> int | None:
+    code = crs[5:] if crs and crs.startswith("EPSG:") else ""
+    return int(code) if code.isdigit() else None
+
+
+def _assets(items: Sequence[SceneItem], bands: Sequence[str]) -> pa.StructArray:
+    children = []
+    for band in bands:
+        assets = [item.bands.get(band) for item in items]
+        values = [None if a is None else {"href": a.href, "band_index": a.band_index or 0} for a in assets]
+        children.append(pa.array(values, ASSET_TYPE))
+    return pa.StructArray.from_arrays(children, fields=list(assets_type(tuple(bands))))
+
+
+def _with_bands(table: pa.Table, rows: Sequence[SceneRow], bands: Sequence[str]) -> pa.Table:
+    headers = []
+    for band in bands:
+        metadata, header = encode_band([row.bands.get(band) for row in rows])
+        table = table.append_column(metadata_column(band), metadata)
+        headers.append((header_column(band), header))
+    for name, header in headers:
+        table = table.append_column(name, header)
+    return table

@@ -1,0 +1,108 @@
+"""The collections cached in a workspace directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rasteret_sql import schema
+from rasteret_sql.errors import IndexFormatError, MissingObjectError, UnknownCollectionError, did_you_mean
+from rasteret_sql.index.names import RECORDS_SUFFIX, STAC_SUFFIX, plain_name
+from rasteret_sql.index.open import CollectionIndex, open_collection
+
+
+def list_collections(workspace: str | Path) -> list[dict[str, Any]]:
+    """Describe each collection of a workspace, ordered by name.
+
+    Returns:
+        For each: name, kind (`stac` or `records`), data_source, date_range ((first, last) date of its scenes, or
+        None), size (scenes), bands, created (naive UTC), path. A directory that is no collection is left out.
+    """
+    found = [describe(index) for index in _open_all(Path(workspace).expanduser())]
+    return sorted(found, key=lambda entry: (entry["name"], entry["path"]))
+
+
+def collection_names(workspace: str | Path) -> dict[str, Path]:
+    """Name → directory of each collection, the newest where several have one name."""
+    newest: dict[str, tuple[float, Path]] = {}
+    for directory in _directories(Path(workspace).expanduser()):
+        name = _stored_name(directory)
+        if name is not None:
+            entry = (directory.stat().st_mtime, directory)
+            newest[name] = max(entry, newest.get(name, entry))
+    return {name: directory for name, (_, directory) in newest.items()}
+
+
+def find_collection(name: str, workspace: str | Path) -> CollectionIndex:
+    """Open a cached collection by the name that its user gave it, or that of its directory.
+
+    Names are compared as DuckDB compares them, without regard to case, where none is spelled just so.
+
+    Raises:
+        UnknownCollectionError: There is none; the message says which there are.
+    """
+    root = Path(workspace).expanduser()
+    for directory in _directories(root):
+        if name in (directory.name, plain_name(directory.name)):
+            return open_collection(directory, name)
+    names = collection_names(root)
+    spelled = name if name in names else next((n for n in names if n.casefold() == name.casefold()), None)
+    if spelled is None:
+        msg = f'no collection "{name}" is cached in {root}; {did_you_mean(name, sorted(names))}'
+        raise UnknownCollectionError(msg)
+    return open_collection(names[spelled], spelled)
+
+
+def _directories(workspace: Path) -> Iterator[Path]:
+    if not workspace.is_dir():
+        return
+    for entry in sorted(workspace.iterdir()):
+        if entry.name.endswith((STAC_SUFFIX, RECORDS_SUFFIX)) and not entry.name.startswith(".") and entry.is_dir():
+            yield entry
+
+
+def _open_all(workspace: Path) -> Iterator[CollectionIndex]:
+    for directory in _directories(workspace):
+        try:
+            yield open_collection(directory, _stored_name(directory) or "")
+        except (IndexFormatError, MissingObjectError):
+            continue
+
+
+def _stored_name(directory: Path) -> str | None:
+    """The name in the first file; else that of the directory. None where no Parquet file can be read."""
+    file = next(iter(sorted(directory.rglob("*.parquet"))), None)
+    if file is None:
+        return None
+    try:
+        metadata = pq.read_metadata(file).metadata or {}
+    except (OSError, ValueError):
+        return None
+    return metadata.get(schema.KEY_NAME, b"").decode("utf-8", "replace") or plain_name(directory.name)
+
+
+def describe(index: CollectionIndex) -> dict[str, Any]:
+    """One collection as `list_collections` describes it."""
+    return {
+        "name": index.name,
+        "kind": "records" if index.path.name.endswith(RECORDS_SUFFIX) else "stac",
+        "data_source": index.data_source or "unknown",
+        "date_range": _dates(index),
+        "size": index.count_rows(),
+        "bands": list(index.bands),
+        "created": datetime.fromtimestamp(index.path.stat().st_mtime, UTC).replace(tzinfo=None),
+        "path": str(index.path),
+    }
+
+
+def _dates(index: CollectionIndex) -> tuple[str, str] | None:
+    ends: list[datetime] = []
+    for file in index.files:
+        limits = pc.min_max(pq.read_table(file, columns=["datetime"], partitioning=None)["datetime"]).as_py()
+        ends += [limit for limit in limits.values() if limit is not None]
+    return (min(ends).date().isoformat(), max(ends).date().isoformat()) if ends else None

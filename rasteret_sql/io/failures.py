@@ -1,0 +1,182 @@
+"""What a failed request was, from the error of a store or backend, and the error that says so.
+
+Text of stores is never shown: it may hold signed URLs. Only the status, the kind of failure, and code and message of an
+S3, Azure or Google error document are taken from it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from obstore.exceptions import (
+    BaseError,
+    NotSupportedError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+
+from rasteret_sql.errors import AccessDeniedError, MissingObjectError, StorageError, StorageTimeoutError
+from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.types import ByteRange
+
+_STATUS = re.compile(r"non-2xx status code: (\d{3})|status: (\d{3})\b")
+_CODE = re.compile(r"<Code>\s*([A-Za-z0-9_.-]{1,80})\s*</Code>")
+_MESSAGE = re.compile(r"<Message>([^<\\]{1,200})")
+
+
+class Cause(Enum):
+    """Why a request failed; the value tells whether the same request may succeed later."""
+
+    DENIED = ("denied", False)
+    MISSING = ("missing", False)
+    BEYOND = ("beyond", False)
+    REDIRECT = ("redirect", False)
+    NO_RANGES = ("no ranges", False)
+    NO_HOST = ("no host", False)
+    PATH = ("path", False)
+    FORK = ("fork", False)
+    OTHER = ("other", False)
+    BUSY = ("busy", True)
+    SERVER = ("server", True)
+    CONNECT = ("connect", True)
+    BROKEN = ("broken", True)
+    TIMEOUT = ("timeout", True)
+    SHORT = ("short", True)
+
+    @property
+    def retryable(self) -> bool:
+        return self.value[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed request."""
+
+    cause: Cause
+    said: str = ""
+    """What the server or system answered, in its words but without secrets."""
+
+    def error(self, address: str, part: ByteRange, attempts: int) -> StorageError:
+        """The error for the user: what was asked of whom, what came back, what to do."""
+        tries = f" ({attempts} attempts)" if attempts > 1 else ""
+        what = f"bytes {part.offset}..{part.end} of {safe_address(address)}"
+        said = f": {self.said}" if self.said else ""
+        kind, problem, remedy = _WORDS[self.cause]
+        return kind(f"cannot read {what}: {problem}{tries}{said}. {_remedy(self.cause, remedy, address)}")
+
+
+_WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
+    Cause.DENIED: (AccessDeniedError, "access was denied", ""),
+    Cause.MISSING: (MissingObjectError, "there is no such file", "Check the address, or rebuild the collection."),
+    Cause.BEYOND: (
+        StorageError,
+        "the file ends before that range",
+        "It was truncated, or replaced since it was indexed: rebuild the collection with force.",
+    ),
+    Cause.REDIRECT: (
+        StorageError,
+        "the server redirects without saying where to, as S3 does for a bucket of another region",
+        "Set AWS_REGION to the bucket's region.",
+    ),
+    Cause.NO_RANGES: (
+        StorageError,
+        "the server ignores range requests and sends whole files",
+        "Serve the file from one that supports ranges (any object store, nginx, Apache), or copy it to this machine.",
+    ),
+    Cause.NO_HOST: (StorageError, "the host name is unknown", "Check the address, the network and its proxy."),
+    Cause.PATH: (StorageError, "the store cannot hold such a path", "Check the address for empty or dotted parts."),
+    Cause.FORK: (
+        StorageError,
+        "connections made before a fork cannot be used after it",
+        "Start worker processes with the multiprocessing method `spawn` or `forkserver`.",
+    ),
+    Cause.OTHER: (StorageError, "the request failed", "Check that the address can be read from this machine."),
+    Cause.BUSY: (StorageError, "the server asks to slow down", "Lower the number of requests in flight, or retry."),
+    Cause.SERVER: (StorageError, "the server failed", "Retry later."),
+    Cause.CONNECT: (StorageError, "no connection could be made", "Check host, port, network and proxy."),
+    Cause.BROKEN: (StorageError, "the connection broke", "Retry later."),
+    Cause.TIMEOUT: (StorageTimeoutError, "no complete answer came in time", "Retry later, or raise the timeout."),
+    Cause.SHORT: (
+        StorageError,
+        "the answer has the wrong length",
+        "The file was truncated, or replaced since it was indexed: rebuild the collection with force.",
+    ),
+}
+
+
+def _remedy(cause: Cause, remedy: str, address: str) -> str:
+    if cause is not Cause.DENIED:
+        return remedy
+    scheme = address.partition(":")[0].lower()
+    if scheme.startswith("s3") or ".amazonaws.com/" in address:
+        return (
+            "Private or requester-pays buckets need credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+            "(and AWS_REQUEST_PAYER=requester); S3 answers the same for a key that does not exist."
+        )
+    if ".core.windows.net/" in address or scheme in ("az", "abfs", "abfss"):
+        return "The container needs a SAS token or account key, or the token has expired."
+    if "storage.googleapis.com/" in address or scheme in ("gs", "gcs"):
+        return "The bucket needs Google credentials: set GOOGLE_APPLICATION_CREDENTIALS."
+    if scheme in ("http", "https"):
+        return "The server wants credentials, or a signed address has expired: sign it anew or pass a backend."
+    return "Check the permissions of the file."
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """What an error of a store or backend means; None for an error that is no failed request (a bug, say)."""
+    if isinstance(error, FileNotFoundError):
+        return Failure(Cause.MISSING)
+    if isinstance(error, UnauthenticatedError | PermissionDeniedError):
+        return Failure(Cause.DENIED, _answer(str(error)))
+    if isinstance(error, PermissionError):
+        return Failure(Cause.DENIED, error.strerror or "")
+    if isinstance(error, NotSupportedError):
+        return Failure(Cause.NO_RANGES)
+    if isinstance(error, BaseError):
+        return _of_text(str(error))
+    if isinstance(error, TimeoutError):
+        return Failure(Cause.TIMEOUT)
+    if isinstance(error, ConnectionError):
+        return Failure(Cause.BROKEN, error.strerror or "")
+    if isinstance(error, OSError):
+        return Failure(Cause.OTHER, error.strerror or "")
+    if isinstance(error, ValueError) and "Could not parse path" in str(error):
+        return Failure(Cause.PATH)
+    if isinstance(error, RuntimeError) and "fork" in str(error).lower():
+        return Failure(Cause.FORK)
+    return None
+
+
+def _of_text(text: str) -> Failure:
+    """Stores tell most failures by text alone."""
+    if match := _STATUS.search(text):
+        status = int(match[1] or match[2])
+        if status == 416:
+            return Failure(Cause.BEYOND, _answer(text))
+        if status == 429 or (status == 503 and "SlowDown" in text):
+            return Failure(Cause.BUSY, _answer(text))
+        cause = Cause.SERVER if status >= 500 or status == 408 else Cause.OTHER
+        return Failure(cause, _answer(text))
+    if "BareRedirect" in text or "redirect without LOCATION" in text:
+        return Failure(Cause.REDIRECT)
+    if "UnexpectedRange" in text:
+        return Failure(Cause.SHORT, "another range than the one asked for")
+    if "dns error" in text:
+        return Failure(Cause.NO_HOST)
+    for kind, cause in (("Timeout", Cause.TIMEOUT), ("Connect", Cause.CONNECT), ("Interrupted", Cause.BROKEN)):
+        if f"kind: {kind}," in text:
+            return Failure(cause)
+    if "ertificate" in text:
+        return Failure(Cause.OTHER, "its TLS certificate is not trusted")
+    return Failure(Cause.BROKEN if "body error" in text else Cause.OTHER)
+
+
+def _answer(text: str) -> str:
+    """Status, and code and message of an XML error document; nothing else of an answer is safe to show."""
+    status, code, message = _STATUS.search(text), _CODE.search(text), _MESSAGE.search(text)
+    parts = [f"HTTP {status[1] or status[2]}"] if status else []
+    parts += [code[1]] if code else []
+    parts += [message[1].strip().rstrip(".")] if message else []
+    return ", ".join(parts)

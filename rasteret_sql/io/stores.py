@@ -1,0 +1,187 @@
+"""The default backend: any address, routed to one pooled store per origin, bucket or container."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import obstore
+from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
+
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.io.addresses import Kind, Place, route
+from rasteret_sql.io.backend import Buffer, gather_ranges, read_prefix
+from rasteret_sql.io.files import LocalFiles
+
+_KEPT_STORES = 256
+"""Signed URLs may need a store each; the ones not used for longest go."""
+_KEPT_ROUTES = 65_536
+
+# Whoever sets one of these wants requests signed; without them they are anonymous, as open data needs it.
+_AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+_GOOGLE_KEYS = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_PATH",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+)
+_AZURE_KEYS = (
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_SAS_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_TOKEN",
+    "AZURE_CLIENT_ID",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How connections behave, in seconds."""
+
+    connect_timeout: float = 5
+    timeout: float = 30
+    """For a whole request, its body included."""
+    pool_idle: float = 90
+    """How long an unused connection is kept."""
+
+    def options(self, *, allow_http: bool) -> dict[str, Any]:
+        """The same in obstore's words."""
+        return {
+            "connect_timeout": timedelta(seconds=self.connect_timeout),
+            "timeout": timedelta(seconds=self.timeout),
+            "pool_idle_timeout": timedelta(seconds=self.pool_idle),
+            "allow_http": allow_http,
+            "user_agent": "rasteret-sql",
+        }
+
+
+class RoutedBackend:
+    """Reads any address: local files directly, all else through stores that are made once and kept."""
+
+    def __init__(
+        self, client: ClientSettings | None = None, environment: Mapping[str, str] | None = None, **config: str
+    ) -> None:
+        """Make a backend that has no connection yet.
+
+        Args:
+            client: timeouts.
+            environment: where credentials, endpoint and region come from; the process's own by default.
+            config: settings for S3 stores in obstore's words, over those of the environment
+                (`region`, `access_key_id`, `secret_access_key`, `endpoint`, ...).
+        """
+        self._client = client or ClientSettings()
+        self._environment = os.environ if environment is None else environment
+        self._config = config
+        self._files = LocalFiles()
+        self._lock = threading.Lock()
+        self._stores: OrderedDict[tuple[Kind, str, str | None, str | None], Any] = OrderedDict()
+        self._routes: dict[str, Place] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self._stores)} stores)"
+
+    async def get_range(self, url: str, start: int, length: int) -> Buffer:
+        place = self._place(url)
+        if place.kind is Kind.FILE:
+            return await self._files.read(place.path, start, length)
+        return await obstore.get_range_async(self._store(place), place.path, start=start, length=length)
+
+    async def get_ranges(self, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
+        return await gather_ranges(self, url, ranges)
+
+    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, int | None]:
+        place = self._place(url)
+        if place.kind is Kind.FILE:
+            return await self._files.read_prefix(place.path, length)
+        return await read_prefix(self._store(place), place.path, length)
+
+    def _place(self, url: str) -> Place:
+        place = self._routes.get(url)
+        if place is None:
+            if len(self._routes) >= _KEPT_ROUTES:
+                self._routes.clear()
+            place = self._routes[url] = route(url)
+        return place
+
+    def _store(self, place: Place) -> Any:
+        key = (place.kind, place.root, place.region, place.account)
+        with self._lock:
+            store = self._stores.get(key)
+            if store is None:
+                store = self._stores[key] = self._open(place)
+                if len(self._stores) > _KEPT_STORES:
+                    self._stores.popitem(last=False)
+            else:
+                self._stores.move_to_end(key)
+            return store
+
+    def _open(self, place: Place) -> Any:
+        # fetch retries by itself: it sees short bodies, waits for one host at a time, and is bounded in time.
+        common = {"retry_config": {"max_retries": 0, "retry_timeout": timedelta(seconds=self._client.timeout)}}
+        if place.kind is Kind.HTTP:
+            return HTTPStore.from_url(place.root, client_options=self._client.options(allow_http=True), **common)
+        if place.kind is Kind.S3:
+            config = self._s3_config(place)
+            allow_http = config.get("endpoint", "").startswith("http://")
+            return S3Store(place.root, client_options=self._client.options(allow_http=allow_http), **config, **common)
+        options = self._client.options(allow_http=False)
+        if place.kind is Kind.GCS:
+            config = {} if self._has(_GOOGLE_KEYS) else {"skip_signature": True}
+            return GCSStore(place.root, client_options=options, **config, **common)
+        return self._azure(place, options, common)
+
+    def _s3_config(self, place: Place) -> dict[str, Any]:
+        names = {
+            "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+            "endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+            "access_key_id": ("AWS_ACCESS_KEY_ID",),
+            "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
+            "session_token": ("AWS_SESSION_TOKEN",),
+        }
+        config: dict[str, Any] = {}
+        for option, variables in names.items():
+            value = next((self._environment[name] for name in variables if self._environment.get(name)), None)
+            if value is not None:
+                config[option] = value
+        if place.region is not None:
+            config["region"] = place.region
+        if not self._has(_AWS_KEYS):
+            config["skip_signature"] = True
+        if self._environment.get("AWS_REQUEST_PAYER", "").lower() in ("requester", "true", "1"):
+            config["request_payer"] = True
+        config |= self._config
+        if self._config.get("access_key_id") and "skip_signature" not in self._config:
+            config.pop("skip_signature", None)
+        return config
+
+    def _azure(self, place: Place, options: dict[str, Any], common: dict[str, Any]) -> Any:
+        account = place.account or self._environment.get("AZURE_STORAGE_ACCOUNT_NAME")
+        config = {} if self._has(_AZURE_KEYS) else {"skip_signature": True}
+        if account is None:
+            msg = (
+                f'the Azure container "{place.root}" is in no known account: '
+                "write abfs://container@account.dfs.core.windows.net/path or set AZURE_STORAGE_ACCOUNT_NAME"
+            )
+            raise InvalidArgumentError(msg)
+        return AzureStore(place.root, account_name=account, client_options=options, **config, **common)
+
+    def _has(self, names: Sequence[str]) -> bool:
+        return any(self._environment.get(name) for name in names)
+
+
+@functools.cache
+def default_backend() -> RoutedBackend:
+    """The process's backend, with its connections; the environment counts when a bucket is first read."""
+    return RoutedBackend()
+
+
+# Threads and connections do not survive a fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=default_backend.cache_clear)

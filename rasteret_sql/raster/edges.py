@@ -1,0 +1,164 @@
+"""Polygons as edges in pixel space: what the centre mask, the touch mask and the exact coverage all start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.types import Affine, Window
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+POINT, LINE, RING, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = range(8)
+"""shapely's type ids."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edges:
+    """Edges of the rings of polygons, each from (x1, y1) to (x2, y2) in pixels of its geometry's window."""
+
+    x1: Floats
+    y1: Floats
+    x2: Floats
+    y2: Floats
+    part: Ints | None
+    """Which polygon each edge bounds, counted over all geometries; None where no geometry has more than one."""
+    ring: Ints | None
+    """Which ring each edge is of, counted over all geometries; None where there is only one."""
+    geometry: Ints | None
+    """Which geometry each edge is of; None where there is only one."""
+    world: Floats
+    """Vertices of all rings in the CRS, shape (n, 2), for the orientation of a ring."""
+    vertex_ring: Ints | None
+    """Which ring each vertex is of."""
+
+    @property
+    def lines(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """(x1, y1, x2, y2) of all edges."""
+        return self.x1, self.y1, self.x2, self.y2
+
+
+def pixel_coefficients(transform: Affine, window: Window) -> Affine:
+    """CRS → pixels of the window, with the operations and their order that GDAL has, so that ties round alike.
+
+    Raises:
+        InvalidArgumentError: the transform cannot be inverted.
+    """
+    a, b, c, d, e, f = transform.shifted(window.col_off, window.row_off)
+    if b == 0 and d == 0 and a != 0 and e != 0:
+        return Affine(1.0 / a, 0.0, -c / a, 0.0, 1.0 / e, -f / e)
+    determinant = a * e - b * d
+    largest = max(abs(a), abs(b), abs(d), abs(e))
+    if not abs(determinant) > 1e-10 * largest * largest:
+        msg = f"the transform {tuple(transform)} maps all pixels onto one line and cannot be inverted"
+        raise InvalidArgumentError(msg)
+    inverse = 1.0 / determinant
+    return Affine(
+        e * inverse,
+        -b * inverse,
+        (b * f - c * e) * inverse,
+        -d * inverse,
+        a * inverse,
+        (-a * f + c * d) * inverse,
+    )
+
+
+def to_pixels(coordinates: Floats, at: Affine) -> tuple[Floats, Floats]:
+    """Positions of CRS coordinates, shape (n, 2), in pixels (column, row); order of operations as GDAL's."""
+    x, y = coordinates[:, 0], coordinates[:, 1]
+    if at.b == 0 and at.d == 0:
+        return at.c + x * at.a, at.f + y * at.e
+    return at.c + x * at.a + y * at.b, at.f + x * at.d + y * at.e
+
+
+def polygon_edges(geometry: shapely.Geometry, at: Affine) -> Edges:
+    """Edges of one Polygon or MultiPolygon.
+
+    Args:
+        geometry: in the CRS.
+        at: CRS → pixels of the window (see `pixel_coefficients`).
+    """
+    coordinates = shapely.get_coordinates(geometry)
+    if geometry.geom_type == "Polygon" and not shapely.get_num_interior_rings(geometry):
+        px, py = to_pixels(coordinates, at)
+        return Edges(px[:-1], py[:-1], px[1:], py[1:], None, None, None, coordinates, None)
+    parts = shapely.get_parts(geometry)
+    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+    coordinates, ring = shapely.get_coordinates(rings, return_index=True)
+    px, py = to_pixels(coordinates, at)
+    inside = ring[:-1] == ring[1:]
+    of_edge = ring[:-1][inside]
+    return Edges(
+        px[:-1][inside],
+        py[:-1][inside],
+        px[1:][inside],
+        py[1:][inside],
+        part_of_ring[of_edge] if len(parts) > 1 else None,
+        of_edge,
+        None,
+        coordinates,
+        ring,
+    )
+
+
+def many_polygon_edges(geometries: npt.NDArray[np.object_], at: Sequence[Affine]) -> Edges:
+    """Edges of many Polygons and MultiPolygons at once, each in the pixels of its own window.
+
+    Args:
+        geometries: polygons in the CRS of their images, shape (n,).
+        at: CRS → pixels of the window for each geometry.
+    """
+    parts, geometry_of_part = shapely.get_parts(geometries, return_index=True)
+    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+    coordinates, ring = shapely.get_coordinates(rings, return_index=True)
+    owner = geometry_of_part[part_of_ring[ring]]
+    a, b, c, d, e, f = np.array(at, dtype=np.float64).T[:, owner]
+    x, y = coordinates[:, 0], coordinates[:, 1]
+    px, py = c + x * a + y * b, f + x * d + y * e
+    inside = ring[:-1] == ring[1:]
+    of_edge = ring[:-1][inside]
+    return Edges(
+        px[:-1][inside],
+        py[:-1][inside],
+        px[1:][inside],
+        py[1:][inside],
+        part_of_ring[of_edge] if len(parts) > len(geometries) else None,
+        of_edge,
+        owner[:-1][inside],
+        coordinates,
+        ring,
+    )
+
+
+def is_clockwise(ring: Floats) -> bool:
+    """Orientation of a closed ring in the CRS, shape (n, 2), y upwards; degenerate rings as OGR judges them.
+
+    The turn at the lowest (then rightmost) vertex decides. Where that vertex occurs twice or has a neighbour within
+    1e-5, or the turn is flat, the signed area decides.
+    """
+    points = ring[:-1]
+    n = len(points)
+    if n < 2:
+        return True
+    lowest = np.flatnonzero(points[:, 1] == points[:, 1].min())
+    xs = points[lowest, 0]
+    at = int(lowest[np.argmax(xs)])
+    pivot = points[at]
+    before, after = points[at - 1] - pivot, points[(at + 1) % n] - pivot
+    unclear = (
+        np.count_nonzero(xs == pivot[0]) > 1
+        or bool((np.abs(before) < 1e-5).all())
+        or bool((np.abs(after) < 1e-5).all())
+    )
+    turn = float(after[0] * before[1] - before[0] * after[1])
+    if not unclear and turn != 0:
+        return turn < 0
+    x, y = ring[:, 0], ring[:, 1]
+    area = x[0] * (y[1] - y[-1]) + (x[1:-1] * (y[2:] - y[:-2])).sum() + x[-1] * (y[0] - y[-2])
+    return float(area) < 0

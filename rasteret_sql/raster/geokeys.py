@@ -1,0 +1,212 @@
+"""A CRS as GeoKeys: by its EPSG code where it has one, else by the parameters of its projection.
+
+What the keys say is read back before it is trusted: a CRS that would come back as another one is an error.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import pyproj
+
+from rasteret_sql.errors import InvalidCrsError
+from rasteret_sql.geo.crs import normalize_crs
+from rasteret_sql.tiff.projections import USER_DEFINED, define_crs
+
+_DIRECTORY, _DOUBLES, _ASCII = 34735, 34736, 34737
+_MODEL, _RASTER, _CITATION = 1024, 1025, 1026
+_GEOGRAPHIC, _GEOGRAPHIC_CITATION, _DATUM, _ELLIPSOID = 2048, 2049, 2050, 2056
+_ANGULAR_UNIT, _MAJOR, _FLATTENING, _MERIDIAN = 2054, 2057, 2059, 2061
+_PROJECTED, _PROJECTED_CITATION, _PROJECTION, _METHOD = 3072, 3073, 3074, 3075
+_LINEAR_UNIT, _LINEAR_SIZE = 3076, 3077
+_DEGREE, _PIXEL_IS_AREA = 9102, 1
+_UNITS = MappingProxyType({1.0: 9001, 0.3048: 9002, 1200 / 3937: 9003})
+
+# Parameters by EPSG code → the key that holds it.
+_TRUE_ORIGIN = MappingProxyType({8801: 3081, 8802: 3080, 8805: 3092, 8806: 3082, 8807: 3083})
+_CENTRE = MappingProxyType({8801: 3089, 8802: 3088, 8805: 3092, 8806: 3082, 8807: 3083})
+_CONIC = MappingProxyType({8821: 3081, 8822: 3080, 8823: 3078, 8824: 3079, 8826: 3082, 8827: 3083})
+_FALSE_ORIGIN = MappingProxyType({8821: 3085, 8822: 3084, 8823: 3078, 8824: 3079, 8826: 3086, 8827: 3087})
+_POLAR = MappingProxyType({8801: 3081, 8802: 3095, 8805: 3092, 8832: 3081, 8833: 3095, 8806: 3082, 8807: 3083})
+_PARALLEL = MappingProxyType({8823: 3078, 8801: 3081, 8802: 3080, 8806: 3082, 8807: 3083})
+_CENTRED_PARALLEL = MappingProxyType({8823: 3078, 8801: 3089, 8802: 3088, 8806: 3082, 8807: 3083})
+_METHODS: MappingProxyType[int | str, tuple[int, MappingProxyType[int, int]]] = MappingProxyType(
+    {
+        9807: (1, _TRUE_ORIGIN),  # Transverse Mercator
+        9804: (7, _TRUE_ORIGIN),  # Mercator (variant A)
+        9805: (7, _PARALLEL),  # Mercator (variant B)
+        9802: (8, _FALSE_ORIGIN),  # Lambert Conic Conformal (2SP)
+        9801: (9, _TRUE_ORIGIN),  # Lambert Conic Conformal (1SP)
+        9820: (10, _CENTRE),  # Lambert Azimuthal Equal Area
+        1027: (10, _CENTRE),  # the same, spherical
+        9822: (11, _CONIC),  # Albers Equal Area
+        1125: (12, _CENTRE),  # Azimuthal Equidistant
+        9832: (12, _CENTRE),  # Modified Azimuthal Equidistant
+        1119: (13, _CONIC),  # Equidistant Conic
+        9810: (15, _POLAR),  # Polar Stereographic (variant A)
+        9829: (15, _POLAR),  # Polar Stereographic (variant B)
+        9809: (16, _TRUE_ORIGIN),  # Oblique Stereographic
+        1028: (17, _CENTRED_PARALLEL),  # Equidistant Cylindrical
+        1029: (17, _CENTRED_PARALLEL),  # the same, spherical
+        9806: (18, _TRUE_ORIGIN),  # Cassini-Soldner
+        9840: (21, _CENTRE),  # Orthographic
+        9818: (22, _TRUE_ORIGIN),  # American Polyconic
+        9835: (28, _PARALLEL),  # Lambert Cylindrical Equal Area
+        "stereographic": (14, _CENTRE),
+        "gnomonic": (19, _CENTRE),
+        "miller cylindrical": (20, _CENTRE),
+        "robinson": (23, _CENTRE),
+        "sinusoidal": (24, _CENTRE),
+        "van der grinten": (25, _CENTRE),
+    }
+)
+"""EPSG code, or name in small letters, of a method → (ProjCoordTrans, its parameters)."""
+
+_Value = int | str | float
+
+
+@dataclass(slots=True)
+class _Keys:
+    """GeoKeys as they are gathered."""
+
+    values: dict[int, _Value] = field(default_factory=dict)
+
+    def tags(self) -> dict[int, tuple[int, ...] | tuple[float, ...] | bytes]:
+        directory: list[int] = [1, 1, 0, len(self.values)]
+        doubles: list[float] = []
+        text = ""
+        for key, value in sorted(self.values.items()):
+            if isinstance(value, int):
+                directory += (key, 0, 1, value)
+            elif isinstance(value, float):
+                directory += (key, _DOUBLES, 1, len(doubles))
+                doubles.append(value)
+            else:
+                directory += (key, _ASCII, len(value) + 1, len(text))
+                text += value + "|"
+        out: dict[int, tuple[int, ...] | tuple[float, ...] | bytes] = {_DIRECTORY: tuple(directory)}
+        if doubles:
+            out[_DOUBLES] = tuple(doubles)
+        if text:
+            out[_ASCII] = text.encode("ascii") + b"\0"
+        return out
+
+    def crs(self) -> str | None:
+        """What a reader makes of the keys."""
+        return define_crs({key: (v,) if isinstance(v, float) else v for key, v in self.values.items()})
+
+
+def geokey_tags(crs: str) -> dict[int, tuple[int, ...] | tuple[float, ...] | bytes]:
+    """TIFF tags that say a CRS: GeoKeyDirectory, and where needed GeoDoubleParams and GeoAsciiParams.
+
+    Args:
+        crs: `EPSG:n` or WKT; of a compound CRS the horizontal part is written.
+
+    Raises:
+        InvalidCrsError: the CRS is unknown, or GeoTIFF has no way to say it.
+    """
+    known = pyproj.CRS.from_user_input(normalize_crs(crs))
+    if known.is_compound:
+        known = known.sub_crs_list[0]
+    if known.is_bound and known.source_crs is not None:
+        known = known.source_crs
+    keys = _Keys({_MODEL: 1 if known.is_projected else 2, _RASTER: _PIXEL_IS_AREA})
+    code = _epsg(known)
+    if not (known.is_projected or known.is_geographic):
+        raise _unsayable(known, "it is neither projected nor geographic")
+    if code is not None:
+        keys.values[_PROJECTED if known.is_projected else _GEOGRAPHIC] = code
+        keys.values[_CITATION] = _ascii(known.name)
+        return keys.tags()
+    if known.is_projected:
+        _add_projected(keys, known)
+    else:
+        _add_geographic(keys, known)
+    read = keys.crs()
+    if read is None or not pyproj.CRS.from_user_input(read).equals(known, ignore_axis_order=True):
+        raise _unsayable(known, "its parameters have no place in GeoKeys")
+    return keys.tags()
+
+
+def _epsg(crs: pyproj.CRS) -> int | None:
+    """EPSG code where the keys can hold it: 16 bits, of a CRS that is exactly this one."""
+    code = crs.to_epsg(min_confidence=100)
+    return code if code is not None and 1024 <= code < USER_DEFINED else None
+
+
+def _add_projected(keys: _Keys, crs: pyproj.CRS) -> None:
+    base = crs.geodetic_crs
+    assert base is not None
+    _add_geographic(keys, base)
+    about = crs.to_json_dict()
+    conversion = about["conversion"]
+    method = conversion["method"]
+    found = _METHODS.get(_id(method)) or _METHODS.get(method["name"].lower())
+    if found is None:
+        raise _unsayable(crs, f"GeoTIFF has no projection {method['name']!r}")
+    transform, places = found
+    size = _unit_size(about["coordinate_system"]["axis"][0].get("unit", "metre"))
+    keys.values |= {_PROJECTED: USER_DEFINED, _PROJECTED_CITATION: _ascii(crs.name), _CITATION: _ascii(crs.name)}
+    keys.values |= {_PROJECTION: USER_DEFINED, _METHOD: transform, _LINEAR_UNIT: _UNITS.get(size, USER_DEFINED)}
+    if size not in _UNITS:
+        keys.values[_LINEAR_SIZE] = size
+    for parameter in conversion.get("parameters", []):
+        key = places.get(_id(parameter))
+        if key is None:
+            if parameter["value"] != 0:
+                raise _unsayable(crs, f"GeoTIFF has no {parameter['name']!r} of this projection")
+            continue
+        unit = parameter.get("unit", "unity")
+        value = float(parameter["value"])
+        keys.values[key] = value if unit in ("degree", "unity") else _converted(value, unit, size)
+
+
+def _add_geographic(keys: _Keys, crs: pyproj.CRS) -> None:
+    code = _epsg(crs)
+    keys.values[_ANGULAR_UNIT] = _DEGREE
+    if code is not None:
+        keys.values[_GEOGRAPHIC] = code
+        return
+    ellipsoid, meridian = crs.ellipsoid, crs.prime_meridian
+    if ellipsoid is None:
+        raise _unsayable(crs, "it has no ellipsoid")
+    about = crs.to_json_dict()
+    datum = _id(about.get("datum") or about.get("datum_ensemble") or {})
+    keys.values |= {_GEOGRAPHIC: USER_DEFINED, _GEOGRAPHIC_CITATION: _ascii(crs.name)}
+    keys.values[_DATUM] = datum if 1024 <= datum < USER_DEFINED else USER_DEFINED
+    keys.values |= {_ELLIPSOID: USER_DEFINED, _MAJOR: float(ellipsoid.semi_major_metre)}
+    keys.values[_FLATTENING] = float(ellipsoid.inverse_flattening)
+    if meridian is not None and meridian.longitude:
+        keys.values[_MERIDIAN] = math.degrees(meridian.longitude * float(meridian.unit_conversion_factor))
+
+
+def _id(about: dict[str, Any]) -> int:
+    """EPSG code in a PROJJSON object, 0 where it has none."""
+    authority = about.get("id", {})
+    return int(authority["code"]) if authority.get("authority") == "EPSG" else 0
+
+
+def _unit_size(unit: str | dict[str, Any]) -> float:
+    """Metres in a PROJJSON unit of length."""
+    return float(unit["conversion_factor"]) if isinstance(unit, dict) else 1.0
+
+
+def _converted(value: float, unit: str | dict[str, Any], size: float) -> float:
+    """A parameter in degrees, or in the units of the axes."""
+    if isinstance(unit, dict) and unit.get("type") == "AngularUnit":
+        return math.degrees(value * float(unit["conversion_factor"]))
+    return value * _unit_size(unit) / size
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode().replace("|", "/") or "unknown"
+
+
+def _unsayable(crs: pyproj.CRS, why: str) -> InvalidCrsError:
+    return InvalidCrsError(
+        f'the CRS "{crs.name}" cannot be written to a GeoTIFF: {why}; reproject to a CRS with an EPSG code, '
+        "or write without a CRS"
+    )

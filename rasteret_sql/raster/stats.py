@@ -1,0 +1,228 @@
+"""Zonal statistics: what one zone's pixels say, plain or weighted by the fraction of each pixel that the zone covers.
+
+All statistics of a zone come from one sort of its values: percentiles are positions in it, counts of equal values are
+its runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rasteret_sql.errors import InvalidArgumentError, did_you_mean
+
+STATS = (
+    "count",
+    "valid_percent",
+    "sum",
+    "mean",
+    "min",
+    "max",
+    "stddev",
+    "stddev_pop",
+    "variance",
+    "median",
+    "p05",
+    "p25",
+    "p75",
+    "p95",
+    "majority",
+    "minority",
+    "variety",
+)
+"""Names of the statistics, in the order in which SQL's STRUCT has them."""
+
+_QUANTILES = {"median": 0.5, "p05": 0.05, "p25": 0.25, "p75": 0.75, "p95": 0.95}
+_MOMENTS = frozenset(("stddev", "stddev_pop", "variance"))
+_FREQUENCIES = frozenset(("majority", "minority", "variety"))
+_SORTED = frozenset(_QUANTILES) | _FREQUENCIES
+
+Statistic = float | int | None
+
+
+def zonal_statistics(
+    values: npt.NDArray[np.generic],
+    total: float,
+    weights: npt.NDArray[np.floating] | None = None,
+    names: Collection[str] = STATS,
+) -> dict[str, Statistic]:
+    """Statistics of the valid pixels of one zone.
+
+    Without weights, of n values x:
+
+    - `count` n; `valid_percent` 100 n / total; `sum` exact for integers; `mean` sum / n
+    - `variance` Σ(x - mean)² / (n - 1) and `stddev` its root, as DuckDB's stddev, None where n < 2
+    - `stddev_pop` √(Σ(x - mean)² / n)
+    - `median`, `pNN`: the value at position (n - 1) q of the sorted values, between two of them linearly, as DuckDB's
+      quantile_cont
+    - `majority` the most, `minority` the least frequent value, the smallest of several; `variety` how many there are
+
+    With weights w, the formulas of exactextract:
+
+    - `count` Σw; `valid_percent` 100 Σw / total; `sum` Σwx; `mean` Σwx / Σw
+    - `variance` Σw(x - mean)² / Σw, `stddev` and `stddev_pop` both its root: fractions of pixels have no sample form
+    - `min`, `max`, `variety` over pixels with w > 0
+    - quantiles over the k distinct values with summed weights W: value i stands at i W_i + (k - 1) Σ_{j<i} W_j, and the
+      quantile is where q (k - 1) ΣW falls, linearly between two values
+    - `majority` the value with most weight, the greatest of several; `minority` with least, the smallest of several
+
+    Args:
+        values: valid pixels, shape (n,), any real dtype. NaN counts as not valid.
+        total: pixels of the zone, valid or not; with weights the sum of their fractions.
+        weights: fraction of each pixel that the zone covers, shape (n,), 0..1; None to count each pixel once.
+        names: statistics wanted; fewer cost less.
+
+    Returns:
+        The statistics by name, in the order of `STATS`. Without a valid pixel `count` is 0, `valid_percent` 0 (None
+        where the zone has no pixel at all) and all others None.
+    """
+    if values.dtype.kind == "f":
+        real = ~np.isnan(values)
+        if not real.all():
+            values = values[real]
+            weights = None if weights is None else weights[real]
+    if weights is not None:
+        covered = weights > 0
+        if not covered.all():
+            values, weights = values[covered], weights[covered]
+    if len(values) == 0:
+        empty: dict[str, Statistic] = dict.fromkeys(STATS)
+        empty["count"] = 0
+        empty["valid_percent"] = 0.0 if total > 0 else None
+        return empty if names is STATS else {name: empty[name] for name in STATS if name in names}
+    found = _plain(values, total, names) if weights is None else _weighted(values, total, weights, names)
+    return {name: found[name] for name in STATS if name in names}
+
+
+def check_statistic(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        InvalidArgumentError: there is no such statistic.
+    """
+    if name not in STATS:
+        raise InvalidArgumentError(f'there is no statistic "{name}"; {did_you_mean(name, STATS, len(STATS))}')
+    return name
+
+
+def _plain(values: npt.NDArray[np.generic], total: float, names: Collection[str]) -> dict[str, Statistic]:
+    n = len(values)
+    sort = not _SORTED.isdisjoint(names)
+    # Sums run over the pixels as they lie, whatever is asked for: the order of a float sum shows in its last digits.
+    if sort:
+        ranked = np.sort(values)
+        low, high = ranked[0].item(), ranked[-1].item()
+    else:
+        low, high = values.min().item(), values.max().item()
+    summed = _sum(values, low, high)
+    mean = summed / n
+    out: dict[str, Statistic] = {
+        "count": n,
+        "valid_percent": float(100.0 * n / total),
+        "sum": summed,
+        "mean": mean,
+        "min": low,
+        "max": high,
+    }
+    if not _MOMENTS.isdisjoint(names):
+        out |= _spread(values, mean, n)
+    if sort:
+        for name, q in _QUANTILES.items():
+            at = (n - 1) * q
+            below = int(at)
+            left = ranked[below].item()
+            # The neighbour is looked at only where it counts: an infinity there would spoil an exact position.
+            right = ranked[below + 1].item() if at > below else left
+            out[name] = left + (right - left) * (at - below) if right != left else float(left)
+    if not _FREQUENCIES.isdisjoint(names):
+        distinct, ends = _distinct(ranked)
+        counts = ends.copy()
+        counts[1:] -= ends[:-1]
+        out["majority"] = distinct[counts.argmax()].item()
+        out["minority"] = distinct[counts.argmin()].item()
+        out["variety"] = len(distinct)
+    return out
+
+
+def _weighted(
+    values: npt.NDArray[np.generic], total: float, weights: npt.NDArray[np.floating], names: Collection[str]
+) -> dict[str, Statistic]:
+    x, w = values.astype(np.float64), weights.astype(np.float64)
+    count = float(w.sum())
+    with np.errstate(invalid="ignore", over="ignore"):
+        summed = float(w.dot(x))
+        mean = summed / count
+        out: dict[str, Statistic] = {
+            "count": count,
+            "valid_percent": float(100.0 * count / total),
+            "sum": summed,
+            "mean": mean,
+            "min": values.min().item(),
+            "max": values.max().item(),
+        }
+        if not _MOMENTS.isdisjoint(names):
+            away = x - mean
+            variance = float(w.dot(away * away)) / count
+            out |= {"variance": variance, "stddev": math.sqrt(variance), "stddev_pop": math.sqrt(variance)}
+    if not _SORTED.isdisjoint(names):
+        order = np.argsort(values, kind="stable")
+        distinct, ends = _distinct(values[order])
+        reach = np.cumsum(w[order])[ends - 1]
+        starts = np.concatenate(([0.0], reach[:-1]))
+        mass = np.add.reduceat(w[order], np.concatenate(([0], ends[:-1])))
+        k = len(distinct)
+        stands = np.arange(k) * mass + (k - 1) * starts
+        stands[0] = 0.0
+        for name, q in _QUANTILES.items():
+            out[name] = _quantile(distinct, stands, q * (k - 1) * float(reach[-1]))
+        out["majority"] = distinct[k - 1 - mass[::-1].argmax()].item()
+        out["minority"] = distinct[mass.argmin()].item()
+        out["variety"] = k
+    return out
+
+
+def _quantile(distinct: npt.NDArray[np.generic], stands: npt.NDArray[np.float64], wanted: float) -> float:
+    """The value that stands at `wanted`, linearly between the distinct values on either side."""
+    right = int(np.searchsorted(stands, wanted, side="right"))
+    if right == len(distinct):
+        return float(distinct[-1].item())
+    left = right - 1
+    low, high = float(distinct[left].item()), float(distinct[right].item())
+    return low + (wanted - float(stands[left])) * (high - low) / float(stands[right] - stands[left])
+
+
+def _spread(values: npt.NDArray[np.generic], mean: float, n: int) -> dict[str, Statistic]:
+    with np.errstate(invalid="ignore", over="ignore"):
+        away = values.astype(np.float64) - mean
+        squares = float(away.dot(away))
+    variance = squares / (n - 1) if n > 1 else None
+    return {
+        "stddev": None if variance is None else math.sqrt(variance),
+        "stddev_pop": math.sqrt(squares / n),
+        "variance": variance,
+    }
+
+
+def _sum(values: npt.NDArray[np.generic], low: float, high: float) -> float:
+    """Sum of all values: exact for integers, in 64 bit for floats."""
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):
+            return float(np.add.reduce(values, dtype=np.float64))
+    if len(values) * max(abs(low), abs(high)) < 1 << 63:
+        return int(np.add.reduce(values, dtype=np.int64))
+    numbers: Sequence[int] = values.tolist()
+    return sum(numbers)
+
+
+def _distinct(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.intp]]:
+    """Distinct values of sorted ones, and the position after the last of each."""
+    last = np.flatnonzero(values[1:] != values[:-1])
+    ends = np.empty(len(last) + 1, dtype=np.intp)
+    ends[:-1] = last
+    ends[-1] = len(values) - 1
+    distinct = values[ends]
+    ends += 1
+    return distinct, ends

@@ -1,0 +1,258 @@
+"""Which bands an item has, by name, and where each is stored: from a band map, or from what the item says itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rasteret_sql.errors import InvalidArgumentError, StacError, did_you_mean
+from rasteret_sql.stac.address import file_name
+from rasteret_sql.stac.hrefs import asset_href
+from rasteret_sql.stac.item import BandAsset
+
+Item = Mapping[str, Any]
+
+_TIFF_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/geotiff", "application/geotiff")
+_NO_DATA_ROLES = frozenset({"thumbnail", "overview", "metadata"})
+
+
+@dataclass(frozen=True, slots=True)
+class BandNaming:
+    """How bands get their names. Without a map the assets and their band lists name themselves."""
+
+    band_map: Mapping[str, str] | None = None
+    """Band name → asset key; these bands, in this order, are the collection's."""
+    band_index_map: Mapping[str, int] | None = None
+    """Band name → 0-based sample, for bands that share a file."""
+    strict: bool = True
+    """True: an asset of the map that no item has is an error. False (built-in datasets): its band is left out."""
+
+    def __post_init__(self) -> None:
+        for name, key in (self.band_map or {}).items():
+            if not isinstance(name, str) or not isinstance(key, str) or not name or not key:
+                raise InvalidArgumentError(f"band_map maps band names to asset keys, not {name!r} to {key!r}")
+        for name, index in (self.band_index_map or {}).items():
+            if isinstance(index, bool) or not isinstance(index, int) or index < 0:
+                raise InvalidArgumentError(
+                    f'band_index_map maps band names to sample numbers from 0, not "{name}" to {index!r}'
+                )
+        stray = [name for name in self.band_index_map or {} if self.band_map and name not in self.band_map]
+        if stray:
+            raise InvalidArgumentError(
+                f'band_index_map names "{stray[0]}", not in band_map: {did_you_mean(stray[0], self.band_map or {})}'
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBands:
+    """The naming of one collection, settled after a look at all its items."""
+
+    names: tuple[str, ...]
+    """The collection's bands in order."""
+    of_item: tuple[dict[str, BandAsset], ...]
+    """Band → file, for each item; hrefs as the item has them."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Raster:
+    """An asset that holds pixels."""
+
+    key: str
+    href: str
+    bands: tuple[Mapping[str, Any], ...]
+    """What the item says of each sample; empty where it says nothing."""
+    roles: frozenset[str] = field(default_factory=frozenset)
+
+
+def name_bands(items: Sequence[Item], naming: BandNaming) -> NamedBands:
+    """Find the bands of all items of a collection.
+
+    Raises:
+        InvalidArgumentError: The map names assets that no item has, or leaves open which sample a band is.
+        StacError: No item has an asset that is a TIFF.
+    """
+    if naming.band_map:
+        return _mapped(items, naming)
+    rasters = [_rasters(item) for item in items]
+    if items and not any(rasters):
+        raise StacError(
+            f"none of {len(items)} items has a TIFF asset, so there are no bands; their assets: {_asset_list(items)}. "
+            "Name the assets with band_map if they are TIFFs all the same"
+        )
+    if naming.band_index_map:
+        return _indexed(rasters, naming.band_index_map)
+    return _named_by_items(rasters)
+
+
+def _mapped(items: Sequence[Item], naming: BandNaming) -> NamedBands:
+    band_map = dict(naming.band_map or {})
+    there = {key for item in items for key in _assets(item)}
+    absent = {name: key for name, key in band_map.items() if key not in there}
+    warnings: tuple[str, ...] = ()
+    if items and absent:
+        name, key = next(iter(absent.items()))
+        what = (
+            f'band_map: no item has the asset "{key}" of band "{name}"'
+            + (f" (nor {len(absent) - 1} more)" if len(absent) > 1 else "")
+            + f"; {did_you_mean(key, sorted(there), 20)}"
+        )
+        if naming.strict:
+            raise InvalidArgumentError(what)
+        if len(absent) == len(band_map):
+            # Another publisher of the same data may call its assets by the band names themselves.
+            same = {name: name for name in band_map if name in there}
+            fallback = BandNaming(same, naming.band_index_map) if same else BandNaming()
+            settled = name_bands(items, fallback)
+            return NamedBands(settled.names, settled.of_item, (what, *settled.warnings))
+        band_map = {name: key for name, key in band_map.items() if name not in absent}
+        warnings = (f"left out {', '.join(absent)}: {what}",)
+    samples = naming.band_index_map or {}
+    shared = {key for key in band_map.values() if list(band_map.values()).count(key) > 1}
+    found: list[dict[str, BandAsset]] = []
+    for item in items:
+        bands: dict[str, BandAsset] = {}
+        for name, key in band_map.items():
+            raster = _raster(key, _assets(item).get(key))
+            if raster is not None:
+                sample = samples.get(name)
+                if sample is None and (key in shared or len(raster.bands) > 1):
+                    sample = _sample_by_name(name, raster, [n for n, k in band_map.items() if k == key])
+                bands[name] = BandAsset(raster.href, sample)
+        found.append(bands)
+    return NamedBands(tuple(band_map), tuple(found), warnings)
+
+
+def _sample_by_name(name: str, raster: _Raster, sharing: Sequence[str]) -> int:
+    """The sample whose name or common name is the band's; several bands of a file need one each."""
+    for label in ("name", "common_name", "eo:common_name", "description"):
+        texts = [str(band.get(label) or "").casefold() for band in raster.bands]
+        if texts.count(name.casefold()) == 1:
+            return texts.index(name.casefold())
+    has = [_band_name(band) or f"sample {n}" for n, band in enumerate(raster.bands)]
+    says = f"it has {', '.join(has)}" if has else "the item does not name its samples"
+    raise InvalidArgumentError(
+        f'band "{name}" is in asset "{raster.key}" together with other bands ({says}); say which sample it is with '
+        f"band_index_map, from 0, such as {{{', '.join(f'{n!r}: {i}' for i, n in enumerate(sharing))}}}"
+    )
+
+
+def _indexed(rasters: Sequence[Sequence[_Raster]], samples: Mapping[str, int]) -> NamedBands:
+    """A band_index_map alone: each item's only TIFF holds these bands."""
+    found: list[dict[str, BandAsset]] = []
+    for of_item in rasters:
+        if len(of_item) > 1:
+            raise InvalidArgumentError(
+                f"band_index_map without band_map needs items with one TIFF asset, but one has "
+                f"{', '.join(raster.key for raster in of_item)}; map each band to its asset with band_map"
+            )
+        found.append({name: BandAsset(r.href, sample) for r in of_item for name, sample in samples.items()})
+    return NamedBands(tuple(samples), tuple(found))
+
+
+def _named_by_items(rasters: Sequence[Sequence[_Raster]]) -> NamedBands:
+    numbered = _numbered_assets(rasters)
+    order: dict[str, None] = {}
+    found: list[dict[str, BandAsset]] = []
+    for of_item in rasters:
+        bands: dict[str, BandAsset] = {}
+        for raster in of_item:
+            for sample, name in enumerate(_own_names(raster, numbered)):
+                bands[name] = BandAsset(raster.href, sample if len(raster.bands) > 1 else None)
+        order.update(dict.fromkeys(bands))
+        found.append(bands)
+    return NamedBands(tuple(order), tuple(found))
+
+
+def _numbered_assets(rasters: Sequence[Sequence[_Raster]]) -> frozenset[str]:
+    """Keys of multi-band assets whose bands are numbered, since another asset of some item has the same names.
+
+    Decided over all items, so that one asset's bands are called the same everywhere. Where two multi-band assets
+    compete, one with the role `data` keeps its names, else the first.
+    """
+    losers: set[str] = set()
+    for of_item in rasters:
+        taken = {_own_names(raster, frozenset())[0] for raster in of_item if len(raster.bands) <= 1}
+        multi = [raster for raster in of_item if len(raster.bands) > 1]
+        for raster in sorted(multi, key=lambda r: "data" not in r.roles):
+            names = set(_own_names(raster, frozenset()))
+            if names & taken:
+                losers.add(raster.key)
+            else:
+                taken |= names
+    return frozenset(losers)
+
+
+def _own_names(raster: _Raster, numbered: frozenset[str]) -> list[str]:
+    names = [_band_name(band) for band in raster.bands]
+    if len(names) <= 1:
+        # A key that is just the file's name differs from item to item; then the band's own name is the steady one.
+        steady = names[0] if names and raster.key == file_name(raster.href) else None
+        return [steady or raster.key]
+    if raster.key in numbered or None in names or len(set(names)) < len(names):
+        return [f"{raster.key}_{n}" for n in range(1, len(names) + 1)]
+    return [str(name) for name in names]
+
+
+def _band_name(band: Mapping[str, Any]) -> str | None:
+    name = band.get("name") or band.get("common_name") or band.get("eo:common_name")
+    return str(name) if name else None
+
+
+def _rasters(item: Item) -> list[_Raster]:
+    """The TIFF assets that hold data, in the item's order; copies under `s3_<key>` are not bands of their own."""
+    assets = _assets(item)
+    found: list[_Raster] = []
+    for key, asset in assets.items():
+        raster = _raster(key, asset)
+        # Before roles there were, the key said what an asset is for.
+        if raster is None or (raster.roles or {key}) & _NO_DATA_ROLES or not is_tiff(asset):
+            continue
+        if not (key.startswith("s3_") and key[3:] in assets):
+            found.append(raster)
+    return found
+
+
+def _raster(key: str, asset: Any) -> _Raster | None:
+    if not isinstance(asset, Mapping):
+        return None
+    href = asset_href(asset)
+    if href is None:
+        return None
+    roles = asset.get("roles")
+    return _Raster(
+        key,
+        href,
+        _band_list(asset),
+        frozenset(r for r in roles if isinstance(r, str)) if isinstance(roles, list) else frozenset(),
+    )
+
+
+def _band_list(asset: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The longest of `bands` (STAC 1.1), `eo:bands` and `raster:bands`: all describe the same samples."""
+    longest: list[Mapping[str, Any]] = []
+    for name in ("bands", "eo:bands", "raster:bands"):
+        one = asset.get(name)
+        if isinstance(one, list) and len(one) > len(longest):
+            longest = [band if isinstance(band, Mapping) else {} for band in one]
+    return tuple(longest)
+
+
+def is_tiff(asset: Mapping[str, Any]) -> bool:
+    """True where the media type or the file name says TIFF."""
+    media = str(asset.get("type") or "").partition(";")[0].strip().lower()
+    return media in _TIFF_TYPES or file_name(asset_href(asset) or "").lower().endswith((".tif", ".tiff"))
+
+
+def _assets(item: Item) -> Mapping[str, Any]:
+    assets = item.get("assets")
+    return assets if isinstance(assets, Mapping) else {}
+
+
+def _asset_list(items: Iterable[Item], limit: int = 12) -> str:
+    kinds = {
+        key: asset.get("type") for item in items for key, asset in _assets(item).items() if isinstance(asset, Mapping)
+    }
+    shown = [f"{key} ({kind})" if kind else str(key) for key, kind in list(kinds.items())[:limit]]
+    return ", ".join(shown) + (f" and {len(kinds) - limit} more" if len(kinds) > limit else "") or "none"

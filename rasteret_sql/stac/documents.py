@@ -1,0 +1,215 @@
+"""STAC documents as JSON objects, from files, over HTTP and from object stores; failures in our own errors."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from urllib3 import Retry
+
+from rasteret_sql.errors import (
+    AccessDeniedError,
+    MissingObjectError,
+    StacError,
+    StorageError,
+    StorageTimeoutError,
+)
+from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.fetch import fetch_prefix
+from rasteret_sql.io.loop import run
+from rasteret_sql.io.stores import default_backend
+from rasteret_sql.stac.address import is_url, local_path
+
+TIMEOUT = (5.0, 30.0)
+"""Seconds to connect, and to wait for the next bytes of an answer."""
+BACKOFF = 0.25
+"""Seconds of the first wait before a request is repeated, doubled each time."""
+_BROKEN_BODIES = 2
+RETRY_STATUS = (408, 429, 500, 502, 503, 504)
+MAX_BYTES = 256 << 20
+"""Longest document read from an object store; item collections of 10 000 items are a tenth of it."""
+_ENTRY_DOCUMENTS = ("catalog.json", "collection.json")
+
+
+class RefusedError(StacError):
+    """A server answered that it does not take the request as it is."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+        """HTTP status, 4xx."""
+
+
+def connect(address: str, headers: Mapping[str, str] | None = None) -> StacApiIO:
+    """A session for one search: pooled connections, short timeouts, bounded retries with backoff on 429 and 5xx.
+
+    Headers go to the host of `address` only: catalogs link to other hosts, which must not see an Authorization.
+    """
+    retry = Retry(
+        total=4,
+        connect=2,
+        read=2,
+        status=4,
+        status_forcelist=RETRY_STATUS,
+        # A search by POST changes nothing, so it may be repeated as a GET may.
+        allowed_methods=None,
+        backoff_factor=BACKOFF,
+        backoff_max=8.0,
+        # After the last attempt the answer itself comes back, with the status and the server's words.
+        raise_on_status=False,
+    )
+    # Servers may ask for a wait of hours by Retry-After; a build would rather fail and say so.
+    retry.retry_after_max = 20
+    host = urlsplit(address).netloc
+
+    def authorise(request: requests.Request) -> requests.Request:
+        if headers and urlsplit(str(request.url)).netloc == host:
+            request.headers = {**(request.headers or {}), **headers}
+        return request
+
+    session = StacApiIO(timeout=TIMEOUT, max_retries=retry, request_modifier=authorise)
+    for scheme in ("http://", "https://"):
+        session.session.mount(scheme, requests.adapters.HTTPAdapter(16, 16, max_retries=retry))
+    return session
+
+
+def read_document(address: str, session: StacApiIO) -> dict[str, Any]:
+    """The JSON object at a path or URL.
+
+    Raises:
+        StorageError: It cannot be fetched (leaves tell 401/403, 404 and timeouts apart).
+        StacError: It is no JSON object.
+    """
+    text = _fetch_text(address, session) if is_url(address) else _read_file(address)
+    return parse_document(text, address)
+
+
+def parse_document(text: str | bytes, address: str) -> dict[str, Any]:
+    """Parse a document's text; errors name its address."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise StacError(f"{safe_address(address)} is not JSON ({what}); expected a STAC document") from error
+    if not isinstance(document, dict):
+        raise StacError(
+            f"{safe_address(address)} holds a JSON {type(document).__name__}; expected a STAC object "
+            "(Catalog, Collection, Feature or FeatureCollection)"
+        )
+    return document
+
+
+def _read_file(address: str) -> bytes:
+    path = local_path(address)
+    if path.is_dir():
+        path = _entry_document(path)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingObjectError(f"there is no file {path}; expected a STAC catalog, collection or item") from error
+    except PermissionError as error:
+        raise AccessDeniedError(f"the file {path} may not be read: {error.strerror}") from error
+    except OSError as error:
+        raise StorageError(f"the file {path} cannot be read: {error.strerror}") from error
+
+
+def _entry_document(folder: Path) -> Path:
+    for name in _ENTRY_DOCUMENTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise MissingObjectError(
+        f"the folder {folder} holds neither {' nor '.join(_ENTRY_DOCUMENTS)}; name the file to read"
+    )
+
+
+def entry_address(address: str) -> str:
+    """The document that an address stands for: `catalog.json` or `collection.json` of a folder, else itself."""
+    if is_url(address) or not local_path(address).is_dir():
+        return address
+    return str(_entry_document(local_path(address)))
+
+
+def _fetch_text(address: str, session: StacApiIO) -> str | bytes:
+    if address.lower().startswith(("http://", "https://")):
+        return send(session, address)
+    data, _ = run(fetch_prefix(default_backend(), address, MAX_BYTES + 1))
+    if len(data) > MAX_BYTES:
+        raise StacError(f"{safe_address(address)} is longer than {MAX_BYTES >> 20} MiB, too long for a STAC document")
+    return data
+
+
+def send(
+    session: StacApiIO,
+    address: str,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    parameters: dict[str, Any] | None = None,
+) -> str:
+    """The text that a server answers, after retries.
+
+    Raises:
+        StorageError: No answer, no access, nothing there, or a server that keeps failing.
+        StacError: The server refuses the request as it is.
+    """
+    for attempt in range(_BROKEN_BODIES + 1):
+        try:
+            return str(session.request(address, method, headers, parameters))
+        except APIError as caught:
+            error = request_error(caught, address)
+            # urllib3 retries until the answer begins; a body that breaks off is for us to ask for again.
+            if not isinstance(caught.__context__, requests.exceptions.ChunkedEncodingError):
+                break
+        if attempt < _BROKEN_BODIES:
+            time.sleep(BACKOFF * 2**attempt)
+    # Raised outside of `except`: the caught error holds the whole URL, with what may be a token in its query string.
+    raise error
+
+
+def request_error(error: APIError, address: str) -> StorageError | StacError:
+    """What went wrong with a request, as our error: address without secrets, status, the server's words, remedy."""
+    where = safe_address(address)
+    status = getattr(error, "status_code", None)
+    if status is None:
+        return _connection_error(error, where)
+    said = _server_words(str(error))
+    if status in (401, 403):
+        return AccessDeniedError(
+            f"{where} answered {status}: access denied{said}; pass credentials that this STAC server accepts"
+        )
+    if status in (404, 410):
+        return MissingObjectError(f"{where} answered {status}: nothing there{said}; check the STAC address")
+    if status == 429 or (status >= 500 and status != 501):
+        return StorageError(f"{where} answered {status} again after retries{said}; try later or ask for less at once")
+    return RefusedError(f"{where} refused the request with status {status}{said}", status)
+
+
+def _connection_error(error: APIError, where: str) -> StorageError:
+    # pystac-client raises its own error while it handles the one of requests, which it keeps as the context.
+    cause = error.__context__
+    if isinstance(cause, requests.Timeout) or "timed out" in str(error).lower():
+        return StorageTimeoutError(f"{where} did not answer in time ({TIMEOUT[1]:g} s, retries included); try later")
+    kind = type(cause).__name__ if cause is not None else "connection error"
+    return StorageError(f"{where} cannot be reached ({kind}); check the address and the network")
+
+
+def _server_words(body: str) -> str:
+    """The reason that a server gives, short, on one line, without URLs' query strings."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict):
+        reason = parsed.get("description") or parsed.get("detail") or parsed.get("message") or parsed.get("code")
+        body = reason if isinstance(reason, str) else json.dumps(reason) if reason else ""
+    elif body.lstrip().startswith("<"):
+        body = ""
+    words = re.sub(r"\?\S+", "?...", " ".join(body.split()))
+    return f' ("{words[:200]}")' if words else ""

@@ -1,0 +1,57 @@
+"""Hrefs of an item's assets: made absolute beside its document, rewritten, chosen among alternates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rasteret_sql.stac.address import resolve
+
+_ALTERNATE_ORDER = ("s3", "aws", "https", "http", "cloudfront")
+
+
+def absolute_hrefs(item: dict[str, Any], base: str) -> dict[str, Any]:
+    """The item with every asset href resolved against the document at `base`; the item given stays as it is."""
+    assets = item.get("assets")
+    if not isinstance(assets, Mapping):
+        return item
+    return {**item, "assets": {key: _absolute_asset(asset, base) for key, asset in assets.items()}}
+
+
+def _absolute_asset(asset: Any, base: str) -> Any:
+    if not isinstance(asset, Mapping):
+        return asset
+    changed = dict(asset)
+    if isinstance(asset.get("href"), str) and asset["href"]:
+        changed["href"] = resolve(base, asset["href"])
+    alternate = asset.get("alternate")
+    if isinstance(alternate, Mapping):
+        changed["alternate"] = {name: _absolute_asset(other, base) for name, other in alternate.items()}
+    return changed
+
+
+def asset_href(asset: Mapping[str, Any]) -> str | None:
+    """Where an asset is stored: its href, else the first of its alternates, s3 first."""
+    if isinstance(asset.get("href"), str) and asset["href"]:
+        return str(asset["href"])
+    alternate = asset.get("alternate")
+    if not isinstance(alternate, Mapping):
+        return None
+    for name in (*_ALTERNATE_ORDER, *alternate):
+        other = alternate.get(name)
+        if isinstance(other, Mapping) and isinstance(other.get("href"), str) and other["href"]:
+            return str(other["href"])
+    return None
+
+
+def rewrite(href: str, url_patterns: Mapping[str, str]) -> str:
+    """Replace the longest prefix of `url_patterns` that the href starts with; unchanged where none fits.
+
+    >>> rewrite("https://landsatlook.usgs.gov/data/a.tif", {"https://landsatlook.usgs.gov/data/": "s3://usgs-landsat/"})
+    's3://usgs-landsat/a.tif'
+    """
+    fitting = [prefix for prefix in url_patterns if prefix and href.startswith(prefix)]
+    if not fitting:
+        return href
+    prefix = max(fitting, key=len)
+    return url_patterns[prefix] + href[len(prefix) :]

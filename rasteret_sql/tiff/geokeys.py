@@ -1,0 +1,62 @@
+"""GeoKeys → CRS: an EPSG code where the keys name one, else WKT2 of what they define."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+
+import numpy as np
+
+from rasteret_sql.tiff import tags
+from rasteret_sql.tiff.ifd import Ifd
+from rasteret_sql.tiff.projections import define_crs
+
+MODEL_TYPE = 1024
+RASTER_TYPE = 1025
+PIXEL_IS_POINT = 2
+
+KeyValue = int | str | tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GeoKeys:
+    """The keys of a GeoKeyDirectory: whole numbers, texts, or reals."""
+
+    values: Mapping[int, KeyValue]
+
+    @property
+    def pixel_is_point(self) -> bool:
+        """True where the transform's tags speak of pixel centres."""
+        return self.values.get(RASTER_TYPE) == PIXEL_IS_POINT
+
+
+def read_geokeys(ifd: Ifd) -> GeoKeys:
+    """Read the keys of a file; entries that point outside their tag count as absent, as in GDAL."""
+    if tags.GEO_KEY_DIRECTORY not in ifd:
+        return GeoKeys(MappingProxyType({}))
+    words = np.asarray(ifd.integers(tags.GEO_KEY_DIRECTORY), dtype=np.int64)
+    doubles = ifd.doubles(tags.GEO_DOUBLE_PARAMS)
+    text = ifd.raw(tags.GEO_ASCII_PARAMS) or b""
+    values: dict[int, KeyValue] = {}
+    entries = words[4 : len(words) // 4 * 4].reshape(-1, 4)
+    for key, place, count, value in entries[: words[3] if len(words) >= 4 else 0].tolist():
+        if place == 0:
+            values[key] = value
+        elif place == tags.GEO_DOUBLE_PARAMS and value + count <= len(doubles) and count:
+            values[key] = doubles[value : value + count]
+        elif place == tags.GEO_ASCII_PARAMS and value < len(text):
+            values[key] = text[value : value + count].decode("utf-8", "replace").rstrip("\0|").strip()
+    return GeoKeys(MappingProxyType(values))
+
+
+def crs_from_geokeys(keys: GeoKeys) -> str | None:
+    """CRS of a file: `EPSG:n`, else WKT2, None where the keys do not define one."""
+    return _crs(tuple(sorted(keys.values.items(), key=lambda item: item[0])))
+
+
+@lru_cache(maxsize=1024)
+def _crs(items: tuple[tuple[int, KeyValue], ...]) -> str | None:
+    # The files of a collection share their keys, and a look-up in PROJ's database costs more than parsing a header.
+    return define_crs(dict(items))

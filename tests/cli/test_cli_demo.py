@@ -1,0 +1,157 @@
+"""The demo says what is in the files: run on altered copies, with nothing in HOME, it says other things."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import rasterio
+import rasterio.warp
+
+from rasteret_sql.cli.contact_sheet import contact_sheet
+from tests.cli.processes import SHELL, environment
+
+DATA = Path(__file__).resolve().parents[2] / "examples" / "data"
+CLEAR_DAY = "sentinel2-eopatch-slovenia/S2_L1C_EOPATCH_20160814T100604"
+
+
+def demo(home: Path, *arguments: object, cwd: Path) -> str:
+    done = subprocess.run(
+        [*SHELL, "demo", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment(home) | {"COLUMNS": "110"},
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return done.stdout
+
+
+def rewrite(path: Path, change) -> None:
+    """Give a file other pixels, all else alike."""
+    with rasterio.open(path) as image:
+        pixels, profile = image.read(), image.profile
+    with rasterio.open(path, "w", **profile) as image:
+        image.write(change(pixels).astype(profile["dtype"]))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    home = folder / "home"
+    home.mkdir()
+    start = time.perf_counter()
+    out = demo(home, cwd=folder)
+    return folder, home, out, time.perf_counter() - start
+
+
+def row(text: str, *parts: str) -> list[str]:
+    lines = [line for line in text.splitlines() if line.startswith("│") and all(part in line for part in parts)]
+    assert len(lines) == 1, (parts, lines)
+    return [cell.strip() for cell in lines[0].strip("│").split("│")]
+
+
+def test_it_takes_seconds_and_leaves_home_alone(first):
+    _, home, _, seconds = first
+    assert seconds < 30
+    assert list(home.iterdir()) == []
+
+
+def test_it_fits_a_terminal(first):
+    data = str(DATA)
+    assert [line for line in first[2].splitlines() if len(line) > 110 and data not in line] == []
+
+
+def test_it_shows_collections_series_zones_points_and_costs(first):
+    out = first[2]
+    for name, scenes in (("naip", 6), ("ndvi", 68), ("ny", 19), ("sahara", 1)):
+        assert row(out, f" {name} ", "-")[1] == str(scenes)
+    month = row(out, " 2016-08 ")
+    assert float(month[2]) == pytest.approx(0.74, abs=0.05)
+    assert len(re.findall(r"│ 201[567]-\d\d ", out)) > 20
+    assert row(out, "Long Island", " 2018-07-10 ")
+    assert row(out, "m_3008501_ne_16_1")
+    assert "Done in" in out
+    assert "rasteret-sql --workspace rasteret-demo/workspace" in out
+
+
+def test_points_are_the_pixels_of_the_file(first):
+    with rasterio.open(DATA / "naip" / "m_3008501_ne_16_1_20110815" / "image.tif") as image:
+        cells = row(first[2], "m_3008501_ne_16_1")
+        xs, ys = rasterio.warp.transform("EPSG:4326", image.crs, [float(cells[2])], [float(cells[3])])
+        # The table shows the place with four digits: the pixel is this one or the next.
+        line, column = image.index(xs[0], ys[0])
+        near = image.read(window=((line - 1, line + 2), (column - 1, column + 2))).reshape(4, 9).T.tolist()
+    assert [int(cell) for cell in cells[4:]] in near
+
+
+def test_the_contact_sheet_is_a_picture(first):
+    folder, _, out, _ = first
+    sheet = imagecodecs.png_decode((folder / "rasteret-demo" / "contact_sheet.png").read_bytes())
+    count = int(re.search(r"(\d+) pictures", out)[1])
+    assert sheet.shape == (-(-count // 8) * (202 + 4) + 4, 8 * (200 + 4) + 4, 4)
+    assert len(np.unique(sheet.reshape(-1, 4), axis=0)) > 50
+
+
+def test_altered_files_give_altered_numbers(first, tmp_path):
+    data, home = tmp_path / "copy", tmp_path / "home"
+    shutil.copytree(DATA, data)
+    home.mkdir()
+    rewrite(data / CLEAR_DAY / "ndvi.tif", lambda pixels: np.full_like(pixels, 0.125))
+    rewrite(
+        data / "naip/m_3008501_ne_16_1_20110815/image.tif",
+        lambda p: np.full_like(p, 1) * np.array([[[7]], [[8]], [[9]], [[10]]]),
+    )
+    out = demo(home, "--data", data, "--output", tmp_path / "made", cwd=tmp_path)
+    assert row(out, "m_3008501_ne_16_1")[4:] == ["7", "8", "9", "10"]
+    before, after = row(first[2], " 2016-08 "), row(out, " 2016-08 ")
+    assert before[1] == after[1]
+    scenes = int(before[1])
+    for column in (2, 4):
+        assert float(after[column]) < float(before[column])
+        # One of the month's scenes is 0.125 now.
+        rest = float(after[column]) * scenes - 0.125
+        assert 0 < rest < scenes
+    assert row(out, " 2016-06 ") == row(first[2], " 2016-06 ")
+    assert (tmp_path / "made" / "contact_sheet.png").read_bytes() != (
+        first[0] / "rasteret-demo" / "contact_sheet.png"
+    ).read_bytes()
+    # Again in the same place, with the files changed once more: nothing old is shown.
+    rewrite(data / "naip/m_3008501_ne_16_1_20110815/image.tif", lambda p: np.full_like(p, 77))
+    out = demo(home, "--data", data, "--output", tmp_path / "made", cwd=tmp_path)
+    assert row(out, "m_3008501_ne_16_1")[4:] == ["77"] * 4
+
+
+def test_a_folder_without_the_data_is_told(tmp_path):
+    done = subprocess.run(
+        [*SHELL, "demo", "--data", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "holds no catalog/catalog.json" in done.stderr
+
+
+@pytest.mark.parametrize("samples", [None, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_a_sheet_takes_every_kind_of_picture(samples, dtype):
+    shape = (3, 5) if samples is None else (3, 5, samples)
+    png = imagecodecs.png_encode(np.full(shape, np.iinfo(dtype).max // 2, dtype))
+    small = imagecodecs.png_encode(np.zeros((2, 2), "u1"))
+    sheet = imagecodecs.png_decode(contact_sheet([png, small, png], columns=2, scale=2, gap=1))
+    assert sheet.shape == (2 * 7 + 1, 2 * 11 + 1, 4)
+    assert sheet[1, 1, 0] in (127, 128)
+    assert sheet[1, 12].tolist() == [0, 0, 0, 255]
+    assert sheet[-2, -2].tolist() == [255] * 4

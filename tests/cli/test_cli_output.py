@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from rasteret_sql.cli.output import Output
+from rasteret_sql.cli.result import run
+from rasteret_sql.errors import InvalidArgumentError
+
+
+@pytest.fixture
+def connection():
+    with duckdb.connect() as opened:
+        opened.execute("SET python_enable_replacements = false")
+        yield opened
+
+
+def written(connection, form, path, *statements):
+    output = Output(form, path)
+    try:
+        for sql in statements:
+            output.write(run(connection, sql, as_text=form in {"table", "csv"}))
+        output.commit()
+    finally:
+        output.close()
+    return path.read_bytes()
+
+
+MIXED = "SELECT range AS i, 'a,\"' || range AS t, CASE WHEN range = 1 THEN NULL ELSE range / 2 END AS r FROM range(3)"
+
+
+def test_csv(connection, tmp_path):
+    text = written(connection, "csv", tmp_path / "a.csv", MIXED).decode()
+    assert list(csv.reader(io.StringIO(text))) == [
+        ["i", "t", "r"],
+        ["0", 'a,"0', "0.0"],
+        ["1", 'a,"1', ""],
+        ["2", 'a,"2', "1.0"],
+    ]
+
+
+def test_csv_of_nothing_has_its_header(connection, tmp_path):
+    assert written(connection, "csv", tmp_path / "a.csv", "SELECT 1 AS a, 2 AS b WHERE false") == b"a,b\n"
+
+
+def test_json(connection, tmp_path):
+    text = written(connection, "json", tmp_path / "a.json", MIXED)
+    assert json.loads(text) == [
+        {"i": 0, "t": 'a,"0', "r": 0.0},
+        {"i": 1, "t": 'a,"1', "r": None},
+        {"i": 2, "t": 'a,"2', "r": 1.0},
+    ]
+    assert json.loads(written(connection, "json", tmp_path / "b.json", "SELECT 1 AS a WHERE false")) == []
+    nested = "SELECT {'a': [1, 2], 'b': 'x' || chr(10) || 'y'} AS s, '{\"k\": 1}'::JSON AS j"
+    assert json.loads(written(connection, "json", tmp_path / "c.json", nested)) == [
+        {"s": {"a": [1, 2], "b": "x\ny"}, "j": {"k": 1}}
+    ]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2048, 2049, 5000])
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_every_row_is_there_once(connection, tmp_path, form, rows):
+    data = written(connection, form, tmp_path / "a", f"SELECT range AS i FROM range({rows})")
+    if form == "parquet":
+        got = pq.read_table(io.BytesIO(data))["i"].to_pylist()
+    elif form == "json":
+        got = [row["i"] for row in json.loads(data)]
+    else:
+        got = [int(line) for line in data.decode().split()[1:]]
+    assert got == list(range(rows))
+
+
+def test_parquet_keeps_types_geometry_and_double_names(connection, tmp_path):
+    sql = "SELECT 'POINT (1 2)'::GEOMETRY AS geom, sum(1) AS a, now() AS a, '\\x00\\xFF'::BLOB AS b, uuid() AS u"
+    written(connection, "parquet", tmp_path / "a.parquet", sql)
+    file = pq.read_table(tmp_path / "a.parquet")
+    assert file.column_names == ["geom", "a", "a_1", "b", "u"]
+    assert b"geo" in pq.read_metadata(tmp_path / "a.parquet").metadata
+    assert file["a"].to_pylist() == [1]
+    assert file["b"].to_pylist() == [b"\x00\xff"]
+    rows = duckdb.sql(f"SELECT typeof(a_1), typeof(u), st_astext(geom) FROM '{tmp_path}/a.parquet'").fetchall()
+    assert rows == [("TIMESTAMP WITH TIME ZONE", "UUID", "POINT (1 2)")]
+
+
+def test_parquet_holds_one_result(connection, tmp_path):
+    with pytest.raises(InvalidArgumentError, match="holds one result"):
+        written(connection, "parquet", tmp_path / "a.parquet", "SELECT 1", "SELECT 2")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "table"])
+def test_a_file_appears_whole_or_not_at_all(connection, tmp_path, form):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises((duckdb.Error, OSError), match=r"^Invalid Input Error: late"):
+        written(
+            connection, form, tmp_path / "a", "SELECT CASE WHEN range > 4000 THEN error('late') END FROM range(5000)"
+        )
+    assert (tmp_path / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+    # The connection is free again.
+    assert connection.sql("SELECT 1").fetchall() == [(1,)]
+
+
+def test_plans_are_shown_as_they_are(connection, tmp_path):
+    text = written(connection, "table", tmp_path / "a", "EXPLAIN SELECT 42").decode()
+    assert "explain_key" not in text
+    assert "42" in text
+
+
+def test_unknown_format(tmp_path):
+    with pytest.raises(InvalidArgumentError, match=r'no output format "xml": choose table, csv'):
+        Output("xml", tmp_path / "a")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_device_is_written_itself(connection, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    output = Output("csv", pipe)
+    output.write(run(connection, "SELECT 1 AS a"))
+    output.commit()
+    output.close()
+    assert os.read(reading, 100) == b"a\n1\n"
+    os.close(reading)
+    assert list(tmp_path.iterdir()) == [pipe]

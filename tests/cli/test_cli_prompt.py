@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import duckdb
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, InMemoryHistory
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from rasteret_sql.cli.commands import run_command
+from rasteret_sql.cli.completion import Names, SqlCompleter, SqlLexer, quoted
+from rasteret_sql.cli.output import Output
+from rasteret_sql.cli.progress import ProgressDisplay
+from rasteret_sql.cli.runner import Runner
+from rasteret_sql.cli.shell import Prompt, open_history, state_folder
+
+
+@pytest.fixture
+def connection():
+    with duckdb.connect() as opened:
+        opened.execute("SET python_enable_replacements = false")
+        # What an installed connection has, as far as completion asks.
+        opened.execute(
+            "CREATE MACRO rasteret_functions() AS TABLE SELECT unnest(['read_chip', 'rasteret_build']) AS name"
+        )
+        opened.execute(
+            "CREATE MACRO rasteret_collections() AS TABLE SELECT unnest(['bay', 'my-site 2024', 'a''b']) AS name"
+        )
+        opened.execute("ATTACH ':memory:' AS rasteret")
+        opened.execute('CREATE VIEW rasteret.bay AS SELECT 1 AS id, 2 AS "eo:cloud_cover"')
+        opened.execute('CREATE VIEW rasteret."my-site 2024" AS SELECT 1 AS id')
+        opened.execute("CREATE TABLE fields (name VARCHAR, geom VARCHAR)")
+        yield opened
+
+
+@pytest.fixture
+def complete(connection):
+    completer = SqlCompleter(Names(connection))
+
+    def texts(text):
+        return [c.text for c in completer.get_completions(Document(text), CompleteEvent())]
+
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT read_c", "read_chip"),
+        ("FROM ba", "rasteret.bay"),
+        ("FROM rasteret_b", "rasteret_build"),
+        ("FROM rasteret.", '"my-site 2024"'),
+        ("FROM fie", "fields"),
+        ("SELECT x FROM bay JOIN my", 'rasteret."my-site 2024"'),
+        ("SELECT cloud", '"eo:cloud_cover"'),
+        ('SELECT "eo', '"eo:cloud_cover"'),
+        ("SELECT bay.eo", '"eo:cloud_cover"'),
+        ("SELECT fields.ge", "geom"),
+        ("sel", "select"),
+        ("SEL", "SELECT"),
+        ("SELECT array_agg", "array_agg"),
+        ("SELECT read_chip(id, 'B04', geom, collection := 'ba", "bay"),
+        ("SELECT read_chip(id, 'B04', geom, collection := '", "a''b"),
+        (".mo", ".mode"),
+        (".mode c", "csv"),
+    ],
+)
+def test_completion(complete, text, expected):
+    assert expected in complete(text)
+
+
+def test_the_likeliest_comes_first(complete):
+    assert complete("SELECT read_c")[0] == "read_chip"
+    assert complete("SELECT id, 'B0") == []
+    assert complete("SELECT ") == []
+
+
+def test_completion_sees_what_a_statement_made(connection):
+    names = Names(connection)
+    completer = SqlCompleter(names)
+    ask = lambda: [c.text for c in completer.get_completions(Document("FROM new_t"), CompleteEvent())]  # noqa: E731
+    assert ask() == []
+    connection.execute("CREATE TABLE new_table (a INT)")
+    names.refresh()
+    assert ask() == ["new_table"]
+
+
+def test_completion_is_quiet_in_a_broken_transaction(connection, complete):
+    connection.execute("BEGIN")
+    with pytest.raises(duckdb.Error):
+        connection.execute("SELECT error('x')")
+    assert isinstance(complete("FROM fie"), list)
+
+
+def test_names_are_written_as_sql_needs_them():
+    assert [quoted(n) for n in ("bay", "Bay", "my-site", 'a"b', "1a")] == [
+        "bay",
+        '"Bay"',
+        '"my-site"',
+        '"a""b"',
+        '"1a"',
+    ]
+
+
+@pytest.mark.parametrize("text", ["SELECT 'é数', 1.5 -- c\nFROM t", "SELECT 'open", "", "\n\n", "SELECT $$"])
+def test_colours_do_not_change_the_text(text):
+    lines = SqlLexer().lex_document(Document(text))
+    assert ["".join(piece for _, piece in lines(n)) for n in range(len(text.split("\n")))] == text.split("\n")
+
+
+def test_colours():
+    pieces = SqlLexer().lex_document(Document("SELECT 'é' FROM t"))(0)
+    assert ("class:keyword", "SELECT ") in pieces
+    assert any(style == "class:string" and "é" in piece for style, piece in pieces)
+    assert any(style == "class:keyword" and piece.startswith("FROM") for style, piece in pieces)
+
+
+def typed(connection, keys, capsys):
+    errors = []
+    with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=DummyOutput()):
+        keyboard.send_text(keys)
+        runner = Runner(connection, Output("csv"), connection.interrupt, run_command, ProgressDisplay(wanted=False))
+        Prompt(runner, errors.append, history=InMemoryHistory()).loop()
+        runner.output.close()
+    return capsys.readouterr().out, errors
+
+
+def test_a_statement_is_asked_for_until_its_semicolon(connection, capsys):
+    out, errors = typed(connection, "SELECT 1\rAS a;\rSELECT 2 AS b; SELECT 3 AS c;\r\x04", capsys)
+    assert (out, errors) == ("a\n1\nb\n2\nc\n3\n", [])
+
+
+def test_an_error_is_shown_and_the_prompt_comes_again(connection, capsys):
+    out, errors = typed(connection, "SELECT nope();\rSELECT 2 AS b;\r.mode json\rSELECT 3 AS c;\r.quit\r", capsys)
+    assert out == 'b\n2\n[\n\t{"c":3}\n]\n'
+    assert "nope" in str(errors[0])
+
+
+def test_ctrl_c_at_the_prompt_drops_what_was_typed(connection, capsys):
+    out, errors = typed(connection, "SELECT broken\x03SELECT 2 AS b;\r\x04", capsys)
+    assert (out, errors) == ("b\n2\n", [])
+
+
+def test_history_is_kept_where_it_can_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert state_folder() == tmp_path / "state" / "rasteret_sql"
+    assert isinstance(open_history(state_folder()), FileHistory)
+    (tmp_path / "file").touch()
+    assert isinstance(open_history(tmp_path / "file" / "below"), InMemoryHistory)
+    assert isinstance(open_history(None), InMemoryHistory)

@@ -1,0 +1,174 @@
+"""Every form of a geometry gives the same geometry; what is none gives an error that shows it."""
+
+from __future__ import annotations
+
+import json
+
+import duckdb
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+
+from rasteret_sql.errors import InvalidCrsError, InvalidGeometryError
+from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, parse_geometry, srid_crs
+
+POLYGON = shapely.Polygon([(0, 0), (4, 0), (4, 3), (0, 0)])
+GEOJSON = json.dumps(shapely.geometry.mapping(POLYGON))
+
+
+def one(text: str | None = None, wkb: bytes | None = None, kind: str = "VARCHAR") -> shapely.Geometry | None:
+    return parse_geometries([kind], [wkb], [text])[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        POLYGON.wkt,
+        f"  {POLYGON.wkt.lower()}\n",
+        f"SRID=32632;{POLYGON.wkt}",
+        POLYGON.wkb_hex,
+        POLYGON.wkb_hex.lower(),
+        GEOJSON,
+        json.dumps({"type": "Feature", "properties": {}, "geometry": json.loads(GEOJSON)}),
+        "POLYGON Z ((0 0 1, 4 0 1, 4 3 1, 0 0 1))",
+    ],
+)
+def test_every_text_form(text: str) -> None:
+    found = one(text)
+    assert found == POLYGON
+    assert not found.has_z
+
+
+def test_binary_forms() -> None:
+    assert one(wkb=POLYGON.wkb, kind="GEOMETRY") == POLYGON
+    assert one(wkb=shapely.to_wkb(POLYGON, byte_order=0), kind="BLOB") == POLYGON
+    as_text = duckdb.execute("SELECT $1::BLOB::VARCHAR", [POLYGON.wkb]).fetchall()[0][0]
+    assert one(as_text, kind="BLOB") == POLYGON
+
+
+@pytest.mark.parametrize("keys", ["xmin ymin xmax ymax", "minx miny maxx maxy", "west south east north"])
+def test_struct_of_a_box(keys: str) -> None:
+    text = json.dumps(dict(zip(keys.split(), (1, 2, 3, 4), strict=True)))
+    assert one(text, kind="STRUCT(...)").equals(shapely.box(1, 2, 3, 4))
+
+
+def test_nulls_and_repeats_keep_their_rows() -> None:
+    found = parse_geometries(
+        ["VARCHAR", "GEOMETRY", "VARCHAR", "VARCHAR"],
+        [None, POLYGON.wkb, None, None],
+        [POLYGON.wkt, None, None, "POINT(1 2)"],
+    )
+    assert found[0] == found[1] == POLYGON
+    assert found[2] is None
+    assert found[3] == shapely.Point(1, 2)
+    assert parse_geometries([], [], []).shape == (0,)
+
+
+def test_feature_without_geometry_is_null_and_empty_stays_empty() -> None:
+    assert one('{"type":"Feature","properties":{},"geometry":null}') is None
+    assert one("POLYGON EMPTY").is_empty
+    assert one("GEOMETRYCOLLECTION EMPTY").is_empty
+
+
+def test_collection_of_polygons_is_a_multipolygon() -> None:
+    found = one(f"GEOMETRYCOLLECTION({POLYGON.wkt}, MULTIPOLYGON(((9 9, 10 9, 10 10, 9 9))))")
+    assert found.geom_type == "MultiPolygon"
+    assert len(found.geoms) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("POLYGON((0 0, 1", r"'POLYGON\(\(0 0, 1' \(VARCHAR\) cannot be read; give GEOMETRY, WKT"),
+        ("hello", "'hello'"),
+        ("", "''"),
+        ('{"a": 1}', "cannot be read"),
+        ('{"type": "Polygon"', "cannot be read"),
+        ("[1, 2, 3, 4]", "cannot be read"),
+        ('{"xmin": null, "ymin": 0, "xmax": 1, "ymax": 1}', "cannot be read"),
+        ("0102030405060708", "cannot be read"),
+        (r"\x01é", "cannot be read"),
+        ('{"type":"FeatureCollection","features":[{},{}]}', r"FeatureCollection \(2 features\).*own row"),
+        ("POINT(nan 1)", "NaN or infinite"),
+        ("LINESTRING(0 0, inf 1)", "NaN or infinite"),
+        (f"GEOMETRYCOLLECTION(POINT(1 1), {POLYGON.wkt})", "holds a Point; only collections of polygons"),
+        ("CIRCULARSTRING(0 0, 1 1, 2 0)", "curves"),
+        (f"SRID=99999999999;{POLYGON.wkt}", "SRID"),
+    ],
+)
+def test_malformed_text_is_an_error(text: str, message: str) -> None:
+    with pytest.raises(InvalidGeometryError, match=message):
+        one(text)
+
+
+def test_malformed_wkb_is_an_error_with_its_beginning() -> None:
+    with pytest.raises(InvalidGeometryError, match=r"WKB 0103000000… \(BLOB\)|WKB 0103000000"):
+        one(wkb=POLYGON.wkb[:20], kind="BLOB")
+    with pytest.raises(InvalidGeometryError, match=r"WKB \(empty\)"):
+        one(wkb=b"", kind="BLOB")
+
+
+def test_messages_stay_short() -> None:
+    with pytest.raises(InvalidGeometryError) as caught:
+        one("POLYGON((" + "0 0," * 10_000)
+    assert len(str(caught.value)) < 300
+
+
+def test_srid_is_kept() -> None:
+    found = parse_geometries(
+        ["VARCHAR", "BLOB", "VARCHAR", "VARCHAR"],
+        [None, shapely.to_wkb(shapely.set_srid(POLYGON, 3857), include_srid=True), None, None],
+        [f"srid = 32632 ; {POLYGON.wkt}", None, POLYGON.wkt, None],
+    )
+    assert srid_crs(found) == ["EPSG:32632", "EPSG:3857", None, None]
+    with pytest.raises(InvalidCrsError, match="999999"):
+        srid_crs(parse_geometries(["VARCHAR"], [None], ["SRID=999999;POINT(0 0)"]))
+
+
+def test_crs_in_a_type_name() -> None:
+    assert geometry_kind_crs("GEOMETRY('EPSG:32632')") == "EPSG:32632"
+    assert geometry_kind_crs("GEOMETRY('OGC:CRS84')") == "EPSG:4326"
+    assert geometry_kind_crs("GEOMETRY") is None
+    assert geometry_kind_crs("VARCHAR") is None
+    with pytest.raises(InvalidCrsError, match="nowhere"):
+        geometry_kind_crs("GEOMETRY('nowhere')")
+
+
+def test_values_from_python() -> None:
+    for value in (POLYGON, POLYGON.wkb, POLYGON.wkt, json.loads(GEOJSON), bytearray(POLYGON.wkb)):
+        assert parse_geometry(value) == POLYGON
+    assert parse_geometry(None) is None
+    with pytest.raises(InvalidGeometryError, match="int"):
+        parse_geometry(5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=40) | st.from_regex(r"(SRID=\d+;)?(POINT|POLYGON) ?\(.{0,10}\)?", fullmatch=True))
+def test_any_text_is_a_geometry_or_our_error(text: str) -> None:
+    try:
+        found = one(text)
+    except (InvalidGeometryError, InvalidCrsError):
+        return
+    assert found is not None
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_geometry_or_our_error(data: bytes) -> None:
+    try:
+        one(wkb=b"\x01" + data, kind="BLOB")
+    except InvalidGeometryError:
+        return
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1, max_size=5))
+def test_points_survive_every_form(points: list[tuple[float, float]]) -> None:
+    shapes = [shapely.Point(p) for p in points]
+    n = len(shapes)
+    as_wkb = parse_geometries(["GEOMETRY"] * n, [s.wkb for s in shapes], [None] * n)
+    as_text = parse_geometries(["VARCHAR"] * n, [None] * n, [shapely.to_geojson(s) for s in shapes])
+    np.testing.assert_array_equal(shapely.get_coordinates(as_wkb), np.array(points))
+    np.testing.assert_array_equal(shapely.get_coordinates(as_text), np.array(points))

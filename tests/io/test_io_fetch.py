@@ -1,0 +1,196 @@
+"""Exact bytes or an error that says what to do; the server counts what it cost."""
+
+import asyncio
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+from obstore.store import MemoryStore
+
+from rasteret_sql.errors import AccessDeniedError, MissingObjectError, StorageError, StorageTimeoutError
+from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
+from rasteret_sql.io.fetch import RetryPolicy, fetch, fetch_prefix
+from rasteret_sql.io.limits import Limits
+from rasteret_sql.io.loop import run, set_limits
+from rasteret_sql.io.stores import ClientSettings, RoutedBackend
+from rasteret_sql.types import ByteRange
+from tests.servers.range_protocol import KINDS, Fault
+from tests.servers.range_server import RangeServer
+
+DATA = bytes(i * i % 251 for i in range(100_000))
+PART = ByteRange(1000, 50_000)
+EXPECTED = DATA[1000:51_000]
+QUICK = RetryPolicy(first_wait=0.01)
+
+
+@pytest.fixture
+def served(range_server: RangeServer) -> RangeServer:
+    (range_server.directory / "a.bin").write_bytes(DATA)
+    return range_server
+
+
+def read(address: str, part: ByteRange = PART, backend: StorageBackend | None = None) -> bytes:
+    return bytes(run(fetch(backend or RoutedBackend(ClientSettings(timeout=0.5)), address, part, QUICK)))
+
+
+def test_http_one_request_each(served: RangeServer) -> None:
+    backend = RoutedBackend()
+    assert read(f"{served.url}/a.bin", backend=backend) == EXPECTED
+    assert run(fetch_prefix(backend, f"{served.url}/a.bin", 32768)) == (DATA[:32768], len(DATA))
+    assert run(fetch_prefix(backend, f"{served.url}/a.bin", 1 << 20)) == (DATA, len(DATA))
+    counts = served.counts()
+    assert (counts["requests"], counts["bytes"]) == (3, len(EXPECTED) + 32768 + len(DATA))
+    assert counts["connections"] == 2  # one is the test's own, for control
+
+
+@pytest.mark.parametrize("name", ["ü b.bin", "100%.bin", "a+b&c=d.bin", "x//y.bin", "q%2Fq.bin", "[1]'.bin"])
+def test_names_that_need_care(served: RangeServer, name: str) -> None:
+    from urllib.parse import quote
+
+    target = served.directory / "sub" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.joinpath("x").mkdir(exist_ok=True)
+    target.write_bytes(DATA)
+    assert read(f"{served.url}/sub/{quote(name)}") == EXPECTED
+    assert read(str(target)) == EXPECTED
+    assert read(target.as_uri()) == EXPECTED
+
+
+def test_signed_addresses_keep_their_query(served: RangeServer) -> None:
+    assert read(f"{served.url}/a.bin?sig=a%2Fb&e=1") == EXPECTED
+
+
+def test_local_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(DATA)
+    backend = RoutedBackend()
+    assert read(str(path), backend=backend) == EXPECTED
+    assert run(fetch_prefix(backend, str(path), 10)) == (DATA[:10], len(DATA))
+    assert run(fetch_prefix(backend, path.as_uri(), 1 << 20)) == (DATA, len(DATA))
+    assert read(str(path), ByteRange(5, 0)) == b""
+    (tmp_path / "empty.tif").write_bytes(b"")
+    assert run(fetch_prefix(backend, str(tmp_path / "empty.tif"), 10)) == (b"", 0)
+    with pytest.raises(MissingObjectError, match=r"no such file.*Check the address"):
+        read(str(tmp_path / "none.tif"))
+    with pytest.raises(StorageError, match="directory"):
+        read(str(tmp_path))
+    with pytest.raises(StorageError, match=r"expected 20 bytes, received 10"):
+        read(str(path), ByteRange(len(DATA) - 10, 20))
+
+
+def test_empty_file_over_http(served: RangeServer) -> None:
+    (served.directory / "empty.tif").write_bytes(b"")
+    assert run(fetch_prefix(RoutedBackend(), f"{served.url}/empty.tif", 100)) == (b"", 0)
+
+
+@pytest.mark.parametrize(
+    "kind", ["500", "503", "429", *(kind for kind in KINDS if kind not in ("slow", "ignore-range"))]
+)
+def test_passing_faults_leave_no_trace(served: RangeServer, kind: str) -> None:
+    served.faults(kind, times=2)
+    assert read(f"{served.url}/a.bin") == EXPECTED
+    assert served.counts()["faults"] == {kind: 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "leaf", "words"),
+    [
+        ("401", AccessDeniedError, ["HTTP 401", "credentials"]),
+        ("403", AccessDeniedError, ["HTTP 403", "credentials"]),
+        ("404", MissingObjectError, ["no such file", "Check the address"]),
+        ("503", StorageError, ["HTTP 503", "6 attempts", "Retry later"]),
+        ("429", StorageError, ["HTTP 429", "slow down"]),
+        ("truncate", StorageError, ["connection broke"]),
+        ("reset", StorageError, ["connection broke"]),
+        ("stall", StorageTimeoutError, ["in time"]),
+        ("wrong-range", StorageError, ["wrong length", "4 attempts"]),
+        ("ignore-range", StorageError, ["ignores range requests"]),
+        ("302", StorageError, ["AWS_REGION"]),
+    ],
+)
+def test_lasting_faults_say_what_to_do(served: RangeServer, kind: str, leaf: type[Exception], words: list[str]) -> None:
+    served.faults(kind)
+    address = served.url.replace("://", "://me:pass-word@") + "/a.bin?sig=top-secret"
+    start = time.monotonic()
+    with pytest.raises(leaf) as error:
+        read(address)
+    assert time.monotonic() - start < 5
+    message = str(error.value)
+    assert all(word in message for word in [*words, f"{served.url}/a.bin", "1000..51000"])
+    shown = "".join(traceback.format_exception(error.value))
+    assert not any(secret in shown for secret in ("top-secret", "pass-word"))
+
+
+def test_a_shorter_file_than_indexed(served: RangeServer) -> None:
+    with pytest.raises(StorageError, match=r"ends before that range.*rebuild"):
+        read(f"{served.url}/a.bin", ByteRange(200_000, 10))
+    with pytest.raises(StorageError, match=r"expected 20 bytes, received 10.*rebuild"):
+        read(f"{served.url}/a.bin", ByteRange(len(DATA) - 10, 20))
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(StorageError, match=r"no connection could be made \(4 attempts\)"):
+        read("http://127.0.0.1:1/a.bin")
+
+
+def test_limits_hold(served: RangeServer) -> None:
+    served.settings(latency_ms=20)
+    served.set_faults([Fault("503", every=7)])
+    served.reset()
+    backend = RoutedBackend()
+
+    async def many() -> list[memoryview]:
+        return await asyncio.gather(
+            *(fetch(backend, f"{served.url}/a.bin", ByteRange(i, 100), QUICK) for i in range(60))
+        )
+
+    set_limits(Limits(total=8, per_host=5))
+    try:
+        parts = run(many())
+    finally:
+        set_limits(Limits())
+    assert [bytes(p) for p in parts] == [DATA[i : i + 100] for i in range(60)]
+    assert served.counts()["max_in_flight"] == 5
+    assert served.counts()["faults"]["503"] >= 8
+
+
+class SyncBackend:
+    """A plain object with plain methods, as users write them."""
+
+    def get_range(self, url: str, start: int, length: int) -> bytes:
+        if url == "mem:gone":
+            raise FileNotFoundError(url)
+        return DATA[start : start + length]
+
+    def get_ranges(self, url: str, ranges: list[tuple[int, int]]) -> list[bytes]:
+        return [self.get_range(url, *part) for part in ranges]
+
+
+class AsyncBackend(SyncBackend):
+    async def get_range(self, url: str, start: int, length: int) -> bytes:
+        await asyncio.sleep(0)
+        return SyncBackend.get_range(self, url, start, length)
+
+
+@pytest.mark.parametrize("backend", [SyncBackend(), AsyncBackend()])
+def test_a_users_own_backend(backend: StorageBackend) -> None:
+    assert isinstance(backend, StorageBackend)
+    assert read("mem:x", backend=backend) == EXPECTED
+    assert run(fetch_prefix(backend, "mem:x", 100)) == (DATA[:100], None)
+    assert run(fetch_prefix(backend, "mem:x", 1 << 20)) == (DATA, len(DATA))
+    with pytest.raises(MissingObjectError):
+        read("mem:gone", backend=backend)
+    with pytest.raises(StorageError, match="expected 20 bytes, received 10"):
+        read("mem:x", ByteRange(len(DATA) - 10, 20), backend=backend)
+
+
+def test_obstore_backend_with_a_store_in_memory() -> None:
+    store = MemoryStore()
+    store.put("x/a.bin", DATA)
+    backend = ObstoreBackend(store, url_prefix="https://here/")
+    assert isinstance(backend, StorageBackend)
+    assert read("https://here/x/a.bin", backend=backend) == EXPECTED
+    assert read("x/a.bin", backend=backend) == EXPECTED
+    assert [bytes(b) for b in run(backend.get_ranges("x/a.bin", [(0, 3), (7, 2)]))] == [DATA[:3], DATA[7:9]]
+    assert run(fetch_prefix(backend, "x/a.bin", 1 << 20)) == (DATA, len(DATA))

@@ -1,0 +1,136 @@
+"""The one loop serves every thread, and lets go at once when told to."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rasteret_sql.errors import InterruptedQueryError
+from rasteret_sql.io.fetch import fetch
+from rasteret_sql.io.loop import THREAD_NAME, io_loop, run, submit
+from rasteret_sql.io.stores import RoutedBackend
+from rasteret_sql.types import ByteRange
+from tests.servers.range_server import RangeServer
+
+
+async def thread_name() -> str:
+    await asyncio.sleep(0)
+    return threading.current_thread().name
+
+
+def test_runs_on_one_thread_from_anywhere() -> None:
+    names = [run(thread_name())]
+    workers = [threading.Thread(target=lambda: names.append(run(thread_name()))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert names == [THREAD_NAME] * 5
+    assert sum(t.name == THREAD_NAME for t in threading.enumerate()) == 1
+
+
+def test_works_inside_a_running_loop() -> None:
+    async def notebook() -> str:
+        return run(thread_name())
+
+    assert asyncio.run(notebook()) == THREAD_NAME
+
+
+def test_refuses_to_wait_for_itself() -> None:
+    async def inside() -> None:
+        run(thread_name())
+
+    with pytest.raises(RuntimeError, match="wait for itself"):
+        run(inside())
+
+
+def test_errors_and_submit() -> None:
+    async def fail() -> None:
+        raise TimeoutError("mine")
+
+    with pytest.raises(TimeoutError, match="mine"):
+        run(fail())
+    assert submit(thread_name()).result(5) == THREAD_NAME
+
+
+def test_cancel_cancels_the_task() -> None:
+    ended = threading.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    start = time.monotonic()
+    with pytest.raises(InterruptedQueryError):
+        run(wait(), cancelled=lambda: time.monotonic() - start > 0.1)
+    assert time.monotonic() - start < 1
+    assert ended.wait(1)
+
+
+def test_cancel_drops_the_connection_of_a_stalled_request(range_server: RangeServer) -> None:
+    (range_server.directory / "a.bin").write_bytes(bytes(1000))
+    range_server.faults("stall-early")
+    start = time.monotonic()
+    with pytest.raises(InterruptedQueryError):
+        run(
+            fetch(RoutedBackend(), f"{range_server.url}/a.bin", ByteRange(0, 1000)),
+            cancelled=lambda: time.monotonic() - start > 0.2,
+        )
+    assert time.monotonic() - start < 1
+    range_server.faults()
+    time.sleep(0.2)
+    range_server.reset()
+    assert range_server.counts()["max_in_flight"] == 0
+    assert len(run(fetch(RoutedBackend(), f"{range_server.url}/a.bin", ByteRange(0, 1000)))) == 1000
+
+
+def test_starts_anew_in_a_forked_child() -> None:
+    code = """
+import os, sys
+from rasteret_sql.io.fetch import fetch
+from rasteret_sql.io.loop import io_loop, run
+from rasteret_sql.io.stores import default_backend
+from rasteret_sql.types import ByteRange
+read = lambda: bytes(run(fetch(default_backend(), __file__ if False else sys.argv[1], ByteRange(0, 4))))
+first = read()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if read() == first else 1)
+sys.exit(os.waitpid(pid, 0)[1])
+"""
+    done = subprocess.run([sys.executable, "-c", code, __file__], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_no_noise_at_exit_with_requests_running(range_server: RangeServer) -> None:
+    (range_server.directory / "a.bin").write_bytes(bytes(1000))
+    range_server.faults("stall-early")
+    code = """
+import sys, time
+from rasteret_sql.io.fetch import fetch
+from rasteret_sql.io.loop import submit
+from rasteret_sql.io.stores import default_backend
+from rasteret_sql.types import ByteRange
+waiting = [submit(fetch(default_backend(), sys.argv[1], ByteRange(0, 4))) for _ in range(20)]
+time.sleep(0.3)
+"""
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code, f"{range_server.url}/a.bin"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},  # noqa: PTH109
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert time.monotonic() - start < 10
+
+
+def test_loop_is_kept() -> None:
+    assert io_loop() is io_loop()

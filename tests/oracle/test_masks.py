@@ -1,0 +1,93 @@
+"""Masks equal to rasterio's geometry_mask, pixel for pixel."""
+
+from __future__ import annotations
+
+import affine
+import numpy as np
+import pytest
+import shapely
+import shapely.affinity
+from random_polygons import TRANSFORMS, in_crs, random_polygon, random_window
+from rasterio.features import geometry_mask
+
+from rasteret_sql.raster.scanline import polygon_mask, polygon_masks
+from rasteret_sql.types import Affine, Window
+
+NORTH_UP = TRANSFORMS["north-up"]
+
+
+def expected(geometry: shapely.Geometry, transform: Affine, window: Window, all_touched: bool) -> np.ndarray:
+    of_window = affine.Affine(*transform.shifted(window.col_off, window.row_off))
+    return geometry_mask([geometry], window.shape, of_window, all_touched=all_touched, invert=True)
+
+
+@pytest.mark.parametrize("all_touched", [False, True], ids=["centres", "all_touched"])
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_random_polygons_equal_rasterio(name: str, all_touched: bool) -> None:
+    transform = TRANSFORMS[name]
+    rng = np.random.default_rng(sum(map(ord, name)) + all_touched)
+    for i in range(600):
+        polygon, window = random_polygon(rng, transform), random_window(rng)
+        ours, theirs = (
+            polygon_mask(polygon, transform, window, all_touched),
+            expected(polygon, transform, window, all_touched),
+        )
+        assert ours.dtype == np.bool_
+        np.testing.assert_array_equal(ours, theirs, err_msg=f"polygon {i}, {window}: {polygon.wkt[:300]}")
+
+
+@pytest.mark.parametrize("all_touched", [False, True], ids=["centres", "all_touched"])
+def test_many_masks_at_once_equal_one_by_one(all_touched: bool) -> None:
+    rng = np.random.default_rng(1)
+    transforms = [list(TRANSFORMS.values())[i % len(TRANSFORMS)] for i in range(400)]
+    polygons = [random_polygon(rng, t) for t in transforms]
+    windows = [random_window(rng) for _ in transforms]
+    masks = polygon_masks(polygons, transforms, windows, all_touched)
+    for mask, polygon, transform, window in zip(masks, polygons, transforms, windows, strict=True):
+        np.testing.assert_array_equal(mask, polygon_mask(polygon, transform, window, all_touched))
+
+
+def test_many_simple_polygons_at_once_equal_rasterio() -> None:
+    rng = np.random.default_rng(2)
+    polygons = [p for p in (random_polygon(rng, NORTH_UP) for _ in range(300)) if p.geom_type == "Polygon"]
+    windows = [random_window(rng) for _ in polygons]
+    masks = polygon_masks(polygons, [NORTH_UP] * len(polygons), windows)
+    for mask, polygon, window in zip(masks, polygons, windows, strict=True):
+        np.testing.assert_array_equal(mask, expected(polygon, NORTH_UP, window, False))
+
+
+@pytest.mark.parametrize("all_touched", [False, True], ids=["centres", "all_touched"])
+@pytest.mark.parametrize("kind", ["Point", "MultiPoint", "LineString", "MultiLineString"])
+def test_points_and_lines_equal_rasterio(kind: str, all_touched: bool) -> None:
+    rng = np.random.default_rng(len(kind))
+    for name, transform in TRANSFORMS.items():
+        for i in range(60):
+            size = (1, 5, 40, 1e4)[rng.integers(4)]
+            xy = rng.uniform(-size / 4, size, (int(rng.integers(2, 7)), 2))
+            xy = np.round(xy * 2) / 2 if i % 2 else xy
+            shape = {
+                "Point": lambda xy: shapely.Point(xy[0]),
+                "MultiPoint": shapely.MultiPoint,
+                "LineString": shapely.LineString,
+                "MultiLineString": lambda xy: shapely.MultiLineString([xy, xy[::-1] * 0.7 + 3]),
+            }[kind](xy)
+            shape = shapely.affinity.affine_transform(shape, in_crs(transform))
+            window = random_window(rng)
+            np.testing.assert_array_equal(
+                polygon_mask(shape, transform, window, all_touched),
+                expected(shape, transform, window, all_touched),
+                err_msg=f"{name} {i} {window} {shape.wkt[:200]}",
+            )
+
+
+@pytest.mark.parametrize("all_touched", [False, True], ids=["centres", "all_touched"])
+def test_wide_windows_equal_rasterio(all_touched: bool) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        polygon = shapely.affinity.affine_transform(
+            shapely.MultiPoint(rng.uniform(-100, 1100, (12, 2))).convex_hull, in_crs(NORTH_UP)
+        )
+        window = Window(0, 0, 1000, 700)
+        np.testing.assert_array_equal(
+            polygon_mask(polygon, NORTH_UP, window, all_touched), expected(polygon, NORTH_UP, window, all_touched)
+        )

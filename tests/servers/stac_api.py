@@ -1,0 +1,340 @@
+"""A STAC API in this process: landing page, collections, item search with paging and the query extension, and faults.
+
+    items, collections = load_catalog("examples/data/catalog/catalog.json", base="http://127.0.0.1:8000")
+    with StacApiServer(items, collections) as api:
+        search(api.url)
+        assert api.count("/search") == 2
+
+It answers as real servers do: `next` links carry a token in a POST body, or in the href of a GET.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+ITEM_SEARCH = "https://api.stacspec.org/v1.0.0/item-search"
+QUERY = "https://api.stacspec.org/v1.0.0/item-search#query"
+Item = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Seen:
+    """One request as it came."""
+
+    method: str
+    path: str
+    parameters: dict[str, Any]
+    headers: dict[str, str]
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong; all off by default."""
+
+    status: int = 200
+    """Status given instead of an answer..."""
+    times: int = 0
+    """...that many times."""
+    body: str = "{}"
+    """Body of such an answer."""
+    retry_after: str | None = None
+    stop_after: int | None = None
+    """Number of pages after which `next` links are left out."""
+    cap: int | None = None
+    """Most items given, and no `next` link: a server that does not page."""
+    circle: bool = False
+    """`next` links lead to the first page."""
+    malformed: str | None = None
+    """Sent as it is in place of each search answer."""
+    stall: float = 0
+    """Seconds before each search is answered."""
+    empty_pages: int = 0
+    """Pages without items, but with a `next` link, before the first item."""
+
+
+@dataclass(slots=True)
+class StacApiServer:
+    """Serves items and collections on a free port of 127.0.0.1 while the context is open."""
+
+    items: Iterable[Item]
+    collections: Iterable[Mapping[str, Any]] = ()
+    counted: bool = True
+    """Say `numberMatched`; Planetary Computer does not."""
+    context: bool = False
+    """Say it as STAC API 0.9 did, in `context`."""
+    conforms: tuple[str, ...] = (ITEM_SEARCH, QUERY)
+    methods: tuple[str, ...] = ("GET", "POST")
+    """Methods that the landing page's search links name."""
+    faults: Faults = field(default_factory=Faults)
+    seen: list[Seen] = field(default_factory=list)
+    _server: ThreadingHTTPServer | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> Self:
+        self.items = [dict(item) for item in self.items]
+        self.collections = [dict(one) for one in self.collections]
+        if not self.collections:
+            names = dict.fromkeys(item["collection"] for item in self.items if item.get("collection"))
+            self.collections = [_collection(name) for name in names]
+        api = self
+
+        class Handler(_Handler):
+            server_api = api
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`, the landing page."""
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def count(self, path: str | None = None) -> int:
+        """Requests so far, of one path or of all."""
+        with self._lock:
+            return sum(path is None or one.path == path for one in self.seen)
+
+    def reset(self) -> None:
+        """Forget the requests so far."""
+        with self._lock:
+            self.seen.clear()
+
+    def note(self, request: Seen) -> bool:
+        """Record a request; True where it is to fail."""
+        with self._lock:
+            self.seen.append(request)
+            if self.faults.times > 0:
+                self.faults.times -= 1
+                return True
+            return False
+
+    def landing(self) -> dict[str, Any]:
+        links = [{"rel": "self", "href": self.url}, {"rel": "root", "href": self.url}]
+        links.append({"rel": "data", "href": f"{self.url}/collections", "type": "application/json"})
+        links += [{"rel": "search", "href": f"{self.url}/search", "method": method} for method in self.methods]
+        return {
+            "type": "Catalog",
+            "id": "test-api",
+            "stac_version": "1.0.0",
+            "description": "STAC API for tests",
+            "conformsTo": list(self.conforms),
+            "links": links,
+        }
+
+    def search(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """One page, with the link to the next."""
+        faults = self.faults
+        limit = int(parameters.get("limit") or 10)
+        token = int(parameters.get("token") or 0)
+        found = [item for item in self.items if self._wanted(item, parameters)]
+        page_number = token // limit
+        start = max(0, token - faults.empty_pages * limit)
+        page = [] if page_number < faults.empty_pages else found[start : start + limit]
+        if faults.cap is not None:
+            page = found[: min(faults.cap, limit)]
+        end = token + limit
+        answer: dict[str, Any] = {"type": "FeatureCollection", "features": page, "links": []}
+        more = end < len(found) + faults.empty_pages * limit and faults.cap is None
+        if faults.stop_after is not None and page_number + 1 >= faults.stop_after:
+            more = False
+        if more or faults.circle:
+            answer["links"].append(self._next(method, parameters, 0 if faults.circle else end))
+        if self.context:
+            answer["context"] = {"returned": len(page), "limit": limit, "matched": len(found)}
+        elif self.counted:
+            answer |= {"numberMatched": len(found), "numberReturned": len(page)}
+        return answer
+
+    def _next(self, method: str, parameters: dict[str, Any], token: int) -> dict[str, Any]:
+        if method == "POST":
+            body = {**parameters, "token": str(token)}
+            return {"rel": "next", "method": "POST", "href": f"{self.url}/search", "body": body}
+        query = {name: _query_text(value) for name, value in parameters.items()} | {"token": str(token)}
+        return {"rel": "next", "method": "GET", "href": f"{self.url}/search?{urlencode(query)}"}
+
+    def _wanted(self, item: Item, parameters: dict[str, Any]) -> bool:
+        collections = parameters.get("collections")
+        if collections and item.get("collection") not in collections:
+            return False
+        if parameters.get("bbox") and not _boxes_meet(item["bbox"], parameters["bbox"]):
+            return False
+        if parameters.get("datetime") and not _in_interval(item["properties"], parameters["datetime"]):
+            return False
+        # A server without the query extension ignores the member, as the specification lets it.
+        query = parameters.get("query") if QUERY in self.conforms else None
+        return all(
+            _compare(item["properties"].get(name), operator, value)
+            for name, conditions in (query or {}).items()
+            for operator, value in conditions.items()
+        )
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    """Buffered, so that head and body leave together and no answer waits for an acknowledgement."""
+    disable_nagle_algorithm = True
+    server_api: StacApiServer
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        parameters: dict[str, Any] = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        for name in ("collections", "ids"):
+            if name in parameters:
+                parameters[name] = parameters[name].split(",")
+        if "bbox" in parameters:
+            parameters["bbox"] = [float(number) for number in parameters["bbox"].split(",")]
+        if "query" in parameters:
+            parameters["query"] = json.loads(parameters["query"])
+        self._answer("GET", parts.path, parameters)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._answer("POST", urlsplit(self.path).path, json.loads(body or b"{}"))
+
+    def _answer(self, method: str, path: str, parameters: dict[str, Any]) -> None:
+        api = self.server_api
+        if api.note(Seen(method, path, parameters, dict(self.headers))):
+            return self._send(api.faults.status, api.faults.body)
+        if path == "/":
+            return self._send(200, json.dumps(api.landing()))
+        if path == "/search" and method in api.methods:
+            time.sleep(api.faults.stall)
+            if api.faults.malformed is not None:
+                return self._send(200, api.faults.malformed)
+            return self._send(200, json.dumps(api.search(method, parameters)), "application/geo+json")
+        if path == "/search":
+            return self._send(405, '{"code": "MethodNotAllowed", "description": "method not allowed"}')
+        if path == "/collections":
+            return self._send(200, json.dumps({"collections": api.collections, "links": []}))
+        for collection in api.collections:
+            if path == f"/collections/{collection['id']}":
+                return self._send(200, json.dumps(collection))
+        return self._send(404, json.dumps({"code": "NotFoundError", "description": f"{path} does not exist"}))
+
+    def _send(self, status: int, body: str, media: str = "application/json") -> None:
+        data = body.encode()
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", media)
+            self.send_header("Content-Length", str(len(data)))
+            if status in (429, 503) and self.server_api.faults.retry_after:
+                self.send_header("Retry-After", self.server_api.faults.retry_after)
+            self.end_headers()
+            self.wfile.write(data)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the client has gone, as after Ctrl-C
+
+    def log_message(self, *args: Any) -> None:
+        """Tests count requests; a log would only be in the way."""
+
+
+def load_catalog(
+    path: str | os.PathLike[str], base: str | None = None, root: str | os.PathLike[str] | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Items and collections of a static catalog on disk, asset hrefs made absolute.
+
+    Args:
+        path: The catalog's file.
+        base: URL that stands for `root`; None gives file URIs.
+        root: Directory that `base` serves; by default the one that holds the catalog's directory.
+
+    Returns:
+        Items and collections, in the order of their links.
+    """
+    start = Path(path).resolve()
+    top = Path(root).resolve() if root else start.parent.parent
+    items: list[dict[str, Any]] = []
+    collections: list[dict[str, Any]] = []
+    todo = [start]
+    while todo:
+        file = todo.pop(0)
+        document = json.loads(file.read_text())
+        if document["type"] == "Feature":
+            for asset in document["assets"].values():
+                target = (file.parent / asset["href"]).resolve()
+                asset["href"] = target.as_uri() if base is None else f"{base}/{target.relative_to(top).as_posix()}"
+            items.append({**document, "links": []})
+            continue
+        if document["type"] == "Collection":
+            collections.append({**document, "links": []})
+        todo[:0] = [file.parent / link["href"] for link in document["links"] if link["rel"] in ("child", "item")]
+    return items, collections
+
+
+def _query_text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _collection(name: str) -> dict[str, Any]:
+    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
+    return {
+        "type": "Collection",
+        "id": name,
+        "stac_version": "1.0.0",
+        "description": name,
+        "license": "other",
+        "extent": extent,
+        "links": [],
+    }
+
+
+def _boxes_meet(item: list[float], asked: list[float]) -> bool:
+    def halves(box: list[float]) -> list[tuple[float, float]]:
+        return [(box[0], box[2])] if box[0] <= box[2] else [(box[0], 180.0), (-180.0, box[2])]
+
+    across = any(a[0] <= b[1] and b[0] <= a[1] for a in halves(item) for b in halves(asked))
+    return across and item[1] <= asked[3] and asked[1] <= item[3]
+
+
+def _in_interval(properties: Mapping[str, Any], interval: str) -> bool:
+    start, _, end = interval.partition("/")
+    at = _instant(properties["datetime"])
+    return (start in ("", "..") or at >= _instant(start)) and (end in ("", "..") or at <= _instant(end or start))
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _compare(have: Any, operator: str, value: Any) -> bool:
+    if have is None:
+        return False
+    return bool(
+        {
+            "eq": lambda: have == value,
+            "neq": lambda: have != value,
+            "lt": lambda: have < value,
+            "lte": lambda: have <= value,
+            "gt": lambda: have > value,
+            "gte": lambda: have >= value,
+            "in": lambda: have in value,
+            "startsWith": lambda: have.startswith(value),
+            "endsWith": lambda: have.endswith(value),
+            "contains": lambda: value in have,
+        }[operator]()
+    )

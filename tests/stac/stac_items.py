@@ -1,0 +1,30 @@
+"""STAC items made for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+def make_item(name: str, day: str = "2024-01-01T10:30:00Z", west: float = 0, south: float = 0, **more: Any) -> dict:
+    """A one-degree item with one TIFF asset, `data`."""
+    east, north = west + 1, south + 1
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    properties = {"datetime": day, "eo:cloud_cover": 5, **more.pop("properties", {})}
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": name,
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "bbox": [west, south, east, north],
+        "properties": properties,
+        "links": [],
+        "assets": {"data": {"href": f"./{name}.tif", "type": TIFF, "roles": ["data"]}},
+        **more,
+    }
+
+
+def make_asset(href: str, *bands: str, key: str = "eo:bands", **more: Any) -> dict[str, Any]:
+    listed = {key: [{"name": band} for band in bands]} if bands else {}
+    return {"href": href, "type": TIFF, "roles": ["data"], **listed, **more}

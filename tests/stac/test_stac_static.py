@@ -1,0 +1,216 @@
+"""Static catalogs: files and URLs, any depth, filtered here."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from rasteret_sql.errors import InterruptedQueryError, MissingObjectError, StacError
+from rasteret_sql.stac.address import resolve
+from rasteret_sql.stac.search import StacSource, iter_items
+from rasteret_sql.stac.static import MAX_DEPTH
+from tests.servers.range_server import RangeServer
+from tests.stac.stac_items import make_item
+
+
+def ids(address, *args, **kwargs):
+    return [item["id"] for item in iter_items(StacSource(str(address), *args, **kwargs))]
+
+
+def test_items_come_in_the_order_of_the_documents(tree):
+    assert ids(tree) == ["a", "b", "c", "d"]
+
+
+def test_a_folder_stands_for_its_catalog(tree):
+    assert ids(tree.parent) == ["a", "b", "c", "d"]
+    assert ids(tree.parent / "north") == ["a", "b"]
+
+
+def test_one_collection(tree):
+    assert ids(tree, "north") == ["a", "b"]
+    assert ids(tree, "south") == ["c", "d"]
+
+
+def test_the_catalog_id_stands_for_all_below(tree):
+    assert ids(tree, "world") == ["a", "b", "c", "d"]
+    assert ids(tree, "2024") == ["d"]
+
+
+def test_unknown_collection_says_what_exists(tree):
+    with pytest.raises(StacError, match=r'no collection "nort": did you mean "north"\? Known: north, south'):
+        ids(tree, "nort")
+
+
+def test_items_of_other_collections_are_not_read(tree):
+    shutil.rmtree(tree.parent / "north" / "a")
+    assert ids(tree, "south") == ["c", "d"]
+
+
+def test_hrefs_are_absolute_and_items_know_their_collection(tree):
+    items = list(iter_items(StacSource(str(tree))))
+    assert items[0]["assets"]["data"]["href"] == str(tree.parent / "north" / "a" / "a.tif")
+    assert [item["collection"] for item in items] == ["north", "north", "south", "south"]
+
+
+def test_dates_include_the_end_day(tree):
+    assert ids(tree, date_range=("2024-01-01", "2024-01-31")) == ["a", "b"]
+    assert ids(tree, date_range=("2024-02-01", None)) == ["c", "d"]
+
+
+def test_spans_of_time_meet_the_range(write):
+    span = {"datetime": None, "start_datetime": "2024-01-01T00:00:00Z", "end_datetime": "2024-12-31T00:00:00Z"}
+    write("never.json", make_item("never", properties={"datetime": None}))
+    path = write("span.json", make_item("span", properties=span))
+    assert ids(path, date_range="2024-05") == ["span"]
+    assert ids(path, date_range="2025") == []
+    assert ids(path.parent / "never.json") == ["never"]
+    assert ids(path.parent / "never.json", date_range="2024") == []
+
+
+def test_bbox_and_query(tree):
+    assert ids(tree, bbox=(10.5, 50.5, 11.5, 50.6)) == ["a"]
+    assert ids(tree, bbox=(0, -90, 180, 0)) == ["c", "d"]
+    assert ids(tree, query={"eo:cloud_cover": {"lt": 50}}) == ["a", "b", "d"]
+
+
+@pytest.mark.parametrize("bbox", [(179.9, -40, 181, -39), (179.9, -40, -179, -39), (-180, -40, -179.6, -39)])
+def test_bbox_across_the_antimeridian(tree, bbox):
+    # d is written as 179.5 to 180.5.
+    assert ids(tree, bbox=bbox) == ["d"]
+
+
+def test_max_items_stops_the_walk(tree):
+    (tree.parent / "south" / "collection.json").unlink()
+    assert ids(tree, max_items=2) == ["a", "b"]
+
+
+def test_items_and_item_collections_are_sources(write):
+    features = [make_item("a"), make_item("b", collection="other")]
+    path = write("items.json", {"type": "FeatureCollection", "features": features})
+    assert ids(path) == ["a", "b"]
+    assert ids(path, "other") == ["a", "b"]  # a names no collection, nor does the file
+    assert ids(write("a.json", features[0]), "anything") == ["a"]
+
+
+def test_a_saved_page_is_only_a_file(write):
+    links = [{"rel": "next", "href": "http://127.0.0.1:9/never"}]
+    assert ids(write("page.json", {"type": "FeatureCollection", "features": [make_item("a")], "links": links})) == ["a"]
+
+
+def test_circles_end_and_nothing_comes_twice(write):
+    links = [{"rel": "child", "href": "b.json"}, {"rel": "item", "href": "i.json"}, {"rel": "item", "href": "./i.json"}]
+    path = write("a.json", {"type": "Catalog", "id": "a", "links": links})
+    write("b.json", {"type": "Catalog", "id": "b", "links": [{"rel": "child", "href": "./a.json"}, *links[1:]]})
+    write("i.json", make_item("i"))
+    assert ids(path) == ["i"]
+
+
+def test_endless_depth_is_an_error(write):
+    for n in range(MAX_DEPTH + 3):
+        links = [{"rel": "child", "href": f"{n + 1}.json"}]
+        write(f"{n}.json", {"type": "Catalog", "id": str(n), "links": links})
+    with pytest.raises(StacError, match="catalogs deep"):
+        ids(write("start.json", {"type": "Catalog", "id": "s", "links": [{"rel": "child", "href": "0.json"}]}))
+
+
+def test_stac_0_9_without_types_and_with_common_properties(write):
+    item = make_item("old", stac_version="0.9.0")
+    collection = {
+        "id": "coll", "stac_version": "0.9.0", "extent": {}, "properties": {"eo:gsd": 30, "eo:cloud_cover": 99},
+        "links": [{"rel": "item", "href": "old.json"}],
+    }  # fmt: skip
+    write("old.json", item)
+    (found,) = iter_items(StacSource(str(write("collection.json", collection))))
+    assert found["collection"] == "coll"
+    assert found["properties"]["eo:gsd"] == 30
+    assert found["properties"]["eo:cloud_cover"] == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("<html>", r"bad\.json is not JSON \(Expecting value at character 0\)"),
+        ("[1]", "holds a JSON list"),
+        ('{"type": "Topology"}', "no STAC document: its type is 'Topology'"),
+        ('{"type": "FeatureCollection"}', "without a list of features"),
+        ('{"type": "FeatureCollection", "features": [{"a": 1}]}', "expected a GeoJSON Feature with an id"),
+        ('{"type": "Catalog", "id": "x", "links": [{"rel": "item"}]}', '"item" link without href'),
+        ('{"type": "Catalog", "id": "x", "links": {"rel": "item"}}', "links that are no list"),
+    ],
+)
+def test_malformed_documents_are_named(write, text, says):
+    with pytest.raises(StacError, match=says):
+        ids(write("bad.json", text))
+
+
+def test_missing_files_are_named(tree):
+    with pytest.raises(MissingObjectError, match=r"no file .*nowhere\.json"):
+        ids(tree.parent / "nowhere.json")
+    (tree.parent / "north" / "b" / "b.json").unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape("north/b/b.json")):
+        ids(tree)
+    (tree.parent / "south" / "collection.json").unlink()
+    with pytest.raises(MissingObjectError, match=r"neither catalog\.json nor collection\.json"):
+        ids(tree.parent / "south")
+
+
+def test_over_http_each_document_is_fetched_once(tree):
+    with RangeServer(tree.parent) as server:
+        items = list(iter_items(StacSource(f"{server.url}/catalog.json")))
+        assert [item["id"] for item in items] == ["a", "b", "c", "d"]
+        assert items[3]["assets"]["data"]["href"] == f"{server.url}/south/deep/d.tif"
+        assert server.counts()["requests"] == 8
+        with pytest.raises(MissingObjectError, match="answered 404"):
+            ids(f"{server.url}/none.json?token=SECRET")
+
+
+def test_secrets_in_an_address_are_not_shown(tree):
+    with RangeServer(tree.parent) as server, pytest.raises(StacError) as caught:
+        ids(f"{server.url}/catalog.json?token=SECRET", "nort")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_walk_can_be_interrupted(tree):
+    flag = iter([False, False, True])
+    with pytest.raises(InterruptedQueryError):
+        list(iter_items(StacSource(str(tree)), cancelled=lambda: next(flag, True)))
+
+
+@pytest.mark.parametrize(
+    ("base", "href", "full"),
+    [
+        ("/data/c/catalog.json", "./a/b.json", "/data/c/a/b.json"),
+        ("/data/c/catalog.json", "../x.tif", "/data/x.tif"),
+        ("/data/c/catalog.json", "/abs/x.tif", "/abs/x.tif"),
+        ("/data/c/catalog.json", "file:///a%20b.tif", "/a b.tif"),
+        ("/data/c/catalog.json", "s3://bucket/x.tif", "s3://bucket/x.tif"),
+        ("https://h/c/catalog.json?sig=1", "./a.json", "https://h/c/a.json"),
+        ("https://h/c/catalog.json", "../x.tif?sig=2", "https://h/x.tif?sig=2"),
+        ("https://h/v1", "/search", "https://h/search"),
+        ("https://h", "search", "https://h/search"),
+        ("https://h/v1/", "collections/", "https://h/v1/collections/"),
+        ("https://h/v1", "//other/x.tif", "https://other/x.tif"),
+        ("s3://bucket/c/catalog.json", "../x.tif", "s3://bucket/x.tif"),
+    ],
+)
+def test_relative_hrefs(base, href, full):
+    assert resolve(base, href) == full
+
+
+def test_item_assets_of_the_collection_fill_in(write):
+    item = make_item("i")
+    item["assets"] = {"image": {"href": "i.bin"}}
+    write("i.json", item)
+    declared = {"image": {"type": "image/tiff", "eo:bands": [{"name": "r"}, {"name": "g"}]}}
+    collection = {
+        "type": "Collection",
+        "id": "c",
+        "item_assets": declared,
+        "links": [{"rel": "item", "href": "i.json"}],
+    }
+    (found,) = iter_items(StacSource(str(write("collection.json", json.dumps(collection)))))
+    assert found["assets"]["image"]["type"] == "image/tiff"
+    assert [band["name"] for band in found["assets"]["image"]["eo:bands"]] == ["r", "g"]
