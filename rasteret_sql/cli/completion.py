@@ -58,7 +58,7 @@ class Names:
     def _ask(self, kind: str) -> list[tuple[str, str]]:
         try:
             with self._connection.cursor() as cursor:
-                return cursor.execute(_SOURCES[kind]).fetchall()
+                return [(name, owner) for name, owner in cursor.execute(_SOURCES[kind]).fetchall()]
         except duckdb.Error:
             # In an aborted transaction, say, DuckDB answers nothing: then there is nothing to propose.
             return []

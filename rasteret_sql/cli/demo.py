@@ -197,7 +197,7 @@ def _farewell(seconds: float, workspace: Path) -> str:
 Done in {seconds:.1f} s. Go on with these collections:
 
     rasteret-sql --workspace {here}
-    rasteret-sql --workspace {here} -c "SELECT id, read_chip(id, 'nir08') FROM rasteret.ny LIMIT 3"
+    rasteret-sql --workspace {here} -c "SELECT read_chip(id, 'pan') FROM rasteret.ny"
 
 In the shell, .functions lists what there is, .help the rest. FROM rasteret_datasets() lists public datasets;
 with a network, this indexes one of them:

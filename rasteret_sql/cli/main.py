@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
 
+from rasteret_sql import __version__
 from rasteret_sql.cli import demo
 from rasteret_sql.cli.commands import read_script
 from rasteret_sql.cli.messages import readable
@@ -39,7 +39,8 @@ examples:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        parser.exit(message=f"rasteret-sql {version('rasteret-sql')} (DuckDB {duckdb.__version__})\n")
+        sys.stdout.write(f"rasteret-sql {__version__} (DuckDB {duckdb.__version__})\n")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -28,8 +28,8 @@ class Box:
 
     def rule(self, row: int, widths: list[int]) -> str:
         """A horizontal line: row 0 on top, 1 below the header, 2 at the bottom."""
-        left, middle, right = self.corners[row]
-        return left + middle.join(self.horizontal * (width + 2) for width in widths) + right
+        corners = self.corners[row]
+        return corners[0] + corners[1].join(self.horizontal * (width + 2) for width in widths) + corners[2]
 
 
 UNICODE = Box("─", "│", ("┌┬┐", "├┼┤", "└┴┘"), "…")

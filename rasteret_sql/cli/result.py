@@ -131,7 +131,10 @@ class Formatter:
         plain = pa.table(batch.columns, schema=_numbered(batch.schema))
         texts = [_text(position, column, shorten=shorten) for position, column in enumerate(columns)]
         with self._view(plain) as view:
-            return self.connection.sql(f"SELECT {', '.join(texts)} FROM {view}").fetchall()  # noqa: S608
+            rows: list[tuple[str | None, ...]] = self.connection.sql(
+                f"SELECT {', '.join(texts)} FROM {view}"  # noqa: S608
+            ).fetchall()
+        return rows
 
     def copy(
         self, batches: Iterable[pa.RecordBatch], result: Result, path: str, options: Mapping[str, str | bool]
@@ -219,9 +222,9 @@ def _typed(position: int, column: Column) -> str:
 
 
 def _identifier(name: str) -> str:
-    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
+    return str(exp.to_identifier(name, quoted=True).sql(dialect="duckdb"))
 
 
 def _literal(value: str | bool) -> str:
     literal = exp.Boolean(this=value) if isinstance(value, bool) else exp.Literal.string(value)
-    return literal.sql(dialect="duckdb")
+    return str(literal.sql(dialect="duckdb"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 import duckdb
 
@@ -20,6 +22,9 @@ from rasteret_sql.cli.statements import Statement
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
+
+LAST_PRESS = 3
+"""After more Ctrl-C than this the process ends, whatever the statement is doing."""
 
 
 class StatementError(Exception):
@@ -102,27 +107,36 @@ class Runner:
                 errors.append(error)
 
         worker = threading.Thread(target=guarded, name="rasteret-sql-statement", daemon=True)
-        with self.progress:
+        with self.progress, _SigintCount() as presses:
             worker.start()
-            stopped = self._wait(worker)
-        if stopped:
+            while worker.is_alive():
+                worker.join(0.1)
+                if presses.count and worker.is_alive():
+                    # Again and again, since the statement may not have begun when it was asked first.
+                    self.interrupt()
+                if presses.count > LAST_PRESS:
+                    os._exit(INTERRUPTED)
+        if presses.count:
             raise KeyboardInterrupt
         if errors:
             raise errors[0]
 
-    def _wait(self, worker: threading.Thread) -> bool:
-        """Wait for the statement; True where Ctrl-C stopped it."""
-        stopping = 0
-        while worker.is_alive():
-            try:
-                worker.join(0.1)
-                if stopping and worker.is_alive():
-                    # Again, since the statement may not have begun when it was asked first.
-                    self.interrupt()
-            except KeyboardInterrupt:
-                stopping += 1
-                if stopping == 1:
-                    self.interrupt()
-                elif stopping > 2:
-                    os._exit(INTERRUPTED)
-        return stopping > 0
+
+class _SigintCount:
+    """Counts Ctrl-C instead of raising wherever the main thread happens to be."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._previous: Any = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._pressed)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _pressed(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pyproj
+from pyproj.crs import PrimeMeridian  # type: ignore[attr-defined]
 
 from rasteret_sql.errors import InvalidCrsError
 from rasteret_sql.geo.crs import normalize_crs
@@ -64,6 +66,8 @@ _METHODS: MappingProxyType[int | str, tuple[int, MappingProxyType[int, int]]] = 
     }
 )
 """EPSG code, or name in small letters, of a method → (ProjCoordTrans, its parameters)."""
+
+_NAMELESS = ("unknown", "undefined", "unnamed", "not specified", "not_specified")
 
 _Value = int | str | float
 
@@ -126,7 +130,7 @@ def geokey_tags(crs: str) -> dict[int, tuple[int, ...] | tuple[float, ...] | byt
     else:
         _add_geographic(keys, known)
     read = keys.crs()
-    if read is None or not pyproj.CRS.from_user_input(read).equals(known, ignore_axis_order=True):
+    if read is None or not _equal(pyproj.CRS.from_user_input(read), known):
         raise _unsayable(known, "its parameters have no place in GeoKeys")
     return keys.tags()
 
@@ -180,7 +184,35 @@ def _add_geographic(keys: _Keys, crs: pyproj.CRS) -> None:
     keys.values |= {_ELLIPSOID: USER_DEFINED, _MAJOR: float(ellipsoid.semi_major_metre)}
     keys.values[_FLATTENING] = float(ellipsoid.inverse_flattening)
     if meridian is not None and meridian.longitude:
-        keys.values[_MERIDIAN] = math.degrees(meridian.longitude * float(meridian.unit_conversion_factor))
+        keys.values[_MERIDIAN] = _degrees(meridian)
+
+
+def _equal(read: pyproj.CRS, known: pyproj.CRS) -> bool:
+    """True where both place all points alike; a datum without a name may get another such name."""
+    if read.equals(known, ignore_axis_order=True):
+        return True
+    if known.datum is None or not known.datum.name.lower().startswith(_NAMELESS):
+        return False
+    if _figure(read) != _figure(known):
+        return False
+    longitudes, latitudes = (v.ravel() for v in np.meshgrid(np.linspace(-150, 150, 9), np.linspace(-80, 80, 9)))
+    ours, theirs = (
+        np.array(pyproj.Transformer.from_crs(c.geodetic_crs, c, always_xy=True).transform(longitudes, latitudes))
+        for c in (read, known)
+    )
+    return bool(np.allclose(np.nan_to_num(ours), np.nan_to_num(theirs), rtol=1e-12, atol=1e-9))
+
+
+def _figure(crs: pyproj.CRS) -> tuple[float, ...] | None:
+    """Size and shape of the ellipsoid, and the prime meridian to 1e-12 degrees."""
+    if crs.ellipsoid is None or crs.prime_meridian is None:
+        return None
+    meridian = round(_degrees(crs.prime_meridian), 12)
+    return crs.ellipsoid.semi_major_metre, crs.ellipsoid.inverse_flattening, meridian
+
+
+def _degrees(meridian: PrimeMeridian) -> float:
+    return math.degrees(meridian.longitude * float(meridian.unit_conversion_factor))
 
 
 def _id(about: dict[str, Any]) -> int:

@@ -1,8 +1,9 @@
 """Pixels that lines pass through: the border of `all_touched` polygons, and lines and points as zones.
 
 The rules are GDAL's, tolerances included, since the pixels must be the same ones: a line is followed from pixel to
-pixel, and each step starts from the last one's rounded position. All lines take their next step together, so the Python
-loop is over steps along the longest line, not over pixels.
+pixel, and each step starts from the last one's rounded position. That shows only where a line meets a corner of
+pixels. Lines that stay clear of corners are solved for all their pixels at once; the others are walked, all of them one
+step at a time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _STRAIGHT = 0.01
 """Pixels. A line that strays less than this from a column or row is drawn along it."""
 _LEAST_STEP = 1e-9
 """Pixels. The least a step moves over a row border, so that rounding cannot stop the walk."""
+_CLEAR = 1e-6
+"""Pixels. A line this far from every corner of pixels is not moved past one by rounding."""
 
 
 def touched_pixels(lines: Lines, width: Ints | int, height: Ints | int, *, polygon: bool) -> tuple[Ints, Ints, Ints]:
@@ -149,8 +152,9 @@ def _walk(line: Ints, lines: Lines, width: Floats, height: Floats) -> list[tuple
     x2 = np.where(leaves_below, np.minimum(x2 + (y2 - height) / slope, width), x2)
     x2 = np.where(~falling & (y2 < 0), x2 - y2 / slope, x2)
 
-    found: list[tuple[Ints, Ints, Ints]] = []
     going = (x1 >= 0) & (x1 < x2)
+    clear, found = _solve(line, (x1, y1, x2, slope), height, going)
+    going &= ~clear
     while going.any():
         if not going.all():
             line = line[going]
@@ -168,3 +172,33 @@ def _walk(line: Ints, lines: Lines, width: Floats, height: Floats) -> list[tuple
         y1 = y1 + step_y
         going = (x1 >= 0) & (x1 < x2)
     return found
+
+
+def _solve(
+    line: Ints, lines: Lines, height: Floats, going: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.bool_], list[tuple[Ints, Ints, Ints]]]:
+    """Pixels of those sloped lines that stay clear of all corners, column by column.
+
+    Args:
+        line: number of each line.
+        lines: (x1, y1, x2, slope) of each, clipped to the window's columns.
+        height: rows of each line's window.
+        going: True for lines that have a pixel.
+
+    Returns:
+        (True for each line that was solved, their pixels).
+    """
+    x1, y1, x2, slope = lines
+    first = np.floor(x1)
+    own, column = _expand(first, np.where(going, np.floor(x2) - first + 1, 0).astype(np.int64))
+    enter, leave = np.maximum(column, x1[own]), np.minimum(column + 1, x2[own])
+    y_enter, y_leave = (y1[own] + (x - x1[own]) * slope[own] for x in (enter, leave))
+    clear = going & (np.abs(x2 - np.round(x2)) > _CLEAR)
+    near = (np.abs(y_enter - np.round(y_enter)) < _CLEAR) | (np.abs(y_leave - np.round(y_leave)) < _CLEAR)
+    clear[own[near]] = False
+    kept = clear[own]
+    own, column, y_enter, y_leave = own[kept], column[kept], y_enter[kept], y_leave[kept]
+    top = np.maximum(np.floor(np.minimum(y_enter, y_leave)), 0)
+    bottom = np.minimum(np.floor(np.maximum(y_enter, y_leave)), height[own] - 1)
+    piece, row = _expand(top, np.maximum(bottom - top + 1, 0).astype(np.int64))
+    return clear, [(line[own[piece]], row.astype(np.int64), column[piece].astype(np.int64))]

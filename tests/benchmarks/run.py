@@ -60,7 +60,7 @@ def measure(
     for name in engines:
         done = _worker(name, "prepare", common)
         if done.returncode:
-            errors.append(f"{name} could not prepare: {_last_line(done.stderr)}")
+            errors.append(f"{name} could not prepare: {_end(done.stderr)}")
         else:
             ready.append(name)
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
@@ -71,7 +71,7 @@ def measure(
             for chosen in able[turn:] + able[:turn]:
                 done = _worker(chosen, name, common)
                 if done.returncode:
-                    errors.append(f"{chosen} failed at {name}: {_last_line(done.stderr)}")
+                    errors.append(f"{chosen} failed at {name}: {_end(done.stderr)}")
                     able.remove(chosen)
                 else:
                     rows[name, chosen].append(json.loads(done.stdout))
@@ -83,9 +83,9 @@ def _worker(engine: str, name: str, common: list[str]) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "no message"
+def _end(text: str) -> str:
+    """The last lines of a traceback: DuckDB's messages have several."""
+    return " / ".join(line.strip() for line in text.strip().splitlines()[-4:]) or "no message"
 
 
 def _arguments() -> argparse.Namespace:

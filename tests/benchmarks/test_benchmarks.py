@@ -24,6 +24,7 @@ def test_workloads_touch_as_many_tiles(name: str) -> None:
     assert [task.window for task in tasks] == [task.window for task in workload(name).tasks]
 
 
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")  # rasterio with affine 3
 def test_the_floor_rasterises_as_gdal_does() -> None:
     tasks = workload("W5").tasks
     assert all(np.array_equal(_scanline(task), _geometry_mask(task)) for task in tasks)

@@ -208,9 +208,12 @@ class Terminal:
         return before
 
     def close(self) -> int:
-        code = self.process.wait(timeout=20)
-        os.close(self.main)
-        return code
+        try:
+            return self.process.wait(timeout=20)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            os.close(self.main)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
@@ -219,16 +222,20 @@ def test_a_terminal(home):
     terminal.expect("rasteret>")
     terminal.type("SELECT 41 + 1 AS\rthe_answer;\r")
     terminal.expect("└")
+    terminal.expect("rasteret>")
     terminal.type("SELECT nope();\r")
     terminal.expect("Catalog Error")
+    terminal.expect("rasteret>")
     terminal.type(SLOW + ";\r")
     time.sleep(1)
     start = time.perf_counter()
     os.killpg(terminal.process.pid, signal.SIGINT)
     terminal.expect("Interrupted")
     assert time.perf_counter() - start < 2
+    terminal.expect("rasteret>")
     terminal.type("SELECT 'still' || ' here';\r")
     terminal.expect("still here")
+    terminal.expect("rasteret>")
     terminal.type("\x04")
     assert terminal.close() == 0
     history = home / ".local" / "state" / "rasteret_sql" / "history"

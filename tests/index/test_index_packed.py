@@ -12,7 +12,7 @@ from rasteret_sql.errors import IndexFormatError
 from rasteret_sql.index.packed import pack_header, unpack_header
 from rasteret_sql.types import Affine
 
-MASKED = level()
+BITS = level(bits=1, dtype=np.dtype("uint8"))
 CHUNKY = level(samples=4, extra_samples=(2,), dtype=np.dtype("uint8"), bits=8, photometric=2)
 
 SHAPES = {
@@ -30,8 +30,8 @@ SHAPES = {
     "planar": header(level(samples=3, planar=2).plane(1)),
     "chunky": header(CHUNKY, sample=2),
     "alpha in the tiles": header(CHUNKY, masks=(CHUNKY,), mask_sample=3),
-    "internal mask": header(level(), level(50, 40), masks=(level(bits=1, dtype=np.dtype("uint8")), None), internal_mask=True),
-    "jpeg": header(level(compression=7, photometric=6, jpeg_tables=b"\xff\xd8\x00\xff\xd9", subsampling=(2, 2), predictor=1)),
+    "internal mask": header(level(), level(50, 40), masks=(BITS, None), internal_mask=True),
+    "jpeg": header(level(compression=7, photometric=6, jpeg_tables=b"\xff\xd8\x00\xff\xd9", subsampling=(2, 2))),
     "empty jpeg tables": header(level(compression=7, jpeg_tables=b"")),
     "rotated": header(transform=Affine(7.0, -7.0, 500000.0, 7.0, 7.0, 5400000.0)),
     "south-up": header(transform=Affine(10.0, 0.0, 0.0, 0.0, 10.0, 0.1)),

@@ -132,9 +132,16 @@ def test_a_header_that_contradicts_itself_is_an_error(changes, message):
 
 @pytest.mark.parametrize(
     ("value", "dtype", "nodata"),
-    [(0.0, "uint8", 0), (-9999.0, "int16", -9999), (-1.0, "uint8", None), (0.5, "int16", None), (float("nan"), "uint8", None),
-     (-9999.0, "float32", -9999.0), (None, "uint8", None)],
-)  # fmt: skip
+    [
+        (0.0, "uint8", 0),
+        (-9999.0, "int16", -9999),
+        (-1.0, "uint8", None),
+        (0.5, "int16", None),
+        (float("nan"), "uint8", None),
+        (-9999.0, "float32", -9999.0),
+        (None, "uint8", None),
+    ],
+)
 def test_nodata_kept_as_a_double(value, dtype, nodata):
     assert repr(foreign_nodata(value, np.dtype(dtype))) == repr(nodata)
 

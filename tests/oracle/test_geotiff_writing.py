@@ -16,6 +16,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError
 from rasteret_sql.raster.geotiff import write_geotiff
+from rasteret_sql.tiff.decode import decode_tile
+from rasteret_sql.tiff.header import Level
+from rasteret_sql.tiff.parse import parse_header
+from rasteret_sql.tiff.source import SparseBytes
 from rasteret_sql.types import Affine
 
 UTM = Affine(10, 0, 499980, 0, -10, 5300040)
@@ -210,3 +214,29 @@ def test_big_endian_arrays_are_written_right() -> None:
     data = pixels("uint16", (1, 9, 7))
     with opened(write_geotiff(data.astype(">u2"), None, transform=UTM)) as read:
         np.testing.assert_array_equal(read.read(), data)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_our_own_reader_agrees(dtype: str) -> None:
+    data = pixels(dtype, (2, 300, 270))
+    mask = np.random.default_rng(1).random(data.shape[1:]) < 0.7
+    raw = write_geotiff(data, mask, UTM, "EPSG:32632", 5, ["B04", "near infrared"])
+    header = parse_header(SparseBytes(raw, len(raw)), "memory")
+    level, mask_level = header.levels[0], header.masks[0]
+    assert (header.crs, header.transform, header.nodata) == ("EPSG:32632", UTM, (5, 5))
+    assert header.descriptions == ("B04", "near infrared")
+    assert mask_level is not None
+    for sample in range(2):
+        np.testing.assert_array_equal(assembled(level.plane(sample), raw), data[sample])
+    np.testing.assert_array_equal(assembled(mask_level, raw) > 0, mask)
+
+
+def assembled(level: Level, raw: bytes) -> np.ndarray:
+    """A whole band out of its tiles."""
+    out = np.zeros((level.tiles_down * level.tile_height, level.tiles_across * level.tile_width), level.dtype)
+    for i, (offset, count) in enumerate(zip(level.offsets.tolist(), level.byte_counts.tolist(), strict=True)):
+        row, column = divmod(i, level.tiles_across)
+        tile = decode_tile(level, i, raw[offset : offset + count], "memory")[..., 0]
+        top, left = row * level.tile_height, column * level.tile_width
+        out[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return out[: level.height, : level.width]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
+import threading
+import time
 
 import pytest
 
@@ -177,6 +180,34 @@ def test_a_walk_can_be_interrupted(tree):
     flag = iter([False, False, True])
     with pytest.raises(InterruptedQueryError):
         list(iter_items(StacSource(str(tree)), cancelled=lambda: next(flag, True)))
+
+
+def test_a_stalled_catalog_can_be_interrupted():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        flag = threading.Event()
+        threading.Timer(0.2, flag.set).start()
+        start = time.perf_counter()
+        source = StacSource(f"http://127.0.0.1:{silent.getsockname()[1]}/catalog.json")
+        with pytest.raises(InterruptedQueryError):
+            list(iter_items(source, cancelled=flag.is_set))
+        assert time.perf_counter() - start < 1
+
+
+def test_a_broken_body_is_asked_for_again(write):
+    text = json.dumps(make_item("i")).encode()
+    requests = []
+
+    def serve(server):
+        for sent in (text[:50], text):
+            connection, _ = server.accept()
+            with connection:
+                requests.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + sent)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        assert ids(f"http://127.0.0.1:{server.getsockname()[1]}/i.json") == ["i"]
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,27 @@
-"""rasteret_sql through SQL, results to Arrow, as a user of DuckDB writes it."""
+"""rasteret_sql through SQL, results to Arrow, as a user of DuckDB writes it; and through its kernels, without DuckDB."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 import rasteret_sql
+from rasteret_sql.connection import session_for
+from rasteret_sql.kernels.chips import read_chip
+from rasteret_sql.kernels.options import WHOLE_IMAGE
+from rasteret_sql.kernels.points import sample_point
+from rasteret_sql.kernels.rows import PixelArguments
+from rasteret_sql.kernels.zonal import zonal_stat
 from tests.benchmarks.contract import Context, Result
 from tests.benchmarks.workloads import Workload
 
 COLLECTION = "benchmark"
+EXPORT = "exported-index"
 
 QUERIES = {
     "W1": "SELECT read_chip(scene, band, geom, geom_crs := crs, clip := false) AS answer FROM tasks",
@@ -37,10 +46,13 @@ class OursSql:
                 "SELECT count(*) FROM rasteret_build_from_stac($name, $catalog, 'benchmark')",
                 {"name": COLLECTION, "catalog": f"{context.url}/catalog.json"},
             ).fetchall()
+            path = str(context.workspace / EXPORT)
+            connection.execute("FROM rasteret_export($name, $path)", {"name": COLLECTION, "path": path}).fetchall()
 
     def load(self, context: Context, workload: Workload) -> None:
         self.connection = rasteret_sql.connect(workspace_dir=str(context.workspace))
-        self.connection.execute(f"SELECT count(*) FROM rasteret.{COLLECTION}").fetchall()
+        path = str(context.workspace / EXPORT)
+        self.connection.execute("SELECT count(*) FROM rasteret_load($path)", {"path": path}).fetchall()
         rows = [
             {"scene": task.scene.id, "band": task.band, "wkt": task.wkt, "crs": task.crs} for task in workload.tasks
         ]
@@ -54,10 +66,52 @@ class OursSql:
         return self.connection.sql(self.query).to_arrow_table()
 
     def result(self, answer: Any) -> Result:
-        column = answer.column("answer").combine_chunks()
+        column = (
+            answer.column("answer") if isinstance(answer, pa.Table) else pa.chunked_array([answer])
+        ).combine_chunks()
         if not pa.types.is_struct(column.type):
             return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
         return [
             np.frombuffer(chip["data"], chip["dtype"]).reshape(chip["height"], chip["width"])
             for chip in column.to_pylist()
         ]
+
+
+@dataclass(slots=True)
+class OursKernels(OursSql):
+    """The same kernels with the same arguments, called from Python: what DuckDB adds is the difference."""
+
+    arguments: PixelArguments | None = None
+    answer: str = ""
+
+    def load(self, context: Context, workload: Workload) -> None:
+        OursSql.load(self, context, workload)
+        tasks = workload.tasks
+        whole = [task.geom is None for task in tasks]
+        self.answer = workload.answer
+        self.arguments = PixelArguments(
+            scene_ids=[task.scene.id for task in tasks],
+            bands=[json.dumps(task.band) for task in tasks],
+            geom_kinds=["VARCHAR" if absent else "GEOMETRY" for absent in whole],
+            geom_wkbs=[None if task.geom is None else shapely.to_wkb(task.geom) for task in tasks],
+            geom_texts=[WHOLE_IMAGE if absent else None for absent in whole],
+            options=[
+                json.dumps(
+                    {"geom_crs": task.crs, "clip": False} if workload.answer == "chip" else {"geom_crs": task.crs}
+                )
+                for task in tasks
+            ],
+        )
+
+    def run(self) -> Any:
+        session, arguments = session_for(self.connection), self.arguments
+        assert arguments is not None
+
+        def work(cancelled: Any) -> pa.Array:
+            if self.answer == "chip":
+                return read_chip(arguments, session, session.engine, cancelled)
+            if self.answer == "point":
+                return sample_point(arguments, session, session.engine, cancelled)
+            return zonal_stat(arguments, ["mean"] * len(arguments), session, session.engine, cancelled)
+
+        return session.engine.call(work)

@@ -13,6 +13,7 @@ ENGINES: dict[str, tuple[str, str, dict[str, object]]] = {
     "rasterio-32": ("gdal", "Gdal", {"threads": 32}),
     "async-geotiff": ("geotiff", "AsyncGeotiff", {}),
     "ours-sql": ("ours", "OursSql", {}),
+    "ours-kernels": ("ours", "OursKernels", {}),
 }
 
 

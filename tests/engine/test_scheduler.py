@@ -1,0 +1,270 @@
+"""The engine over a backend in memory: each tile once, failures and interrupts where they belong, memory in bounds."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.io import MemoryFile
+
+from rasteret_sql.engine import cancel
+from rasteret_sql.engine.cache import TileCache, TileKey
+from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.engine.scheduler import WAVE_BYTES, Engine
+from rasteret_sql.errors import CorruptTiffError, InterruptedQueryError, MissingObjectError
+from rasteret_sql.tiff.parse import parse_header
+from rasteret_sql.tiff.source import SparseBytes
+
+SIZE, TILE = 256, 32
+
+
+class Memory:
+    """A backend over bytes that notes every range and can be slow or broken."""
+
+    def __init__(self, files, delay=0.0):
+        self.files = files
+        self.delay = delay
+        self.asked = []
+        self.in_flight = self.most_in_flight = 0
+        self.gate = None
+
+    async def get_range(self, url, start, length):
+        self.asked.append((url, start, length))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self.delay)
+            while self.gate is not None and not self.gate.is_set():
+                await asyncio.sleep(0.01)
+        finally:
+            self.in_flight -= 1
+        if url not in self.files:
+            raise FileNotFoundError(url)
+        return self.files[url][start : start + length]
+
+    async def get_ranges(self, url, ranges):
+        return [await self.get_range(url, *one) for one in ranges]
+
+
+def image(seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 60_000, (SIZE, SIZE), dtype="uint16")
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", width=SIZE, height=SIZE, count=1, dtype="uint16", tiled=True, blockxsize=TILE,
+            blockysize=TILE, compress="deflate", predictor=2, crs="EPSG:32632",
+            transform=rasterio.Affine(10, 0, 0, 0, -10, 0),
+        ) as dataset:
+            dataset.write(pixels, 1)
+        data = bytes(memory.getbuffer())
+    chunks = SparseBytes(size=len(data))
+    chunks.add(0, data)
+    return data, parse_header(chunks, "mem").levels[0], pixels
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*matmul.*:PendingDeprecationWarning")
+DATA, LEVEL, PIXELS = image()
+
+
+class Whole(Job):
+    """Reads some tiles and keeps them."""
+
+    def __init__(self, address="a", tiles=range(64), level=LEVEL, memory=0, tolerant=False):
+        self.address, self.tiles, self.level, self.memory, self.tolerant = address, list(tiles), level, memory, tolerant
+        self.got, self.finished, self.error = {}, 0, None
+
+    def needs(self):
+        return [TileNeed(self.address, self.level, index, slot) for slot, index in enumerate(self.tiles)]
+
+    def place(self, slot, tile):
+        self.got[self.tiles[slot]] = tile
+
+    def finish(self):
+        self.finished += 1
+
+    def fail(self, error):
+        self.error = error
+        return self.tolerant
+
+
+def never():
+    return False
+
+
+def right(job):
+    for index, tile in job.got.items():
+        row, col = divmod(index, SIZE // TILE)
+        if not np.array_equal(tile[..., 0], PIXELS[row * TILE : (row + 1) * TILE, col * TILE : (col + 1) * TILE]):
+            return False
+    return sorted(job.got) == sorted(job.tiles) and job.finished == 1
+
+
+def test_jobs_share_tiles_and_requests():
+    backend, engine = Memory({"a": DATA}), Engine()
+    jobs = [Whole(), Whole(tiles=[3, 5]), Whole(tiles=[5]), Whole(tiles=[])]
+    engine.run(jobs, backend, never)
+    assert all(map(right, jobs))
+    assert sum(length for _, _, length in backend.asked) <= len(DATA)
+    starts = sorted((start, start + length) for _, start, length in backend.asked)
+    assert all(one[1] <= other[0] for one, other in zip(starts, starts[1:], strict=False))
+
+
+def test_cached_tiles_are_not_asked_again():
+    backend, engine = Memory({"a": DATA}), Engine()
+    engine.run([Whole()], backend, never)
+    backend.asked.clear()
+    job = Whole()
+    engine.run([job], backend, never)
+    assert right(job)
+    assert backend.asked == []
+
+
+def test_without_cache_they_are():
+    backend, engine = Memory({"a": DATA}), Engine(cache_bytes=0)
+    engine.run([Whole()], backend, never)
+    backend.asked.clear()
+    engine.run([Whole()], backend, never)
+    assert backend.asked
+
+
+def test_single_flight_across_calls():
+    backend, engine = Memory({"a": DATA}, delay=0.2), Engine(cache_bytes=0)
+    jobs = [Whole() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda job: engine.run([job], backend, never), jobs))
+    assert all(map(right, jobs))
+    spans = {(start, length) for _, start, length in backend.asked}
+    assert len(backend.asked) == len(spans)
+
+
+def test_a_call_that_stops_leaves_its_tiles_to_those_that_wait():
+    backend, engine = Memory({"a": DATA}), Engine(cache_bytes=0)
+    backend.gate = threading.Event()
+    stop = threading.Event()
+    first, second = Whole(), Whole()
+    with ThreadPoolExecutor(2) as pool:
+        owner = pool.submit(engine.run, [first], backend, stop.is_set)
+        while not backend.asked:
+            time.sleep(0.01)
+        waiter = pool.submit(engine.run, [second], backend, never)
+        time.sleep(0.1)
+        stop.set()
+        with pytest.raises(InterruptedQueryError):
+            owner.result(5)
+        backend.gate.set()
+        waiter.result(5)
+    assert right(second)
+    assert first.finished == 0
+
+
+def test_an_interrupt_returns_quickly_and_the_engine_goes_on():
+    backend, engine = Memory({"a": DATA}), Engine(cache_bytes=0)
+    backend.gate = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        job = Whole()
+        running = pool.submit(engine.call, lambda cancelled: engine.run([job], backend, cancelled))
+        while not backend.asked:
+            time.sleep(0.01)
+        start = time.monotonic()
+        cancel.interrupt_all()
+        with pytest.raises(InterruptedQueryError, match="interrupted"):
+            running.result(5)
+        assert time.monotonic() - start < 1
+    backend.gate.set()
+    again = Whole()
+    engine.run([again], backend, never)
+    assert right(again)
+
+
+def test_a_missing_file_fails_the_call():
+    with pytest.raises(MissingObjectError):
+        Engine().run([Whole("gone")], Memory({"a": DATA}), never)
+
+
+def test_a_tolerant_job_fails_alone():
+    engine, bad, good = Engine(), Whole("gone", tolerant=True), Whole()
+    engine.run([bad, good], Memory({"a": DATA}), never)
+    assert right(good)
+    assert isinstance(bad.error, MissingObjectError)
+    assert bad.finished == 0
+
+
+def test_corrupt_tiles_fail_the_jobs_that_need_them():
+    broken = bytearray(DATA)
+    offset, length = int(LEVEL.offsets[9]), int(LEVEL.byte_counts[9])
+    broken[offset : offset + length] = bytes(length)
+    engine, bad, good = Engine(), Whole(tolerant=True), Whole(tiles=[1, 2])
+    engine.run([bad, good], Memory({"a": bytes(broken)}), never)
+    assert right(good)
+    assert isinstance(bad.error, CorruptTiffError)
+
+
+def test_an_error_in_a_job_is_the_calls_error():
+    class Wrong(Whole):
+        def place(self, slot, tile):
+            raise ZeroDivisionError("in the job")
+
+    with pytest.raises(ZeroDivisionError):
+        Engine().run([Wrong(), Whole()], Memory({"a": DATA}), never)
+
+
+def test_memory_is_held_by_one_wave_at_a_time():
+    live, most = set(), 0
+
+    class Heavy(Whole):
+        def place(self, slot, tile):
+            nonlocal most
+            super().place(slot, tile)
+            live.add(id(self))
+            most = max(most, len(live))
+
+        def finish(self):
+            super().finish()
+            live.discard(id(self))
+
+    jobs = [Heavy(memory=WAVE_BYTES // 2) for _ in range(10)]
+    Engine().run(jobs, Memory({"a": DATA}), never)
+    assert all(map(right, jobs))
+    assert most <= 2
+
+
+def test_holes_are_given_as_none():
+    level = LEVEL.__class__(
+        **{name: getattr(LEVEL, name) for name in LEVEL.__dataclass_fields__ if name not in ("offsets", "byte_counts")},
+        offsets=np.zeros(64, np.uint64),
+        byte_counts=np.zeros(64, np.uint64),
+    )
+    backend, job = Memory({}), Whole(level=level)
+    Engine().run([job], backend, never)
+    assert set(job.got.values()) == {None}
+    assert job.finished == 1
+    assert backend.asked == []
+
+
+def test_no_jobs():
+    Engine().run([], Memory({}), never)
+
+
+def test_jobs_finish_once_under_a_fast_backend():
+    backend = Memory({"a": DATA})
+    for _ in range(50):
+        jobs = [Whole(tiles=[n]) for n in range(16)] + [Whole(tiles=[])]
+        Engine(cache_bytes=0, decode_threads=4).run(jobs, backend, never)
+        assert all(job.finished == 1 for job in jobs)
+
+
+def test_the_cache_keeps_its_bound_and_drops_the_oldest():
+    cache = TileCache(1000)
+    for n in range(10):
+        cache.put(TileKey("a", n, 1), np.zeros(300, np.uint8))
+        assert cache.nbytes <= 1000
+    assert cache.get(TileKey("a", 9, 1)) is not None
+    assert cache.get(TileKey("a", 0, 1)) is None
+    cache.put(TileKey("a", 99, 1), np.zeros(2000, np.uint8))
+    assert cache.get(TileKey("a", 99, 1)) is None
+    cache.resize(300)
+    assert len(cache) == 1
+    cache.clear()
+    assert cache.nbytes == len(cache) == 0
