@@ -20,6 +20,7 @@ from rasteret_sql.index.open import open_collection
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.index.rows import SceneRow
 from rasteret_sql.index.write import CollectionMetadata, write_collection
+from rasteret_sql.index.samples import name_samples, unsaid_samples
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.loop import run
 from rasteret_sql.io.stores import default_backend
@@ -71,6 +72,7 @@ def build(
     scenes, notes = scene_items(items, request.naming, request.url_patterns)
     bands = band_names(scenes, request.naming)
     headers = _read(request, scenes, tell, cancelled)
+    scenes, bands = name_samples(scenes, bands, tuple(request.naming.band_map or ()), headers)
     rows = [_row(scene, headers) for scene in scenes]
     _write(request, rows, bands, target, cancelled)
     tell(len(rows), len(rows), "scenes")
@@ -131,6 +133,11 @@ def _row(scene: SceneItem, headers: Mapping[str, FileHeader | RasteretError]) ->
             row.problems[band] = str(found)
         elif (asset.band_index or 0) >= found.header.count:
             row.problems[band] = _no_such_sample(asset, found)
+        elif unsaid_samples(asset, found) > 1:
+            row.problems[band] = (
+                f"{safe_address(asset.href)} has {found.header.count} bands and nothing says which of them {band} is; "
+                f"give band_index_map, such as {{'{band}': 0}}"
+            )
         else:
             header = found.header.band(asset.band_index or 0)
             row.bands[band] = BandRecord(header, found.header.count, found.size)

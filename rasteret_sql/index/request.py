@@ -75,6 +75,7 @@ class BuildRequest:
             # Lists of pairs: the order of bands is part of the result.
             "band_map": None if bands is None else [list(pair) for pair in bands.items()],
             "band_index_map": None if places is None else sorted(list(pair) for pair in places.items()),
+            "strict": self.naming.strict,
             "url_patterns": sorted(list(pair) for pair in self.url_patterns.items()),
         }
 

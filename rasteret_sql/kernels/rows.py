@@ -12,7 +12,7 @@ import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError, UnknownBandError, did_you_mean
 from rasteret_sql.geo.crs import transform_geometries
-from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries
+from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, srid_crs
 from rasteret_sql.index.lookup import BandSource
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.options import WHOLE_IMAGE, PixelOptions, band_request, pixel_options
@@ -79,6 +79,7 @@ def resolve(args: PixelArguments, scenes: Scenes) -> list[RowRead]:
     """
     options = [pixel_options(text) for text in args.options]
     geometries, geometry_errors = _geometries(args, options)
+    carried = srid_crs(np.array([None, *geometries], dtype=object)[1:])
     rows = [
         row
         for row in range(len(args))
@@ -106,7 +107,12 @@ def resolve(args: PixelArguments, scenes: Scenes) -> list[RowRead]:
                     "cannot be placed on it; leave geom out to read the whole image"
                 )
                 raise InvalidCrsError(msg)
-            given = options[row].geom_crs or geometry_kind_crs(args.geom_kinds[row] or "") or DEFAULT_CRS
+            given = (
+                options[row].geom_crs
+                or geometry_kind_crs(args.geom_kinds[row] or "")
+                or carried[row]
+                or DEFAULT_CRS
+            )
             todo[given, native].append(len(reads))
         reads.append(RowRead(row, args.scene_ids[row] or "", found, geometry, options[row]))
     for (given, native), places in todo.items():

@@ -1,4 +1,4 @@
-"""Decompression: stored bytes of a tile → its sample bytes, or its pixels for codecs of whole images."""
+"""Codecs of bytes: what can be decoded at all, and stored bytes of a tile → its sample bytes."""
 
 from __future__ import annotations
 
@@ -66,52 +66,3 @@ def decompress(compression: int, data: Buffer, size: int) -> npt.NDArray[np.uint
     out = np.empty(size + slack, np.uint8)
     decoded: npt.NDArray[np.uint8] = decode(data, out=out)
     return decoded
-
-
-def decode_lerc(data: Buffer, samples: int) -> npt.NDArray[np.generic]:
-    """Decode a LERC blob, alone or wrapped in deflate or ZSTD; pixels that it marks invalid become NaN.
-
-    libtiff stores NaN of floating-point images, and an alpha band of zeros and ones, as LERC's own mask.
-    """
-    head = bytes(data[:4])
-    if head == b"\x28\xb5\x2f\xfd":
-        data = imagecodecs.zstd_decode(data)
-    elif head[:1] == b"\x78":
-        data = imagecodecs.zlib_decode(data)
-    image: npt.NDArray[np.generic]
-    image, mask = imagecodecs.lerc_decode(data, masks=True)
-    if mask is None:
-        return image
-    mask = np.asarray(mask, dtype=bool)
-    depth = 1 if image.ndim == 2 else image.shape[2]
-    if samples == depth + 1 and image.dtype == np.uint8:
-        alpha = np.where(mask[..., :1] if mask.ndim == 3 else mask[..., None], 255, 0).astype(np.uint8)
-        return np.concatenate([image.reshape(*image.shape[:2], depth), alpha], axis=2)
-    if image.dtype.kind == "f" and not mask.all():
-        image = image.copy()
-        image[~(mask if mask.ndim == image.ndim else np.broadcast_to(mask[..., None], image.shape))] = np.nan
-    return image
-
-
-def decode_jpeg(data: Buffer, tables: bytes | None, samples: int, *, ycbcr: bool) -> npt.NDArray[np.generic]:
-    """Decode a JPEG tile; YCbCr is given as RGB, all else as stored.
-
-    Subsampled chroma is interpolated by libjpeg-turbo's default filter. GDAL built with the other libjpeg (version 7 or
-    later) interpolates in the frequency domain instead and differs by a few grey levels at edges of colour.
-    """
-    stored, wanted = ("YCBCR", "RGB") if ycbcr else (None, None)
-    if not ycbcr and samples == 3:
-        # Left alone, libjpeg takes three samples for YCbCr unless a marker of the stream tells otherwise.
-        stored = wanted = "RGB"
-    return np.asarray(imagecodecs.jpeg8_decode(data, tables=tables, colorspace=stored, outcolorspace=wanted))
-
-
-def decode_image(compression: int, data: Buffer, samples: int) -> npt.NDArray[np.generic]:
-    """Decode a tile of WebP, JPEG XL or JPEG 2000."""
-    if compression == tags.WEBP:
-        image = imagecodecs.webp_decode(data, hasalpha=samples == 4)
-    elif compression in (tags.JPEGXL, tags.JPEGXL_DNG):
-        image = imagecodecs.jpegxl_decode(data, numthreads=1)
-    else:
-        image = imagecodecs.jpeg2k_decode(data, numthreads=1)
-    return np.asarray(image)

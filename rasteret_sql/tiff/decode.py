@@ -11,13 +11,11 @@ from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.codecs import (
     CODEC_ERRORS,
     Buffer,
-    decode_image,
-    decode_jpeg,
-    decode_lerc,
     decompress,
     gives_pixels,
 )
 from rasteret_sql.tiff.header import Level
+from rasteret_sql.tiff.images import decode_image
 from rasteret_sql.tiff.unpack import unpack_bits, unpack_float24
 
 Pixels = npt.NDArray[np.generic]
@@ -66,11 +64,12 @@ def _decode_samples(level: Level, data: Buffer, rows: int, cols: int, samples: i
     if level.bits != level.dtype.itemsize * 8:
         values = unpack_bits(raw.reshape(rows, row_bytes), level.bits, cols * samples, level.dtype, level.byte_order)
         return values.reshape(rows, cols, samples)
-    stored = raw.view(level.dtype.newbyteorder(level.byte_order))
+    # As whole numbers, also for floats: predictor 2 counts in their bits, and a change of order must keep every bit.
+    words = raw.view(f"{level.byte_order}u{level.dtype.itemsize}")
     if level.predictor == 2:
-        stored = _undo_differences(stored.view(f"{level.byte_order}u{level.dtype.itemsize}"), rows, cols, samples)
+        words = _undo_differences(words, rows, cols, samples)
     # No copy where the file's order is the machine's.
-    return stored.astype(level.dtype.newbyteorder("="), copy=False).view(level.dtype).reshape(rows, cols, samples)
+    return words.astype(words.dtype.newbyteorder("="), copy=False).view(level.dtype).reshape(rows, cols, samples)
 
 
 def _exact(level: Level, data: Buffer, size: int, full: int) -> npt.NDArray[np.uint8]:
@@ -91,10 +90,10 @@ def _exact(level: Level, data: Buffer, size: int, full: int) -> npt.NDArray[np.u
     return raw
 
 
-def _undo_differences(stored: Pixels, rows: int, cols: int, samples: int) -> Pixels:
+def _undo_differences(words: Pixels, rows: int, cols: int, samples: int) -> Pixels:
     """Predictor 2: each sample is stored as its difference from the pixel before, modulo the type's range."""
     shape = (rows, cols) if samples == 1 else (rows, cols, samples)
-    values = stored.reshape(shape)
+    values = words.reshape(shape)
     summed: Pixels = imagecodecs.delta_decode(values, axis=1, out=values if values.flags.writeable else None)
     return summed.reshape(-1)
 
@@ -121,21 +120,13 @@ def _undo_float_predictor(raw: npt.NDArray[np.uint8], level: Level, cols: int, s
 
 
 def _decode_image(level: Level, data: Buffer, rows: int, cols: int, samples: int) -> Pixels:
-    if level.compression == tags.LERC:
-        image = decode_lerc(data, samples)
-    elif level.compression == tags.JPEG:
-        ycbcr = level.photometric == tags.PHOTOMETRIC_YCBCR and samples == 3
-        image = decode_jpeg(data, level.jpeg_tables, samples, ycbcr=ycbcr)
-    else:
-        image = decode_image(level.compression, data, samples)
-    if image.ndim == 2:
-        image = image[:, :, None]
-    if image.ndim != 3 or image.shape[2] != samples or image.dtype.newbyteorder("=") != level.dtype:
-        raise ValueError(f"it holds an image of shape {image.shape} and type {image.dtype}")
-    # A strip's image may be as high as the others although fewer rows are left; no image may be smaller.
-    if image.shape[1] != cols or not rows <= image.shape[0] <= level.tile_height:
-        raise ValueError(f"it holds an image of {image.shape[0]} × {image.shape[1]} pixels")
-    return np.ascontiguousarray(image[:rows], dtype=level.dtype)
+    """A last strip may hold an image as high as the others although fewer rows are left."""
+    try:
+        return decode_image(level, data, (rows, cols, samples))
+    except CODEC_ERRORS:
+        if rows == level.tile_height:
+            raise
+        return decode_image(level, data, (level.tile_height, cols, samples))[:rows]
 
 
 def _offset(level: Level, index: int) -> str:

@@ -51,7 +51,7 @@ def matches_nodata(pixels: npt.NDArray[Any], nodata: Nodata) -> npt.NDArray[np.b
     if pixels.dtype.kind != "f":
         return np.asarray(pixels == pixels.dtype.type(nodata))
     if math.isnan(nodata):
-        return np.isnan(pixels)
+        return np.asarray(np.isnan(pixels))
     floats: npt.NDArray[Any] = pixels.astype(np.float32) if pixels.dtype.itemsize == 2 else pixels
     value = floats.dtype.type(nodata)
     equal: npt.NDArray[np.bool_] = floats == value

@@ -28,8 +28,9 @@ def unpack_bits(
     """
     count = len(rows)
     if bits == 24:
+        # As GDAL has it: highest byte first as for all packed samples, but swapped as a word in big-endian files.
         parts = rows.reshape(count, per_row, 3)
-        high, low = (2, 0) if byte_order == "<" else (0, 2)
+        high, low = (0, 2) if byte_order == "<" else (2, 0)
         value = parts[..., high].astype(dtype)
         for at in (1, low):
             value <<= np.array(8, dtype)

@@ -64,7 +64,6 @@ def image(seed=0):
     return data, parse_header(chunks, "mem").levels[0], pixels
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*matmul.*:PendingDeprecationWarning")
 DATA, LEVEL, PIXELS = image()
 
 

@@ -14,7 +14,6 @@ from rasteret_sql.plan.tiles import tiles_under
 from rasteret_sql.plan.window import geometry_window, point_pixels, whole
 from rasteret_sql.types import Affine, Window
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 
 GRID = Affine(10, 0, 500_000, 0, -10, 6_000_000)
 

@@ -1,4 +1,4 @@
-"""rasteret_sql through SQL, results to Arrow, as a user of DuckDB writes it; and through its kernels, without DuckDB."""
+"""rasteret_sql through SQL, results to Arrow, as a user of DuckDB writes it; and its kernels without DuckDB."""
 
 from __future__ import annotations
 
