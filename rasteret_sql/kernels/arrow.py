@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,6 @@ CHIP = pa.struct(
         ("nodata", pa.float64()),
     ]
 )
-
-COUNTS = frozenset({"count", "variety"})
-"""Statistics that are whole numbers unless weighted."""
 
 STATISTICS = pa.struct([(name, pa.float64()) for name in STATS])
 
@@ -55,6 +52,14 @@ def binary_array(lengths: Sequence[int | None], data: np.ndarray) -> pa.Array:
     validity = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
     return pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), len(lengths), [validity, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
+
+
+def statistics_rows(rows: Sequence[Mapping[str, float | None] | None]) -> pa.Array:
+    """Statistics as STRUCT of DOUBLE: exact integer sums round to the nearest double."""
+    return pa.array(
+        [row and {name: None if value is None else float(value) for name, value in row.items()} for row in rows],
+        STATISTICS,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
-from rasteret_sql.kernels.arrow import STATISTICS, struct_rows
+from rasteret_sql.kernels.arrow import statistics_rows
 from rasteret_sql.kernels.options import band_request
 from rasteret_sql.kernels.rows import Cancelled, one_of_bands
 from rasteret_sql.raster.geotiff import write_geotiff
@@ -122,7 +122,7 @@ def chip_stats(column: pa.StructArray, bands: Sequence[str | None], cancelled: C
         valid = pixels if chip.valid is None else chip.data[at][chip.valid[at]]
         return zonal_statistics(valid, pixels.size, None)
 
-    return struct_rows(STATISTICS, _each(chips_of(column), one, cancelled))
+    return statistics_rows(_each(chips_of(column), one, cancelled))
 
 
 def chip_png(

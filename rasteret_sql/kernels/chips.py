@@ -122,7 +122,13 @@ def read_chip(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: C
         pa.array([plan and plan.window.width for plan in plans], pa.int32()),
         pa.array([list(plan.transform) if plan and plan.transform else None for plan in plans], pa.list_(pa.float64(), 6)),
         pa.array([plan and plan.sources[0].header.crs for plan in plans], pa.string()),
-        pa.array([plan and plan.sources[0].header.nodata for plan in plans], pa.float64()),
+        pa.array([_nodata(plan) for plan in plans], pa.float64()),
     ]
     missing = pa.array([job is None or job.failed for job in jobs], pa.bool_())
     return pa.StructArray.from_arrays(fields, fields=list(CHIP), mask=missing)
+
+
+def _nodata(plan: WindowPlan | None) -> float | None:
+    """The first band's nodata; 64-bit integers beyond 2^53 are rounded here and exact in `mask`."""
+    nodata = None if plan is None else plan.sources[0].header.nodata
+    return None if nodata is None else float(nodata)

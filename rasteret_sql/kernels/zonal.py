@@ -11,7 +11,7 @@ import shapely
 
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError, MemoryLimitError, RasteretError, did_you_mean
-from rasteret_sql.kernels.arrow import STATISTICS, struct_rows
+from rasteret_sql.kernels.arrow import statistics_rows
 from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, one_band, resolve
 from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, plan_window
 from rasteret_sql.raster.coverage import coverage_fraction
@@ -105,7 +105,7 @@ def _statistics(
 
 def zonal_stats(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled) -> pa.Array:
     """STRUCT of all statistics of each row; NULL where an argument is, or where the zone misses the scene."""
-    return struct_rows(STATISTICS, _statistics(args, [STATS] * len(args), scenes, engine, cancelled))
+    return statistics_rows(_statistics(args, [STATS] * len(args), scenes, engine, cancelled))
 
 
 def zonal_stat(
@@ -118,4 +118,4 @@ def zonal_stat(
     wanted = [() if name is None else (name,) for name in names]
     results = _statistics(args, wanted, scenes, engine, cancelled)
     values = [None if r is None or name is None else r[name] for r, name in zip(results, names, strict=True)]
-    return pa.array(values, pa.float64())
+    return pa.array([None if value is None else float(value) for value in values], pa.float64())
