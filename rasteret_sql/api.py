@@ -10,9 +10,10 @@ from typing import Any
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.collection import Collection
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
+from rasteret_sql.index.build import Progress
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.kernels.building import DEFAULT_MAX_CONCURRENT, Progress, build_dataset, build_stac
+from rasteret_sql.kernels.building import DEFAULT_MAX_CONCURRENT, build_dataset, build_stac
 from rasteret_sql.session import new_session
 
 

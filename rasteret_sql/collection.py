@@ -64,7 +64,9 @@ class Collection:
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         con = duckdb.connect()
-        session = install_session(con, lambda publish: dataclasses.replace(self._session, publish=publish), DEFAULT_CATALOG)
+        session = install_session(
+            con, lambda publish: dataclasses.replace(self._session, publish=publish), DEFAULT_CATALOG
+        )
         session.publish(self.name)
         return con
 

@@ -192,9 +192,9 @@ class Session:
                 misnamed[request] = error
         if misnamed:
             present = self.lookup.scenes(index, ids)
-            for request, error in misnamed.items():
+            for request, unknown in misnamed.items():
                 if request[0] in present:
-                    found[request].append(error)
+                    found[request].append(unknown)
         wanted_ids = list({scene_id for scene_id, _ in named})
         wanted_bands = list(dict.fromkeys(band for bands in named.values() for band in bands))
         sources = self.lookup.bands(index, wanted_ids, wanted_bands) if named else {}
@@ -214,7 +214,9 @@ class Session:
                 )
             elif absent:
                 found[request].append(
-                    UnknownBandError(f'scene "{request[0]}" of {where} has no band "{absent[0]}"; other scenes of it do')
+                    UnknownBandError(
+                        f'scene "{request[0]}" of {where} has no band "{absent[0]}"; other scenes of it do'
+                    )
                 )
             else:
                 found[request].append(tuple(part for part in parts if isinstance(part, BandSource)))

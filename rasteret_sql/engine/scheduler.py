@@ -119,9 +119,7 @@ class Engine:
         )
         landed: set[TileKey] = set()
         try:
-            await asyncio.gather(
-                *(self._work(call, queue, backend, landed) for _ in range(min(WORKERS, len(queue))))
-            )
+            await asyncio.gather(*(self._work(call, queue, backend, landed) for _ in range(min(WORKERS, len(queue)))))
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
             call.fail(error)
             raise
@@ -223,7 +221,7 @@ def shared_engine() -> Engine:
 
 
 def _forget_shared() -> None:
-    global _shared, _shared_lock  # noqa: PLW0603  a forked child has none of the parent's threads
+    global _shared, _shared_lock
     _shared, _shared_lock = None, threading.Lock()
 
 

@@ -71,9 +71,7 @@ CHIP_FUNCTIONS = (
         doc="The chip as a PNG picture: one band grey or in colours, three or more as red, green and blue; pixels that "
         "are not valid are transparent.",
         example=f"SELECT octet_length(chip_png({_READ}, colormap := 'viridis')) > 0",
-        udfs=(
-            Udf("__rasteret_chip_png", (types.CHIP, "DOUBLE", "DOUBLE", "VARCHAR"), "BLOB", pure=True, run=_png),
-        ),
+        udfs=(Udf("__rasteret_chip_png", (types.CHIP, "DOUBLE", "DOUBLE", "VARCHAR"), "BLOB", pure=True, run=_png),),
     ),
     Function(
         name="chip_geotiff",

@@ -29,7 +29,9 @@ _QUERY = Argument(
 )
 _FORCE = Argument("force", "BOOLEAN", "true: build again, once a statement, even when the index is cached", "NULL")
 _MAX = Argument("max_concurrent", "INTEGER", "headers read at a time; 50 by default", "NULL")
-_WORKSPACE = Argument("workspace_dir", "VARCHAR", "where collections are kept; that of the connection by default", "NULL")
+_WORKSPACE = Argument(
+    "workspace_dir", "VARCHAR", "where collections are kept; that of the connection by default", "NULL"
+)
 _STAC_API = Argument("stac_api", "VARCHAR", "another address for the dataset's STAC API or static catalog", "NULL")
 _CLOUD = Argument(
     "cloud_config", "STRUCT or JSON", "{'url_patterns': {'https://cdn.example.com/': 's3://bucket/'}, ...}", "NULL"
@@ -163,8 +165,15 @@ COLLECTION_FUNCTIONS = (
             _BBOX,
             _DATES,
             _QUERY,
-            Argument("band_map", "STRUCT, MAP or JSON", "band name to asset: {'B04': 'red'}; not given: as the items say", "NULL"),
-            Argument("band_index_map", "STRUCT, MAP or JSON", "band name to sample from 0, for bands of one file", "NULL"),
+            Argument(
+                "band_map",
+                "STRUCT, MAP or JSON",
+                "band name to asset: {'B04': 'red'}; not given: as the items say",
+                "NULL",
+            ),
+            Argument(
+                "band_index_map", "STRUCT, MAP or JSON", "band name to sample from 0, for bands of one file", "NULL"
+            ),
             Argument("data_source", "VARCHAR", "source kept with the index; the STAC collection by default", "NULL"),
             _FORCE,
             _MAX,
@@ -205,22 +214,16 @@ COLLECTION_FUNCTIONS = (
         returns="TABLE(name VARCHAR, path VARCHAR, scenes BIGINT)",
         doc="Writes a collection as portable, partitioned GeoParquet with everything it knows.",
         example="SELECT scenes FROM rasteret_export('dunes', '${TMP}/dunes-export')",
-        udfs=(
-            Udf("__rasteret_export", ("VARCHAR", "VARCHAR"), f"{types.EXPORTED}[]", pure=False, run=_export),
-        ),
+        udfs=(Udf("__rasteret_export", ("VARCHAR", "VARCHAR"), f"{types.EXPORTED}[]", pure=False, run=_export),),
     ),
     Function(
         name="rasteret_collections",
         family="collections",
         table=True,
-        arguments=(
-            Argument("workspace_dir", "VARCHAR", "where to look; that of the connection by default", "NULL"),
-        ),
+        arguments=(Argument("workspace_dir", "VARCHAR", "where to look; that of the connection by default", "NULL"),),
         returns=f"TABLE of {types.COLLECTION}",
         doc="Collections that are open in this session or cached in its workspace.",
         example="SELECT name, size FROM rasteret_collections()",
-        udfs=(
-            Udf("__rasteret_collections", ("VARCHAR",), f"{types.COLLECTION}[]", pure=False, run=_collections),
-        ),
+        udfs=(Udf("__rasteret_collections", ("VARCHAR",), f"{types.COLLECTION}[]", pure=False, run=_collections),),
     ),
 )

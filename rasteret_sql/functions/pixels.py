@@ -24,12 +24,13 @@ _ONE_BAND = Argument("band", "VARCHAR or INTEGER", "band name, or number of a ba
 _GEOM_DOC = "GEOMETRY, WKT, WKB or GeoJSON; lon/lat unless its type or geom_crs says otherwise; NULL gives NULL"
 _GEOM = Argument("geom", "GEOMETRY, VARCHAR or BLOB", _GEOM_DOC)
 _GEOM_OR_ALL = Argument("geom", "GEOMETRY, VARCHAR or BLOB", _GEOM_DOC, "(whole image)")
-_COLLECTION = Argument(
-    "collection", "VARCHAR", "where the scene is looked up; not given: all open collections", "NULL"
-)
+_COLLECTION = Argument("collection", "VARCHAR", "where the scene is looked up; not given: all open collections", "NULL")
 _GEOM_CRS = Argument("geom_crs", "VARCHAR, INTEGER or PROJJSON", "CRS of the geometry, such as 'EPSG:32632'", "NULL")
 _ALL_TOUCHED = Argument(
-    "all_touched", "BOOLEAN", "true: pixels that the geometry touches; false (default): pixels whose centre it holds", "NULL"
+    "all_touched",
+    "BOOLEAN",
+    "true: pixels that the geometry touches; false (default): pixels whose centre it holds",
+    "NULL",
 )
 _OVERVIEW = Argument("overview", "INTEGER", "0 (default) full resolution, 1 the first overview, and so on", "NULL")
 _ON_ERROR = Argument("on_error", "VARCHAR", "'raise' (default), or 'null': a row that fails gives NULL", "NULL")

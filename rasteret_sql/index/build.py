@@ -19,8 +19,8 @@ from rasteret_sql.index.headers import FileHeader, read_headers
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.index.rows import SceneRow
-from rasteret_sql.index.write import CollectionMetadata, write_collection
 from rasteret_sql.index.samples import name_samples, unsaid_samples
+from rasteret_sql.index.write import CollectionMetadata, write_collection
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.loop import run
 from rasteret_sql.io.stores import default_backend

@@ -50,12 +50,14 @@ class GatheredScenes:
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="rasteret-sql-"))
             weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
-        target = exp.Literal.string(str(self._directory / f"scenes-{len(self._sql)}.parquet")).sql("duckdb")
-        order = ", ".join(column(name).sql("duckdb") for name in ("datetime", "id"))
+        path = exp.Literal.string(str(self._directory / f"scenes-{len(self._sql)}.parquet"))
+        rows = exp.select("*").from_(exp.Subquery(this=exp.maybe_parse(scan_sql(index), dialect="duckdb")))
+        rows = rows.order_by(column("datetime"), column("id"))
+        options = "FORMAT parquet, COMPRESSION zstd"
         cursor = self._connection.cursor()
-        cursor.execute(f"COPY (FROM ({scan_sql(index)}) ORDER BY {order}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+        cursor.execute(f"COPY ({rows.sql('duckdb')}) TO {path.sql('duckdb')} ({options})")
         cursor.close()
-        return f"SELECT * FROM read_parquet({target}, hive_partitioning = false)"
+        return exp.select("*").from_(exp.Anonymous(this="read_parquet", expressions=[path])).sql("duckdb")
 
 
 def is_scattered(index: CollectionIndex) -> bool:

@@ -22,6 +22,7 @@ from rasteret_sql.stac.source import StacSource
 
 DEFAULT_MAX_CONCURRENT = 50
 
+
 class Place(Protocol):
     """Where a build works; a session."""
 
@@ -96,8 +97,8 @@ def build_dataset(
     address = stac_api or descriptor.stac_api
     if not address or not descriptor.stac_collection:
         raise InvalidArgumentError(
-            f'dataset "{descriptor.id}" lists its scenes in a table ({descriptor.build_source_uri}), not in a STAC API; '
-            "this version builds from STAC only: give stac_api := and use rasteret_build_from_stac"
+            f'dataset "{descriptor.id}" lists its scenes in a table ({descriptor.build_source_uri}), not in a STAC '
+            "API, and this version builds from STAC only; use rasteret_build_from_stac with an API that has them"
         )
     _check_area(descriptor, bbox, date_range, is_static=descriptor.static_catalog or _is_local(address))
     return _build(

@@ -40,7 +40,9 @@ def chips_of(column: pa.StructArray) -> list[Chip | None]:
         InvalidArgumentError: a value is no chip: its parts contradict each other.
     """
     parts = {field.name: column.field(number) for number, field in enumerate(column.type)}
-    small = {name: parts[name].to_pylist() for name in ("dtype", "bands", "height", "width", "transform", "crs", "nodata")}
+    small = {
+        name: parts[name].to_pylist() for name in ("dtype", "bands", "height", "width", "transform", "crs", "nodata")
+    }
     chips: list[Chip | None] = []
     for row in range(len(column)):
         if not column[row].is_valid or not parts["data"][row].is_valid:
@@ -80,9 +82,7 @@ def _one_band(chip: Chip, band: str) -> int:
         raise UnknownBandError(f"{error}; read the band into the chip first") from None
 
 
-def _each(
-    chips: Sequence[Chip | None], work: Callable[[int, Chip], Any], cancelled: Cancelled
-) -> list[Any]:
+def _each(chips: Sequence[Chip | None], work: Callable[[int, Chip], Any], cancelled: Cancelled) -> list[Any]:
     results: list[Any] = []
     for row, chip in enumerate(chips):
         if cancelled():
@@ -135,7 +135,7 @@ def chip_png(
     """PNG of each chip: one band grey or coloured, three or more as red, green, blue; pixels not valid transparent."""
 
     def one(row: int, chip: Chip) -> bytes:
-        mask = None if chip.valid is None else chip.valid.all(axis=0)
+        mask = None if chip.valid is None else np.logical_and.reduce(chip.valid, axis=0)
         return render_png(chip.data, mask, vmin=vmins[row], vmax=vmaxs[row], colormap=colormaps[row])
 
     return pa.array(_each(chips_of(column), one, cancelled), pa.large_binary())

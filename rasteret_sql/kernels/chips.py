@@ -30,7 +30,9 @@ class ChipJob(WindowJob):
         if geometry is None:
             return
         assert self.plan.transform is not None
-        inside = polygon_mask(geometry, self.plan.transform, self.plan.window_at_origin, self.plan.read.options.all_touched)
+        inside = polygon_mask(
+            geometry, self.plan.transform, self.plan.window_at_origin, self.plan.read.options.all_touched
+        )
         if inside.all():
             return
         outside = ~inside
@@ -120,7 +122,9 @@ def read_chip(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: C
         pa.array([plan and [source.band for source in plan.sources] for plan in plans], pa.list_(pa.string())),
         pa.array([plan and plan.window.height for plan in plans], pa.int32()),
         pa.array([plan and plan.window.width for plan in plans], pa.int32()),
-        pa.array([list(plan.transform) if plan and plan.transform else None for plan in plans], pa.list_(pa.float64(), 6)),
+        pa.array(
+            [list(plan.transform) if plan and plan.transform else None for plan in plans], pa.list_(pa.float64(), 6)
+        ),
         pa.array([plan and plan.sources[0].header.crs for plan in plans], pa.string()),
         pa.array([_nodata(plan) for plan in plans], pa.float64()),
     ]

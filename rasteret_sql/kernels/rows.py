@@ -108,10 +108,7 @@ def resolve(args: PixelArguments, scenes: Scenes) -> list[RowRead]:
                 )
                 raise InvalidCrsError(msg)
             given = (
-                options[row].geom_crs
-                or geometry_kind_crs(args.geom_kinds[row] or "")
-                or carried[row]
-                or DEFAULT_CRS
+                options[row].geom_crs or geometry_kind_crs(args.geom_kinds[row] or "") or carried[row] or DEFAULT_CRS
             )
             todo[given, native].append(len(reads))
         reads.append(RowRead(row, args.scene_ids[row] or "", found, geometry, options[row]))
@@ -178,7 +175,9 @@ def _sources(
     args: PixelArguments, options: Sequence[PixelOptions], rows: Sequence[int], scenes: Scenes
 ) -> dict[int, tuple[BandSource, ...] | RasteretError]:
     """Files of each row, looked up once for each distinct (collection, scene, bands)."""
-    wanted: dict[str | None, dict[tuple[str, tuple[str | int, ...]], list[int]]] = defaultdict(lambda: defaultdict(list))
+    wanted: dict[str | None, dict[tuple[str, tuple[str | int, ...]], list[int]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for row in rows:
         request = (args.scene_ids[row] or "", band_request(args.bands[row] or ""))
         wanted[options[row].collection][request].append(row)
@@ -194,7 +193,9 @@ def one_band(read: RowRead, function: str) -> BandSource:
     """The band of a function that takes one."""
     if len(read.sources) != 1:
         names = ", ".join(source.band for source in read.sources)
-        raise InvalidArgumentError(f"{function} takes one band, not {len(read.sources)} ({names}); call it for each band")
+        raise InvalidArgumentError(
+            f"{function} takes one band, not {len(read.sources)} ({names}); call it for each band"
+        )
     return read.sources[0]
 
 

@@ -124,7 +124,7 @@ class WindowJob(Job):
                 levels.append((mask, True))
             for level, is_mask in levels:
                 for part in window_tiles(self.plan.window, level):
-                    yield TileNeed(source.address, level, part.index, len(self._slots))
+                    yield TileNeed(source.address, level, part.tile, len(self._slots))
                     self._slots.append(_Slot(band, part, is_mask))
 
     def pixels(self) -> np.ndarray:
@@ -142,9 +142,7 @@ class WindowJob(Job):
         header = self.plan.sources[where.band].header
         part = where.part
         if where.is_mask:
-            hidden = (
-                np.True_ if tile is None else tile[part.tile_rows, part.tile_cols, header.mask_sample] == 0
-            )
+            hidden = np.True_ if tile is None else tile[part.tile_rows, part.tile_cols, header.mask_sample] == 0
             self._hide(where, hidden)
             return
         target = self.pixels()[where.band, part.rows, part.cols]
@@ -179,9 +177,9 @@ def equals_nodata(pixels: np.ndarray, nodata: Nodata) -> np.ndarray:
     """True where a pixel is nodata; NaN equals NaN here. Floats compare in the dtype of the pixels, as GDAL does."""
     if pixels.dtype.kind == "f":
         if nodata is None or math.isnan(nodata):
-            return np.isnan(pixels)
-        return pixels == pixels.dtype.type(nodata)
-    return pixels == nodata
+            return np.asarray(np.isnan(pixels))
+        return np.asarray(pixels == pixels.dtype.type(nodata))
+    return np.asarray(pixels == nodata)
 
 
 def geometry_of(read: RowRead) -> shapely.Geometry | None:

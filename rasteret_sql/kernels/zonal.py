@@ -10,7 +10,13 @@ import pyarrow as pa
 import shapely
 
 from rasteret_sql.engine.scheduler import Engine
-from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError, MemoryLimitError, RasteretError, did_you_mean
+from rasteret_sql.errors import (
+    InvalidArgumentError,
+    InvalidGeometryError,
+    MemoryLimitError,
+    RasteretError,
+    did_you_mean,
+)
 from rasteret_sql.kernels.arrow import statistics_rows
 from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, one_band, resolve
 from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, plan_window

@@ -10,7 +10,7 @@ from rasteret_sql.types import Window
 class TilePart(NamedTuple):
     """What a window takes from one tile: `tile[tile_rows, tile_cols]` goes to `window[rows, cols]`."""
 
-    index: int
+    tile: int
     """Position in the level's tile table."""
     tile_rows: slice
     tile_cols: slice

@@ -11,7 +11,7 @@ from rasteret_sql.types import Affine, Window
 
 
 def pixel_bounds(geometry: shapely.Geometry, transform: Affine) -> tuple[float, float, float, float]:
-    """Smallest and largest column and row that the vertices of a geometry reach: (cols_min, rows_min, cols_max, rows_max).
+    """Smallest column and row, largest column and row that the vertices of a geometry reach.
 
     Every vertex goes through the full inverse affine, so rotated images are right as well.
     """
@@ -46,9 +46,7 @@ def geometry_window(geometry: shapely.Geometry, transform: Affine, width: int, h
     return Window(col, row, col_end - col, row_end - row) if col_end > col and row_end > row else None
 
 
-def point_pixels(
-    xs: np.ndarray, ys: np.ndarray, transform: Affine
-) -> tuple[np.ndarray, np.ndarray]:
+def point_pixels(xs: np.ndarray, ys: np.ndarray, transform: Affine) -> tuple[np.ndarray, np.ndarray]:
     """Column and row of the pixel that holds each point, int64; they may lie outside the image.
 
     Positions beyond any image (not finite, or larger than 2^53) become -1.

@@ -53,8 +53,17 @@ def image(seed=0):
     pixels = np.random.default_rng(seed).integers(0, 60_000, (SIZE, SIZE), dtype="uint16")
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=SIZE, height=SIZE, count=1, dtype="uint16", tiled=True, blockxsize=TILE,
-            blockysize=TILE, compress="deflate", predictor=2, crs="EPSG:32632",
+            driver="GTiff",
+            width=SIZE,
+            height=SIZE,
+            count=1,
+            dtype="uint16",
+            tiled=True,
+            blockxsize=TILE,
+            blockysize=TILE,
+            compress="deflate",
+            predictor=2,
+            crs="EPSG:32632",
             transform=rasterio.Affine(10, 0, 0, 0, -10, 0),
         ) as dataset:
             dataset.write(pixels, 1)

@@ -16,8 +16,16 @@ def catalog(tmp_path, counts, *, alpha=False):
         path = tmp_path / f"scene{n}.tif"
         options = {"photometric": "RGB", "alpha": "YES"} if alpha else {}
         with rasterio.open(
-            path, "w", driver="GTiff", width=8, height=6, count=count, dtype="uint8", crs="EPSG:32632",
-            transform=from_origin(500000, 5000000, 10, 10), **options,
+            path,
+            "w",
+            driver="GTiff",
+            width=8,
+            height=6,
+            count=count,
+            dtype="uint8",
+            crs="EPSG:32632",
+            transform=from_origin(500000, 5000000, 10, 10),
+            **options,
         ) as dataset:
             for band in range(count):
                 dataset.write(np.full((6, 8), 10 * n + band + 1, "uint8"), band + 1)
@@ -52,8 +60,10 @@ def build(con, address, **more):
 
 
 def value(con, scene, band):
-    return con.execute(f"SELECT zonal_stat('{scene}', '{band}', bbox_wkt, 'mean') FROM (SELECT 'POLYGON ((8 44, 10 44, "
-                       "10 46, 8 46, 8 44))' AS bbox_wkt)").fetchone()[0]
+    return con.execute(
+        f"SELECT zonal_stat('{scene}', '{band}', bbox_wkt, 'mean') FROM (SELECT 'POLYGON ((8 44, 10 44, "
+        "10 46, 8 46, 8 44))' AS bbox_wkt)"
+    ).fetchone()[0]
 
 
 def test_each_sample_becomes_a_band(connection, tmp_path):
@@ -69,7 +79,9 @@ def test_each_sample_becomes_a_band(connection, tmp_path):
 def test_alpha_is_no_band(connection, tmp_path):
     build(connection, catalog(tmp_path, [4], alpha=True))
     assert connection.execute("SELECT bands FROM rasteret_collections()").fetchone()[0] == [
-        "visual_1", "visual_2", "visual_3",
+        "visual_1",
+        "visual_2",
+        "visual_3",
     ]
 
 

@@ -44,8 +44,18 @@ def write(path, options, seed):
     options = dict(options)
     with_mask, overviews, empty = (options.pop(k, None) for k in ("with_mask", "overviews", "empty"))
     profile = {
-        "driver": "GTiff", "width": SIZE[1], "height": SIZE[0], "count": 1, "dtype": "uint16", "crs": "EPSG:32632",
-        "transform": NORTH_UP, "tiled": True, "blockxsize": 16, "blockysize": 32, "compress": "deflate", **options,
+        "driver": "GTiff",
+        "width": SIZE[1],
+        "height": SIZE[0],
+        "count": 1,
+        "dtype": "uint16",
+        "crs": "EPSG:32632",
+        "transform": NORTH_UP,
+        "tiled": True,
+        "blockxsize": 16,
+        "blockysize": 32,
+        "compress": "deflate",
+        **options,
     }
     if not profile["tiled"]:
         profile.pop("blockxsize")
@@ -82,8 +92,12 @@ def world(tmp_path_factory):
         write(files[kind], options, seed)
         features.append(
             {
-                "type": "Feature", "stac_version": "1.0.0", "id": kind, "links": [],
-                "geometry": {"type": "Point", "coordinates": [10.0, 46.0]}, "bbox": [10.0, 46.0, 10.0, 46.0],
+                "type": "Feature",
+                "stac_version": "1.0.0",
+                "id": kind,
+                "links": [],
+                "geometry": {"type": "Point", "coordinates": [10.0, 46.0]},
+                "bbox": [10.0, 46.0, 10.0, 46.0],
                 "properties": {"datetime": "2024-01-01T00:00:00Z"},
                 "assets": {"b": {"href": str(files[kind]), "type": "image/tiff"}},
             }
@@ -129,7 +143,10 @@ def polygons(dataset, rng, count):
         angles = np.sort(rng.uniform(0, 2 * np.pi, 9))
         radius = rng.uniform(3, 30, 9)
         yield shapely.Polygon(
-            [dataset.transform @ (centre[0] + r * np.cos(a), centre[1] + r * np.sin(a)) for a, r in zip(angles, radius, strict=True)]
+            [
+                dataset.transform @ (centre[0] + r * np.cos(a), centre[1] + r * np.sin(a))
+                for a, r in zip(angles, radius, strict=True)
+            ]
         )
 
 
@@ -184,14 +201,20 @@ def test_statistics(world, kind):
             inside = valid_of(dataset, 1, window=window) & ~outside
             values = dataset.read(1, window=window)[inside].astype("float64")
             got = con.execute(
-                f"SELECT zonal_stats('{kind}', 'b_1', $wkt, geom_crs := '{dataset.crs.to_string()}')", {"wkt": polygon.wkt}
+                f"SELECT zonal_stats('{kind}', 'b_1', $wkt, geom_crs := '{dataset.crs.to_string()}')",
+                {"wkt": polygon.wkt},
             ).fetchone()[0]
             assert got["count"] == values.size
             assert got["valid_percent"] == pytest.approx(100 * values.size / (~outside).sum())
             if values.size:
                 expected = {
-                    "mean": values.mean(), "min": values.min(), "max": values.max(), "sum": values.sum(),
-                    "median": np.median(values), "p25": np.percentile(values, 25), "stddev_pop": values.std(),
+                    "mean": values.mean(),
+                    "min": values.min(),
+                    "max": values.max(),
+                    "sum": values.sum(),
+                    "median": np.median(values),
+                    "p25": np.percentile(values, 25),
+                    "stddev_pop": values.std(),
                 }
                 for name, value in expected.items():
                     assert got[name] == pytest.approx(value, rel=1e-12, abs=1e-9), name
@@ -233,7 +256,9 @@ def test_overviews(world, kind, level):
         assert np.allclose(row["transform"], tuple(dataset.transform)[:6])
         polygon = next(polygons(dataset, np.random.default_rng(3), 1))
         scale = 2**level
-        polygon = shapely.affinity.scale(polygon, 1 / scale, 1 / scale, origin=(dataset.transform.c, dataset.transform.f))
+        polygon = shapely.affinity.scale(
+            polygon, 1 / scale, 1 / scale, origin=(dataset.transform.c, dataset.transform.f)
+        )
         got = chip(con, kind, 1, polygon.wkt, geom_crs="'EPSG:32632'", overview=level)
         outside, _, window = rasterio.mask.raster_geometry_mask(dataset, [polygon], crop=True)
         np.testing.assert_array_equal(got[0][~outside], dataset.read(1, window=window)[~outside])

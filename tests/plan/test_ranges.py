@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from rasteret_sql.plan.ranges import GAP, MAX_REQUEST, merge_ranges
 from rasteret_sql.types import ByteRange
 
-ranges = st.sets(
-    st.builds(ByteRange, st.integers(0, 5_000_000), st.integers(1, 400_000)), max_size=40
-)
+ranges = st.sets(st.builds(ByteRange, st.integers(0, 5_000_000), st.integers(1, 400_000)), max_size=40)
 
 
 @given(ranges, st.integers(0, 200_000), st.integers(1, 2_000_000))

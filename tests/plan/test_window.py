@@ -44,14 +44,22 @@ def test_empty_gives_nothing():
 
 @pytest.mark.parametrize(
     "grid",
-    [GRID, Affine(10, 0, 500_000, 0, 10, 6_000_000), Affine(0.3, 0, 11.1, 0, -0.7, 50.3), Affine(7, 3, 100, 2, -9, 900)],
+    [
+        GRID,
+        Affine(10, 0, 500_000, 0, 10, 6_000_000),
+        Affine(0.3, 0, 11.1, 0, -0.7, 50.3),
+        Affine(7, 3, 100, 2, -9, 900),
+    ],
     ids=["north-up", "south-up", "anisotropic", "rotated"],
 )
 def test_equals_rasterio(grid):
     rng = np.random.default_rng(5)
-    with MemoryFile() as memory, memory.open(
-        driver="GTiff", width=200, height=150, count=1, dtype="uint8", transform=RasterioAffine(*grid)
-    ) as dataset:
+    with (
+        MemoryFile() as memory,
+        memory.open(
+            driver="GTiff", width=200, height=150, count=1, dtype="uint8", transform=RasterioAffine(*grid)
+        ) as dataset,
+    ):
         for _ in range(200):
             corners = rng.uniform(-20, 220, (5, 2))
             polygon = shapely.Polygon([grid.apply(*corner) for corner in corners])
@@ -63,9 +71,10 @@ def test_equals_rasterio(grid):
                 assert ours is None
                 continue
             assert ours == Window(int(theirs.col_off), int(theirs.row_off), int(theirs.width), int(theirs.height))
-            assert tuple(grid.shifted(ours.col_off, ours.row_off)) == tuple(
-                window_transform(theirs, RasterioAffine(*grid))
-            )[:6]
+            assert (
+                tuple(grid.shifted(ours.col_off, ours.row_off))
+                == tuple(window_transform(theirs, RasterioAffine(*grid)))[:6]
+            )
 
 
 windows = st.builds(Window, st.integers(0, 90), st.integers(0, 70), st.integers(1, 60), st.integers(1, 60))
@@ -77,7 +86,7 @@ def test_tiles_cover_a_window_once(window, tile_width, tile_height):
     image = np.arange(150 * 150).reshape(150, 150)
     out = np.full(window.shape, -1)
     for part in tiles_under(window, tile_width, tile_height, across):
-        top, left = part.index // across * tile_height, part.index % across * tile_width
+        top, left = part.tile // across * tile_height, part.tile % across * tile_width
         assert (out[part.rows, part.cols] == -1).all()
         tile = image[top : top + tile_height, left : left + tile_width]
         out[part.rows, part.cols] = tile[part.tile_rows, part.tile_cols]
