@@ -110,6 +110,17 @@ class ForcedBuilds:
             self._pending.clear()
 
 
+class ProgressHook:
+    """Hands on how far builds and reads are to whoever listens: (done, total or None, what)."""
+
+    def __init__(self) -> None:
+        self.listener: Callable[[int, int | None, str], None] | None = None
+
+    def __call__(self, done: int, total: int | None, what: str) -> None:
+        if self.listener is not None:
+            self.listener(done, total, what)
+
+
 def _publish_nowhere(_name: str) -> None:
     """A session without a database shows its collections to nobody."""
 
@@ -133,6 +144,7 @@ class Session:
     """Lets the host show an opened collection as `rasteret.<name>`."""
     collections: OpenCollections = field(default_factory=OpenCollections)
     forced: ForcedBuilds = field(default_factory=ForcedBuilds)
+    progress: ProgressHook = field(default_factory=ProgressHook)
     receipts: Receipts = field(default_factory=Receipts)
     key: str = field(default_factory=lambda: uuid4().hex)
     """Identity, by which a database knows its session."""

@@ -58,6 +58,11 @@ class Call:
         """True where nothing more of the call matters."""
         return self.error is not None or self.done.is_set() or self.cancelled()
 
+    @property
+    def finished(self) -> int:
+        """Jobs that are done."""
+        return len(self._jobs) - self._open
+
     def start(self) -> None:
         """Finish jobs that need no tile and fill the holes of sparse files."""
         for number in self._idle:

@@ -29,6 +29,9 @@ WORKERS = 128
 
 T = TypeVar("T")
 
+Progress = Callable[[int, int | None, str], None]
+"""(done, total, what)"""
+
 
 class Engine:
     """One for a process: decoding threads, the decoded-tile cache, and tiles that are on their way.
@@ -72,12 +75,34 @@ class Engine:
         jobs: Sequence[Job],
         backend: StorageBackend,
         cancelled: Callable[[], bool],
+        progress: Progress | None = None,
     ) -> None:
-        """Do the jobs: returns when every one has finished, raises the first error that no job dealt with."""
-        for wave in _waves(jobs):
-            self._run_wave(wave, backend, cancelled)
+        """Do the jobs: returns when every one has finished, raises the first error that no job dealt with.
 
-    def _run_wave(self, jobs: Sequence[Job], backend: StorageBackend, cancelled: Callable[[], bool]) -> None:
+        Args:
+            jobs: in the order in which they share files best.
+            backend: how bytes are read.
+            cancelled: polled; True stops the call.
+            progress: told (jobs done, jobs in all, "rows") now and then, on this thread.
+        """
+        done = 0
+        for wave in _waves(jobs):
+
+            def tell(finished: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + finished, len(jobs), "rows")
+
+            self._run_wave(wave, backend, cancelled, tell)
+            done += len(wave)
+            tell(0, done)
+
+    def _run_wave(
+        self,
+        jobs: Sequence[Job],
+        backend: StorageBackend,
+        cancelled: Callable[[], bool],
+        tell: Callable[[int], None],
+    ) -> None:
         call = Call(jobs, cancelled)
         ready, own = self._claim(call.wanted.values())
         driver = loop.submit(self._drive(call, own, backend)) if own else None
@@ -87,6 +112,7 @@ class Engine:
                 self._decoders.submit(call.deliver, wanted, tile)
             while not call.done.wait(cancel.POLL_SECONDS):
                 cancel.check(cancelled)
+                tell(call.finished)
         finally:
             if driver is not None and not driver.done():
                 driver.cancel()

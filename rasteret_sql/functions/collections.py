@@ -56,7 +56,7 @@ def _build(session: Session, cancelled: Cancelled, texts: pa.Array, make: Callab
         force = bool(arguments.pop("force", None))
         # DuckDB may plan a statement twice: what the first planning made is there for the second.
         fresh = force and not session.forced.is_pending(text)
-        index = make(session, force=fresh, cancelled=cancelled, **arguments)
+        index = make(session, force=fresh, progress=session.progress, cancelled=cancelled, **arguments)
         if fresh:
             session.forced.made(text)
         return _show(session, index)

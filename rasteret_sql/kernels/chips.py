@@ -103,7 +103,7 @@ def read_windows(
         view = buffer[start : start + plan.nbytes].view(plan.dtype).reshape(plan.shape)
         jobs.append(ChipJob(plan, view))
         start += plan.nbytes
-    engine.run([job for job in jobs if job], scenes.backend, cancelled)
+    engine.run([job for job in jobs if job], scenes.backend, cancelled, scenes.progress)
     return jobs, buffer
 
 

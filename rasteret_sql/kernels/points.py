@@ -99,7 +99,7 @@ class NearestJob(WindowJob):
 def sample_point(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled) -> pa.Array:
     """DOUBLE of each row; NULL where an argument is, outside the image, and where no valid pixel is in reach."""
     jobs = plan_points(resolve(args, scenes))
-    engine.run(jobs, scenes.backend, cancelled)
+    engine.run(jobs, scenes.backend, cancelled, scenes.progress)
     values: list[float | None] = [None] * len(args)
     for job in jobs:
         values[job.read.row] = job.value

@@ -31,6 +31,10 @@ class Scenes(Protocol):
     def max_call_bytes(self) -> int:
         """Most bytes of pixels that one call may hold."""
 
+    @property
+    def progress(self) -> Callable[[int, int | None, str], None]:
+        """Told how far a call is."""
+
     def band_sources(
         self, requests: Sequence[tuple[str, tuple[str | int, ...]]], collection: str | None
     ) -> dict[tuple[str, tuple[str | int, ...]], tuple[BandSource, ...] | RasteretError]:

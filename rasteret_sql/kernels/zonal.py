@@ -102,7 +102,7 @@ def _statistics(
             jobs.append((read.row, job))
     # Neighbours in a file run together whatever order the rows came in.
     jobs.sort(key=lambda at: (at[1].plan.sources[0].address, at[1].plan.window.row_off, at[1].plan.window.col_off))
-    engine.run([job for _, job in jobs], scenes.backend, cancelled)
+    engine.run([job for _, job in jobs], scenes.backend, cancelled, scenes.progress)
     results: list[dict[str, Any] | None] = [None] * len(args)
     for row, job in jobs:
         results[row] = job.result

@@ -25,7 +25,7 @@ _PREDICTABLE = frozenset({tags.LZW, tags.DEFLATE, tags.DEFLATE_OLD, tags.ZSTD, t
 _RAW_PHOTOMETRIC = frozenset(
     {
         tags.PHOTOMETRIC_WHITE, tags.PHOTOMETRIC_BLACK, tags.PHOTOMETRIC_RGB, tags.PHOTOMETRIC_PALETTE,
-        tags.PHOTOMETRIC_MASK, tags.PHOTOMETRIC_CMYK, 32803, 34892,
+        tags.PHOTOMETRIC_MASK, 32803, 34892,
     }
 )  # fmt: skip
 """Colour models whose samples are given as stored."""
