@@ -27,6 +27,7 @@ def build(
     force: bool = False,
     max_concurrent: int = DEFAULT_MAX_CONCURRENT,
     query: Mapping[str, Any] | None = None,
+    prefer_geoparquet: bool = False,
     stac_api: str | None = None,
     cloud_config: CloudConfig | Mapping[str, Any] | None = None,
     backend: StorageBackend | None = None,
@@ -43,6 +44,7 @@ def build(
         force: build again even when the index is cached.
         max_concurrent: headers read at a time.
         query: conditions on item properties, as STAC's query extension has them.
+        prefer_geoparquet: the dataset's table rather than its STAC API, if it has one.
         stac_api: another address for the dataset's STAC API or static catalog.
         cloud_config: URL rewriting for the files.
         backend: how headers and pixels are read.
@@ -63,6 +65,7 @@ def build(
         query=query,
         force=force,
         max_concurrent=max_concurrent,
+        prefer_geoparquet=prefer_geoparquet,
         stac_api=stac_api,
         cloud_config=cloud_config,
         progress=progress,

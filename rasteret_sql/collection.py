@@ -17,9 +17,8 @@ import shapely
 
 from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG, install_session
 from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
-from rasteret_sql.geo.bbox import parse_bbox
 from rasteret_sql.geo.crs import normalize_crs, transform_geometries
-from rasteret_sql.geo.geometry import parse_geometries
+from rasteret_sql.geo.geometry import parse_geometry
 from rasteret_sql.index.export import export_collection
 from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.io.backend import StorageBackend
@@ -147,7 +146,7 @@ class Collection:
 def _areas(geometries: Areas) -> np.ndarray:
     """Shapely polygons of any form in which areas come."""
     if isinstance(geometries, tuple):
-        return np.array([shapely.box(*parse_bbox(list(geometries)))], dtype=object)
+        return np.array([_box(geometries)], dtype=object)
     if isinstance(geometries, (pa.Array, pa.ChunkedArray)):
         geometries = geometries.to_pylist()
     one = isinstance(geometries, (str, bytes, dict, shapely.Geometry))
@@ -162,17 +161,19 @@ def _areas(geometries: Areas) -> np.ndarray:
     return np.array(parsed, dtype=object)
 
 
+def _box(corners: tuple[Any, ...]) -> shapely.Polygon:
+    numbers = [float(corner) for corner in corners if isinstance(corner, (int, float, np.number))]
+    if len(corners) != 4 or len(numbers) != 4 or not np.isfinite(numbers).all():
+        raise InvalidArgumentError(f"the bbox {corners!r} is not four finite numbers (minx, miny, maxx, maxy)")
+    if numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+        raise InvalidArgumentError(f"the bbox {corners!r} is empty: expected minx < maxx and miny < maxy")
+    return shapely.box(*numbers)
+
+
 def _area(value: Any) -> shapely.Geometry:
-    if isinstance(value, shapely.Geometry):
-        geometry = value
-    elif isinstance(value, (bytes, bytearray)):
-        geometry = parse_geometries(["BLOB"], [bytes(value)], [None])[0]
-    elif isinstance(value, (str, dict)):
-        text = value if isinstance(value, str) else json.dumps(value)
-        geometry = parse_geometries(["VARCHAR"], [None], [text])[0]
-    else:
-        hint = "; a bbox is a tuple (minx, miny, maxx, maxy)" if isinstance(value, (int, float)) else ""
-        raise InvalidGeometryError(f"an area cannot be made of {type(value).__name__} {value!r}{hint}")
+    if isinstance(value, (int, float)):
+        raise InvalidGeometryError(f"an area cannot be made of {value!r}; a bbox is a tuple (minx, miny, maxx, maxy)")
+    geometry = parse_geometry(value)
     if geometry is None or geometry.geom_type not in ("Polygon", "MultiPolygon"):
         kind = "nothing" if geometry is None else f"a {geometry.geom_type}"
         raise InvalidGeometryError(f"areas are polygons and multipolygons, not {kind}")

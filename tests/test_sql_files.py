@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import rasteret_sql
+from rasteret_sql.connection import session_for
 from tests.servers.range_server import RangeServer
 from tests.sql_runner import Host, Skipped, run_file
 
@@ -36,6 +38,11 @@ class _Served:
         return counts["requests"], counts["bytes"]
 
 
+def _rows(connection: duckdb.DuckDBPyConnection, function: str) -> int:
+    private = function if function.startswith("__") else f"__rasteret_{function}"
+    return session_for(connection).receipts.rows(private)
+
+
 @pytest.fixture
 def served() -> Iterator[_Served]:
     with ExitStack() as stack:
@@ -54,6 +61,7 @@ def test_sql_file(path, tmp_path, served):
         connect=lambda: rasteret_sql.connect(workspace_dir=tmp_path / "workspace"),
         variables={"DATA": str(DATA), "TMP": str(tmp_path), "SERVER": served.url},
         traffic=served.traffic,
+        udf_rows=_rows,
     )
     try:
         run_file(path, host)

@@ -8,96 +8,166 @@ import threading
 import weakref
 from collections.abc import Callable
 from inspect import Parameter, Signature
-from typing import Any
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
-from sqlglot import exp
 
-from rasteret_sql.errors import NameTakenError, RasteretError
+from rasteret_sql.bindings.duckdb_names import check_names, is_in_memory, quote
+from rasteret_sql.bindings.duckdb_views import CollectionViews
+from rasteret_sql.errors import InvalidArgumentError, NameTakenError, RasteretError
 from rasteret_sql.functions.registry import FUNCTIONS, PRIVATE_MACROS, macro_sql, private_sql
 from rasteret_sql.functions.spec import Udf
+from rasteret_sql.index.workspace import collection_names
 from rasteret_sql.session import Session
 
 DEFAULT_CATALOG = "rasteret"
-_MARK = "__rasteret_"
-"""In the text of every macro of ours."""
+_SESSION_UDF = "__rasteret_session"
+_OPEN_UDF = "__rasteret_open"
 
-_sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
-_connections: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
+MakeSession = Callable[[Callable[[str], None]], Session]
+"""Makes a session, given how it shows a collection."""
+
+
+class _Database:
+    """What the functions of one DuckDB database share.
+
+    DuckDB calls a Python function through a plain pointer and lets go of the object with the connection that created
+    it, although cursors of the same database still call it. So functions and this are kept for the life of the process
+    (some 3 kB a database), while the session, which is large, lives as long as a connection that was installed in.
+    """
+
+    __slots__ = ("_session", "connections", "functions", "key", "views")
+
+    def __init__(self) -> None:
+        self.key = uuid4().hex
+        self.functions: list[object] = []
+        self.connections: weakref.WeakKeyDictionary[duckdb.DuckDBPyConnection, Session] = weakref.WeakKeyDictionary()
+        """Where it was installed; each keeps the session alive."""
+        self.views = CollectionViews(self._cursor)
+        self._session: weakref.ref[Session] | None = None
+
+    def session(self) -> Session | None:
+        return self._session() if self._session is not None else None
+
+    def keep(self, con: duckdb.DuckDBPyConnection, session: Session) -> None:
+        """Let a connection hold the session."""
+        self._session = weakref.ref(session)
+        self.connections[con] = session
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection | None:
+        """A cursor from any connection that is still open. One kept for good would keep the database open."""
+        for con in list(self.connections):
+            with contextlib.suppress(duckdb.ConnectionException):
+                return con.cursor()
+        return None
+
+
+class _HostFunction:
+    """A kernel as DuckDB calls it: columns in one chunk, on a thread of ours, counted; errors say whose they are."""
+
+    __slots__ = ("__signature__", "_database", "_public_name", "_udf")
+
+    def __init__(self, database: _Database, udf: Udf, public_name: str) -> None:
+        self._database = database
+        self._udf = udf
+        self._public_name = public_name
+        # DuckDB reads the arity from the signature.
+        self.__signature__ = Signature(
+            [Parameter(f"column{n}", Parameter.POSITIONAL_ONLY) for n in range(len(udf.parameters))]
+        )
+
+    def __call__(self, *columns: pa.ChunkedArray) -> pa.Array:
+        udf = self._udf
+        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+        if udf.name == _OPEN_UDF and self._database.views.creating:
+            return pa.array([CollectionViews.STUB] * len(arrays[0]), pa.string())
+        session = self._database.session()
+        if session is None:
+            raise InvalidArgumentError(
+                f"{self._public_name}: the connection that rasteret_sql was installed in is gone; keep it, or call "
+                "rasteret_sql.install(con) with the one in use"
+            )
+        session.receipts.count(udf.name, len(arrays[0]))
+        try:
+            return session.engine.call(lambda cancelled: udf.run(session, cancelled, *arrays))
+        except RasteretError as error:
+            # Without its traceback, which DuckDB 1.5 would append to the message.
+            raise type(error)(f"{self._public_name}: {error}") from None
+
+
+_databases: dict[str, _Database] = {}
+_install_lock = threading.RLock()
 
 
 def session_of(con: duckdb.DuckDBPyConnection) -> Session | None:
     """The session of the database behind a connection, None where nothing is installed."""
-    try:
-        row = con.cursor().execute("SELECT __rasteret_session(true)").fetchone()
-    except duckdb.CatalogException:
-        return None
-    return _sessions.get(row[0]) if row else None
+    database = _database_of(con)
+    return database.session() if database else None
 
 
-def install_session(con: duckdb.DuckDBPyConnection, make: Callable[[Callable[[str], None]], Session], catalog: str) -> Session:
+def install_session(con: duckdb.DuckDBPyConnection, make: MakeSession, catalog: str) -> Session:
     """Put the functions into a database and onto a connection of it; again it changes nothing.
 
     Args:
         con: the connection; its cursors see `catalog.read_chip(...)`, itself also `read_chip(...)`.
-        make: makes the database's session, given how it shows a collection.
+        make: makes the database's session where it has none.
         catalog: name of the attached in-memory catalog for macros and views.
 
     Raises:
         NameTakenError: a name is in use; nothing was changed.
     """
-    known = session_of(con)
-    quoted = exp.to_identifier(catalog, quoted=True).sql("duckdb")
-    _check_names(con, catalog, ours=known is not None)
-    session = known
-    if session is None:
-        publisher = _Publisher(con.cursor(), catalog)
-        session = make(publisher.show)
-        _create_udfs(con, session)
-        _sessions[session.key] = session
-        _connections.add(publisher.cursor)
-    if not _has_catalog(con, catalog):
-        con.execute(f"ATTACH ':memory:' AS {quoted}")
-        _create_macros(con, catalog)
-    _create_bare_macros(con, catalog)
-    _connections.add(con)
-    return session
+    with _install_lock:
+        database = _database_of(con)
+        there = check_names(con, catalog, ours=database is not None and database.views.has_catalog(catalog))
+        session = database.session() if database else None
+        if database is None:
+            database = _Database()
+            _create_udfs(con.cursor(), database)
+            _databases[database.key] = database
+        if session is None:
+            session = make(database.views.show)
+        database.keep(con, session)
+        if not there.catalog:
+            _create_catalog(con.cursor(), catalog)
+            database.views.add_catalog(catalog, [*collection_names(session.workspace_dir)])
+        if not there.bare:
+            _create_bare_macros(con, catalog)
+        return session
 
 
-class _Publisher:
-    """Shows open collections as views, through a cursor of its own."""
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
-        self.cursor = cursor
-        self._catalog = catalog
-        self._lock = threading.Lock()
-
-    def show(self, name: str) -> None:
-        view = exp.table_(exp.to_identifier(name, quoted=True), catalog=exp.to_identifier(self._catalog, quoted=True), db="main")
-        literal = exp.Literal.string(name).sql("duckdb")
-        with self._lock:
-            self.cursor.execute(
-                f"CREATE OR REPLACE VIEW {view.sql('duckdb')} AS FROM query(__rasteret_open({literal}))"
-            )
+def _database_of(con: duckdb.DuckDBPyConnection) -> _Database | None:
+    try:
+        row = con.cursor().execute(f"SELECT {_SESSION_UDF}(true)").fetchone()
+    except duckdb.CatalogException:
+        return None
+    database = _databases.get(row[0]) if row else None
+    if database is None:
+        raise NameTakenError(
+            "another copy of rasteret_sql, perhaps one that was reloaded, is installed in this database; open a new "
+            "connection"
+        )
+    return database
 
 
-def _create_udfs(con: duckdb.DuckDBPyConnection, session: Session) -> None:
-    key = session.key
-    # Arrow UDFs: the type of the argument is the only thing that tells how many rows are wanted.
-    con.create_function(
-        "__rasteret_session",
-        lambda asked: pa.array([key] * len(asked), pa.string()),
-        ["BOOLEAN"],
-        "VARCHAR",
-        type="arrow",
-        null_handling="special",
+def _create_udfs(cursor: duckdb.DuckDBPyConnection, database: _Database) -> None:
+    key = database.key
+
+    def session_key(asked: pa.ChunkedArray) -> pa.Array:
+        return pa.array([key] * len(asked), pa.string())
+
+    database.functions.append(session_key)
+    # Arrow UDFs: the length of the argument is the only thing that tells how many rows are wanted.
+    cursor.create_function(
+        _SESSION_UDF, session_key, ["BOOLEAN"], "VARCHAR", type="arrow", null_handling="special", side_effects=False
     )
     for function in FUNCTIONS:
         for udf in function.udfs:
-            con.create_function(
+            host = _HostFunction(database, udf, function.name)
+            database.functions.append(host)
+            cursor.create_function(
                 udf.name,
-                _host(udf, function.name, session),
+                host,
                 list(udf.parameters),
                 udf.returns,
                 type="arrow",
@@ -106,33 +176,15 @@ def _create_udfs(con: duckdb.DuckDBPyConnection, session: Session) -> None:
             )
 
 
-def _host(udf: Udf, public_name: str, session: Session) -> Callable[..., pa.Array]:
-    """Wrap a kernel: columns in one chunk, on a thread of ours, counted; errors say which function they are of."""
-
-    def call(*columns: pa.ChunkedArray) -> pa.Array:
-        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
-        session.receipts.count(udf.name, len(arrays[0]))
-        try:
-            return session.engine.call(lambda cancelled: udf.run(session, cancelled, *arrays))
-        except RasteretError as error:
-            # Without its traceback, which DuckDB 1.5 would append to the message.
-            raise type(error)(f"{public_name}: {error}") from None
-
-    # DuckDB reads the arity from the signature.
-    parameters = [Parameter(f"column{n}", Parameter.POSITIONAL_ONLY) for n in range(len(udf.parameters))]
-    call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    return call
-
-
 def _in_catalog(text: str, catalog: str) -> str:
     """A macro's text for a catalog of another name."""
-    quoted = exp.to_identifier(catalog, quoted=True).sql("duckdb")
-    return text.replace("rasteret.__", f"{quoted}.__")
+    return text.replace("rasteret.__", f"{quote(catalog)}.__")
 
 
-def _create_macros(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
-    cursor = con.cursor()
-    cursor.execute(f"USE {exp.to_identifier(catalog, quoted=True).sql('duckdb')}")
+def _create_catalog(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Attach the catalog and make its macros; a cursor of its own, since its connection may be in a transaction."""
+    cursor.execute(f"ATTACH ':memory:' AS {quote(catalog)}")
+    cursor.execute(f"USE {quote(catalog)}")
     for name in PRIVATE_MACROS:
         cursor.execute(_in_catalog(private_sql(name), catalog))
     for function in FUNCTIONS:
@@ -142,56 +194,18 @@ def _create_macros(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
 
 def _create_bare_macros(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
     """Bare names: in an in-memory database for all cursors, else for this connection alone; never in the user's file."""
-    temporary = not _is_in_memory(con)
+    kind = "MACRO" if is_in_memory(con) else "TEMP MACRO"
     for function in FUNCTIONS:
         text = _in_catalog(macro_sql(function), catalog)
-        if temporary:
-            text = text.replace("CREATE OR REPLACE MACRO", "CREATE OR REPLACE TEMP MACRO", 1)
-        con.execute(text)
-
-
-def _is_in_memory(con: duckdb.DuckDBPyConnection) -> bool:
-    row = con.execute(
-        "SELECT path IS NULL FROM duckdb_databases() WHERE database_name = current_database()"
-    ).fetchone()
-    return bool(row and row[0])
-
-
-def _has_catalog(con: duckdb.DuckDBPyConnection, catalog: str) -> bool:
-    return bool(
-        con.execute("SELECT 1 FROM duckdb_databases() WHERE database_name = ?", [catalog]).fetchall()
-    )
-
-
-def _check_names(con: duckdb.DuckDBPyConnection, catalog: str, *, ours: bool) -> None:
-    """Raise, before anything changes, if a name of ours belongs to something else."""
-    if _has_catalog(con, catalog):
-        mine = con.execute(
-            "SELECT 1 FROM duckdb_functions() WHERE database_name = ? AND function_name = 'read_chip'", [catalog]
-        ).fetchall()
-        if not (ours and mine):
-            raise NameTakenError(
-                f'a catalog "{catalog}" is attached already; install(con, catalog="{catalog}_sql") puts the functions '
-                "and views under another name"
-            )
-    names = [function.name for function in FUNCTIONS]
-    taken = con.execute(
-        "SELECT database_name, schema_name, function_name FROM duckdb_functions() WHERE list_contains(?, function_name) "
-        "AND NOT contains(coalesce(macro_definition, ''), ?)",
-        [names, _MARK],
-    ).fetchall()
-    if taken:
-        database, schema, name = taken[0]
-        raise NameTakenError(
-            f'"{name}" is a function of {database}.{schema} already; DROP MACRO it or rename it, then install again'
-        )
+        con.execute(text.replace("CREATE OR REPLACE MACRO", f"CREATE OR REPLACE {kind}", 1))
 
 
 def _close_connections() -> None:
     """DuckDB prints leaked functions when the interpreter ends with a connection open that has UDFs."""
-    for con in list(_connections):
-        with contextlib.suppress(duckdb.Error):
-            con.close()
+    for database in list(_databases.values()):
+        for con in list(database.connections):
+            with contextlib.suppress(duckdb.Error):
+                con.close()
 
 
 atexit.register(_close_connections)
@@ -199,7 +213,7 @@ atexit.register(_close_connections)
 
 def message_of(error: BaseException) -> str:
     """What a user is to read of an error that came through DuckDB: our own message without DuckDB's frame."""
-    cause: Any = error
+    cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, RasteretError):
             return str(cause)

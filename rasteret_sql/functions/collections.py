@@ -45,9 +45,10 @@ def _for_each(texts: pa.Array, one: Callable[[str], str]) -> pa.Array:
 
 def _show(session: Session, index: CollectionIndex) -> str:
     """Open a collection, let it be seen, and give DuckDB the query of its scenes."""
+    query = session.scenes.scan_sql(index)
     session.collections.add(index)
     session.publish(index.name)
-    return session.scenes.scan_sql(index)
+    return query
 
 
 def _build(session: Session, cancelled: Cancelled, texts: pa.Array, make: Callable[..., CollectionIndex]) -> pa.Array:
@@ -144,14 +145,18 @@ COLLECTION_FUNCTIONS = (
             _FORCE,
             _MAX,
             _WORKSPACE,
+            Argument(
+                "prefer_geoparquet", "BOOLEAN", "true: the dataset's table rather than its STAC API, if it has one", "NULL"
+            ),
             _STAC_API,
             _CLOUD,
         ),
         returns=_SCENES,
         doc="Scenes of a registered dataset. Searches, reads each file's header once and keeps the index; an identical "
         "call reuses it without any request. Runs while the statement is planned, also for EXPLAIN.",
-        example="SELECT id FROM rasteret_build('earthsearch/sentinel-2-l2a', name := 'dunes', stac_api := "
-        "'${DATA}/catalog/catalog.json', bbox := [-12, 24, -10, 26], date_range := ['2020-01-01', '2020-12-31'])",
+        example="SELECT id FROM rasteret_build('earthsearch/naip', name := 'fields', "
+        "stac_api := '${DATA}/catalog/catalog.json', bbox := [-88, 42.9, -87.8, 43], "
+        "date_range := ['2020-01-01', '2020-12-31'])",
         udfs=(Udf("__rasteret_build", ("VARCHAR",), "VARCHAR", pure=False, run=_build_dataset), _EXECUTED),
     ),
     Function(

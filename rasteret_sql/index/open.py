@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,17 +147,25 @@ def _parquet_files(root: Path) -> list[Path]:
     """The files, leaving out what hidden and underscored directories hold (unfinished writes, summaries)."""
     if root.is_file():
         return [root]
-    files = [
-        file
-        for file in root.rglob("*.parquet")
-        if not any(part.startswith((".", "_")) for part in file.relative_to(root).parts)
-    ]
+    files = list(_below(root))
     # In the order of time: month=2 comes before month=10.
     files.sort(key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(file))])
     if not files:
         msg = f"{root} holds no Parquet files, so it is no collection; give the directory that build or export wrote"
         raise IndexFormatError(msg)
     return files
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    """Parquet files of a directory and of the hive directories (`key=value`) in it, however many levels deep."""
+    for entry in directory.iterdir():
+        if entry.name.startswith((".", "_")):
+            continue
+        if entry.is_dir():
+            if "=" in entry.name:
+                yield from _below(entry)
+        elif entry.suffix == ".parquet":
+            yield entry
 
 
 def _read_schema(file: Path) -> pa.Schema:

@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import obstore
 
+from rasteret_sql.io.loop import connecting
+
 Buffer = Any
 """Anything that `memoryview` takes: bytes, obstore.Bytes, a numpy array."""
 
@@ -59,6 +61,7 @@ class ObstoreBackend:
         return url.removeprefix(self.url_prefix).lstrip("/")
 
     async def get_range(self, url: str, start: int, length: int) -> Buffer:
+        connecting()
         return await obstore.get_range_async(self.store, self.path(url), start=start, length=length)
 
     async def get_ranges(self, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
@@ -70,6 +73,7 @@ class ObstoreBackend:
 
 async def read_prefix(store: Any, path: str, length: int) -> tuple[Buffer, int | None]:
     """First bytes and size of an object, with one request."""
+    connecting()
     result = await obstore.get_async(store, path, options={"range": (0, length)})
     return await result.bytes_async(), result.meta["size"]
 

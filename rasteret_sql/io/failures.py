@@ -126,6 +126,8 @@ def _remedy(cause: Cause, remedy: str, address: str) -> str:
 
 def failure_of(error: Exception) -> Failure | None:
     """What an error of a store or backend means; None for an error that is no failed request (a bug, say)."""
+    if isinstance(error, StorageError):
+        return None  # a backend that already says it in our words
     if isinstance(error, FileNotFoundError):
         return Failure(Cause.MISSING)
     if isinstance(error, UnauthenticatedError | PermissionDeniedError):
@@ -144,7 +146,7 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(Cause.OTHER, error.strerror or "")
     if isinstance(error, ValueError) and "Could not parse path" in str(error):
         return Failure(Cause.PATH)
-    if isinstance(error, RuntimeError) and "fork" in str(error).lower():
+    if isinstance(error, RuntimeError) and "before a fork" in str(error):
         return Failure(Cause.FORK)
     return None
 

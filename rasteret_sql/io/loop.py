@@ -52,12 +52,16 @@ class _Holder:
     """Holds the process's loop; the only state of this package that is global."""
 
     def __init__(self) -> None:
+        self.connected = False
+        self.stranded = False
         self.forget()
 
     def forget(self) -> None:
         """Start anew: threads do not survive a fork, and a lock that another thread held stays locked for ever."""
         self.lock = threading.Lock()
         self.current: IoLoop | None = None
+        # The stores' own threads are gone too, and nothing can start them again: a request would wait for ever.
+        self.stranded = self.connected
 
     def get(self) -> IoLoop:
         current = self.current
@@ -82,6 +86,18 @@ if hasattr(os, "register_at_fork"):
 def io_loop() -> IoLoop:
     """The process's loop, started when first asked for."""
     return _holder.get()
+
+
+def connecting() -> None:
+    """Note that a store is about to be used.
+
+    Raises:
+        RuntimeError: this process was forked from one that had used stores; failures.py makes a clear error of it.
+    """
+    if _holder.stranded:
+        msg = "stores were used before a fork"
+        raise RuntimeError(msg)
+    _holder.connected = True
 
 
 def submit(coro: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:

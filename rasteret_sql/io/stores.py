@@ -18,6 +18,7 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.addresses import Kind, Place, route
 from rasteret_sql.io.backend import Buffer, gather_ranges, read_prefix
 from rasteret_sql.io.files import LocalFiles
+from rasteret_sql.io.loop import connecting
 
 _KEPT_STORES = 256
 """Signed URLs may need a store each; the ones not used for longest go."""
@@ -111,6 +112,7 @@ class RoutedBackend:
         return place
 
     def _store(self, place: Place) -> Any:
+        connecting()
         key = (place.kind, place.root, place.region, place.account)
         with self._lock:
             store = self._stores.get(key)

@@ -81,6 +81,7 @@ def build_dataset(
     force: bool = False,
     max_concurrent: int = DEFAULT_MAX_CONCURRENT,
     workspace_dir: str | os.PathLike[str] | None = None,
+    prefer_geoparquet: bool = False,
     stac_api: str | None = None,
     cloud_config: CloudConfig | Mapping[str, Any] | None = None,
     backend: StorageBackend | None = None,
@@ -95,7 +96,7 @@ def build_dataset(
     """
     descriptor = DatasetRegistry.require(required({"dataset": dataset}, "dataset"))
     address = stac_api or descriptor.stac_api
-    if not address or not descriptor.stac_collection:
+    if not address or not descriptor.stac_collection or (prefer_geoparquet and descriptor.build_source_uri):
         raise InvalidArgumentError(
             f'dataset "{descriptor.id}" lists its scenes in a table ({descriptor.build_source_uri}), not in a STAC '
             "API, and this version builds from STAC only; use rasteret_build_from_stac with an API that has them"

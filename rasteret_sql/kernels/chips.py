@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 
-from rasteret_sql.engine.job import TileNeed
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError, RasteretError
 from rasteret_sql.kernels.arrow import CHIP, binary_array
@@ -20,10 +17,6 @@ class ChipJob(WindowJob):
     """Fills its part of the call's buffer; `finish` fills what lies outside the geometry."""
 
     failed = False
-
-    def needs(self) -> Iterable[TileNeed]:
-        check_fill(self.plan)
-        return super().needs()
 
     def finish(self) -> None:
         geometry = geometry_of(self.plan.read)
@@ -79,10 +72,13 @@ def read_windows(
     plans: list[WindowPlan | None] = [None] * len(args)
     for read in resolve(args, scenes):
         try:
-            plans[read.row] = plan_window(read)
+            plans[read.row] = plan = plan_window(read)
+            if plan is not None:
+                check_fill(plan)
         except RasteretError:
             if read.options.on_error == "raise":
                 raise
+            plans[read.row] = None
     total = sum(plan.nbytes for plan in plans if plan)
     if total > scenes.max_call_bytes:
         largest = max((plan for plan in plans if plan), key=lambda plan: plan.nbytes)

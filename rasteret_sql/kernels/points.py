@@ -111,12 +111,12 @@ def plan_points(reads: list[RowRead]) -> list[PointJob | NearestJob]:
     grids: dict[tuple[Affine, int, int], list[RowRead]] = defaultdict(list)
     for read in reads:
         try:
-            source = one_band(read, "sample_point")
+            source = one_band(read)
             check_level(source, read.options.overview)
             if read.geometry is None or read.geometry.geom_type != "Point":
                 kind = "the whole image" if read.geometry is None else f"a {read.geometry.geom_type}"
                 raise InvalidGeometryError(
-                    f"sample_point takes a point, not {kind} ({read.describe()}); use zonal_stats for areas"
+                    f"a point is wanted, not {kind} ({read.describe()}); use zonal_stats for areas"
                 )
         except RasteretError:
             if read.options.on_error == "raise":

@@ -193,12 +193,12 @@ def _sources(
     return found
 
 
-def one_band(read: RowRead, function: str) -> BandSource:
+def one_band(read: RowRead) -> BandSource:
     """The band of a function that takes one."""
     if len(read.sources) != 1:
         names = ", ".join(source.band for source in read.sources)
         raise InvalidArgumentError(
-            f"{function} takes one band, not {len(read.sources)} ({names}); call it for each band"
+            f"one band is read at a time, not {len(read.sources)} ({names}); call it for each band"
         )
     return read.sources[0]
 

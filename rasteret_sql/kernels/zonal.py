@@ -65,10 +65,10 @@ class ZonalJob(WindowJob):
 
 
 def _plan_zone(read: RowRead, scenes: Scenes, names: Collection[str]) -> ZonalJob | None:
-    one_band(read, "zonal_stats")
+    one_band(read)
     if read.geometry is not None and not _is_zone(read.geometry):
         raise InvalidGeometryError(
-            f"zonal_stats takes a polygon or multipolygon, not a {read.geometry.geom_type} ({read.describe()}); "
+            f"a zone is a polygon or multipolygon, not a {read.geometry.geom_type} ({read.describe()}); "
             "use sample_point for points"
         )
     plan = plan_window(read)

@@ -13,13 +13,16 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.geo.geometry import parse_geometry
 from rasteret_sql.types import Bounds
 
-_FORM = "(west, south, east, north) in degrees, such as (11.3, 48.1, 11.5, 48.3)"
+_FORM = "(west, south, east, north) in degrees, such as (11.3, 48.1, 11.5, 48.3), or a geometry in lon/lat"
 
 
 def parse_bbox(value: Sequence[float] | str | None) -> Bounds | None:
     """Check a bbox and give it as four floats, east > west: one across the antimeridian ends beyond 180.
+
+    A geometry as text stands for its bounds.
 
     RFC 7946 writes a box across the antimeridian with west > east. It is taken so where the box is then narrower
     than 180 degrees; any other west > east is two swapped numbers and an error.
@@ -29,6 +32,8 @@ def parse_bbox(value: Sequence[float] | str | None) -> Bounds | None:
     """
     if value is None:
         return None
+    if isinstance(value, str) and value.lstrip()[:1].isalpha():
+        return parse_bbox(_bounds_of(value))
     parts: Sequence[Any] = value.strip("[]() ").split(",") if isinstance(value, str) else value
     try:
         numbers = [float(part) for part in parts]
@@ -55,6 +60,14 @@ def parse_bbox(value: Sequence[float] | str | None) -> Bounds | None:
     if west < -180:
         west, east = west + 360, east + 360
     return west, south, east, north
+
+
+def _bounds_of(text: str) -> Sequence[float]:
+    """Bounds of a geometry given as text."""
+    geometry = parse_geometry(text)
+    if geometry is None or geometry.is_empty:
+        raise InvalidArgumentError(f"bbox {text!r} is an empty geometry; give one with an extent, or {_FORM}")
+    return list(geometry.bounds)
 
 
 def api_bbox(bbox: Bounds) -> list[float]:

@@ -68,7 +68,7 @@ def _decode_jpeg(level: Level, data: Buffer, shape: Shape) -> Pixels:
     if samples == 3:
         # Left alone, libjpeg takes three samples for YCbCr unless a marker of the stream tells otherwise.
         stored, wanted = ("YCBCR" if level.photometric == tags.PHOTOMETRIC_YCBCR else "RGB"), "RGB"
-    out = np.empty(shape if samples > 1 else shape[:2], np.uint8)
+    out = np.empty(shape if samples > 1 else shape[:2], level.dtype)
     image: Pixels = imagecodecs.jpeg8_decode(
         data, tables=level.jpeg_tables, colorspace=stored, outcolorspace=wanted, out=out
     )

@@ -149,6 +149,7 @@ PHOTOMETRIC_YCBCR = 6
 
 PHOTOMETRIC_NAMES = MappingProxyType(
     {
+        PHOTOMETRIC_CMYK: "CMYK",
         PHOTOMETRIC_YCBCR: "YCbCr",
         8: "CIELab",
         9: "ICCLab",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -155,3 +156,16 @@ def test_a_sheet_takes_every_kind_of_picture(samples, dtype):
     assert sheet[1, 1, 0] in (127, 128)
     assert sheet[1, 12].tolist() == [0, 0, 0, 255]
     assert sheet[-2, -2].tolist() == [255] * 4
+
+
+def test_what_it_says_to_do_next_works(first):
+    folder, home, out, _ = first
+    lines = re.findall(r"^    rasteret-sql (--workspace .*)$", out, re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        words = shlex.split(line) if " -c " in line else [*shlex.split(line), "-c", "FROM rasteret.ny"]
+        done = subprocess.run(
+            [*SHELL, *words], capture_output=True, text=True, cwd=folder, env=environment(home), timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "19 rows" in done.stdout

@@ -5,7 +5,10 @@ import threading
 
 from rich.console import Console
 
+from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
+from rasteret_sql.cli.start import open_runner
+from rasteret_sql.connection import session_for
 
 
 def test_nothing_is_drawn_where_nobody_watches():
@@ -40,3 +43,8 @@ def test_bars_from_many_threads():
     assert "part 3" in out.getvalue()
     progress(1, 2, "too late")
     assert "too late" not in out.getvalue()
+
+
+def test_the_shell_listens_to_its_session(tmp_path):
+    with open_runner(Output("csv"), workspace=tmp_path) as runner:
+        assert session_for(runner.connection).progress.listener is runner.progress

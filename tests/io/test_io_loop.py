@@ -97,7 +97,7 @@ from rasteret_sql.io.fetch import fetch
 from rasteret_sql.io.loop import io_loop, run
 from rasteret_sql.io.stores import default_backend
 from rasteret_sql.types import ByteRange
-read = lambda: bytes(run(fetch(default_backend(), __file__ if False else sys.argv[1], ByteRange(0, 4))))
+read = lambda: bytes(run(fetch(default_backend(), sys.argv[1], ByteRange(0, 4))))
 first = read()
 pid = os.fork()
 if pid == 0:
@@ -106,6 +106,30 @@ sys.exit(os.waitpid(pid, 0)[1])
 """
     done = subprocess.run([sys.executable, "-c", code, __file__], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_forked_child_says_that_connections_are_gone(range_server: RangeServer) -> None:
+    (range_server.directory / "a.bin").write_bytes(bytes(1000))
+    code = """
+import os, sys
+from rasteret_sql.errors import StorageError
+from rasteret_sql.io.fetch import fetch
+from rasteret_sql.io.loop import run
+from rasteret_sql.io.stores import default_backend
+from rasteret_sql.types import ByteRange
+read = lambda: bytes(run(fetch(default_backend(), sys.argv[1], ByteRange(0, 4))))
+read()
+pid = os.fork()
+if pid == 0:
+    try:
+        read()
+    except StorageError as error:
+        os._exit(0 if "spawn" in str(error) else 1)
+    os._exit(2)
+sys.exit(os.waitpid(pid, 0)[1])
+"""
+    command = [sys.executable, "-c", code, f"{range_server.url}/a.bin"]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
 
 
 def test_no_noise_at_exit_with_requests_running(range_server: RangeServer) -> None:

@@ -24,7 +24,7 @@ def tiff(*pages, order="<", big=False, gap=0):
     out = bytearray(b"II" if order == "<" else b"MM")
     out += struct.pack(order + ("HHHQ" if big else "HI"), *((43, 8, 0, 0) if big else (42, 0)))
     link = len(out) - (8 if big else 4)
-    word, pointer = (("HHQQ", "Q") if big else ("HHII", "I"))
+    word, pointer = ("HHQQ", "Q") if big else ("HHII", "I")
     inline = 8 if big else 4
     for tags, tiles in pages:
         tags = dict(tags)

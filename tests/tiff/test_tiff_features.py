@@ -40,11 +40,10 @@ def test_fill_order_two_reverses_the_bits_of_every_stored_byte(compression):
     assert_as_rasterio(data)
 
 
-@pytest.mark.parametrize("photometric", [0, 1, 3, 5])
+@pytest.mark.parametrize("photometric", [0, 1, 3, 4, 32803, 34892])
 def test_samples_of_other_colour_models_are_given_as_stored(photometric):
-    samples = 4 if photometric == 5 else 1
-    image = RNG.integers(0, 256, (20, 24, samples), np.uint8)
-    tags = image_tags(24, 20, photometric=photometric, samples=samples, bits=(SHORT, [8] * samples))
+    image = RNG.integers(0, 256, (20, 24, 1), np.uint8)
+    tags = image_tags(24, 20, photometric=photometric)
     if photometric == 3:
         tags[320] = (SHORT, list(range(768)))
     data = tiff((tags, [image.tobytes()]))
@@ -91,6 +90,16 @@ def test_jpeg_2000_and_jpeg_xl_tiles(dtype, samples):
         np.testing.assert_array_equal(pixels_of(tiff((tags, [stored]))), image.transpose(2, 0, 1))
 
 
+def test_jpeg_of_twelve_bit():
+    image = np.cumsum(RNG.integers(0, 20, (32, 32)), axis=1).astype("u2")
+    stored = imagecodecs.jpeg8_encode(image, level=90, bitspersample=12)
+    tags = image_tags(32, 32, compression=7, bits=12, tile_width=32, tile_height=32)
+    got = pixels_of(tiff((tags, [stored])))
+    assert got.dtype == np.uint16
+    np.testing.assert_array_equal(got[0], imagecodecs.jpeg8_decode(stored))
+    assert np.abs(got[0].astype(int) - image).max() < 30
+
+
 def test_lerc_marks_nan_and_alpha_by_its_mask():
     image = RNG.normal(size=(16, 16)).astype("f4")
     valid = RNG.random((16, 16)) < 0.5
@@ -101,7 +110,9 @@ def test_lerc_marks_nan_and_alpha_by_its_mask():
     assert_as_rasterio(tiff((tags, [imagecodecs.lerc_encode(image, masks=valid)])))
 
     grey_alpha = np.stack([IMAGE[:16, :16], np.where(valid, 255, 0).astype("u1")])
-    tags = image_tags(16, 16, bits=(SHORT, [8, 8]), samples=2, extra=2, compression=34887, tile_width=16, tile_height=16)
+    tags = image_tags(
+        16, 16, bits=(SHORT, [8, 8]), samples=2, extra=2, compression=34887, tile_width=16, tile_height=16
+    )
     tags[50674] = (4, [4, 0])
     data = tiff((tags, [imagecodecs.lerc_encode(np.where(valid, grey_alpha[0], 0).astype("u1"), masks=valid)]))
     got = pixels_of(data)

@@ -99,10 +99,17 @@ class Gdal:
         return values
 
     def _means(self, tasks: tuple[Task, ...], dataset: Callable[[Task], Any]) -> Result:
-        """Polygons of one tile follow each other, so that GDAL's caches serve them."""
-        order = sorted(range(len(tasks)), key=lambda number: tiles_of(tasks[number].window))
+        """Polygons of one tile are read together, so that GDAL's caches serve them."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for number, task in enumerate(tasks):
+            groups[tiles_of(task.window)[0]].append(number)
         means = np.empty(len(tasks))
-        means[order] = self._each(lambda number: _mean(dataset(tasks[number]), tasks[number]), order)
+
+        def read(numbers: list[int]) -> None:
+            for number in numbers:
+                means[number] = _mean(dataset(tasks[number]), tasks[number])
+
+        self._each(read, [groups[key] for key in sorted(groups)])
         return means
 
     def _by_tile(self, task: Task, dataset: Callable[[Task], Any]) -> Any:

@@ -1,0 +1,68 @@
+"""A view for each collection, in the catalogs that were installed in one database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+import duckdb
+
+from rasteret_sql.bindings.duckdb_names import quote, quote_text
+
+
+class CollectionViews:
+    """Shows collections by name. Views are planned when queried, so what they cost at first is their making.
+
+    Args:
+        cursor: gives a cursor of the database; None once no connection of it is open.
+    """
+
+    STUB = (
+        "SELECT NULL::VARCHAR AS id, NULL::TIMESTAMP AS datetime, NULL::BLOB AS geometry, NULL::VARCHAR AS status LIMIT 0"
+    )
+    """What a collection seems to be while its view is made: DuckDB plans a view then, and again whenever it is used,
+    with the columns of that time. So hundreds of cached collections need not be opened to be seen."""
+
+    def __init__(self, cursor: Callable[[], duckdb.DuckDBPyConnection | None]) -> None:
+        self._cursor = cursor
+        self._lock = threading.Lock()
+        self._creator: int | None = None
+        self._catalogs: dict[str, str] = {}
+        """Name as DuckDB compares it → as given."""
+        self._names: dict[str, str] = {}
+
+    @property
+    def creating(self) -> bool:
+        """True on the thread that is making views right now: DuckDB plans on the thread that asks."""
+        return self._creator == threading.get_ident()
+
+    def has_catalog(self, catalog: str) -> bool:
+        return catalog.casefold() in self._catalogs
+
+    def add_catalog(self, catalog: str, names: Iterable[str]) -> None:
+        """Show collections in a new catalog: those of `names`, and all that were shown before."""
+        self._catalogs[catalog.casefold()] = catalog
+        self._names = {name.casefold(): name for name in names} | self._names
+        self._create([catalog], [*self._names.values()])
+
+    def show(self, name: str) -> None:
+        """Show a collection in all catalogs."""
+        self._names[name.casefold()] = name
+        self._create([*self._catalogs.values()], [name])
+
+    def _create(self, catalogs: Iterable[str], names: Iterable[str]) -> None:
+        views = [
+            f"CREATE OR REPLACE VIEW {quote(catalog)}.main.{quote(name)} AS FROM query(__rasteret_open({quote_text(name)}))"
+            for catalog in catalogs
+            for name in names
+        ]
+        with self._lock:
+            cursor = self._cursor()
+            if cursor is None or not views:
+                return
+            self._creator = threading.get_ident()
+            try:
+                cursor.execute("; ".join(["BEGIN", *views, "COMMIT"]))
+            finally:
+                self._creator = None
+                cursor.close()
