@@ -10,7 +10,7 @@ from rasteret_sql.cli.commands import run_command
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
 from rasteret_sql.cli.runner import Runner
-from rasteret_sql.connection import connect, interrupt, session_for
+from rasteret_sql.connection import connect, interrupt, session_for, session_for
 
 
 @contextmanager
@@ -31,6 +31,7 @@ def open_runner(
         try:
             # The Python variables of this program are no tables.
             connection.execute("SET python_enable_replacements = false")
+            session_for(connection).progress.listener = display
             session_for(connection).progress.listener = display
             yield Runner(connection, output, lambda: interrupt(connection), run_command, display)
         finally:

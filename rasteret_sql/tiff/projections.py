@@ -32,6 +32,8 @@ _ANGULAR_UNITS = MappingProxyType({9101: 1.0, 9102: math.pi / 180, 9105: math.pi
 
 _WKT_IN_CITATION = re.compile(r"((?:PROJCS|GEOGCS|PROJCRS|GEOGCRS|COMPD_CS|BOUNDCRS)\s*\[.*)", re.DOTALL)
 
+_GCS_NAME = re.compile(r"GCS Name\s*=\s*([^|]+)")
+
 # Parameters: (EPSG code, name, kind, keys that may hold it in order of preference).
 _LAT = (8801, "Latitude of natural origin", "angle", (3081, 3089, 3085))
 _LON = (8802, "Longitude of natural origin", "angle", (3080, 3088, 3084, 3095))
@@ -160,7 +162,9 @@ def _geographic(keys: Keys) -> CRS:
     code = _code(keys, 2048)
     if code is not None and code != USER_DEFINED:
         return CRS.from_epsg(code)
-    name = str(keys.get(2049) or keys.get(1026) or "unknown")
+    citation = str(keys.get(2049) or keys.get(1026) or "unknown")
+    named = _GCS_NAME.search(citation)
+    name = named[1].strip() if named else citation
     datum_code = _code(keys, 2050)
     if datum_code is not None and datum_code != USER_DEFINED:
         return GeographicCRS(name=name, datum=Datum.from_epsg(datum_code))

@@ -73,7 +73,7 @@ def test_ycbcr_without_subsampling_is_given_as_rasterios_rgb(order):
 
 
 DIFFERENCE = {0: (24, 1.0), 40: (30, 2.0), 200: (130, 10.0)}
-"""Noise of the image → at most (largest, mean) difference from GDAL with libjpeg 9; docs/tiff.md has the measured ones."""
+"""Noise of the image → bounds of the (largest, mean) difference from GDAL; docs/tiff.md has the measured ones."""
 
 
 @pytest.mark.parametrize("noise", DIFFERENCE)

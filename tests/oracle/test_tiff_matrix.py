@@ -1,16 +1,13 @@
 """Our TIFF reader and rasterio on the same files: equal pixels, masks, transforms and tags."""
 
-import math
-import os
 import warnings
 
 import numpy as np
 import pytest
 import rasterio
-from rasterio.io import MemoryFile
-
 import tiff_matrix
 from assemble import read_band, read_header
+from rasterio.io import MemoryFile
 
 FILES = 2000
 GROUPS = 40

@@ -26,8 +26,8 @@ def tiff(*pages, order="<", big=False, gap=0):
     link = len(out) - (8 if big else 4)
     word, pointer = ("HHQQ", "Q") if big else ("HHII", "I")
     inline = 8 if big else 4
-    for tags, tiles in pages:
-        tags = dict(tags)
+    for page, tiles in pages:
+        tags = dict(page)
         offsets = []
         for tile in tiles:
             offsets.append(len(out) if tile else 0)

@@ -1,10 +1,9 @@
-"""One file of each kind that is refused although it is a TIFF: {kind: (make, rasterio reads it, part of the message)}."""
+"""One file of each kind that is refused: {kind: (make, rasterio reads it, part of the message)}."""
 
 import imagecodecs
 import numpy as np
-from rasterio.io import MemoryFile
-
 from craft import DOUBLE, LONG, SHORT, grey, image_tags, tiff
+from rasterio.io import MemoryFile
 
 RNG = np.random.default_rng(2)
 GREY = RNG.integers(0, 256, (8, 8), np.uint8)

@@ -3,9 +3,9 @@
 import imagecodecs
 import numpy as np
 import pytest
+from craft import ASCII, DOUBLE, SHORT, grey, header_of, image_tags, pixels_of, tiff
 from rasterio.io import MemoryFile
 
-from craft import ASCII, DOUBLE, SHORT, grey, header_of, image_tags, pixels_of, tiff
 from rasteret_sql.tiff.decode import decode_tile
 
 RNG = np.random.default_rng(1)

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from craft import ASCII, grey, header_of, tiff
 from rasterio.io import MemoryFile
 
-from craft import ASCII, grey, header_of, tiff
 from rasteret_sql.tiff.nodata import matches_nodata
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from craft import HEADER_PREFETCH, LONG, LONG8, grey, header_of, image_tags, pixels_of, tiff
+
 from rasteret_sql.errors import CorruptTiffError
 from rasteret_sql.tiff.parse import NeedBytes, SparseBytes, parse_header
 from rasteret_sql.tiff.source import merge_ranges
