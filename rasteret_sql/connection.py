@@ -9,8 +9,7 @@ from typing import Any
 
 import duckdb
 
-from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG, install_session, session_of
-from rasteret_sql.engine.cancel import interrupt_all
+from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG, install_session, interrupt_database, session_of
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.session import Session, new_session
@@ -24,6 +23,7 @@ def connect(
     backend: StorageBackend | None = None,
     read_only: bool = False,
     config: dict[str, Any] | None = None,
+    catalog: str = DEFAULT_CATALOG,
 ) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB database with the functions installed.
 
@@ -36,12 +36,20 @@ def connect(
         backend: how bytes are read; by default any file, http(s), s3, gs or az address.
         read_only: as for `duckdb.connect`.
         config: as for `duckdb.connect`.
+        catalog: as for `install`.
 
     Returns:
         A plain DuckDB connection.
+
+    Raises:
+        NameTakenError: as for `install`.
     """
     con = duckdb.connect(os.fspath(database), read_only=read_only, config=config or {})
-    return install(con, workspace_dir=workspace_dir, max_call_bytes=max_call_bytes, backend=backend)
+    try:
+        return install(con, catalog=catalog, workspace_dir=workspace_dir, max_call_bytes=max_call_bytes, backend=backend)
+    except BaseException:
+        con.close()
+        raise
 
 
 def install(
@@ -83,9 +91,13 @@ def install(
 
 
 def interrupt(con: duckdb.DuckDBPyConnection) -> None:
-    """Stop what a connection runs, from another thread; the connection can be used again."""
-    interrupt_all()
+    """Stop what a connection runs, from another thread; the connection can be used again.
+
+    Functions of ours that run on other connections to the same database stop as well.
+    """
+    # In this order: what begins between the two is planned by a query that DuckDB has already stopped.
     con.interrupt()
+    interrupt_database(con)
 
 
 def session_for(con: duckdb.DuckDBPyConnection) -> Session:

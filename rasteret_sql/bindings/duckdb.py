@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from rasteret_sql.bindings.duckdb_names import check_names, is_in_memory, quote
 from rasteret_sql.bindings.duckdb_views import CollectionViews
-from rasteret_sql.errors import InvalidArgumentError, NameTakenError, RasteretError
+from rasteret_sql.engine.cancel import INTERRUPTED, Interrupts, watch_sigint
+from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, NameTakenError, RasteretError
 from rasteret_sql.functions.registry import FUNCTIONS, PRIVATE_MACROS, macro_sql, private_sql
 from rasteret_sql.functions.spec import Udf
 from rasteret_sql.index.workspace import collection_names
@@ -23,6 +24,7 @@ from rasteret_sql.session import Session
 
 DEFAULT_CATALOG = "rasteret"
 _SESSION_UDF = "__rasteret_session"
+_WATCH_UDF = "__rasteret_watch"
 _OPEN_UDF = "__rasteret_open"
 
 MakeSession = Callable[[Callable[[str], None]], Session]
@@ -37,11 +39,12 @@ class _Database:
     (some 3 kB a database), while the session, which is large, lives as long as a connection that was installed in.
     """
 
-    __slots__ = ("_session", "connections", "functions", "key", "views")
+    __slots__ = ("_session", "connections", "functions", "interrupts", "key", "views")
 
     def __init__(self) -> None:
         self.key = uuid4().hex
         self.functions: list[object] = []
+        self.interrupts = Interrupts()
         self.connections: weakref.WeakKeyDictionary[duckdb.DuckDBPyConnection, Session] = weakref.WeakKeyDictionary()
         """Where it was installed; each keeps the session alive."""
         self.views = CollectionViews(self._cursor)
@@ -89,8 +92,12 @@ class _HostFunction:
                 "rasteret_sql.install(con) with the one in use"
             )
         session.receipts.count(udf.name, len(arrays[0]))
+        stopped = self._database.interrupts.flag()
         try:
-            return session.engine.call(lambda cancelled: udf.run(session, cancelled, *arrays))
+            return session.engine.call(lambda cancelled: udf.run(session, lambda: stopped() or cancelled(), *arrays))
+        except KeyboardInterrupt:
+            # Where the main thread itself waits here; DuckDB would say no more than the name of it.
+            raise InterruptedQueryError(f"{self._public_name}: {INTERRUPTED}") from None
         except RasteretError as error:
             # Without its traceback, which DuckDB 1.5 would append to the message.
             raise type(error)(f"{self._public_name}: {error}") from None
@@ -104,6 +111,13 @@ def session_of(con: duckdb.DuckDBPyConnection) -> Session | None:
     """The session of the database behind a connection, None where nothing is installed."""
     database = _database_of(con)
     return database.session() if database else None
+
+
+def interrupt_database(con: duckdb.DuckDBPyConnection) -> None:
+    """Stop the calls that run in the database behind a connection."""
+    database = _database_of(con)
+    if database is not None:
+        database.interrupts.stop_running()
 
 
 def install_session(con: duckdb.DuckDBPyConnection, make: MakeSession, catalog: str) -> Session:
@@ -156,14 +170,17 @@ def _create_udfs(cursor: duckdb.DuckDBPyConnection, database: _Database) -> None
     def session_key(asked: pa.ChunkedArray) -> pa.Array:
         return pa.array([key] * len(asked), pa.string())
 
-    database.functions.append(session_key)
+    def watch(asked: pa.ChunkedArray) -> pa.Array:
+        watch_sigint()
+        return pa.array([True] * len(asked), pa.bool_())
+
     # Arrow UDFs: the length of the argument is the only thing that tells how many rows are wanted.
-    cursor.create_function(
-        _SESSION_UDF, session_key, ["BOOLEAN"], "VARCHAR", type="arrow", null_handling="special", side_effects=False
-    )
-    for function in FUNCTIONS:
-        for udf in function.udfs:
-            host = _HostFunction(database, udf, function.name)
+    for name, function, returns in ((_SESSION_UDF, session_key, "VARCHAR"), (_WATCH_UDF, watch, "BOOLEAN")):
+        database.functions.append(function)
+        cursor.create_function(name, function, ["BOOLEAN"], returns, type="arrow", null_handling="special")
+    for public in FUNCTIONS:
+        for udf in public.udfs:
+            host = _HostFunction(database, udf, public.name)
             database.functions.append(host)
             cursor.create_function(
                 udf.name,

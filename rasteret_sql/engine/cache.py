@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -24,36 +26,49 @@ class TileCache:
         """Keep at most `max_bytes` of decoded samples; 0 keeps none."""
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._tiles: OrderedDict[TileKey, np.ndarray] = OrderedDict()
+        self._tiles: OrderedDict[TileKey, tuple[np.ndarray, float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: TileKey) -> np.ndarray | None:
         with self._lock:
-            tile = self._tiles.get(key)
-            if tile is not None:
-                self._tiles.move_to_end(key)
-            return tile
+            entry = self._tiles.get(key)
+            if entry is None:
+                return None
+            self._tiles[key] = entry[0], time.monotonic()
+            self._tiles.move_to_end(key)
+            return entry[0]
 
-    def put(self, key: TileKey, tile: np.ndarray) -> None:
+    def put(self, key: TileKey, tile: np.ndarray, since: float = math.inf) -> None:
+        """Keep a tile, dropping those that were used longest ago.
+
+        Args:
+            key: identity of the tile.
+            tile: its samples.
+            since: tiles used after this time (`time.monotonic`) are not dropped; where they fill the cache the new
+                one is not kept. A call that reads more than the cache holds thus finds a part of it again, where
+                plain least-recently-used would have dropped each tile before it comes up again.
+        """
         size = tile.nbytes
         if size > self._max_bytes:
             return
         with self._lock:
             old = self._tiles.pop(key, None)
             if old is not None:
-                self._bytes -= old.nbytes
-            self._tiles[key] = tile
+                self._bytes -= old[0].nbytes
+            while self._bytes + size > self._max_bytes:
+                oldest = next(iter(self._tiles))
+                if self._tiles[oldest][1] > since:
+                    return
+                self._bytes -= self._tiles.pop(oldest)[0].nbytes
+            self._tiles[key] = tile, time.monotonic()
             self._bytes += size
-            while self._bytes > self._max_bytes:
-                _, gone = self._tiles.popitem(last=False)
-                self._bytes -= gone.nbytes
 
     def resize(self, max_bytes: int) -> None:
         """Set another bound, dropping what no longer fits."""
         with self._lock:
             self._max_bytes = max_bytes
             while self._bytes > self._max_bytes:
-                _, gone = self._tiles.popitem(last=False)
+                _, (gone, _) = self._tiles.popitem(last=False)
                 self._bytes -= gone.nbytes
 
     def clear(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -30,6 +31,8 @@ class Call:
 
     def __init__(self, jobs: Sequence[Job], cancelled: Callable[[], bool]) -> None:
         self.cancelled = cancelled
+        self.begun = time.monotonic()
+        """What the cache took from then on is not dropped for this call's tiles."""
         self.done = threading.Event()
         self.error: Exception | None = None
         self._jobs = jobs

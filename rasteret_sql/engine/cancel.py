@@ -1,4 +1,4 @@
-"""Stopping: one flag for the process, raised by Ctrl-C or `interrupt`, polled by every wait."""
+"""Stopping: counters of interrupts, raised by Ctrl-C or `rasteret_sql.interrupt`, polled by every wait."""
 
 from __future__ import annotations
 
@@ -6,63 +6,73 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 from rasteret_sql.errors import InterruptedQueryError
 
 POLL_SECONDS = 0.05
 """How often a wait looks at the flag."""
 
+INTERRUPTED = "the query was interrupted; nothing was changed and the connection can be used again"
 
-class _Interrupts:
-    """Counts interrupts; a call that began before the newest one is to stop."""
+
+class Interrupts:
+    """Counts interrupts; a call that began before the newest one is to stop, one that begins after it is not."""
+
+    __slots__ = ("_count",)
 
     def __init__(self) -> None:
-        self.count = 0
-        self._previous: Any = None
+        self._count = 0
 
-    def raise_flag(self) -> None:
-        self.count += 1
+    def stop_running(self) -> None:
+        """Stop every call that has begun."""
+        self._count += 1
 
-    def chain_sigint(self) -> None:
-        """Put our handler before the one that is there; only the main thread may, others leave things as they are."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        current = signal.getsignal(signal.SIGINT)
-        if current is self._handle or current is None or getattr(current, "__self__", None) is self:
-            return
-        self._previous = current
-        signal.signal(signal.SIGINT, self._handle)
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.raise_flag()
-        if callable(self._previous):
-            self._previous(signum, frame)
-        elif self._previous == signal.SIG_DFL:
-            raise KeyboardInterrupt
+    def flag(self) -> Callable[[], bool]:
+        """A flag for one call: True from the first interrupt after now."""
+        begun = self._count
+        return lambda: self._count != begun
 
 
-_interrupts = _Interrupts()
+_process = Interrupts()
+
+
+class _Handler:
+    """A handler of SIGINT before another one. Each keeps its own predecessor, so that handlers may chain us in turn."""
+
+    __slots__ = ("_previous",)
+
+    def __init__(self, previous: Callable[[int, FrameType | None], object]) -> None:
+        self._previous = previous
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        interrupt_all()
+        self._previous(signum, frame)
 
 
 def interrupt_all() -> None:
     """Stop every call that is running now, in all sessions of the process."""
-    _interrupts.raise_flag()
+    _process.stop_running()
 
 
 def watch_sigint() -> None:
-    """Make Ctrl-C stop running calls; what handled it before still does. Called again it changes nothing."""
-    _interrupts.chain_sigint()
+    """Make Ctrl-C stop running calls; what handled it before still does. Called again it changes nothing.
+
+    Hosts replace the handler (a notebook kernel for every cell), so this is called whenever a statement begins. Only
+    the main thread may; where the process ignores SIGINT, or is to die of it, things are left as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    current = signal.getsignal(signal.SIGINT)
+    if callable(current) and not isinstance(current, _Handler):
+        signal.signal(signal.SIGINT, _Handler(current))
 
 
 def cancellation() -> Callable[[], bool]:
-    """A flag for one call: True from the first interrupt after now."""
-    begun = _interrupts.count
-    return lambda: _interrupts.count != begun
+    """A flag for one call: True from the first interrupt of the process after now."""
+    return _process.flag()
 
 
 def check(cancelled: Callable[[], bool]) -> None:
     """Raise if the call is to stop."""
     if cancelled():
-        msg = "the query was interrupted; nothing was changed and the connection can be used again"
-        raise InterruptedQueryError(msg)
+        raise InterruptedQueryError(INTERRUPTED)

@@ -15,6 +15,7 @@ from rasteret_sql.engine.cache import TileCache, TileKey
 from rasteret_sql.engine.call import Call, Wanted
 from rasteret_sql.engine.job import Job
 from rasteret_sql.io import loop
+from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.fetch import fetch
 from rasteret_sql.plan.ranges import MergedRange, merge_ranges
@@ -175,15 +176,16 @@ class Engine:
             await running.run_in_executor(self._decoders, self._decode, merged, parts, view, landed)
 
     def _decode(self, merged: MergedRange, parts: list[Wanted], body: memoryview, landed: set[TileKey]) -> None:
+        name = safe_address(parts[0].key.address)
         for part in parts:
             start = part.key.offset - merged.span.offset
             try:
-                tile = decode_tile(part.level, part.index, body[start : start + part.key.length], part.key.address)
+                tile = decode_tile(part.level, part.index, body[start : start + part.key.length], name)
             except Exception as error:  # noqa: BLE001  given to every row that waits for this tile
                 landed.add(part.key)
                 self._land_failure(part, error)
                 continue
-            self.cache.put(part.key, tile)
+            self.cache.put(part.key, tile, part.call.begun)
             with self._lock:
                 waiting = self._flying.pop(part.key, [])
             landed.add(part.key)

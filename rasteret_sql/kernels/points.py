@@ -13,9 +13,10 @@ from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidGeometryError, RasteretError
 from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, check_level, one_band, resolve
-from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, equals_nodata
+from rasteret_sql.kernels.window_job import WindowJob, WindowPlan
 from rasteret_sql.plan.window import point_pixels, whole
 from rasteret_sql.raster.nearest import nearest_valid
+from rasteret_sql.tiff.nodata import matches_nodata
 from rasteret_sql.types import Affine, Window
 
 
@@ -54,7 +55,7 @@ class PointJob(Job):
             pixel = np.array(0 if header.nodata is None else header.nodata).astype(header.dtype)
         else:
             pixel = tile[self._row % level.tile_height, self._col % level.tile_width, header.sample]
-        if not (header.nodata is not None and not header.internal_mask and equals_nodata(pixel, header.nodata)):
+        if not (header.nodata is not None and not header.internal_mask and matches_nodata(np.asarray(pixel), header.nodata)):
             self.value = float(pixel)
 
     def finish(self) -> None:

@@ -210,6 +210,12 @@ def check_level(source: BandSource, level: int) -> None:
         has = "no overviews" if levels == 1 else f"overviews 1 to {levels - 1}"
         msg = f'overview := {level} does not exist: scene "{source.scene_id}", band {source.band} has {has}; use 0'
         raise InvalidArgumentError(msg)
+    if source.header.internal_mask and source.header.masks[level] is None:
+        msg = (
+            f'overview := {level} of scene "{source.scene_id}", band {source.band} has no mask, though the image has '
+            "one, so nothing tells which of its pixels are valid; use another overview, or 0"
+        )
+        raise InvalidArgumentError(msg)
 
 
 def one_of_bands(part: str | int, known: Sequence[str], where: str) -> str:

@@ -17,7 +17,8 @@ from rasteret_sql.kernels.rows import RowRead, check_level
 from rasteret_sql.plan.tiles import TilePart, tiles_under
 from rasteret_sql.plan.window import geometry_window, whole
 from rasteret_sql.tiff.header import BandHeader, Level
-from rasteret_sql.types import Affine, Nodata, Window
+from rasteret_sql.tiff.nodata import matches_nodata
+from rasteret_sql.types import Affine, Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +155,7 @@ class WindowJob(Job):
         pixels = tile[part.tile_rows, part.tile_cols, header.sample]
         target[...] = pixels
         if header.nodata is not None and not header.internal_mask:
-            self._hide(where, equals_nodata(pixels, header.nodata))
+            self._hide(where, matches_nodata(pixels, header.nodata))
 
     def finish(self) -> None:
         """Nothing more: the pixels are what is wanted."""
@@ -171,15 +172,6 @@ class WindowJob(Job):
 def window_tiles(window: Window, level: Level) -> list[TilePart]:
     """The tiles of a level under a window."""
     return tiles_under(window, level.tile_width, level.tile_height, level.tiles_across)
-
-
-def equals_nodata(pixels: np.ndarray, nodata: Nodata) -> np.ndarray:
-    """True where a pixel is nodata; NaN equals NaN here. Floats compare in the dtype of the pixels, as GDAL does."""
-    if pixels.dtype.kind == "f":
-        if nodata is None or math.isnan(nodata):
-            return np.asarray(np.isnan(pixels))
-        return np.asarray(pixels == pixels.dtype.type(nodata))
-    return np.asarray(pixels == nodata)
 
 
 def geometry_of(read: RowRead) -> shapely.Geometry | None:

@@ -16,6 +16,12 @@ def pixel_bounds(geometry: shapely.Geometry, transform: Affine) -> tuple[float, 
     Every vertex goes through the full inverse affine, so rotated images are right as well.
     """
     inverse = transform.inverse()
+    if transform.is_rectilinear:
+        # Rows and columns keep the order of y and x: the corners of the bounds tell. The same arithmetic as below.
+        minx, miny, maxx, maxy = geometry.bounds
+        col, other_col = minx * inverse.a + inverse.c, maxx * inverse.a + inverse.c
+        row, other_row = miny * inverse.e + inverse.f, maxy * inverse.e + inverse.f
+        return min(col, other_col), min(row, other_row), max(col, other_col), max(row, other_row)
     xy = shapely.get_coordinates(geometry)
     cols = xy[:, 0] * inverse.a + xy[:, 1] * inverse.b + inverse.c
     rows = xy[:, 0] * inverse.d + xy[:, 1] * inverse.e + inverse.f

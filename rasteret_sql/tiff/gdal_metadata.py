@@ -31,7 +31,8 @@ def read_metadata(text: str | None, bands: int) -> BandMetadata:
     nodata: list[str | None] = [None] * bands
     for attributes, body in _ITEM.findall(text or ""):
         item = {key.lower(): _plain(double or single) for key, double, single in _ATTRIBUTE.findall(attributes)}
-        value, name = _plain(body), item.get("name", "").upper()
+        # GDAL escapes a value, and the XML that it stands in escapes it again.
+        value, name = _plain(_plain(body)), item.get("name", "").upper()
         if name == "NODATA_VALUES" and "sample" not in item and not item.get("domain"):
             values = value.split()
             if len(values) == bands:

@@ -276,3 +276,15 @@ def test_the_cache_keeps_its_bound_and_drops_the_oldest():
     assert len(cache) == 1
     cache.clear()
     assert cache.nbytes == len(cache) == 0
+
+
+def test_a_call_larger_than_the_cache_finds_part_of_it_again():
+    tile_bytes = TILE * TILE * 2
+    engine, backend = Engine(cache_bytes=32 * tile_bytes), Memory({"a": DATA})
+    engine.run([Whole()], backend, never)
+    assert len(engine.cache) == 32
+    backend.asked.clear()
+    job = Whole()
+    engine.run([job], backend, never)
+    assert right(job)
+    assert 0 < sum(length for _, _, length in backend.asked) < 0.7 * len(DATA)
