@@ -36,7 +36,7 @@ class Collection:
     def __init__(self, index: CollectionIndex, session: Session) -> None:
         self._index = index
         self._session = session
-        session.collections.add(index)
+        session.add(index)
 
     @property
     def name(self) -> str:

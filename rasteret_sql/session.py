@@ -167,8 +167,13 @@ class Session:
                 f'no collection "{name}" is open or cached in {workspace}; {did_you_mean(name, known)}. '
                 "Make it with rasteret_build, rasteret_build_from_stac or rasteret_load"
             ) from None
-        self.collections.add(index)
+        self.add(index)
         return index
+
+    def add(self, index: CollectionIndex) -> None:
+        """Open a collection: functions find its scenes from now on."""
+        self.collections.add(index)
+        self.lookup.preload(index)
 
     def band_sources(
         self, requests: Sequence[Request], collection: str | None

@@ -46,7 +46,7 @@ def _for_each(texts: pa.Array, one: Callable[[str], str]) -> pa.Array:
 def _show(session: Session, index: CollectionIndex) -> str:
     """Open a collection, let it be seen, and give DuckDB the query of its scenes."""
     query = session.scenes.scan_sql(index)
-    session.collections.add(index)
+    session.add(index)
     session.publish(index.name)
     return query
 

@@ -57,7 +57,7 @@ class GatheredScenes:
         cursor = self._connection.cursor()
         cursor.execute(f"COPY ({rows.sql('duckdb')}) TO {path.sql('duckdb')} ({options})")
         cursor.close()
-        return exp.select("*").from_(exp.Anonymous(this="read_parquet", expressions=[path])).sql("duckdb")
+        return str(exp.select("*").from_(exp.Anonymous(this="read_parquet", expressions=[path])).sql("duckdb"))
 
 
 def is_scattered(index: CollectionIndex) -> bool:

@@ -7,6 +7,8 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +29,7 @@ _OBJECT_BYTES = 2_000
 """Rough cost of the Python objects of one level, beside its tables."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _ALTERNATES = ("s3", "aws", "https", "http", "cloudfront")
+_PRELOAD_BYTES = 2 * 2**20
 _SINGLE_QUERY_IDS = 2_048
 _KNOWN_IDS = 100_000
 
@@ -73,6 +76,8 @@ class SceneLookup:
         self._found: OrderedDict[tuple[str, str, str, str], tuple[Found, int]] = OrderedDict()
         self._bytes = 0
         self._ids: dict[tuple[str, str], set[str]] = {}
+        self._loaded: dict[tuple[str, str], Future[_Loaded]] = {}
+        self._loader = ThreadPoolExecutor(1, "rasteret-lookup")
         # Footers of unchanged files are parsed once.
         connection.execute("SET parquet_metadata_cache = true")
 
@@ -102,6 +107,21 @@ class SceneLookup:
             self._remember(index, {scene for scene, _ in found})
             out |= {key: found[key] for key in missing & found.keys()}
         return {key: _here(value) for key, value in out.items()}
+
+    def preload(self, index: CollectionIndex) -> None:
+        """Begin to read a small index as a whole, so that the first look-up need not open its files one by one.
+
+        An index that rasteret wrote, or one of more than 2 MiB, is read when asked.
+        """
+        place = (str(index.path), index.stamp)
+        if not index.packed or not index.bands or sum(map(os.path.getsize, index.files)) > _PRELOAD_BYTES:
+            return
+        with self._lock:
+            if place not in self._loaded:
+                self._loaded[place] = self._loader.submit(self._load, index)
+
+    def _load(self, index: CollectionIndex) -> _Loaded:
+        return _Loaded(_Rows(self._cursor(), index, None, index.bands))
 
     def scenes(self, index: CollectionIndex, ids: Iterable[str]) -> set[str]:
         """Those of the ids that the index has."""
@@ -138,8 +158,9 @@ class SceneLookup:
         with self._lock:
             for key in [key for key in self._found if key[0] == str(index.path)]:
                 self._bytes -= self._found.pop(key)[1]
-            for place in [place for place in self._ids if place[0] == str(index.path)]:
-                del self._ids[place]
+            for known in (self._ids, self._loaded):
+                for place in [place for place in known if place[0] == str(index.path)]:
+                    del known[place]
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = getattr(self._local, "cursor", None)
@@ -185,7 +206,9 @@ class SceneLookup:
     def _query(
         self, index: CollectionIndex, scenes: Sequence[str], bands: Sequence[str]
     ) -> dict[tuple[str, str], Found]:
-        rows = _Rows(self._cursor(), index, scenes, bands)
+        loaded = self._loaded.get((str(index.path), index.stamp))
+        whole = loaded.result() if loaded is not None and loaded.exception() is None else None
+        rows = whole.rows(scenes) if whole else _Rows(self._cursor(), index, scenes, bands)
         out: dict[tuple[str, str], Found] = {}
         for band in bands:
             for scene, asset, header, status in rows.of(band):
@@ -205,8 +228,13 @@ class _Rows:
     """The answer of one query: rows of the asked scenes with the asked bands' columns."""
 
     def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, index: CollectionIndex, scenes: Sequence[str], bands: Sequence[str]
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        index: CollectionIndex,
+        scenes: Sequence[str] | None,
+        bands: Sequence[str],
     ) -> None:
+        """Ask for some scenes, or for all."""
         self._index = index
         assets = index.schema.field("assets").type
         there = set(index.schema.names)
@@ -224,18 +252,31 @@ class _Rows:
                 else column(schema.metadata_column(band))
             )
             parts.append(named(stored, f"header {number}"))
-        query = exp.select(*parts).from_(read_parquet(index)).where(_id_in()).sql("duckdb")
+        select = exp.select(*parts).from_(read_parquet(index))
+        query = (select if scenes is None else select.where(_id_in())).sql("duckdb")
+        given = [] if scenes is None else [list(scenes)]
         self._places = {band: number for number, band in enumerate(bands)}
         if index.packed:
-            self._columns: list[Any] = list(zip(*cursor.execute(query, [list(scenes)]).fetchall(), strict=True))
+            self._columns: list[Any] = list(zip(*cursor.execute(query, given).fetchall(), strict=True))
             self._columns = self._columns or [()] * len(parts)
         else:
             # Long lists come as Arrow, which makes no Python object of each entry.
-            table = cursor.sql(query, params=[list(scenes)]).to_arrow_table().combine_chunks()
+            table = cursor.sql(query, params=given).to_arrow_table().combine_chunks()
             self._columns = [
                 _whole(values) if name.startswith("header ") else values.to_pylist()
                 for name, values in zip(table.column_names, table.columns, strict=True)
             ]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Scene id of each row."""
+        return self._columns[0]  # type: ignore[no-any-return]
+
+    def at(self, rows: Sequence[int]) -> _Rows:
+        """Some of the rows."""
+        part = copy(self)
+        part._columns = [[values[row] for row in rows] for values in self._columns]
+        return part
 
     def of(self, band: str) -> Iterable[tuple[str, Any, BandHeader | None, str | None]]:
         """(scene id, asset, header, status) of each row."""
@@ -253,6 +294,20 @@ class _Rows:
             samples = [asset.get("band_index") if isinstance(asset, dict) else None for asset in assets]
             headers = decode_metadata(stored, samples, codes, where)
         return zip(ids, assets, headers, status, strict=True)
+
+
+class _Loaded:
+    """All rows of a small index, by scene; headers are unpacked when they are asked for."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+        self._at: dict[str, list[int]] = {}
+        for at, scene in enumerate(rows.ids):
+            self._at.setdefault(scene, []).append(at)
+
+    def rows(self, scenes: Sequence[str]) -> _Rows:
+        """The rows of some scenes."""
+        return self._rows.at([at for scene in scenes for at in self._at.get(scene, ())])
 
 
 def _whole(values: Any) -> Any:
