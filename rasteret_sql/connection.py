@@ -9,7 +9,13 @@ from typing import Any
 
 import duckdb
 
-from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG, install_session, interrupt_database, session_of
+from rasteret_sql.bindings.duckdb import (
+    DEFAULT_CATALOG,
+    install_session,
+    interrupt_database,
+    module_connection,
+    session_of,
+)
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.session import Session, new_session
@@ -78,7 +84,7 @@ def install(
     Raises:
         NameTakenError: a catalog or function of such a name exists that is not ours; nothing was changed.
     """
-    target = duckdb.default_connection() if isinstance(con, ModuleType) else con
+    target = module_connection() if isinstance(con, ModuleType) else con
     if not isinstance(target, duckdb.DuckDBPyConnection):
         msg = f"install takes a DuckDB connection or the module duckdb, not {type(con).__name__}"
         raise InvalidArgumentError(msg)

@@ -104,7 +104,16 @@ class _HostFunction:
 
 
 _databases: dict[str, _Database] = {}
+_module_connections: set[duckdb.DuckDBPyConnection] = set()
+"""Default connections of the module duckdb, which makes a new Python object for them each time it is asked."""
 _install_lock = threading.RLock()
+
+
+def module_connection() -> duckdb.DuckDBPyConnection:
+    """The connection behind `duckdb.sql(...)`."""
+    con = duckdb.default_connection()
+    _module_connections.add(con)
+    return con
 
 
 def session_of(con: duckdb.DuckDBPyConnection) -> Session | None:
@@ -223,6 +232,7 @@ def _close_connections() -> None:
         for con in list(database.connections):
             with contextlib.suppress(duckdb.Error):
                 con.close()
+    _module_connections.clear()
 
 
 atexit.register(_close_connections)

@@ -187,7 +187,7 @@ def _sheet(runner: Runner, number: int, path: Path) -> None:
     runner.output.text(f"\n== {number}. Pictures\nNDVI of the clear days, from dark (none) to bright (dense).\n")
     runner.output.text(textwrap.indent(PICTURES.strip(), "    "))
     rows = runner.fetch(PICTURES)
-    path.write_bytes(contact_sheet([picture for _, picture in rows], columns=8, scale=2))
+    path.write_bytes(contact_sheet([(str(day), picture) for day, picture in rows], columns=8, scale=2))
     runner.output.text(f"\n{len(rows)} pictures, {rows[0][0]} to {rows[-1][0]}, row by row in {path}")
 
 

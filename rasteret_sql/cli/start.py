@@ -10,7 +10,7 @@ from rasteret_sql.cli.commands import run_command
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
 from rasteret_sql.cli.runner import Runner
-from rasteret_sql.connection import connect, interrupt, session_for, session_for
+from rasteret_sql.connection import connect, interrupt, session_for
 
 
 @contextmanager

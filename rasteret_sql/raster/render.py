@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.raster.colormaps import apply_colormap
-from rasteret_sql.raster.font import GLYPH_HEIGHT, draw_text
 
 Pixels = npt.NDArray[np.generic]
 Mask = npt.NDArray[np.bool_]
@@ -20,7 +19,6 @@ Limit = float | Sequence[float] | None
 
 _SAMPLE = 1_000_000
 """Pixels from which percentiles are taken, at most: evenly spaced ones of a larger image."""
-_MARGIN = 4
 """Pixels around each picture of a contact sheet."""
 
 
@@ -62,53 +60,6 @@ def render_png(
         InvalidArgumentError: no pixels, or limits or a colormap that cannot be used.
     """
     return _encode(_colours(data, mask, _Style(vmin, vmax, percentiles, colormap)))
-
-
-def contact_sheet(
-    pictures: Sequence[tuple[str, Pixels, Mask | None]],
-    *,
-    columns: int | None = None,
-    size: int = 160,
-    vmin: Limit = None,
-    vmax: Limit = None,
-    percentiles: tuple[float, float] = (2.0, 98.0),
-    colormap: str | None = None,
-) -> bytes:
-    """Draw many chips on one sheet, each with a label below.
-
-    Args:
-        pictures: (label, data, mask) of each; data and mask as `render_png` takes them.
-        columns: pictures in a row; by default as many as make the sheet square.
-        size: width and height that a picture may take, pixels. Whole pixels are repeated or left out to fit.
-        vmin: as for `render_png`, for all pictures alike.
-        vmax: likewise.
-        percentiles: as for `render_png`, of each picture.
-        colormap: as for `render_png`.
-
-    Returns:
-        A PNG, RGB on white.
-
-    Raises:
-        InvalidArgumentError: no pictures, or as `render_png` raises.
-    """
-    if not pictures:
-        raise InvalidArgumentError("a contact sheet needs one picture or more")
-    if size < 16 or (columns is not None and columns < 1):
-        raise InvalidArgumentError(f"size is 16 or more and columns 1 or more, not {size} and {columns}")
-    across = min(columns or math.ceil(math.sqrt(len(pictures))), len(pictures))
-    down = -(-len(pictures) // across)
-    cell_width, cell_height = size + 2 * _MARGIN, size + 3 * _MARGIN + GLYPH_HEIGHT
-    style = _Style(vmin, vmax, percentiles, colormap)
-    sheet = np.full((down * cell_height, across * cell_width, 3), 255, dtype=np.uint8)
-    for i, (label, data, mask) in enumerate(pictures):
-        rgb = _fit(_on_white(_colours(data, mask, style)), size)
-        top, left = (i // across) * cell_height + _MARGIN, (i % across) * cell_width + _MARGIN
-        height, width = rgb.shape[:2]
-        row, col = top + (size - height) // 2, left + (size - width) // 2
-        sheet[row : row + height, col : col + width] = rgb
-        text = sheet[top + size + _MARGIN : top + size + _MARGIN + GLYPH_HEIGHT, left : left + size]
-        text[draw_text(label, size)] = 0
-    return _encode(sheet)
 
 
 def _encode(image: npt.NDArray[np.uint8]) -> bytes:
@@ -182,28 +133,3 @@ def _grey(band: Pixels, valid: Mask, low: float, high: float) -> npt.NDArray[np.
         shares = np.nan_to_num(np.clip((values / 2 - low / 2) / (high / 2 - low / 2), 0, 1))
     levels: npt.NDArray[np.uint8] = np.round(shares * 255).astype(np.uint8)
     return levels
-
-
-def _on_white(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """RGB of any picture, transparent pixels white."""
-    if image.ndim == 2:
-        return np.repeat(image[..., None], 3, axis=-1)
-    samples = image.shape[-1]
-    if samples in (1, 3):
-        return image
-    colour = image[..., :-1]
-    rgb = np.repeat(colour, 3, axis=-1) if samples == 2 else colour
-    return np.where(image[..., -1:] > 0, rgb, 255).astype(np.uint8)
-
-
-def _fit(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """Enlarge by a whole factor, or take the nearest pixels, so that the longer side fits into `size`."""
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    if longer <= size:
-        factor = size // longer
-        return image.repeat(factor, axis=0).repeat(factor, axis=1)
-    rows = (np.arange(max(1, height * size // longer)) + 0.5) * longer / size
-    columns = (np.arange(max(1, width * size // longer)) + 0.5) * longer / size
-    nearest_rows, nearest_columns = (np.minimum(v.astype(int), n - 1) for v, n in ((rows, height), (columns, width)))
-    return np.ascontiguousarray(image[nearest_rows][:, nearest_columns])

@@ -16,6 +16,7 @@ import rasterio
 import rasterio.warp
 
 from rasteret_sql.cli.contact_sheet import contact_sheet
+from rasteret_sql.raster.font import draw_text
 from tests.cli.processes import SHELL, environment
 
 DATA = Path(__file__).resolve().parents[2] / "examples" / "data"
@@ -100,7 +101,7 @@ def test_the_contact_sheet_is_a_picture(first):
     folder, _, out, _ = first
     sheet = imagecodecs.png_decode((folder / "rasteret-demo" / "contact_sheet.png").read_bytes())
     count = int(re.search(r"(\d+) pictures", out)[1])
-    assert sheet.shape == (-(-count // 8) * (202 + 4) + 4, 8 * (200 + 4) + 4, 4)
+    assert sheet.shape == (-(-count // 8) * (202 + 9 + 4) + 4, 8 * (200 + 4) + 4, 4)
     assert len(np.unique(sheet.reshape(-1, 4), axis=0)) > 50
 
 
@@ -151,11 +152,19 @@ def test_a_sheet_takes_every_kind_of_picture(samples, dtype):
     shape = (3, 5) if samples is None else (3, 5, samples)
     png = imagecodecs.png_encode(np.full(shape, np.iinfo(dtype).max // 2, dtype))
     small = imagecodecs.png_encode(np.zeros((2, 2), "u1"))
-    sheet = imagecodecs.png_decode(contact_sheet([png, small, png], columns=2, scale=2, gap=1))
+    sheet = imagecodecs.png_decode(contact_sheet([("", png), ("", small), ("", png)], columns=2, scale=2, gap=1))
     assert sheet.shape == (2 * 7 + 1, 2 * 11 + 1, 4)
     assert sheet[1, 1, 0] in (127, 128)
     assert sheet[1, 12].tolist() == [0, 0, 0, 255]
     assert sheet[-2, -2].tolist() == [255] * 4
+
+
+def test_pictures_stand_over_their_labels():
+    png = imagecodecs.png_encode(np.zeros((20, 70), "u1"))
+    sheet = imagecodecs.png_decode(contact_sheet([("2024-06-01", png), ("", png)], columns=1, gap=4))
+    assert sheet.shape == (2 * (20 + 9 + 4) + 4, 70 + 8, 4)
+    np.testing.assert_array_equal((sheet[26:33, 4:74] == 0).any(axis=-1), draw_text("2024-06-01", 70))
+    assert (sheet[-11:-4, :, :3] == 255).all()
 
 
 def test_what_it_says_to_do_next_works(first):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.raster.colormaps import COLORMAPS, apply_colormap
 from rasteret_sql.raster.font import draw_text
-from rasteret_sql.raster.render import contact_sheet, render_png
+from rasteret_sql.raster.render import render_png
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -100,19 +100,6 @@ def test_wrong_shapes() -> None:
 )
 def test_any_pixels_make_a_picture(data: np.ndarray) -> None:
     assert pixels(render_png(data)).shape[:2] == data.shape[1:]
-
-
-def test_contact_sheet_places_pictures_and_labels() -> None:
-    white, black = np.full((1, 20, 30), 255, dtype=np.uint8), np.zeros((1, 300, 100), dtype=np.uint8)
-    sheet = pixels(contact_sheet([("2024-06-01", white, None), ("b", black, None), ("c", black, None)], size=60))
-    cell_height, cell_width = 60 + 12 + 7, 60 + 8
-    assert sheet.shape == (2 * cell_height, 2 * cell_width, 3)
-    assert (sheet[4:64, 4:64] == 255).all()
-    assert (sheet[4:64, cell_width + 4 + 20 : cell_width + 4 + 40] == 0).all()
-    label = (sheet[68:75, 4:64] == 0).all(axis=-1)
-    np.testing.assert_array_equal(label, draw_text("2024-06-01", 60))
-    with pytest.raises(InvalidArgumentError, match="one picture"):
-        contact_sheet([])
 
 
 def test_font() -> None:
