@@ -25,6 +25,7 @@ from rasteret_sql.session import Session
 DEFAULT_CATALOG = "rasteret"
 _SESSION_UDF = "__rasteret_session"
 _WATCH_UDF = "__rasteret_watch"
+_VIEW_UDF = "__rasteret_view"
 _OPEN_UDF = "__rasteret_open"
 
 MakeSession = Callable[[Callable[[str], None]], Session]
@@ -80,11 +81,9 @@ class _HostFunction:
             [Parameter(f"column{n}", Parameter.POSITIONAL_ONLY) for n in range(len(udf.parameters))]
         )
 
-    def __call__(self, *columns: pa.ChunkedArray) -> pa.Array:
+    def __call__(self, *columns: pa.ChunkedArray | pa.Array) -> pa.Array:
         udf = self._udf
         arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
-        if udf.name == _OPEN_UDF and self._database.views.creating:
-            return pa.array([CollectionViews.STUB] * len(arrays[0]), pa.string())
         session = self._database.session()
         if session is None:
             raise InvalidArgumentError(
@@ -139,12 +138,14 @@ def install_session(con: duckdb.DuckDBPyConnection, make: MakeSession, catalog: 
 
     Raises:
         NameTakenError: a name is in use; nothing was changed.
+        InvalidArgumentError: the connection has an open transaction, and nothing was installed before.
     """
     with _install_lock:
         database = _database_of(con)
         there = check_names(con, catalog, ours=database is not None and database.views.has_catalog(catalog))
         session = database.session() if database else None
         if database is None:
+            _require_no_transaction(con)
             database = _Database()
             _create_udfs(con.cursor(), database)
             _databases[database.key] = database
@@ -173,6 +174,16 @@ def _database_of(con: duckdb.DuckDBPyConnection) -> _Database | None:
     return database
 
 
+def _require_no_transaction(con: duckdb.DuckDBPyConnection) -> None:
+    """A transaction sees only functions from before its begin, and takes those it makes along when it rolls back."""
+    numbers = {con.execute("SELECT txid_current()").fetchall()[0] for _ in range(2)}
+    if len(numbers) == 1:  # outside of one each statement has its own
+        raise InvalidArgumentError(
+            "the connection has an open transaction, in which new functions cannot be seen; COMMIT or ROLLBACK it, "
+            "then install"
+        )
+
+
 def _create_udfs(cursor: duckdb.DuckDBPyConnection, database: _Database) -> None:
     key = database.key
 
@@ -191,6 +202,8 @@ def _create_udfs(cursor: duckdb.DuckDBPyConnection, database: _Database) -> None
         for udf in public.udfs:
             host = _HostFunction(database, udf, public.name)
             database.functions.append(host)
+            if udf.name == _OPEN_UDF:
+                _create_view_udf(cursor, database, host)
             cursor.create_function(
                 udf.name,
                 host,
@@ -202,6 +215,19 @@ def _create_udfs(cursor: duckdb.DuckDBPyConnection, database: _Database) -> None
             )
 
 
+def _create_view_udf(cursor: duckdb.DuckDBPyConnection, database: _Database, opener: _HostFunction) -> None:
+    def view_query(name: str) -> str:
+        if not database.views.creating:
+            return str(opener(pa.array([name]))[0].as_py())
+        session = database.session()
+        index = session.collections.get(name) if session else None
+        return session.scenes.scan_sql(index) if session and index else CollectionViews.STUB
+
+    database.functions.append(view_query)
+    # Not of Arrow: one text for one text, hundreds of times at connect.
+    cursor.create_function(_VIEW_UDF, view_query, ["VARCHAR"], "VARCHAR", side_effects=True)
+
+
 def _in_catalog(text: str, catalog: str) -> str:
     """A macro's text for a catalog of another name."""
     return text.replace("rasteret.__", f"{quote(catalog)}.__")
@@ -209,7 +235,8 @@ def _in_catalog(text: str, catalog: str) -> str:
 
 def _create_catalog(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
     """Attach the catalog and make its macros; a cursor of its own, since its connection may be in a transaction."""
-    cursor.execute(f"ATTACH ':memory:' AS {quote(catalog)}")
+    # Said so, since a database that was opened read-only lends its mode to what is attached.
+    cursor.execute(f"ATTACH ':memory:' AS {quote(catalog)} (READ_WRITE)")
     cursor.execute(f"USE {quote(catalog)}")
     for name in PRIVATE_MACROS:
         cursor.execute(_in_catalog(private_sql(name), catalog))

@@ -35,10 +35,11 @@ class Present:
 
 def is_in_memory(con: duckdb.DuckDBPyConnection) -> bool:
     """True where the connection's current database has no file."""
-    row = con.execute(
+    # Fetched to the end: DuckDB 2.0 refuses other work on a connection with rows left.
+    rows = con.execute(
         "SELECT path IS NULL AND type = 'duckdb' FROM duckdb_databases() WHERE database_name = current_database()"
-    ).fetchone()
-    return bool(row and row[0])
+    ).fetchall()
+    return rows == [(True,)]
 
 
 def check_names(con: duckdb.DuckDBPyConnection, catalog: str, *, ours: bool) -> Present:

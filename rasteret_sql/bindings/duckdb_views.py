@@ -17,11 +17,9 @@ class CollectionViews:
         cursor: gives a cursor of the database; None once no connection of it is open.
     """
 
-    STUB = (
-        "SELECT NULL::VARCHAR AS id, NULL::TIMESTAMP AS datetime, NULL::BLOB AS geometry, NULL::VARCHAR AS status LIMIT 0"
-    )
-    """What a collection seems to be while its view is made: DuckDB plans a view then, and again whenever it is used,
-    with the columns of that time. So hundreds of cached collections need not be opened to be seen."""
+    STUB = "SELECT NULL AS id"
+    """What a merely cached collection seems to be while its view is made: DuckDB plans a view then, and again whenever
+    it is used, with the columns of that time. So hundreds of cached collections need not be opened to be seen."""
 
     def __init__(self, cursor: Callable[[], duckdb.DuckDBPyConnection | None]) -> None:
         self._cursor = cursor
@@ -51,18 +49,19 @@ class CollectionViews:
         self._create([*self._catalogs.values()], [name])
 
     def _create(self, catalogs: Iterable[str], names: Iterable[str]) -> None:
-        views = [
-            f"CREATE OR REPLACE VIEW {quote(catalog)}.main.{quote(name)} AS FROM query(__rasteret_open({quote_text(name)}))"
-            for catalog in catalogs
-            for name in names
-        ]
         with self._lock:
             cursor = self._cursor()
-            if cursor is None or not views:
+            if cursor is None:
                 return
             self._creator = threading.get_ident()
             try:
-                cursor.execute("; ".join(["BEGIN", *views, "COMMIT"]))
+                for catalog in catalogs:  # each in its own transaction: one may write to one catalog only
+                    cursor.execute("; ".join(["BEGIN", *(_create_view(catalog, name) for name in names), "COMMIT"]))
             finally:
                 self._creator = None
                 cursor.close()
+
+
+def _create_view(catalog: str, name: str) -> str:
+    view = f"{quote(catalog)}.main.{quote(name)}"
+    return f"CREATE OR REPLACE VIEW {view} AS FROM query(__rasteret_view({quote_text(name)}))"

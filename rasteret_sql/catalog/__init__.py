@@ -2,6 +2,18 @@
 
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
+from rasteret_sql.catalog.lifecycle import export_local_descriptor, register, unregister_local_descriptor
+from rasteret_sql.catalog.local import load_local_descriptors, remove_local_descriptor, save_local_descriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
 
-__all__ = ["CloudConfig", "DatasetDescriptor", "DatasetRegistry"]
+__all__ = [
+    "CloudConfig",
+    "DatasetDescriptor",
+    "DatasetRegistry",
+    "export_local_descriptor",
+    "load_local_descriptors",
+    "register",
+    "remove_local_descriptor",
+    "save_local_descriptor",
+    "unregister_local_descriptor",
+]

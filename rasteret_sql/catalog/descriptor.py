@@ -135,6 +135,24 @@ class DatasetDescriptor:
         """True where a table is declared to be filterable by a field."""
         return capability in (self.filter_capabilities or {}).get(_surface(self.id, surface), ())
 
+    @classmethod
+    def from_dict(cls, value: Any) -> DatasetDescriptor:
+        """A descriptor of a JSON object; a field that is null counts as not given.
+
+        Raises:
+            InvalidArgumentError: it is no object, has an unknown field, or a value cannot be used.
+        """
+        if not isinstance(value, Mapping):
+            raise InvalidArgumentError(
+                f'a dataset descriptor is an object such as {{"id": "my-org/my-dataset"}}, not {value!r}'
+            )
+        known = [one.name for one in fields(cls)]
+        for name in value:
+            if name not in known:
+                raise InvalidArgumentError(f'a dataset descriptor has no field "{name}": {did_you_mean(name, known, 40)}')
+        given = {name: part for name, part in value.items() if part is not None}
+        return cls(**{"id": None, **given})
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain JSON values (tuples become lists)."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}

@@ -146,7 +146,7 @@ COLLECTION_FUNCTIONS = (
             _MAX,
             _WORKSPACE,
             Argument(
-                "prefer_geoparquet", "BOOLEAN", "true: the dataset's table rather than its STAC API, if it has one", "NULL"
+                "prefer_geoparquet", "BOOLEAN", "true: the dataset's table, if it has one, not its STAC API", "NULL"
             ),
             _STAC_API,
             _CLOUD,

@@ -275,7 +275,7 @@ class _Rows:
     def at(self, rows: Sequence[int]) -> _Rows:
         """Some of the rows."""
         part = copy(self)
-        part._columns = [[values[row] for row in rows] for values in self._columns]
+        part._columns = [[values[row] for row in rows] for values in self._columns]  # noqa: SLF001  a copy of ours
         return part
 
     def of(self, band: str) -> Iterable[tuple[str, Any, BandHeader | None, str | None]]:

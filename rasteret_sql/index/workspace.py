@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from rasteret_sql import schema
 from rasteret_sql.errors import IndexFormatError, MissingObjectError, UnknownCollectionError, did_you_mean
+from rasteret_sql.index.footer import read_key
 from rasteret_sql.index.names import RECORDS_SUFFIX, STAC_SUFFIX, plain_name
 from rasteret_sql.index.open import CollectionIndex, open_collection
 
@@ -80,10 +81,10 @@ def _stored_name(directory: Path) -> str | None:
     if file is None:
         return None
     try:
-        metadata = pq.read_metadata(file).metadata or {}
+        name = read_key(file, schema.KEY_NAME) or b""
     except (OSError, ValueError):
         return None
-    return metadata.get(schema.KEY_NAME, b"").decode("utf-8", "replace") or plain_name(directory.name)
+    return name.decode("utf-8", "replace") or plain_name(directory.name)
 
 
 def describe(index: CollectionIndex) -> dict[str, Any]:

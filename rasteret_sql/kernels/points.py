@@ -55,7 +55,8 @@ class PointJob(Job):
             pixel = np.array(0 if header.nodata is None else header.nodata).astype(header.dtype)
         else:
             pixel = tile[self._row % level.tile_height, self._col % level.tile_width, header.sample]
-        if not (header.nodata is not None and not header.internal_mask and matches_nodata(np.asarray(pixel), header.nodata)):
+        nodata = None if header.internal_mask else header.nodata
+        if not matches_nodata(np.asarray(pixel), nodata):
             self.value = float(pixel)
 
     def finish(self) -> None:

@@ -66,7 +66,7 @@ def test_imports_go_one_way():
     for path in modules():
         own = room(path)
         for line, other in imports(path):
-            if other == own or other == "__version__":
+            if other in {own, "__version__"}:
                 continue
             if other not in ROW_OF or ROW_OF[other] >= ROW_OF[own]:
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {other}")

@@ -225,26 +225,39 @@ def test_a_detached_catalog_comes_back(cached):
 def test_a_view_made_in_a_transaction_is_seen_after_it(tmp_path):
     con = rasteret_sql.connect(workspace_dir=tmp_path)
     con.execute("BEGIN")
-    con.execute("SELECT count(*) FROM rasteret.duckdb_tables").fetchall()
+    con.execute("SELECT rasteret.chip_values(NULL)").fetchall()  # from here the transaction sees the catalog as it is
     assert con.execute(build("bay")).fetchall()[0][0] == SAHARA
     assert con.execute(f"SELECT {CHIP}").fetchone()[0] > 10
     con.execute("COMMIT")
     assert con.execute("SELECT id FROM rasteret.bay").fetchone() == (SAHARA,)
 
 
-def test_install_inside_a_transaction_survives_its_end(cached):
-    for end in ("COMMIT", "ROLLBACK"):
-        con = duckdb.connect()
-        con.execute("CREATE TABLE before AS SELECT 1 AS i")
-        con.execute("BEGIN")
-        con.execute("INSERT INTO before VALUES (2)")
-        rasteret_sql.install(con, workspace_dir=cached)
-        assert con.execute(f"SELECT {CHIP}").fetchone()[0] > 10
-        assert con.execute("SELECT id FROM rasteret.bay").fetchone() == (SAHARA,)
-        con.execute(end)
+def test_a_first_install_inside_a_transaction_is_refused():
+    con = duckdb.connect()
+    con.execute("CREATE TABLE t AS SELECT 1 AS i")
+    con.execute("BEGIN")
+    con.execute("INSERT INTO t VALUES (2)")
+    before = inventory(con)
+    with pytest.raises(InvalidArgumentError, match="open transaction.*COMMIT or ROLLBACK"):
         rasteret_sql.install(con)
-        assert con.execute(f"SELECT {CHIP}").fetchone()[0] > 10
-        assert con.execute("SELECT count(*) FROM before").fetchone() == ((2,) if end == "COMMIT" else (1,))
+    assert inventory(con) == before
+    con.execute("COMMIT")
+    assert con.execute("SELECT count(*) FROM t").fetchone() == (2,)
+    rasteret_sql.install(con)
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_installing_again_inside_a_transaction(end, file_database, cached):
+    con = rasteret_sql.connect(file_database, workspace_dir=cached)
+    cursor = con.cursor()
+    cursor.execute("BEGIN")
+    cursor.execute("INSERT INTO t VALUES (43)")
+    rasteret_sql.install(cursor)
+    assert cursor.execute(f"SELECT {CHIP}").fetchone()[0] > 10
+    cursor.execute(end)
+    rasteret_sql.install(cursor)
+    assert cursor.execute(f"SELECT {CHIP}").fetchone()[0] > 10
+    assert cursor.execute("SELECT count(*) FROM t").fetchone() == (2 if end == "COMMIT" else 1,)
 
 
 # Cached collections

@@ -1,6 +1,7 @@
 """The engine over a backend in memory: each tile once, failures and interrupts where they belong, memory in bounds."""
 
 import asyncio
+import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +38,7 @@ class Memory:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.delay)
-            while self.gate is not None and not self.gate.is_set():
+            while self.gate is not None and not self.gate.is_set():  # noqa: ASYNC110  the gate is of threads
                 await asyncio.sleep(0.01)
         finally:
             self.in_flight -= 1
@@ -116,7 +117,7 @@ def test_jobs_share_tiles_and_requests():
     assert all(map(right, jobs))
     assert sum(length for _, _, length in backend.asked) <= len(DATA)
     starts = sorted((start, start + length) for _, start, length in backend.asked)
-    assert all(one[1] <= other[0] for one, other in zip(starts, starts[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(starts))
 
 
 def test_cached_tiles_are_not_asked_again():

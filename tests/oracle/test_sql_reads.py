@@ -177,7 +177,7 @@ def test_polygons(world, kind, all_touched):
         for polygon in polygons(dataset, rng, 6):
             for band in bands_of(dataset):
                 got = chip(con, kind, band, polygon.wkt, geom_crs=crs, all_touched=str(all_touched).lower())
-                theirs, transform = rasterio.mask.mask(
+                _, transform = rasterio.mask.mask(
                     dataset, [polygon], crop=True, all_touched=all_touched, indexes=band, filled=True
                 )
                 outside, _, window = rasterio.mask.raster_geometry_mask(

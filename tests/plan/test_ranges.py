@@ -1,5 +1,7 @@
 """merge_ranges: every wanted byte once, nothing split, gaps and sizes as promised."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,7 @@ def test_every_range_is_inside_one_request(wanted, gap, limit):
 @given(ranges, st.integers(0, 200_000), st.integers(1, 2_000_000))
 def test_requests_do_not_overlap(wanted, gap, limit):
     merged = merge_ranges(wanted, gap, limit)
-    for one, other in zip(merged, merged[1:], strict=False):
+    for one, other in itertools.pairwise(merged):
         assert one.span.end <= other.span.offset
 
 

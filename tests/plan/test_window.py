@@ -14,7 +14,6 @@ from rasteret_sql.plan.tiles import tiles_under
 from rasteret_sql.plan.window import geometry_window, point_pixels, whole
 from rasteret_sql.types import Affine, Window
 
-
 GRID = Affine(10, 0, 500_000, 0, -10, 6_000_000)
 
 
@@ -104,9 +103,9 @@ def test_whole():
     assert whole(3, 4).shape == (4, 3)
 
 
-@given(*[st.floats(-1e4, 1e4) for _ in range(6)])
-def test_the_inverse_undoes_the_transform(a, b, c, d, e, f):
-    affine = Affine(a, b, c, d, e, f)
+@given(st.tuples(*[st.floats(-1e4, 1e4)] * 6))
+def test_the_inverse_undoes_the_transform(numbers):
+    affine = Affine(*numbers)
     if abs(affine.determinant) < 1e-3:
         return
     scale = max(abs(v) for v in affine) + 1
