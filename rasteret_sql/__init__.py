@@ -6,11 +6,13 @@ from rasteret_sql import catalog
 from rasteret_sql.api import build, build_from_stac, load
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
+from rasteret_sql.catalog.lifecycle import register
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.collection import Collection
 from rasteret_sql.connection import connect, install, interrupt
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
+from rasteret_sql.kernels.registering import register_local
 
 __version__ = version("rasteret-sql")
 
@@ -30,4 +32,6 @@ __all__ = [
     "install",
     "interrupt",
     "load",
+    "register",
+    "register_local",
 ]

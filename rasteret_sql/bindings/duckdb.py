@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -106,6 +107,7 @@ _databases: dict[str, _Database] = {}
 _module_connections: set[duckdb.DuckDBPyConnection] = set()
 """Default connections of the module duckdb, which makes a new Python object for them each time it is asked."""
 _install_lock = threading.RLock()
+_process = os.getpid()
 
 
 def module_connection() -> duckdb.DuckDBPyConnection:
@@ -255,6 +257,8 @@ def _create_bare_macros(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
 
 def _close_connections() -> None:
     """DuckDB prints leaked functions when the interpreter ends with a connection open that has UDFs."""
+    if os.getpid() != _process:  # the threads of inherited connections are not in a forked child
+        return
     for database in list(_databases.values()):
         for con in list(database.connections):
             with contextlib.suppress(duckdb.Error):
@@ -262,7 +266,14 @@ def _close_connections() -> None:
     _module_connections.clear()
 
 
+def _after_fork() -> None:
+    global _install_lock  # noqa: PLW0603  a lock that another thread held stays locked for ever
+    _install_lock = threading.RLock()
+
+
 atexit.register(_close_connections)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def message_of(error: BaseException) -> str:

@@ -149,7 +149,9 @@ class DatasetDescriptor:
         known = [one.name for one in fields(cls)]
         for name in value:
             if name not in known:
-                raise InvalidArgumentError(f'a dataset descriptor has no field "{name}": {did_you_mean(name, known, 40)}')
+                raise InvalidArgumentError(
+                    f'a dataset descriptor has no field "{name}": {did_you_mean(name, known, 40)}'
+                )
         given = {name: part for name, part in value.items() if part is not None}
         return cls(**{"id": None, **given})
 

@@ -106,9 +106,7 @@ def save_local_descriptor(descriptor: DatasetDescriptor, path: str | os.PathLike
         write_json(file, [*others[:place], file_entry(descriptor), *others[place:]])
 
 
-def remove_local_descriptor(
-    dataset_id: str, path: str | os.PathLike[str] | None = None
-) -> DatasetDescriptor | None:
+def remove_local_descriptor(dataset_id: str, path: str | os.PathLike[str] | None = None) -> DatasetDescriptor | None:
     """Take a descriptor out of the file and give what it was; None where the file does not have it.
 
     Raises:

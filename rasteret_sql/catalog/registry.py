@@ -43,7 +43,9 @@ class DatasetRegistry:
     @classmethod
     def _follow(cls, known: dict[str, DatasetDescriptor], state: FileState | None) -> None:
         """Do to the datasets what was done to the local file since it was last read."""
-        there = {} if state is None or state.stamp is None else {one.id: one for one in load_local_descriptors(state.path)}
+        there = (
+            {} if state is None or state.stamp is None else {one.id: one for one in load_local_descriptors(state.path)}
+        )
         for dataset_id, before in cls._local.items():
             if dataset_id not in there and known.get(dataset_id) == before:
                 _put_back(known, dataset_id)

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from rasteret_sql import __version__
-from rasteret_sql.cli import demo
+from rasteret_sql.cli import datasets, demo
 from rasteret_sql.cli.commands import read_script
 from rasteret_sql.cli.messages import readable
 from rasteret_sql.cli.output import FORMATS, Output
@@ -29,6 +29,7 @@ _EPILOG = """\
 examples:
   rasteret-sql                                    a prompt; .help there says more
   rasteret-sql demo                               see what it does, on real scenes that came with it
+  rasteret-sql datasets search sentinel           datasets that can be built; datasets --help says more
   rasteret-sql -c "FROM rasteret_datasets()"      run SQL and leave
   rasteret-sql build.sql report.sql               run files, one connection for all
   rasteret-sql --format csv -c "SELECT ..." > values.csv
@@ -52,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parsed.add_argument("files", nargs="*", type=Path, metavar="FILE", help="SQL files to run, or the word demo")
+    parsed.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="SQL files to run, or the word demo or datasets"
+    )
     parsed.add_argument("-c", "--command", action="append", default=[], metavar="SQL", help="statements to run")
     parsed.add_argument(
         "-d", "--database", default=":memory:", metavar="FILE", help="a DuckDB database file to open or make"
@@ -76,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["demo"]:
             return demo.main(words[1:])
+        if words[:1] == ["datasets"]:
+            return datasets.main(words[1:])
         return _shell(parser().parse_args(words))
     except BrokenPipeError:
         # Python would complain once more when it flushes at its end.

@@ -52,6 +52,8 @@ COLLECTION = struct_type(
         ("path", "VARCHAR"),
     ]
 )
+REGISTRATION = struct_type([("id", "VARCHAR"), ("name", "VARCHAR"), ("action", "VARCHAR"), ("path", "VARCHAR")])
+"""What was done to a descriptor: registered, replaced, unregistered or exported; the file that was written, if any."""
 FUNCTION = struct_type(
     [
         ("name", "VARCHAR"),

@@ -17,10 +17,12 @@ from rasteret_sql.index.build import Progress, build
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.kernels.registering import local_collection
 from rasteret_sql.stac.bands import BandNaming
 from rasteret_sql.stac.source import StacSource
 
 DEFAULT_MAX_CONCURRENT = 50
+_NO_ACCESS = "names no stac_api, table or collection to build from; register it again with one, or give stac_api"
 
 
 class Place(Protocol):
@@ -88,7 +90,7 @@ def build_dataset(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CollectionIndex:
-    """Build or reuse the collection of a registered dataset.
+    """Build or reuse the collection of a registered dataset; one that names a collection on this machine is opened.
 
     Raises:
         UnknownDatasetError: no dataset of that id; the message names near ones.
@@ -96,6 +98,16 @@ def build_dataset(
     """
     descriptor = DatasetRegistry.require(required({"dataset": dataset}, "dataset"))
     address = stac_api or descriptor.stac_api
+    if not address or (prefer_geoparquet and not stac_api):
+        ready = local_collection(descriptor, name or descriptor.id.replace("/", "-"))
+        if ready is not None:
+            return ready
+    if not address and not descriptor.build_source_uri:
+        remote = descriptor.collection_uri
+        raise InvalidArgumentError(
+            f'dataset "{descriptor.id}" '
+            + (f"is a collection at {remote}; copy it to this machine first, then load it" if remote else _NO_ACCESS)
+        )
     if not address or not descriptor.stac_collection or (prefer_geoparquet and descriptor.build_source_uri):
         raise InvalidArgumentError(
             f'dataset "{descriptor.id}" lists its scenes in a table ({descriptor.build_source_uri}), not in a STAC '

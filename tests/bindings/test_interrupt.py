@@ -7,6 +7,7 @@ What a user sees: DuckDB's `RuntimeError: Query interrupted` where DuckDB itself
 from __future__ import annotations
 
 import json
+import textwrap
 
 import pytest
 
@@ -128,3 +129,36 @@ def test_the_handler_that_was_there_is_called_too(tmp_path):
 def test_interrupt_from_another_thread(how, tmp_path):
     report, _ = run_and_interrupt(tmp_path, how, action="lambda: rasteret_sql.interrupt(con)")
     assert {entry["type"] for entry in report} <= {"InterruptException", "InvalidInputException"}
+
+
+def test_ctrl_c_in_python_calls(tmp_path):
+    text = """
+        import json
+        collection = rasteret_sql.load(next(p for p in __import__("pathlib").Path(workspace).iterdir()))
+        area = (-75.0, 40.0, -73.0, 42.0)
+
+        def build_air():
+            return rasteret_sql.build_from_stac(
+                name="air", stac_api=f"{url}/catalog/catalog.json", collection="naip", workspace_dir=workspace)
+
+        stall()
+        report = []
+        for call in (lambda: collection.get_numpy(area, ["red"]), build_air):
+            after_a_request(press)
+            try:
+                call()
+            except BaseException as error:
+                report.append((type(error).__name__, time.monotonic() - sent[-1]))
+        heal()
+        scenes = collection.sql("SELECT count(zonal_stats(id, 'red', geometry)) FROM scenes").fetchall()
+        print(json.dumps([report, len(build_air()), scenes[0][0]]))
+    """
+    with RangeServer(DATA) as server:
+        done = run_program(BEFORE + textwrap.dedent(text), server.url, tmp_path / "workspace", "execute", "stall-early")
+    assert (done.returncode, done.stderr) == (0, "")
+    report, built, scenes = json.loads(done.stdout)
+    assert (built, scenes) == (6, 19)
+    assert len(report) == 2
+    for kind, took in report:
+        assert kind in ("KeyboardInterrupt", "InterruptedQueryError")
+        assert took < 1.0

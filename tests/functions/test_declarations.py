@@ -1,0 +1,132 @@
+"""A declaration, its macro and its documentation say the same, its example runs, and NULL is taken in each argument."""
+
+import re
+from pathlib import Path
+from string import Template
+
+import duckdb
+import pytest
+
+import rasteret_sql
+from rasteret_sql.functions.document import markdown
+from rasteret_sql.functions.registry import FUNCTIONS, macro_sql, sql_directory
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENE = "S2A_29RKH_20200219_0_L2A"
+ZONE = "POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))"
+BY_NAME = {function.name: function for function in FUNCTIONS}
+SCALARS = [function for function in FUNCTIONS if not function.table]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A connection in which the examples can run, and what stands for their variables."""
+    folder = tmp_path_factory.mktemp("functions")
+    variables = {"DATA": str(ROOT / "examples" / "data"), "TMP": str(folder), "EXPORT": str(folder / "export")}
+    with pytest.MonkeyPatch.context() as patch, rasteret_sql.connect(workspace_dir=folder / "workspace") as con:
+        patch.setenv("RASTERET_LOCAL_DATASETS_PATH", str(folder / "datasets.json"))
+        con.execute(
+            "FROM rasteret_build_from_stac('dunes', $catalog, 'sentinel-s2-l2a-cogs')",
+            {"catalog": variables["DATA"] + "/catalog/catalog.json"},
+        ).fetchall()
+        con.execute("FROM rasteret_export('dunes', $path)", {"path": variables["EXPORT"]}).fetchall()
+        yield con, variables
+
+
+def test_every_macro_file_is_declared():
+    files = {path.stem for path in Path(str(sql_directory())).rglob("*.sql") if path.parent.name != "private"}
+    assert files == set(BY_NAME)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_macro_has_the_declared_arguments(world, name):
+    con, _ = world
+    function = BY_NAME[name]
+    rows = con.execute(
+        "SELECT DISTINCT parameters, function_type FROM duckdb_functions() "
+        "WHERE function_name = $name AND database_name = 'rasteret'",
+        {"name": name},
+    ).fetchall()
+    assert rows == [([a.name for a in function.arguments], "table_macro" if function.table else "macro")]
+    head = re.search(rf"MACRO {name}\((.*?)\n?\) AS", macro_sql(function), re.DOTALL)[1]
+    defaults = dict(re.findall(r"(\w+) := ('[^']*'|[^,\s]+)", head))
+    assert defaults == {
+        a.name: repr(a.default) if str(a.default).startswith("(") else a.default
+        for a in function.arguments
+        if not a.required
+    }
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_macro_says_what_it_does(name):
+    assert macro_sql(BY_NAME[name]).startswith("-- ")
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_example_runs(world, name):
+    con, variables = world
+    rows = con.execute(Template(BY_NAME[name].example).substitute(variables)).fetchall()
+    assert rows
+    assert rows[0][0] is not None
+
+
+def call(function, **given):
+    """A call with a good value for each required argument, but for those given as SQL."""
+    chip = f"read_chip('{SCENE}', 'B04', '{ZONE}')"
+    point = function.name == "sample_point"
+    good = {
+        "scene_id": f"'{SCENE}'",
+        "band": "'B04'",
+        "geom": "'POINT (-11.45 24.85)'" if point else f"'{ZONE}'",
+        "stat": "'mean'",
+        "chip": chip,
+    }
+    required = [given.pop(a.name, good[a.name]) for a in function.arguments if a.required]
+    named = [f"{name} := {value}" for name, value in given.items()]
+    return f"SELECT {function.name}({', '.join([*required, *named])})"
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(f.name, a.name) for f in SCALARS for a in f.arguments if a.required or a.name == "geom"]
+)
+def test_null_in_a_required_argument_gives_null(world, name, argument):
+    con, _ = world
+    assert con.execute(call(BY_NAME[name], **{argument: "NULL"})).fetchall() == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(f.name, a.name) for f in SCALARS for a in f.arguments if not a.required and a.name != "geom"],
+)
+def test_null_in_a_named_argument_means_not_given(world, name, argument):
+    con, _ = world
+    function = BY_NAME[name]
+    if function.family == "chips" and argument == "band":
+        assert con.execute(call(function, band="NULL")).fetchall() == [(None,)]
+        return
+    (plain,) = con.execute(call(function)).fetchone()
+    (null,) = con.execute(call(function, **{argument: "NULL"})).fetchone()
+    assert plain is not None
+    assert null == plain
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_an_unknown_argument_is_an_error(world, name):
+    con, _ = world
+    text = f"FROM {name}(nonsense := 1)" if BY_NAME[name].table else call(BY_NAME[name], nonsense="1")
+    with pytest.raises(duckdb.BinderException, match=name):
+        con.execute(text)
+
+
+def test_the_page_is_up_to_date():
+    page = (ROOT / "docs" / "functions.md").read_text("utf-8")
+    assert page == markdown(), "run `python -m rasteret_sql.functions.document > docs/functions.md`"
+
+
+def test_functions_list_themselves(world):
+    con, _ = world
+    rows = con.execute(
+        "SELECT name, kind, signature, returns, description, example FROM rasteret_functions()"
+    ).fetchall()
+    assert [row[0] for row in rows] == sorted(BY_NAME)
+    assert all(all(row) for row in rows)
