@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rasteret_sql.catalog.cloud_config import CloudConfig
+from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.collection import Collection
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
 from rasteret_sql.index.build import Progress
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.building import DEFAULT_MAX_CONCURRENT, build_dataset, build_stac
+from rasteret_sql.kernels.registering import local_collection
 from rasteret_sql.session import new_session
 
 
@@ -143,7 +145,7 @@ def load(path: str | os.PathLike[str], name: str = "", *, backend: StorageBacken
     """Open an index on disk, made by a build, by `Collection.export`, or by rasteret.
 
     Args:
-        path: its directory, or one Parquet file.
+        path: its directory, or one Parquet file; or the id of a dataset that names a collection on this machine.
         name: name of the collection; the one kept in the index by default.
         backend: how pixels are read.
 
@@ -151,4 +153,6 @@ def load(path: str | os.PathLike[str], name: str = "", *, backend: StorageBacken
         FileNotFoundError: nothing is there.
         ValueError: what is there is no collection.
     """
-    return Collection(open_collection(Path(path), name), new_session(backend=backend))
+    descriptor = DatasetRegistry.get(path) if isinstance(path, str) and not Path(path).exists() else None
+    ready = local_collection(descriptor, name) if descriptor else None
+    return Collection(ready or open_collection(Path(path), name), new_session(backend=backend))

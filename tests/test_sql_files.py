@@ -59,7 +59,7 @@ def test_there_are_files():
 def test_sql_file(path, tmp_path, served):
     host = Host(
         connect=lambda: rasteret_sql.connect(workspace_dir=tmp_path / "workspace"),
-        variables={"DATA": str(DATA), "TMP": str(tmp_path), "SERVER": served.url},
+        variables={"DATA": str(DATA), "TINY": str(FOLDER / "data"), "TMP": str(tmp_path), "SERVER": served.url},
         traffic=served.traffic,
         udf_rows=_rows,
     )

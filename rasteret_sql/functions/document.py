@@ -24,10 +24,10 @@ In examples `${DATA}` stands for `examples/data`, `${TMP}` and `${EXPORT}` for a
 Functions that read are pure: DuckDB leaves out calls that nobody asks for, makes one call of two that are the same, and
 may make one whose arguments are all constants while it plans, also for EXPLAIN.
 
-`CHIP` is `STRUCT(data BLOB, mask BLOB, dtype VARCHAR, bands VARCHAR[], height INTEGER, width INTEGER, transform DOUBLE[6],
-crs VARCHAR, nodata DOUBLE)`: `data` is in the order (band, row, column), little-endian, in the file's own dtype; `mask` is
-NULL where every pixel is valid, else of the same shape with one byte a pixel, 1 = valid; `transform` is the affine
-(a, b, c, d, e, f) from pixel corners to `crs`.
+`CHIP` is `STRUCT(data BLOB, mask BLOB, dtype VARCHAR, bands VARCHAR[], height INTEGER, width INTEGER,
+transform DOUBLE[6], crs VARCHAR, nodata DOUBLE)`: `data` is in the order (band, row, column), little-endian, in the
+file's own dtype; `mask` is NULL where every pixel is valid, else of the same shape with one byte a pixel, 1 = valid;
+`transform` is the affine (a, b, c, d, e, f) from pixel corners to `crs`.
 """
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError, UnknownBandError, did_you_mean
-from rasteret_sql.geo.crs import transform_geometries
+from rasteret_sql.geo.crs import normalize_crs, transform_geometries
 from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, srid_crs
 from rasteret_sql.index.lookup import BandSource
 from rasteret_sql.io.backend import StorageBackend
@@ -82,8 +82,9 @@ def resolve(args: PixelArguments, scenes: Scenes) -> list[RowRead]:
         RasteretError: of the first row that cannot be read, unless its `on_error` is 'null'.
     """
     options = [pixel_options(text) for text in args.options]
-    geometries, geometry_errors = _geometries(args, options)
-    carried = srid_crs(np.array([None, *geometries], dtype=object)[1:])
+    tolerant = any(option.on_error == "null" for option in options)
+    geometries = _geometries(args, tolerant)
+    given = _given_crs(args, options, geometries, tolerant)
     rows = [
         row
         for row in range(len(args))
@@ -91,39 +92,67 @@ def resolve(args: PixelArguments, scenes: Scenes) -> list[RowRead]:
         and args.bands[row] is not None
         and (args.geom_texts[row] is not None or args.geom_wkbs[row] is not None)
     ]
-    sources = _sources(args, options, rows, scenes)
+    sources = _sources(args, options, rows, scenes, tolerant)
     reads: list[RowRead] = []
     todo: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row in rows:
-        found = geometry_errors.get(row) or sources[row]
-        if isinstance(found, RasteretError):
+        geometry, crs, found = geometries[row], given[row], sources[row]
+        failed = next((part for part in (geometry, crs, found) if isinstance(part, RasteretError)), None)
+        if failed is None and geometry is not None:
+            failed = _unplaced(found)
+        if failed is not None:
             if options[row].on_error == "raise":
-                raise found
+                raise failed
             continue
-        geometry = geometries[row]
         if geometry is not None:
             if geometry.is_empty:
                 continue
-            native = found[0].header.crs
-            if native is None or found[0].header.transform is None:
-                msg = (
-                    f'scene "{args.scene_ids[row]}", band {found[0].band}: the file has no georeference, so a geometry '
-                    "cannot be placed on it; leave geom out to read the whole image"
-                )
-                raise InvalidCrsError(msg)
-            given = (
-                options[row].geom_crs or geometry_kind_crs(args.geom_kinds[row] or "") or carried[row] or DEFAULT_CRS
-            )
-            todo[given, native].append(len(reads))
+            todo[crs, found[0].header.crs].append(len(reads))
         reads.append(RowRead(row, args.scene_ids[row] or "", found, geometry, options[row]))
-    for (given, native), places in todo.items():
-        if given != native:
-            _reproject(reads, places, given, native)
-    return reads
+    lost: set[int] = set()
+    for (crs, native), places in todo.items():
+        if crs != native:
+            lost |= _reproject(reads, places, crs, native, tolerant)
+    return [read for place, read in enumerate(reads) if place not in lost] if lost else reads
 
 
-def _reproject(reads: list[RowRead], places: list[int], given: str, native: str) -> None:
-    """Transform the geometries at `places`, each distinct one once."""
+def _unplaced(sources: tuple[BandSource, ...]) -> InvalidCrsError | None:
+    """The error for a geometry on files that do not say where they lie."""
+    source = sources[0]
+    if source.header.crs is not None and source.header.transform is not None:
+        return None
+    return InvalidCrsError(
+        f'scene "{source.scene_id}", band {source.band}: the file has no georeference, so a geometry cannot be placed '
+        "on it; leave geom out to read the whole image"
+    )
+
+
+def _each(
+    work: Callable[[Sequence[Any]], Sequence[Any]], values: Sequence[Any], tolerant: bool
+) -> list[Any | RasteretError]:
+    """Results of `work` for all values at once.
+
+    Args:
+        work: takes some of the values, gives a result for each.
+        values: what to work on.
+        tolerant: True: where it fails, each value is tried alone, and has its own result or error.
+    """
+    try:
+        return list(work(values))
+    except RasteretError:
+        if not tolerant:
+            raise
+    results: list[Any | RasteretError] = []
+    for number in range(len(values)):
+        try:
+            results.extend(work(values[number : number + 1]))
+        except RasteretError as error:
+            results.append(error)
+    return results
+
+
+def _reproject(reads: list[RowRead], places: list[int], given: str, native: str, tolerant: bool) -> set[int]:
+    """Transform the geometries at `places`, each distinct one once; gives the places that are to be NULL instead."""
     distinct: dict[int, int] = {}
     objects: list[shapely.Geometry | None] = []
     for place in places:
@@ -131,40 +160,37 @@ def _reproject(reads: list[RowRead], places: list[int], given: str, native: str)
         if id(geometry) not in distinct:
             distinct[id(geometry)] = len(objects)
             objects.append(geometry)
-    moved = transform_geometries(np.array(objects, dtype=object), given, native)
+    moved = _each(lambda some: transform_geometries(_column(some), given, native), objects, tolerant)
+    lost = set()
     for place in places:
         read = reads[place]
         geometry = moved[distinct[id(read.geometry)]]
+        if isinstance(geometry, RasteretError):
+            if read.options.on_error == "raise":
+                raise type(geometry)(f"{read.describe()}: {geometry}") from geometry
+            lost.add(place)
+            continue
         reads[place] = RowRead(read.row, read.scene_id, read.sources, geometry, read.options)
+    return lost
 
 
-def _geometries(
-    args: PixelArguments, options: Sequence[PixelOptions]
-) -> tuple[list[shapely.Geometry | None], dict[int, RasteretError]]:
-    """Geometry of each row (None: NULL or whole image), distinct inputs parsed once; errors of rows that want NULL."""
+def _column(geometries: Sequence[shapely.Geometry | None]) -> np.ndarray:
+    """Geometries as the array of objects that shapely takes."""
+    column = np.empty(len(geometries), dtype=object)
+    column[:] = geometries
+    return column
+
+
+def _geometries(args: PixelArguments, tolerant: bool) -> list[Any]:
+    """Geometry of each row (None: NULL or whole image), or what is wrong with it; distinct inputs parsed once."""
     distinct: dict[tuple[str | None, bytes | str | None], int] = {}
     numbers: list[int] = []
     for row in range(len(args)):
         wkb, text = args.geom_wkbs[row], args.geom_texts[row]
         value = wkb if wkb is not None else (None if text == WHOLE_IMAGE else text)
-        kind = args.geom_kinds[row]
-        numbers.append(distinct.setdefault((kind, value), len(distinct)))
-    keys = list(distinct)
-    errors: dict[int, RasteretError] = {}
-    try:
-        parsed = _parse(keys)
-    except InvalidArgumentError:
-        tolerant = {number for number, option in zip(numbers, options, strict=True) if option.on_error == "null"}
-        parsed = np.empty(len(keys), dtype=object)
-        for number, key in enumerate(keys):
-            try:
-                parsed[number] = _parse([key])[0]
-            except InvalidArgumentError as error:
-                if number not in tolerant:
-                    raise
-                errors[number] = error
-    by_row = {row: errors[number] for row, number in enumerate(numbers) if number in errors}
-    return [parsed[number] for number in numbers], by_row
+        numbers.append(distinct.setdefault((args.geom_kinds[row], value), len(distinct)))
+    parsed = _each(_parse, list(distinct), tolerant)
+    return [parsed[number] for number in numbers]
 
 
 def _parse(keys: Sequence[tuple[str | None, bytes | str | None]]) -> np.ndarray:
@@ -175,21 +201,50 @@ def _parse(keys: Sequence[tuple[str | None, bytes | str | None]]) -> np.ndarray:
     )
 
 
+def _given_crs(
+    args: PixelArguments, options: Sequence[PixelOptions], geometries: Sequence[Any], tolerant: bool
+) -> list[str | RasteretError]:
+    """CRS in which each row's geometry is given: the argument's, else its type's, else its own, else lon/lat."""
+    shapes = [geometry if isinstance(geometry, shapely.Geometry) else None for geometry in geometries]
+    srids = shapely.get_srid(_column(shapes)).tolist()
+    distinct: dict[tuple[str | None, str | None, int], int] = {}
+    numbers = [
+        distinct.setdefault((option.geom_crs, kind, srid), len(distinct))
+        for option, kind, srid in zip(options, args.geom_kinds, srids, strict=True)
+    ]
+    known = _each(lambda some: [_one_crs(*each) for each in some], list(distinct), tolerant)
+    return [known[number] for number in numbers]
+
+
+def _one_crs(asked: str | None, kind: str | None, srid: int) -> str:
+    if asked is not None:
+        return normalize_crs(asked)
+    return geometry_kind_crs(kind or "") or (srid_crs(srid) if srid > 0 else DEFAULT_CRS)
+
+
 def _sources(
-    args: PixelArguments, options: Sequence[PixelOptions], rows: Sequence[int], scenes: Scenes
-) -> dict[int, tuple[BandSource, ...] | RasteretError]:
-    """Files of each row, looked up once for each distinct (collection, scene, bands)."""
+    args: PixelArguments,
+    options: Sequence[PixelOptions],
+    rows: Sequence[int],
+    scenes: Scenes,
+    tolerant: bool,
+) -> dict[int, Any]:
+    """Files of each row, or the error, looked up once for each distinct (collection, scene, bands)."""
     wanted: dict[str | None, dict[tuple[str, tuple[str | int, ...]], list[int]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for row in rows:
         request = (args.scene_ids[row] or "", band_request(args.bands[row] or ""))
         wanted[options[row].collection][request].append(row)
-    found: dict[int, tuple[BandSource, ...] | RasteretError] = {}
+    found: dict[int, Any] = {}
     for collection, requests in wanted.items():
-        results = scenes.band_sources(list(requests), collection)
-        for request, its_rows in requests.items():
-            found.update(dict.fromkeys(its_rows, results[request]))
+
+        def look_up(some: Sequence[Any], place: str | None = collection) -> list[Any]:
+            answers = scenes.band_sources(some, place)
+            return [answers[request] for request in some]
+
+        for result, its_rows in zip(_each(look_up, list(requests), tolerant), requests.values(), strict=True):
+            found.update(dict.fromkeys(its_rows, result))
     return found
 
 

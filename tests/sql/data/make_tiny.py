@@ -1,0 +1,65 @@
+"""Makes the tiny images beside it, small enough to check by hand: `python tests/sql/data/make_tiny.py`.
+
+Each is 4 × 3 pixels of 10 m with its top left corner at (600000, 5100000) in EPSG:32632, values 1 to 12 row by row, but
+for what its name says.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+
+HERE = Path(__file__).parent
+VALUES = np.arange(1, 13, dtype="uint16").reshape(3, 4)
+CORNER = [9.0, 46.0]
+
+
+def write(name, data=VALUES, *, mask=None, overviews=(), **options):
+    data = data if data.ndim == 3 else data[None]
+    profile = {
+        "driver": "GTiff", "width": data.shape[2], "height": data.shape[1], "count": data.shape[0],
+        "dtype": data.dtype, "crs": "EPSG:32632", "transform": from_origin(600_000, 5_100_000, 10, 10), **options,
+    }  # fmt: skip
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(HERE / f"{name}.tif", "w", **profile) as dataset:
+        dataset.write(data)
+        if mask is not None:
+            dataset.write_mask(mask)
+        if overviews:
+            dataset.build_overviews(overviews, rasterio.enums.Resampling.nearest)
+
+
+def main():
+    write("plain")
+    write("nodata", nodata=6)
+    write("masked", mask=(VALUES % 2 == 0))
+    write("floats", np.where(VALUES == 5, np.nan, VALUES / 2).astype("float32"), nodata=float("nan"))
+    write("south_up", transform=rasterio.Affine(10, 0, 600_000, 0, 10, 5_099_970))
+    write("two", np.stack([VALUES, VALUES * 100]), interleave="pixel", nodata=1)
+    write("levels", np.arange(64, dtype="uint8").reshape(8, 8), overviews=[2])
+    write("lonlat", crs="EPSG:4326", transform=from_origin(9, 46, 0.5, 0.5))
+    names = ["plain", "nodata", "masked", "floats", "south_up", "levels", "lonlat"]
+    bands = [{"name": "one"}, {"name": "hundred"}]
+    features = [feature(n, name, {"b": {"href": f"./{name}.tif", "type": "image/tiff"}}) for n, name in enumerate(names)]
+    two = {"both": {"href": "./two.tif", "type": "image/tiff", "eo:bands": bands}}
+    features.append(feature(len(names), "two", two))
+    document = {"type": "FeatureCollection", "features": features}
+    (HERE / "tiny.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def feature(n, name, assets):
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": name,
+        "geometry": {"type": "Point", "coordinates": CORNER},
+        "bbox": [*CORNER, *CORNER],
+        "properties": {"datetime": f"2024-01-0{n + 1}T00:00:00Z", "eo:cloud_cover": n * 10},
+        "links": [],
+        "assets": assets,
+    }
+
+
+if __name__ == "__main__":
+    main()
