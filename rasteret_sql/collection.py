@@ -17,13 +17,13 @@ import shapely
 
 from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG, install_session
 from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
-from rasteret_sql.geo.crs import normalize_crs, transform_geometries
+from rasteret_sql.geo.crs import LONLAT, normalize_crs, transform_geometries
 from rasteret_sql.geo.geometry import parse_geometry
 from rasteret_sql.index.export import export_collection
 from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.chips import ChipJob, read_windows
-from rasteret_sql.kernels.rows import DEFAULT_CRS, Cancelled, PixelArguments
+from rasteret_sql.kernels.rows import Cancelled, PixelArguments
 from rasteret_sql.session import Session
 
 Areas = Any
@@ -118,8 +118,8 @@ class Collection:
             raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(self.bands)}")
         for band in names:
             self._index.require_band(band)
-        crs = normalize_crs(geometry_crs) if geometry_crs is not None else DEFAULT_CRS
-        lonlat = areas if crs == DEFAULT_CRS else transform_geometries(areas, crs, DEFAULT_CRS)
+        crs = normalize_crs(geometry_crs) if geometry_crs is not None else LONLAT
+        lonlat = areas if crs == LONLAT else transform_geometries(areas, crs, LONLAT)
         near = self._session.lookup.scenes_near(self._index, shapely.total_bounds(lonlat))
         args = _pairs(near, areas, names, {"geom_crs": crs, "all_touched": all_touched, "collection": self.name})
         session = self._session if backend is None else dataclasses.replace(self._session, backend=backend)

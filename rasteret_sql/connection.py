@@ -52,7 +52,9 @@ def connect(
     """
     con = duckdb.connect(os.fspath(database), read_only=read_only, config=config or {})
     try:
-        return install(con, catalog=catalog, workspace_dir=workspace_dir, max_call_bytes=max_call_bytes, backend=backend)
+        return install(
+            con, catalog=catalog, workspace_dir=workspace_dir, max_call_bytes=max_call_bytes, backend=backend
+        )
     except BaseException:
         con.close()
         raise

@@ -63,7 +63,9 @@ def check_names(con: duckdb.DuckDBPyConnection, catalog: str, *, ours: bool) -> 
         "AND (database_name IN (current_database(), 'temp', 'system') OR lower(database_name) = lower(?))",
         [_MARK, [function.name for function in FUNCTIONS], catalog],
     ).fetchall()
-    in_catalog = {name for database, _, name, mine, _ in functions if mine and database.casefold() == catalog.casefold()}
+    in_catalog = {
+        name for database, _, name, mine, _ in functions if mine and database.casefold() == catalog.casefold()
+    }
     attached = _is_attached(con, catalog)
     if attached and not (ours and len(in_catalog) == len(FUNCTIONS)):
         raise NameTakenError(
@@ -86,9 +88,7 @@ def check_names(con: duckdb.DuckDBPyConnection, catalog: str, *, ours: bool) -> 
 
 def _is_attached(con: duckdb.DuckDBPyConnection, catalog: str) -> bool:
     return bool(
-        con.execute(
-            "SELECT 1 FROM duckdb_databases() WHERE lower(database_name) = lower(?)", [catalog]
-        ).fetchall()
+        con.execute("SELECT 1 FROM duckdb_databases() WHERE lower(database_name) = lower(?)", [catalog]).fetchall()
     )
 
 

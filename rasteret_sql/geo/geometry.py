@@ -104,22 +104,18 @@ def parse_geometry(value: object) -> BaseGeometry | None:
     raise _unreadable(value, type(value).__name__)
 
 
-def srid_crs(geometries: npt.NDArray[np.object_]) -> list[str | None]:
-    """CRS that EWKT or EWKB carried, for each geometry; None where it carried none.
+def srid_crs(srid: int) -> str | None:
+    """CRS of the SRID that EWKT or EWKB carried; None for 0, which says nothing.
 
     Raises:
-        InvalidCrsError: an SRID is no EPSG code.
+        InvalidCrsError: it is no EPSG code.
     """
-    found: dict[int, str] = {}
-    out: list[str | None] = []
-    for srid in shapely.get_srid(geometries).tolist():
-        if srid > 0 and srid not in found:
-            try:
-                found[srid] = normalize_crs(srid)
-            except InvalidCrsError as error:
-                raise InvalidCrsError(f"the geometry's SRID {srid} is no EPSG code; give geom_crs :=") from error
-        out.append(found.get(srid))
-    return out
+    if srid <= 0:
+        return None
+    try:
+        return normalize_crs(srid)
+    except InvalidCrsError as error:
+        raise InvalidCrsError(f"the geometry's SRID {srid} is no EPSG code; give geom_crs :=") from error
 
 
 def _parse_unique(values: Sequence[bytes | str], kinds: Sequence[str]) -> npt.NDArray[np.object_]:

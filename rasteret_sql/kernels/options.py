@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
-from rasteret_sql.geo.crs import normalize_crs
 
 WHOLE_IMAGE = "(whole image)"
 """Default of `geom` in SQL: NULL means a missing geometry there and gives NULL."""
@@ -21,7 +20,7 @@ class PixelOptions:
     collection: str | None = None
     """Where the scene ids are looked up; None: in all open collections."""
     geom_crs: str | None = None
-    """CRS of the geometry; None: that of its type, else EPSG:4326."""
+    """CRS of the geometry as given, not checked yet; None: that of its type or SRID, else EPSG:4326."""
     all_touched: bool = False
     """True: pixels that the geometry touches; False: pixels whose centre it holds."""
     clip: bool = True
@@ -72,7 +71,8 @@ def pixel_options(text: str) -> PixelOptions:
         right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
         _require(right, name, value, " or ".join(_WORDS[kind] for kind in kinds))
     if "geom_crs" in given:
-        given["geom_crs"] = normalize_crs(given["geom_crs"])
+        crs = given["geom_crs"]
+        given["geom_crs"] = json.dumps(crs) if isinstance(crs, dict) else str(crs)
     return PixelOptions(**given)
 
 

@@ -11,13 +11,11 @@ import numpy as np
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError, UnknownBandError, did_you_mean
-from rasteret_sql.geo.crs import normalize_crs, transform_geometries
+from rasteret_sql.geo.crs import LONLAT, normalize_crs, transform_geometries
 from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, srid_crs
 from rasteret_sql.index.lookup import BandSource
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.options import WHOLE_IMAGE, PixelOptions, band_request, pixel_options
-
-DEFAULT_CRS = "EPSG:4326"
 
 
 class Scenes(Protocol):
@@ -219,7 +217,7 @@ def _given_crs(
 def _one_crs(asked: str | None, kind: str | None, srid: int) -> str:
     if asked is not None:
         return normalize_crs(asked)
-    return geometry_kind_crs(kind or "") or (srid_crs(srid) if srid > 0 else DEFAULT_CRS)
+    return geometry_kind_crs(kind or "") or srid_crs(srid) or LONLAT
 
 
 def _sources(

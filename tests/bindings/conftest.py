@@ -18,9 +18,7 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("year", "landsat8-ny-2018"),
         ('my site "2024"; DROP', "sentinel-s2-l2a-cogs"),
     ):
-        rasteret_sql.build_from_stac(
-            name=name, stac_api=str(CATALOG), collection=collection, workspace_dir=workspace
-        )
+        rasteret_sql.build_from_stac(name=name, stac_api=str(CATALOG), collection=collection, workspace_dir=workspace)
     return workspace
 
 

@@ -30,7 +30,17 @@ def dbt(project: Path, *arguments: str, **variables: str) -> str:
     variables = {"catalog": str(CATALOG)} | variables
     program = "import sys; from dbt.cli.main import cli; cli(sys.argv[1:])"
     done = subprocess.run(
-        [sys.executable, "-c", program, "--no-use-colors", *arguments, "--profiles-dir", ".", "--vars", json.dumps(variables)],
+        [
+            sys.executable,
+            "-c",
+            program,
+            "--no-use-colors",
+            *arguments,
+            "--profiles-dir",
+            ".",
+            "--vars",
+            json.dumps(variables),
+        ],
         cwd=project,
         capture_output=True,
         text=True,

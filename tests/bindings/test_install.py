@@ -268,7 +268,10 @@ def test_cached_collections_are_views_from_the_first_statement(cached):
     assert con.execute("SELECT count(*) FROM rasteret.year").fetchone() == (19,)
     again = rasteret_sql.connect(workspace_dir=cached)
     assert again.execute('SELECT "eo:cloud_cover" FROM rasteret.year LIMIT 1').fetchone() is not None
-    names = {row[0] for row in again.execute("SELECT view_name FROM duckdb_views() WHERE database_name = 'rasteret'").fetchall()}
+    names = {
+        row[0]
+        for row in again.execute("SELECT view_name FROM duckdb_views() WHERE database_name = 'rasteret'").fetchall()
+    }
     assert {"bay", "year", 'my site "2024"; DROP'} <= names
     assert again.execute('SELECT id FROM rasteret."my site ""2024""; DROP"').fetchone() == (SAHARA,)
 
@@ -322,7 +325,9 @@ def test_names_that_differ_in_case_alone_are_one_view(tmp_path):
     con.execute(build("Bay")).fetchall()
     con.execute(build("bay", "landsat8-ny-2018")).fetchall()
     assert con.execute("SELECT count(*) FROM rasteret.bay").fetchone() == (19,)
-    views = con.execute("SELECT view_name FROM duckdb_views() WHERE database_name = 'rasteret' AND NOT internal").fetchall()
+    views = con.execute(
+        "SELECT view_name FROM duckdb_views() WHERE database_name = 'rasteret' AND NOT internal"
+    ).fetchall()
     assert len(views) == 1
 
 

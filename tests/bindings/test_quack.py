@@ -87,10 +87,14 @@ def served(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable
 def test_the_stock_shell_reads_a_chip_and_a_view(served):
     con, ask = served
     con.execute(build("bay")).fetchall()
-    con.execute("CREATE VIEW clear AS SELECT id, status FROM rasteret.bay WHERE \"eo:cloud_cover\" < 50")
+    con.execute('CREATE VIEW clear AS SELECT id, status FROM rasteret.bay WHERE "eo:cloud_cover" < 50')
     call = f"read_chip(id, 'B04', '{SQUARE}')"
-    expected = con.execute(f"SELECT {call}.width, md5({call}.data), chip_stats({call}).mean FROM rasteret.bay").fetchall()
-    remote = f"SELECT c.width AS w, md5(c.data) AS h, chip_stats(c).mean AS m FROM (SELECT {call} AS c FROM rasteret.bay)"
+    expected = con.execute(
+        f"SELECT {call}.width, md5({call}.data), chip_stats({call}).mean FROM rasteret.bay"
+    ).fetchall()
+    remote = (
+        f"SELECT c.width AS w, md5(c.data) AS h, chip_stats(c).mean AS m FROM (SELECT {call} AS c FROM rasteret.bay)"
+    )
     quoted = remote.replace("'", "''")
     rows = ask(f"FROM remote.query('{quoted}')")
     assert [(int(row["w"]), row["h"], float(row["m"])) for row in rows] == expected

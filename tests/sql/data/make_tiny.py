@@ -41,7 +41,9 @@ def main():
     write("lonlat", crs="EPSG:4326", transform=from_origin(9, 46, 0.5, 0.5))
     names = ["plain", "nodata", "masked", "floats", "south_up", "levels", "lonlat"]
     bands = [{"name": "one"}, {"name": "hundred"}]
-    features = [feature(n, name, {"b": {"href": f"./{name}.tif", "type": "image/tiff"}}) for n, name in enumerate(names)]
+    features = [
+        feature(n, name, {"b": {"href": f"./{name}.tif", "type": "image/tiff"}}) for n, name in enumerate(names)
+    ]
     two = {"both": {"href": "./two.tif", "type": "image/tiff", "eo:bands": bands}}
     features.append(feature(len(names), "two", two))
     document = {"type": "FeatureCollection", "features": features}
