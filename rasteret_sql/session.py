@@ -15,6 +15,7 @@ import duckdb
 from rasteret_sql.engine.scheduler import Engine, shared_engine
 from rasteret_sql.errors import (
     AmbiguousSceneError,
+    InvalidArgumentError,
     RasteretError,
     UnknownBandError,
     UnknownCollectionError,
@@ -272,7 +273,12 @@ def new_session(
         backend: how bytes are read; by default the process's own, which routes any address.
         publish: called with the name of each collection that is opened.
         connect: makes the private connection through which indexes are read.
+
+    Raises:
+        InvalidArgumentError: `max_call_bytes` is no number of bytes.
     """
+    if max_call_bytes is not None and (type(max_call_bytes) is not int or max_call_bytes < 1):
+        raise InvalidArgumentError(f"max_call_bytes is a number of bytes, 1 or more, not {max_call_bytes!r}")
     private = connect()
     return Session(
         workspace_dir=Path(workspace_dir or DEFAULT_WORKSPACE).expanduser(),

@@ -248,7 +248,7 @@ def _create_catalog(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
 
 
 def _create_bare_macros(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
-    """Bare names: in an in-memory database for all cursors, else for this connection alone; never in the user's file."""
+    """Bare names: in an in-memory database for all cursors, else for this connection alone; never in a user's file."""
     kind = "MACRO" if is_in_memory(con) else "TEMP MACRO"
     for function in FUNCTIONS:
         text = _in_catalog(macro_sql(function), catalog)

@@ -16,12 +16,12 @@ _MARK = "__rasteret_"
 
 def quote(name: str) -> str:
     """A name as an identifier of SQL."""
-    return exp.to_identifier(name, quoted=True).sql("duckdb")
+    return str(exp.to_identifier(name, quoted=True).sql("duckdb"))
 
 
 def quote_text(text: str) -> str:
     """A text as a literal of SQL."""
-    return exp.Literal.string(text).sql("duckdb")
+    return str(exp.Literal.string(text).sql("duckdb"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def is_in_memory(con: duckdb.DuckDBPyConnection) -> bool:
     rows = con.execute(
         "SELECT path IS NULL AND type = 'duckdb' FROM duckdb_databases() WHERE database_name = current_database()"
     ).fetchall()
-    return rows == [(True,)]
+    return [bool(is_memory) for (is_memory,) in rows] == [True]
 
 
 def check_names(con: duckdb.DuckDBPyConnection, catalog: str, *, ours: bool) -> Present:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from rasteret_sql.errors import InvalidArgumentError, RasteretError, StorageError
 from rasteret_sql.functions import types
 from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.index.export import export_collection
@@ -39,6 +41,41 @@ _CLOUD = Argument(
 _SCENES = "TABLE of scenes: id, datetime, geometry, bbox, assets, proj:epsg, status, and the STAC properties"
 
 
+_KINDS: dict[str, tuple[type, str]] = {
+    "dataset": (str, "text"),
+    "stac_api": (str, "text"),
+    "collection": (str, "text"),
+    "data_source": (str, "text"),
+    "workspace_dir": (str, "text"),
+    "force": (bool, "true or false"),
+    "static_catalog": (bool, "true or false"),
+    "prefer_geoparquet": (bool, "true or false"),
+    "band_map": (dict, "a STRUCT, MAP or JSON object such as {'B04': 'red'}"),
+    "band_index_map": (dict, "a STRUCT, MAP or JSON object such as {'R': 0, 'G': 1}"),
+}
+"""What arguments have to be that come as JSON; the others are checked where their meaning is."""
+
+
+def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
+    for name, value in arguments.items():
+        kind, words = _KINDS.get(name, (object, ""))
+        if not isinstance(value, kind):
+            raise InvalidArgumentError(f"{name} := {value!r} cannot be used; expected {words}")
+    return arguments
+
+
+@contextmanager
+def _writing(what: str, remedy: str) -> Iterator[None]:
+    """Say what could not be written; a system's own error does not."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, RasteretError):
+            raise
+        at = f" ({error.filename})" if error.filename else ""
+        raise StorageError(f"{what} cannot be written: {error.strerror or error}{at}; {remedy}") from error
+
+
 def _for_each(texts: pa.Array, one: Callable[[str], str]) -> pa.Array:
     return pa.array([None if text is None else one(text) for text in texts.to_pylist()], pa.string())
 
@@ -53,11 +90,13 @@ def _show(session: Session, index: CollectionIndex) -> str:
 
 def _build(session: Session, cancelled: Cancelled, texts: pa.Array, make: Callable[..., CollectionIndex]) -> pa.Array:
     def one(text: str) -> str:
-        arguments = building.sql_arguments(text)
-        force = bool(arguments.pop("force", None))
+        arguments = _checked(building.sql_arguments(text))
+        force = arguments.pop("force", False)
         # DuckDB may plan a statement twice: what the first planning made is there for the second.
         fresh = force and not session.forced.is_pending(text)
-        index = make(session, force=fresh, progress=session.progress, cancelled=cancelled, **arguments)
+        workspace = arguments.get("workspace_dir") or session.workspace_dir
+        with _writing(f"the collection in {workspace}", "give workspace_dir := a directory that can be written"):
+            index = make(session, force=fresh, progress=session.progress, cancelled=cancelled, **arguments)
         if fresh:
             session.forced.made(text)
         return _show(session, index)
@@ -95,7 +134,8 @@ def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.
     for name, path in zip(names.to_pylist(), paths.to_pylist(), strict=True):
         index = session.open(building.required({"name": name}, "name"))
         target = Path(building.required({"path": path}, "path")).expanduser()
-        export_collection(index, target)
+        with _writing(f'the export of "{index.name}" to {target}', "give another path"):
+            export_collection(index, target)
         rows.append({"name": index.name, "path": os.fspath(target), "scenes": index.count_rows()})
     return pa.array([[row] for row in rows])
 

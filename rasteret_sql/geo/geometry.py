@@ -156,7 +156,8 @@ def _parse_unique(values: Sequence[bytes | str], kinds: Sequence[str]) -> npt.ND
         source = np.empty(len(at), dtype=object)
         source[:] = [prepared[i] for i in at]
         try:
-            read = readers[form](source, on_invalid="ignore")
+            with np.errstate(invalid="ignore"):  # NaN among the coordinates, which is refused below
+                read = readers[form](source, on_invalid="ignore")
         except NotImplementedError as error:
             # shapely has no type for curves, and does not say which value holds one.
             raise _curve(readers[form], [values[i] for i in at], source) from error

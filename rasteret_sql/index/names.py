@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import re
 
+from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.stac.dates import DateRange
 
 STAC_SUFFIX = "_stac"
 RECORDS_SUFFIX = "_records"
 _LONGEST_PART = 80
+
+
+def require_name(name: object) -> str:
+    """The name if a collection can have it: any text that is not blank.
+
+    Raises:
+        InvalidArgumentError: it is something else, or holds a NUL, at which SQL text ends.
+    """
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
+        raise InvalidArgumentError(f"name is what to call the collection, such as 'bay', not {name!r}")
+    return name
 
 
 def slug(text: str, empty: str) -> str:

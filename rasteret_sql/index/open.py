@@ -21,6 +21,8 @@ from rasteret_sql.errors import (
     UnknownBandError,
     did_you_mean,
 )
+from rasteret_sql.index.names import require_name
+from rasteret_sql.io.addresses import safe_address
 
 _GLOB_CHARACTERS = "[*?"
 
@@ -95,6 +97,7 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
     Raises:
         MissingObjectError: Nothing is there.
         IndexFormatError: What is there is no collection; the message names what is missing.
+        InvalidArgumentError: No collection can have that name.
     """
     root = _local_path(path)
     files = _parquet_files(root)
@@ -105,7 +108,7 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
     _check_version(metadata, root)
     dates = tuple(metadata.get(schema.KEY_DATE_RANGE, "").split(","))
     return CollectionIndex(
-        name=name or metadata.get(schema.KEY_NAME, "") or root.stem,
+        name=require_name(name or metadata.get(schema.KEY_NAME, "").replace("\0", "") or root.stem),
         path=root,
         files=tuple(map(str, files)),
         bands=_bands(combined),
@@ -132,7 +135,7 @@ def _local_path(path: str | Path) -> Path:
     if text.startswith("file://"):
         text = text.removeprefix("file://")
     elif "://" in text:
-        msg = f"a collection is opened from a local path, not {text.split('?', 1)[0]}; copy it to this machine first"
+        msg = f"a collection is opened from a local path, not {safe_address(text)}; copy it to this machine first"
         raise InvalidArgumentError(msg)
     root = Path(text).expanduser().absolute()
     if not root.exists():
@@ -194,7 +197,7 @@ def _check_columns(found: pa.Schema, root: Path) -> None:
     if missing:
         msg = (
             f"{root} is no collection: it lacks the columns {', '.join(missing)}"
-            f" (it has {', '.join(found.names[:20])}). build_from_table makes a collection of a table"
+            f" (it has {', '.join(found.names[:20])}). A collection is what a build or export wrote"
         )
         raise IndexFormatError(msg)
     box = found.field("bbox").type

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.index.names import directory_name
+from rasteret_sql.index.names import directory_name, require_name
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.stac.bands import BandNaming
@@ -42,9 +42,7 @@ class BuildRequest:
     """How the files are read; by default any address is routed to its store."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            msg = f"name is what to call the collection, such as 'bay', not {self.name!r}"
-            raise InvalidArgumentError(msg)
+        require_name(self.name)
         if isinstance(self.max_concurrent, bool) or not isinstance(self.max_concurrent, int) or self.max_concurrent < 1:
             msg = f"max_concurrent is a number of requests, 1 or more, not {self.max_concurrent!r}"
             raise InvalidArgumentError(msg)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyarrow as pa
 
@@ -9,7 +11,7 @@ from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError, RasteretError
 from rasteret_sql.kernels.arrow import CHIP, binary_array
 from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, resolve
-from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, geometry_of, plan_window
+from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, check_memory, geometry_of, plan_window
 from rasteret_sql.raster.scanline import polygon_mask
 
 
@@ -48,13 +50,19 @@ def fill_value(read: RowRead, nodata: float | None) -> float:
 def check_fill(plan: WindowPlan) -> None:
     """Raise if `fill` is no value of the chip's dtype."""
     fill, dtype = plan.read.options.fill, plan.dtype
-    if fill is None or dtype.kind == "f":
+    if fill is None:
         return
-    info = np.iinfo(dtype)
-    if fill != int(fill) or not info.min <= fill <= info.max:
+    if dtype.kind == "f":
+        limit = float(np.finfo(dtype).max)
+        held = not math.isfinite(fill) or abs(fill) <= limit
+        expected = f"a number from {-limit} to {limit}, or NaN"
+    else:
+        info = np.iinfo(dtype)
+        held = math.isfinite(fill) and fill == int(fill) and info.min <= fill <= info.max
+        expected = f"an integer from {info.min} to {info.max}"
+    if not held:
         raise InvalidArgumentError(
-            f"{plan.read.describe()}: fill := {fill} is no value of {dtype}; expected an integer from {info.min} to "
-            f"{info.max}"
+            f"{plan.read.describe()}: fill := {fill} is no value of {dtype}; expected {expected}"
         )
 
 
@@ -72,20 +80,22 @@ def read_windows(
     plans: list[WindowPlan | None] = [None] * len(args)
     for read in resolve(args, scenes):
         try:
-            plans[read.row] = plan = plan_window(read)
+            plan = plan_window(read)
             if plan is not None:
                 check_fill(plan)
+                check_memory(plan, scenes)
         except RasteretError:
             if read.options.on_error == "raise":
                 raise
-            plans[read.row] = None
+            continue
+        plans[read.row] = plan
     total = sum(plan.nbytes for plan in plans if plan)
     if total > scenes.max_call_bytes:
         largest = max((plan for plan in plans if plan), key=lambda plan: plan.nbytes)
         raise MemoryLimitError(
-            f"read_chip would hold {total:,} bytes of pixels for {sum(p is not None for p in plans)} rows, more than "
+            f"the chips of {sum(p is not None for p in plans)} rows need {total:,} bytes of pixels at once, more than "
             f"max_call_bytes = {scenes.max_call_bytes:,} (largest: {largest.read.describe()}, {largest.window.width} × "
-            f"{largest.window.height} pixels); nothing was fetched. Use zonal_stats, a smaller geometry, an "
+            f"{largest.window.height} pixels); nothing was fetched. Use zonal_stats, smaller geometries, an "
             "overview := n, fewer rows a query, or connect(max_call_bytes=...)"
         )
     buffer = np.empty(total, np.uint8)

@@ -260,7 +260,7 @@ def check_level(source: BandSource, level: int) -> None:
     """Raise if a file has no such overview."""
     levels = len(source.header.levels)
     if level >= levels:
-        has = "no overviews" if levels == 1 else f"overviews 1 to {levels - 1}"
+        has = {1: "no overviews", 2: "overview 1"}.get(levels, f"overviews 1 to {levels - 1}")
         msg = f'overview := {level} does not exist: scene "{source.scene_id}", band {source.band} has {has}; use 0'
         raise InvalidArgumentError(msg)
     if source.header.internal_mask and source.header.masks[level] is None:

@@ -11,9 +11,9 @@ import numpy as np
 import shapely
 
 from rasteret_sql.engine.job import Job, TileNeed
-from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.index.lookup import BandSource
-from rasteret_sql.kernels.rows import RowRead, check_level
+from rasteret_sql.kernels.rows import RowRead, Scenes, check_level
 from rasteret_sql.plan.tiles import TilePart, tiles_under
 from rasteret_sql.plan.window import geometry_window, whole
 from rasteret_sql.tiff.header import BandHeader, Level
@@ -60,12 +60,13 @@ def plan_window(read: RowRead) -> WindowPlan | None:
     """Place a row's geometry on its image; None where they do not meet.
 
     Raises:
-        InvalidArgumentError: the bands lie on different grids, or there is no such overview.
+        InvalidArgumentError: the bands lie on different grids, no dtype holds them all, or there is no such overview.
     """
     first = read.sources[0].header
     for source in read.sources:
         check_level(source, read.options.overview)
         _check_same_grid(read, first, source.header)
+        _check_same_size(read, first, source.header)
     level = first.levels[read.options.overview]
     transform = first.level_transform(read.options.overview)
     if read.geometry is None:
@@ -85,11 +86,32 @@ def plan_window(read: RowRead) -> WindowPlan | None:
     return WindowPlan(read, window, placed, dtype)
 
 
+def check_memory(plan: WindowPlan, scenes: Scenes) -> None:
+    """Raise if one row alone needs more pixels than a call may hold."""
+    if plan.nbytes > scenes.max_call_bytes:
+        raise MemoryLimitError(
+            f"{plan.read.describe()}: the window of {plan.window.width} × {plan.window.height} pixels needs "
+            f"{plan.nbytes:,} bytes at once, more than max_call_bytes = {scenes.max_call_bytes:,}; nothing was fetched. "
+            "Use an overview := n, a smaller geometry, or connect(max_call_bytes=...)"
+        )
+
+
 def _check_same_grid(read: RowRead, one: BandHeader, other: BandHeader) -> None:
     if (one.width, one.height, one.transform, one.crs) != (other.width, other.height, other.transform, other.crs):
         sizes = ", ".join(f"{s.band} {s.header.width} × {s.header.height}" for s in read.sources)
         raise InvalidArgumentError(
             f"{read.describe()}: the bands lie on different grids ({sizes}); read each in a call of its own"
+        )
+
+
+def _check_same_size(read: RowRead, one: BandHeader, other: BandHeader) -> None:
+    """Files of one grid may still have been given different overviews."""
+    at = read.options.overview
+    if (one.levels[at].width, one.levels[at].height) != (other.levels[at].width, other.levels[at].height):
+        sizes = ", ".join(f"{s.band} {s.header.levels[at].width} × {s.header.levels[at].height}" for s in read.sources)
+        raise InvalidArgumentError(
+            f"{read.describe()}: overview := {at} has a different size in each file ({sizes}); read each band in a "
+            "call of its own"
         )
 
 

@@ -13,13 +13,12 @@ from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import (
     InvalidArgumentError,
     InvalidGeometryError,
-    MemoryLimitError,
     RasteretError,
     did_you_mean,
 )
 from rasteret_sql.kernels.arrow import statistics_rows
 from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, one_band, resolve
-from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, plan_window
+from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, check_memory, plan_window
 from rasteret_sql.raster.coverage import coverage_fraction
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.stats import STATS, zonal_statistics
@@ -74,12 +73,7 @@ def _plan_zone(read: RowRead, scenes: Scenes, names: Collection[str]) -> ZonalJo
     plan = plan_window(read)
     if plan is None:
         return None
-    if plan.nbytes > scenes.max_call_bytes:
-        raise MemoryLimitError(
-            f"the zone of {read.describe()} needs {plan.nbytes:,} bytes of pixels at once, more than max_call_bytes = "
-            f"{scenes.max_call_bytes:,}; nothing was fetched. Use an overview := n, smaller zones, or "
-            "connect(max_call_bytes=...)"
-        )
+    check_memory(plan, scenes)
     return ZonalJob(plan, names)
 
 

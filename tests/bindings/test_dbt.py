@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 import rasteret_sql
-from tests.bindings.hosting import CATALOG, ROOT
+from tests.bindings.hosting import CATALOG, ROOT, build
 
 pytest.importorskip("dbt.adapters.duckdb", reason="dbt-duckdb is not installed (extra `dbt`)")
 
@@ -27,7 +27,7 @@ def project(tmp_path: Path) -> Path:
 
 def dbt(project: Path, *arguments: str, **variables: str) -> str:
     """Run dbt as a user would in the project's folder; it must end well."""
-    variables = {"catalog": str(CATALOG)} | variables
+    given = json.dumps({"catalog": str(CATALOG)} | variables)
     program = "import sys; from dbt.cli.main import cli; cli(sys.argv[1:])"
     done = subprocess.run(
         [
@@ -39,7 +39,7 @@ def dbt(project: Path, *arguments: str, **variables: str) -> str:
             "--profiles-dir",
             ".",
             "--vars",
-            json.dumps(variables),
+            given,
         ],
         cwd=project,
         capture_output=True,
@@ -60,9 +60,7 @@ def rows(project: Path, query: str) -> list[tuple]:
 
 def test_the_example_runs_twice_and_gives_the_numbers_of_a_connection(project, tmp_path):
     con = rasteret_sql.connect(workspace_dir=tmp_path / "workspace")
-    con.execute(
-        f"FROM rasteret_build_from_stac(name := 's', stac_api := '{CATALOG}', collection := 'sentinel2-eopatch-slovenia')"
-    ).fetchall()
+    con.execute(build("s", "sentinel2-eopatch-slovenia")).fetchall()
     call = f"zonal_stats(id, '%s', '{FIELD}', geom_crs := 32633)"
     expected = con.execute(
         f"SELECT id, datetime, {call % 'ndvi'}.mean, {call % 'ndvi'}.count FROM rasteret.s "

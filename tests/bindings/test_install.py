@@ -189,7 +189,7 @@ def test_a_taken_python_function_is_an_error_before_anything_changes():
     con = duckdb.connect()
     con.create_function("sample_point", lambda x: x, ["BIGINT"], "BIGINT")
     before = inventory(con)
-    with pytest.raises(NameTakenError, match='"sample_point" is a function of system.main already'):
+    with pytest.raises(NameTakenError, match=r'"sample_point" is a function of system\.main already'):
         rasteret_sql.install(con)
     assert inventory(con) == before
 
@@ -238,7 +238,7 @@ def test_a_first_install_inside_a_transaction_is_refused():
     con.execute("BEGIN")
     con.execute("INSERT INTO t VALUES (2)")
     before = inventory(con)
-    with pytest.raises(InvalidArgumentError, match="open transaction.*COMMIT or ROLLBACK"):
+    with pytest.raises(InvalidArgumentError, match=r"open transaction.*COMMIT or ROLLBACK"):
         rasteret_sql.install(con)
     assert inventory(con) == before
     con.execute("COMMIT")

@@ -87,7 +87,7 @@ print(json.dumps([report, answers, said]))
 """
 
 
-def run_and_interrupt(tmp_path, how, kind="stall-early", statements="[READ, BUILD]", handler="none", action="press"):
+def run_and_interrupt(tmp_path, how, *, kind="stall-early", statements="[READ, BUILD]", handler="none", action="press"):
     with RangeServer(DATA) as server:
         text = BEFORE + MAIN.format(statements=statements, handler=handler, action=action)
         done = run_program(text, server.url, tmp_path / "workspace", how, kind, timeout=60)

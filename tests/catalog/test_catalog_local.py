@@ -344,6 +344,34 @@ def test_collections_of_rasteret_are_registered():
     assert len(rasteret_sql.build("local/theirs", name="theirs")) == 3
 
 
+def test_d17_an_entry_as_rasteret_0_4_1_wrote_it(local_datasets):
+    nothing = dict.fromkeys(
+        ["azure_asset_url", "band_index_map", "band_map", "bbox_columns", "cloud_config", "column_map", "example_bbox",
+         "example_date_range", "filter_capabilities", "geoparquet_uri", "href_column", "index_uri", "record_table_uri",
+         "s3_credentials_url", "stac_api", "surface_fields", "torchgeo_class"]
+    )  # fmt: skip
+    flags = {"requires_auth": False, "separate_files": True, "static_catalog": False, "torchgeo_verified": False}
+    entry = nothing | flags | {
+        "collection_uri": "tests/index/rasteret_index/out/export",  # as it was typed: relative
+        "commercial_use": True,
+        "description": "",
+        "field_roles": {"bbox": "bbox"},
+        "id": "local/theirs",
+        "license": "",
+        "license_url": "",
+        "name": "sample",
+        "spatial_coverage": "local",
+        "stac_collection": "demo/s2-like",
+        "temporal_range": ["2024-01-10", "2024-06-12"],
+    }  # fmt: skip
+    local_datasets.parent.mkdir(parents=True)
+    local_datasets.write_text(json.dumps([entry], indent=2, sort_keys=True))
+    assert DatasetRegistry.get("local/theirs").temporal_range == ("2024-01-10", "2024-06-12")
+    # what is read is not changed by writing beside it
+    catalog.save_local_descriptor(DatasetDescriptor(id="local/ours"))
+    assert json.loads(local_datasets.read_text())[0] == entry
+
+
 # Sharing
 
 

@@ -1,10 +1,11 @@
 """Makes the tiny images beside it, small enough to check by hand: `python tests/sql/data/make_tiny.py`.
 
 Each is 4 × 3 pixels of 10 m with its top left corner at (600000, 5100000) in EPSG:32632, values 1 to 12 row by row, but
-for what its name says.
+for what its name says. tiny.json are the common ones, kinds.json rarer kinds.
 """
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,40 @@ def main():
     ]
     two = {"both": {"href": "./two.tif", "type": "image/tiff", "eo:bands": bands}}
     features.append(feature(len(names), "two", two))
+    collect("tiny", features)
+    kinds()
+
+
+def kinds():
+    turned = rasterio.Affine.translation(600_000, 5_100_000) * rasterio.Affine.rotation(90) * rasterio.Affine.scale(10, -10)
+    write("turned", transform=turned)
+    write("zone33", crs="EPSG:32633")
+    write("signed", (VALUES.astype("int16") - 7).astype("int8"))
+    write("wide", VALUES.astype("uint64") + 2**53)
+    write("infinite", np.where(VALUES == 5, np.inf, VALUES).astype("float64"))
+    write("single", np.array([[42]], dtype="uint8"))
+    write("masked_pair", np.stack([VALUES, VALUES * 100]), mask=(VALUES > 4), photometric="minisblack")
+    write("masked_levels", np.arange(64, dtype="uint8").reshape(8, 8), mask=np.arange(64).reshape(8, 8) >= 32, overviews=[2])
+    write("byte", VALUES.astype("uint8"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        write("nowhere", crs=None, transform=None)
+    names = ["turned", "zone33", "signed", "wide", "infinite", "single", "masked_levels", "nowhere"]
+    features = [
+        feature(n, name, {"b": {"href": f"./{name}.tif", "type": "image/tiff"}}) for n, name in enumerate(names)
+    ]
+    features[3]["assets"]["signed"] = {"href": "./signed.tif", "type": "image/tiff"}
+    bands = [{"name": "x"}, {"name": "y"}]
+    pair = {"pair": {"href": "./masked_pair.tif", "type": "image/tiff", "eo:bands": bands}}
+    features.append(feature(len(features), "masked_pair", pair))
+    mixed = {name: {"href": f"./{name}.tif", "type": "image/tiff"} for name in ("byte", "signed", "floats")}
+    features.append(feature(len(features), "mixed", mixed))
+    collect("kinds", features)
+
+
+def collect(name, features):
     document = {"type": "FeatureCollection", "features": features}
-    (HERE / "tiny.json").write_text(json.dumps(document, indent=1) + "\n")
+    (HERE / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
 def feature(n, name, assets):
@@ -57,7 +90,7 @@ def feature(n, name, assets):
         "id": name,
         "geometry": {"type": "Point", "coordinates": CORNER},
         "bbox": [*CORNER, *CORNER],
-        "properties": {"datetime": f"2024-01-0{n + 1}T00:00:00Z", "eo:cloud_cover": n * 10},
+        "properties": {"datetime": f"2024-01-{n + 1:02}T00:00:00Z", "eo:cloud_cover": n * 10},
         "links": [],
         "assets": assets,
     }
