@@ -79,7 +79,7 @@ def build(
 def build_from_stac(
     *,
     name: str,
-    stac_api: str,
+    stac_api: str | os.PathLike[str],
     collection: str | None = None,
     data_source: str | None = None,
     band_map: Mapping[str, str] | None = None,

@@ -174,8 +174,8 @@ def _area(value: Any) -> shapely.Geometry:
     if isinstance(value, (int, float)):
         raise InvalidGeometryError(f"an area cannot be made of {value!r}; a bbox is a tuple (minx, miny, maxx, maxy)")
     geometry = parse_geometry(value)
-    if geometry is None or geometry.geom_type not in ("Polygon", "MultiPolygon"):
-        kind = "nothing" if geometry is None else f"a {geometry.geom_type}"
+    if geometry is None or geometry.is_empty or geometry.geom_type not in ("Polygon", "MultiPolygon"):
+        kind = "nothing" if geometry is None else f"{'an empty' if geometry.is_empty else 'a'} {geometry.geom_type}"
         raise InvalidGeometryError(f"areas are polygons and multipolygons, not {kind}")
     return geometry
 

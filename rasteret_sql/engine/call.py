@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 
 from rasteret_sql.engine.cache import TileKey
 from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.errors import RasteretError
 
 
 class Wanted:
@@ -35,6 +37,8 @@ class Call:
         """What the cache took from then on is not dropped for this call's tiles."""
         self.done = threading.Event()
         self.error: Exception | None = None
+        self.drivers: list[Future[None]] = []
+        """What fetches its tiles, also those that it waited for while another call fetched them."""
         self._jobs = jobs
         self._lock = threading.Lock()
         self._pending = [0] * len(jobs)
@@ -118,7 +122,7 @@ class Call:
         if self._jobs[number].fail(error):
             self._close(number)
         else:
-            self._stop(error)
+            self._stop(_of_job(error, self._jobs[number]))
 
     def _close(self, number: int) -> None:
         with self._lock:
@@ -131,3 +135,13 @@ class Call:
         with self._lock:
             self.error = self.error or error
         self.done.set()
+
+
+def _of_job(error: Exception, job: Job) -> Exception:
+    """An error of ours with the job it stopped; what is shown of it is the message alone."""
+    what = job.describe()
+    if not what or not isinstance(error, RasteretError):
+        return error
+    named = type(error)(f"{what}: {error}")
+    named.__cause__ = error
+    return named

@@ -48,6 +48,10 @@ class Job(ABC):
     def finish(self) -> None:
         """Make the result of all tiles."""
 
+    def describe(self) -> str:
+        """What the job reads, for messages; empty where there is nothing to say."""
+        return ""
+
     def fail(self, error: Exception) -> bool:  # noqa: ARG002
         """Take note that the job cannot be done; True where that is dealt with, False lets the call fail."""
         return False

@@ -106,7 +106,7 @@ class Engine:
     ) -> None:
         call = Call(jobs, cancelled)
         ready, own = self._claim(call.wanted.values())
-        driver = loop.submit(self._drive(call, own, backend)) if own else None
+        self._start(call, own, backend)
         try:
             call.start()
             for wanted, tile in ready:
@@ -115,7 +115,7 @@ class Engine:
                 cancel.check(cancelled)
                 tell(call.finished)
         finally:
-            if driver is not None and not driver.done():
+            for driver in [*call.drivers]:
                 driver.cancel()
         if call.error is not None:
             raise call.error
@@ -137,21 +137,18 @@ class Engine:
             own.append(wanted)
         return ready, own
 
-    async def _drive(self, call: Call, own: list[Wanted], backend: StorageBackend) -> None:
+    async def _drive(self, call: Call, own: list[Wanted], backend: StorageBackend, landed: set[TileKey]) -> None:
         by_address: dict[str, dict[ByteRange, Wanted]] = defaultdict(dict)
         for wanted in own:
             by_address[wanted.key.address][ByteRange(wanted.key.offset, wanted.key.length)] = wanted
         queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]] = deque(
             (merged, wanted) for wanted in by_address.values() for merged in merge_ranges(wanted)
         )
-        landed: set[TileKey] = set()
         try:
             await asyncio.gather(*(self._work(call, queue, backend, landed) for _ in range(min(WORKERS, len(queue)))))
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
             call.fail(error)
             raise
-        finally:
-            self._abandon([wanted for wanted in own if wanted.key not in landed], backend)
 
     async def _work(
         self,
@@ -212,8 +209,19 @@ class Engine:
             ready, own = self._claim(missing)
             for wanted, tile in ready:
                 self._decoders.submit(call.deliver, wanted, tile)
-            if own:
-                loop.submit(self._drive(call, own, backend))
+            self._start(call, own, backend)
+
+    def _start(self, call: Call, own: list[Wanted], backend: StorageBackend) -> None:
+        """Fetch tiles for a call, until it ends."""
+        if not own:
+            return
+        landed: set[TileKey] = set()
+        driver = loop.submit(self._drive(call, own, backend, landed))
+        # Not in the coroutine's own `finally`: one that is cancelled before its first step has none.
+        driver.add_done_callback(lambda _: self._abandon([one for one in own if one.key not in landed], backend))
+        call.drivers.append(driver)
+        if call.stopped:  # since we looked: nobody else would cancel it
+            driver.cancel()
 
 
 def _cores() -> int:

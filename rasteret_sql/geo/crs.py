@@ -20,6 +20,7 @@ import shapely
 from pyproj.exceptions import CRSError, ProjError
 
 from rasteret_sql.errors import InvalidCrsError
+from rasteret_sql.types import Bounds
 
 LONLAT = "EPSG:4326"
 """The CRS of geometries that do not say theirs."""
@@ -126,21 +127,66 @@ def transform_geometries(geometries: npt.NDArray[np.object_], src: str, dst: str
     Raises:
         InvalidCrsError: a vertex has no finite coordinates in `dst`; names the geometry's bounds.
     """
+    moved = transform_where_possible(geometries, src, dst)
+    lost: npt.NDArray[np.bool_] = shapely.is_missing(moved) & ~shapely.is_missing(geometries)
+    if lost.any():
+        raise no_place(geometries[np.argmax(lost)], src, dst)
+    return moved
+
+
+def transform_where_possible(geometries: npt.NDArray[np.object_], src: str, dst: str) -> npt.NDArray[np.object_]:
+    """As `transform_geometries`, but None for a geometry with a vertex that has no finite coordinates in `dst`."""
     if geometries.size == 0 or same_crs(src, dst):
         return geometries
     coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
     if len(coordinates) == 0:
         return geometries
-    x, y = transform_points(coordinates[:, 0], coordinates[:, 1], src, dst)
-    finite = np.isfinite(x) & np.isfinite(y)
-    if not finite.all():
-        bad = geometries[owner[np.argmin(finite)]]
-        bounds = ", ".join(f"{v:.10g}" for v in shapely.bounds(bad))
-        raise InvalidCrsError(
-            f"a geometry with bounds ({bounds}) in {_shorten(src)} has no place in {_shorten(dst)}: "
-            "check geom_crs := and the order of axes (x before y, longitude before latitude)"
-        )
-    return np.asarray(shapely.set_coordinates(geometries.copy(), np.column_stack((x, y))))
+    xy = np.column_stack(transform_points(coordinates[:, 0], coordinates[:, 1], src, dst))
+    finite = np.asarray(np.isfinite(xy).all(axis=1))
+    moved = np.asarray(shapely.set_coordinates(geometries.copy(), np.where(finite[:, None], xy, 0.0)))
+    moved[np.unique(owner[~finite])] = None
+    return moved
+
+
+def no_place(geometry: shapely.Geometry, src: str, dst: str) -> InvalidCrsError:
+    """The error for a geometry that cannot be transformed."""
+    bounds = ", ".join(f"{v:.10g}" for v in shapely.bounds(geometry))
+    return InvalidCrsError(
+        f"a geometry with bounds ({bounds}) in {_shorten(src)} has no place in {_shorten(dst)}: "
+        "check geom_crs := and the order of axes (x before y, longitude before latitude)"
+    )
+
+
+def lies_elsewhere(geometry: shapely.Geometry, src: str, bounds: Bounds, dst: str) -> bool:
+    """True where a geometry is a sound place on Earth, and one that does not meet `bounds`.
+
+    A projection reaches only so far: what is on the other side of the globe has no coordinates in it, and yet it is
+    sure that it misses an image.
+
+    Args:
+        geometry: not empty, in `src`.
+        src: its CRS.
+        bounds: of the image, in `dst`.
+        dst: CRS of the image.
+    """
+    coordinates = shapely.get_coordinates(geometry)
+    lon, lat = transform_points(coordinates[:, 0], coordinates[:, 1], src, LONLAT)
+    image = _lonlat_bounds(bounds, dst)
+    # `not` takes infinite and NaN along, and numbers that are no longitude and latitude at all.
+    if image is None or not (np.abs(lon).max() <= 360 and np.abs(lat).max() <= 90):
+        return False
+    west, south, east, north = image
+    here = shapely.box(lon.min(), lat.min(), lon.max(), lat.max())
+    return not any(shapely.box(west + turn, south, east + turn, north).intersects(here) for turn in (-360, 0, 360))
+
+
+@lru_cache(maxsize=4096)
+def _lonlat_bounds(bounds: Bounds, crs: str) -> Bounds | None:
+    """Bounds in lon/lat, east beyond 180 across the antimeridian; None where they have none."""
+    west, south, east, north = transformer(crs, LONLAT).transform_bounds(*bounds, densify_pts=21)
+    if not np.isfinite((west, south, east, north)).all():
+        return None
+    return west, south, east + 360 if east < west else east, north
 
 
 def _shorten(text: str, limit: int = 80) -> str:

@@ -49,6 +49,8 @@ class BuildRequest:
         if not isinstance(self.workspace_dir, str | Path) or "://" in str(self.workspace_dir):
             msg = f"workspace_dir is a directory of this machine, not {self.workspace_dir!r}"
             raise InvalidArgumentError(msg)
+        if self.workspace.exists() and not self.workspace.is_dir():
+            raise InvalidArgumentError(f"workspace_dir {self.workspace} is a file; give a directory, or one to make")
 
     @property
     def source_key(self) -> str:

@@ -135,7 +135,7 @@ def build_stac(
     place: Place,
     *,
     name: str | None = None,
-    stac_api: str | None = None,
+    stac_api: str | os.PathLike[str] | None = None,
     collection: str | None = None,
     data_source: str | None = None,
     band_map: Mapping[str, str] | None = None,
@@ -163,7 +163,7 @@ def build_stac(
     return _build(
         place,
         name=required({"name": name}, "name"),
-        source=StacSource(required({"stac_api": stac_api}, "stac_api"), collection, bbox, date_range, query),
+        source=StacSource(os.fspath(required({"stac_api": stac_api}, "stac_api")), collection, bbox, date_range, query),
         naming=BandNaming(band_map, band_index_map),
         data_source=source,
         config=CloudConfig.from_value(cloud_config) or CloudConfig.get_config(source, collection),

@@ -59,6 +59,9 @@ class PointJob(Job):
         if not matches_nodata(np.asarray(pixel), nodata):
             self.value = float(pixel)
 
+    def describe(self) -> str:
+        return self.read.describe()
+
     def finish(self) -> None:
         if not self._valid:
             self.value = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,11 +11,12 @@ import numpy as np
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError, UnknownBandError, did_you_mean
-from rasteret_sql.geo.crs import LONLAT, normalize_crs, transform_geometries
+from rasteret_sql.geo.crs import LONLAT, lies_elsewhere, no_place, normalize_crs, transform_where_possible
 from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, srid_crs
 from rasteret_sql.index.lookup import BandSource
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.options import WHOLE_IMAGE, PixelOptions, band_request, pixel_options
+from rasteret_sql.types import Bounds
 
 
 class Scenes(Protocol):
@@ -110,7 +111,7 @@ def resolve(args: PixelArguments, scenes: Scenes) -> list[RowRead]:
     lost: set[int] = set()
     for (crs, native), places in todo.items():
         if crs != native:
-            lost |= _reproject(reads, places, crs, native, tolerant)
+            lost |= _reproject(reads, places, crs, native)
     return [read for place, read in enumerate(reads) if place not in lost] if lost else reads
 
 
@@ -126,7 +127,7 @@ def _unplaced(sources: tuple[BandSource, ...]) -> InvalidCrsError | None:
 
 
 def _each(
-    work: Callable[[Sequence[Any]], Sequence[Any]], values: Sequence[Any], tolerant: bool
+    work: Callable[[Sequence[Any]], Iterable[Any]], values: Sequence[Any], tolerant: bool
 ) -> list[Any | RasteretError]:
     """Results of `work` for all values at once.
 
@@ -149,8 +150,8 @@ def _each(
     return results
 
 
-def _reproject(reads: list[RowRead], places: list[int], given: str, native: str, tolerant: bool) -> set[int]:
-    """Transform the geometries at `places`, each distinct one once; gives the places that are to be NULL instead."""
+def _reproject(reads: list[RowRead], places: list[int], given: str, native: str) -> set[int]:
+    """Transform the geometries at `places`, each distinct one once; gives the places that are NULL instead."""
     distinct: dict[int, int] = {}
     objects: list[shapely.Geometry | None] = []
     for place in places:
@@ -158,18 +159,28 @@ def _reproject(reads: list[RowRead], places: list[int], given: str, native: str,
         if id(geometry) not in distinct:
             distinct[id(geometry)] = len(objects)
             objects.append(geometry)
-    moved = _each(lambda some: transform_geometries(_column(some), given, native), objects, tolerant)
+    moved = transform_where_possible(_column(objects), given, native)
     lost = set()
     for place in places:
         read = reads[place]
         geometry = moved[distinct[id(read.geometry)]]
-        if isinstance(geometry, RasteretError):
-            if read.options.on_error == "raise":
-                raise type(geometry)(f"{read.describe()}: {geometry}") from geometry
-            lost.add(place)
+        if geometry is not None:
+            reads[place] = RowRead(read.row, read.scene_id, read.sources, geometry, read.options)
             continue
-        reads[place] = RowRead(read.row, read.scene_id, read.sources, geometry, read.options)
+        assert read.geometry is not None
+        if read.options.on_error == "raise" and not lies_elsewhere(read.geometry, given, _extent(read), native):
+            raise InvalidCrsError(f"{read.describe()}: {no_place(read.geometry, given, native)}")
+        lost.add(place)
     return lost
+
+
+def _extent(read: RowRead) -> Bounds:
+    """Bounds of the image that a row reads, in its CRS."""
+    header = read.sources[0].header
+    assert header.transform is not None  # a geometry is placed on georeferenced files only
+    corners = [header.transform.apply(col, row) for col in (0, header.width) for row in (0, header.height)]
+    xs, ys = zip(*corners, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _column(geometries: Sequence[shapely.Geometry | None]) -> np.ndarray:
@@ -201,8 +212,8 @@ def _parse(keys: Sequence[tuple[str | None, bytes | str | None]]) -> np.ndarray:
 
 def _given_crs(
     args: PixelArguments, options: Sequence[PixelOptions], geometries: Sequence[Any], tolerant: bool
-) -> list[str | RasteretError]:
-    """CRS in which each row's geometry is given: the argument's, else its type's, else its own, else lon/lat."""
+) -> list[Any]:
+    """CRS of each row's geometry, or what is wrong with it: the argument's, else its type's, its own, or lon/lat."""
     shapes = [geometry if isinstance(geometry, shapely.Geometry) else None for geometry in geometries]
     srids = shapely.get_srid(_column(shapes)).tolist()
     distinct: dict[tuple[str | None, str | None, int], int] = {}

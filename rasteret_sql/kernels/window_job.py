@@ -91,8 +91,8 @@ def check_memory(plan: WindowPlan, scenes: Scenes) -> None:
     if plan.nbytes > scenes.max_call_bytes:
         raise MemoryLimitError(
             f"{plan.read.describe()}: the window of {plan.window.width} × {plan.window.height} pixels needs "
-            f"{plan.nbytes:,} bytes at once, more than max_call_bytes = {scenes.max_call_bytes:,}; nothing was fetched. "
-            "Use an overview := n, a smaller geometry, or connect(max_call_bytes=...)"
+            f"{plan.nbytes:,} bytes at once, more than max_call_bytes = {scenes.max_call_bytes:,}; nothing was "
+            "fetched. Use an overview := n, a smaller geometry, or connect(max_call_bytes=...)"
         )
 
 
@@ -149,6 +149,9 @@ class WindowJob(Job):
                 for part in window_tiles(self.plan.window, level):
                     yield TileNeed(source.address, level, part.tile, len(self._slots))
                     self._slots.append(_Slot(band, part, is_mask))
+
+    def describe(self) -> str:
+        return self.plan.read.describe()
 
     def pixels(self) -> np.ndarray:
         """The window's array, made at the first tile."""

@@ -19,10 +19,10 @@ from rasteret_sql.types import Bounds
 _FORM = "(west, south, east, north) in degrees, such as (11.3, 48.1, 11.5, 48.3), or a geometry in lon/lat"
 
 
-def parse_bbox(value: Sequence[float] | str | None) -> Bounds | None:
+def parse_bbox(value: Sequence[float] | str | BaseGeometry | None) -> Bounds | None:
     """Check a bbox and give it as four floats, east > west: one across the antimeridian ends beyond 180.
 
-    A geometry as text stands for its bounds.
+    A geometry, shapely's or as text, stands for its bounds.
 
     RFC 7946 writes a box across the antimeridian with west > east. It is taken so where the box is then narrower
     than 180 degrees; any other west > east is two swapped numbers and an error.
@@ -32,7 +32,7 @@ def parse_bbox(value: Sequence[float] | str | None) -> Bounds | None:
     """
     if value is None:
         return None
-    if isinstance(value, str) and value.lstrip()[:1].isalpha():
+    if isinstance(value, BaseGeometry) or (isinstance(value, str) and value.lstrip()[:1].isalpha()):
         return parse_bbox(_bounds_of(value))
     parts: Sequence[Any] = value.strip("[]() ").split(",") if isinstance(value, str) else value
     try:
@@ -62,11 +62,11 @@ def parse_bbox(value: Sequence[float] | str | None) -> Bounds | None:
     return west, south, east, north
 
 
-def _bounds_of(text: str) -> Sequence[float]:
-    """Bounds of a geometry given as text."""
-    geometry = parse_geometry(text)
+def _bounds_of(value: str | BaseGeometry) -> Sequence[float]:
+    """Bounds of a geometry."""
+    geometry = parse_geometry(value)
     if geometry is None or geometry.is_empty:
-        raise InvalidArgumentError(f"bbox {text!r} is an empty geometry; give one with an extent, or {_FORM}")
+        raise InvalidArgumentError(f"bbox {value!r} is an empty geometry; give one with an extent, or {_FORM}")
     return list(geometry.bounds)
 
 

@@ -29,6 +29,9 @@ class BandNaming:
     """True: an asset of the map that no item has is an error. False (built-in datasets): its band is left out."""
 
     def __post_init__(self) -> None:
+        for what, given in (("band_map", self.band_map), ("band_index_map", self.band_index_map)):
+            if given is not None and not isinstance(given, Mapping):
+                raise InvalidArgumentError(f"{what} is a mapping of band names, such as {{'B04': ...}}, not {given!r}")
         for name, key in (self.band_map or {}).items():
             if not isinstance(name, str) or not isinstance(key, str) or not name or not key:
                 raise InvalidArgumentError(f"band_map maps band names to asset keys, not {name!r} to {key!r}")

@@ -191,9 +191,13 @@ def request_error(error: APIError, address: str) -> StorageError | StacError:
     return RefusedError(f"{where} refused the request with status {status}{said}", status)
 
 
-def _connection_error(error: APIError, where: str) -> StorageError:
+def _connection_error(error: APIError, where: str) -> StorageError | StacError:
     # pystac-client raises its own error while it handles the one of requests, which it keeps as the context.
     cause = error.__context__
+    if isinstance(cause, UnicodeDecodeError):
+        return StacError(
+            f"{where} is not text (it holds the byte 0x{cause.object[cause.start]:02x}); expected a STAC document"
+        )
     if isinstance(cause, requests.Timeout) or "timed out" in str(error).lower():
         return StorageTimeoutError(f"{where} did not answer in time ({TIMEOUT[1]:g} s, retries included); try later")
     kind = type(cause).__name__ if cause is not None else "connection error"

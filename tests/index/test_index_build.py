@@ -239,3 +239,15 @@ def test_a_damaged_cache_is_built_anew(catalog, workspace):
     with pytest.raises(IndexFormatError):
         open_collection(path)
     assert open_collection(build(request(catalog, workspace))).count_rows() == 3
+
+
+@pytest.mark.parametrize("name", ["", "  ", "nul\0x", None])
+def test_a_name_that_no_view_can_have_is_refused(tmp_path, name):
+    with pytest.raises(InvalidArgumentError, match="name is what to call the collection"):
+        request(write_catalog(tmp_path / "catalog"), tmp_path / "ws", name)
+
+
+def test_a_workspace_that_is_a_file_is_refused(tmp_path):
+    catalog = write_catalog(tmp_path / "catalog")
+    with pytest.raises(InvalidArgumentError, match="is a file; give a directory"):
+        request(catalog, catalog)

@@ -120,3 +120,9 @@ def test_a_workspace_that_does_not_exist_is_empty(tmp_path):
     assert list_collections(tmp_path / "none") == []
     with pytest.raises(UnknownCollectionError, match=r"There are none"):
         find_collection("x", str(tmp_path / "none"))
+
+
+def test_an_address_that_is_no_path_is_refused_without_its_secrets():
+    with pytest.raises(InvalidArgumentError, match=r"not https://host/bay; copy it") as caught:
+        open_collection("https://user:PASSWORD@host/bay?token=SECRET")
+    assert "PASSWORD" not in str(caught.value)

@@ -185,3 +185,9 @@ def test_a_band_index_map_alone_is_for_items_of_one_file():
 def test_bad_maps(band_map, band_index_map, says):
     with pytest.raises(InvalidArgumentError, match=says):
         BandNaming(band_map, band_index_map)
+
+
+@pytest.mark.parametrize("maps", [{"band_map": ["red"]}, {"band_map": "red"}, {"band_index_map": [0]}])
+def test_a_map_that_is_none_is_refused(maps):
+    with pytest.raises(InvalidArgumentError, match="is a mapping of band names"):
+        BandNaming(**maps)

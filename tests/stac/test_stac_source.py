@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 import pytest
+import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.stac.area import api_bbox, parse_bbox
@@ -164,3 +165,9 @@ def test_the_end_of_the_calendar_is_a_date():
     assert parse_instant("2024-01-01t00:00:00z") == datetime(2024, 1, 1)
     with pytest.raises(ValueError, match="calendar"):
         parse_instant("0001-01-01T00:00:00+14:00")
+
+
+def test_a_shapely_geometry_is_a_bbox():
+    assert parse_bbox(shapely.Polygon([(10, 45), (11, 45), (11, 47)])) == (10, 45, 11, 47)
+    with pytest.raises(InvalidArgumentError, match="empty geometry"):
+        parse_bbox(shapely.Polygon())

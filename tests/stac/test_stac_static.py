@@ -245,3 +245,9 @@ def test_item_assets_of_the_collection_fill_in(write):
     (found,) = iter_items(StacSource(str(write("collection.json", json.dumps(collection)))))
     assert found["assets"]["image"]["type"] == "image/tiff"
     assert [band["name"] for band in found["assets"]["image"]["eo:bands"]] == ["r", "g"]
+
+
+def test_a_url_of_no_text_says_so(tmp_path):
+    (tmp_path / "image.tif").write_bytes(b"II*\0\xff\xfe")
+    with RangeServer(tmp_path) as server, pytest.raises(StacError, match=r"image\.tif is not text .*expected a STAC"):
+        ids(f"{server.url}/image.tif?token=SECRET")
