@@ -21,9 +21,13 @@ _BAND = Argument(
     "band", "VARCHAR, VARCHAR[] or INTEGER", "band name, list of names, or number of a band from 1; NULL gives NULL"
 )
 _ONE_BAND = Argument("band", "VARCHAR or INTEGER", "band name, or number of a band from 1; NULL gives NULL")
-_GEOM_DOC = "GEOMETRY, WKT, WKB or GeoJSON; lon/lat unless its type or geom_crs says otherwise; NULL gives NULL"
-_GEOM = Argument("geom", "GEOMETRY, VARCHAR or BLOB", _GEOM_DOC)
-_GEOM_OR_ALL = Argument("geom", "GEOMETRY, VARCHAR or BLOB", _GEOM_DOC, "(whole image)")
+_GEOM_DOC = (
+    "GEOMETRY, WKT, WKB, GeoJSON or a box of xmin, ymin, xmax, ymax; lon/lat unless its type or geom_crs says "
+    "otherwise; NULL gives NULL"
+)
+_GEOM_TYPE = "GEOMETRY, VARCHAR, BLOB or STRUCT"
+_GEOM = Argument("geom", _GEOM_TYPE, _GEOM_DOC)
+_GEOM_OR_ALL = Argument("geom", _GEOM_TYPE, _GEOM_DOC, "(whole image)")
 _COLLECTION = Argument("collection", "VARCHAR", "where the scene is looked up; not given: all open collections", "NULL")
 _GEOM_CRS = Argument("geom_crs", "VARCHAR, INTEGER or PROJJSON", "CRS of the geometry, such as 'EPSG:32632'", "NULL")
 _ALL_TOUCHED = Argument(

@@ -110,6 +110,75 @@ def test_null_in_a_named_argument_means_not_given(world, name, argument):
     assert null == plain
 
 
+TABLES = {
+    "rasteret_build": {
+        "dataset": "'earthsearch/naip'",
+        "name": "'fields'",
+        "stac_api": "'${DATA}/catalog/catalog.json'",
+        "bbox": "[-88, 42.9, -87.8, 43]",
+        "date_range": "['2020-01-01', '2020-12-31']",
+    },
+    "rasteret_build_from_stac": {
+        "name": "'nullable'",
+        "stac_api": "'${DATA}/catalog/catalog.json'",
+        "collection": "'sentinel-s2-l2a-cogs'",
+    },
+    "rasteret_load": {"path": "'${EXPORT}'"},
+    "rasteret_export": {"name": "'dunes'", "path": "'${TMP}/null-export'"},
+    "rasteret_collections": {},
+    "rasteret_register": {"descriptor": "{'id': 'my-org/null'}"},
+    "rasteret_register_local": {"id": "'local/null'", "path": "'${EXPORT}'"},
+    "rasteret_unregister": {"id": "'local/null'"},
+    "rasteret_export_descriptor": {"id": "'earthsearch/naip'", "path": "'${TMP}/null.json'"},
+    "rasteret_datasets": {},
+    "rasteret_functions": {},
+}
+"""Good arguments of each table function, enough to call it."""
+
+
+def table_call(world, name, **changed):
+    arguments = TABLES[name] | changed
+    required = {a.name for a in BY_NAME[name].arguments if a.required}
+    given = [value if key in required else f"{key} := {value}" for key, value in arguments.items()]
+    return f"FROM {name}({Template(', '.join(given)).substitute(world[1])})"
+
+
+def test_each_table_function_has_arguments_to_try():
+    assert set(TABLES) == {function.name for function in FUNCTIONS if function.table}
+    for name, given in TABLES.items():
+        assert set(given) <= {argument.name for argument in BY_NAME[name].arguments}
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(f.name, a.name) for f in FUNCTIONS if f.table for a in f.arguments if a.required]
+)
+def test_null_in_a_required_argument_of_a_table_is_an_error(world, name, argument):
+    with pytest.raises(duckdb.Error, match=f"{name}: {argument} is missing"):
+        world[0].execute(table_call(world, name, **{argument: "NULL"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(f.name, a.name) for f in FUNCTIONS if f.table for a in f.arguments if not a.required]
+)
+def test_null_in_a_named_argument_of_a_table_means_not_given(world, name, argument):
+    con, _ = world
+    if (name, argument) == ("rasteret_build", "stac_api"):
+        return  # not given it is an API far away
+    given = TABLES[name].get(argument)
+
+    def answer(sql):
+        try:
+            rows = con.execute(f"SELECT * EXCLUDE ({'open, ' * (name == 'rasteret_collections')}path) {sql}"
+                               if "path" in con.execute(f"DESCRIBE {sql}").df_columns else sql).fetchall()
+        except duckdb.Error as error:
+            return str(error)
+        return sorted(map(str, rows))
+
+    assert answer(table_call(world, name, **{argument: "NULL"})) == answer(
+        table_call(world, name) if given is None else table_call(world, name).replace(f", {argument} := {given}", "")
+    )
+
+
 @pytest.mark.parametrize("name", BY_NAME)
 def test_an_unknown_argument_is_an_error(world, name):
     con, _ = world
