@@ -155,4 +155,4 @@ def load(path: str | os.PathLike[str], name: str = "", *, backend: StorageBacken
     """
     descriptor = DatasetRegistry.get(path) if isinstance(path, str) and not Path(path).exists() else None
     ready = local_collection(descriptor, name) if descriptor else None
-    return Collection(ready or open_collection(Path(path), name), new_session(backend=backend))
+    return Collection(ready or open_collection(os.fspath(path), name), new_session(backend=backend))

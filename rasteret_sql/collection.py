@@ -85,7 +85,7 @@ class Collection:
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the collection as portable, partitioned GeoParquet with everything it knows."""
-        export_collection(self._index, Path(path).expanduser())
+        export_collection(self._index, os.fspath(path))
 
     def get_numpy(
         self,

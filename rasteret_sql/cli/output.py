@@ -109,7 +109,10 @@ class Output:
                 binary.write(data)
             return
         if self._sink is None:
-            self._sink = self._target().open("wb")
+            try:
+                self._sink = self._target().open("wb")
+            except OSError as error:
+                raise InvalidArgumentError(f"the output {self.path} cannot be written: {error.strerror}") from error
         self._sink.write(data)
 
     def _flush(self) -> None:

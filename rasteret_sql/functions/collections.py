@@ -17,6 +17,7 @@ from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.index.export import export_collection
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.workspace import describe, list_collections
+from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.kernels import building
 from rasteret_sql.kernels.rows import Cancelled
 from rasteret_sql.session import Session
@@ -133,9 +134,9 @@ def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.
     rows = []
     for name, path in zip(names.to_pylist(), paths.to_pylist(), strict=True):
         index = session.open(building.required({"name": name}, "name"))
-        target = Path(building.required({"path": path}, "path")).expanduser()
-        with _writing(f'the export of "{index.name}" to {target}', "give another path"):
-            export_collection(index, target)
+        asked = building.required({"path": path}, "path")
+        with _writing(f'the export of "{index.name}" to {safe_address(asked)}', "give another path"):
+            target = export_collection(index, asked)
         rows.append({"name": index.name, "path": os.fspath(target), "scenes": index.count_rows()})
     return pa.array([[row] for row in rows])
 

@@ -24,10 +24,10 @@ In examples `${DATA}` stands for `examples/data`, `${TMP}` and `${EXPORT}` for a
 Functions that read are pure: DuckDB leaves out calls that nobody asks for, makes one call of two that are the same, and
 may make one whose arguments are all constants while it plans, also for EXPLAIN.
 
-Choose the scenes before you read them: `WHERE` always comes first, but `ORDER BY ... LIMIT` only if it stands in a query
-of its own, `SELECT id, read_chip(id, 'B04') FROM (FROM rasteret.bay ORDER BY "eo:cloud_cover" LIMIT 100)`. In one query with
-the reads DuckDB does the same by itself up to `late_materialization_max_rows` (50) rows, if a column is asked for that
-it does not need to sort; several fields of one call are then so many calls, which read each tile once all the same.
+Choose the scenes before you read them. `WHERE` always comes first; `ORDER BY ... LIMIT` does for sure in a query of its
+own: `SELECT id, read_chip(id, 'B04') FROM (FROM rasteret.bay ORDER BY "eo:cloud_cover" LIMIT 100)`. In one query with
+the reads DuckDB does so up to `late_materialization_max_rows` (50) rows, if the query uses a column that the sorting
+does not need; several fields of one call are then as many calls, which read each tile once all the same.
 
 `CHIP` is `STRUCT(data BLOB, mask BLOB, dtype VARCHAR, bands VARCHAR[], height INTEGER, width INTEGER,
 transform DOUBLE[6], crs VARCHAR, nodata DOUBLE)`: `data` is in the order (band, row, column), little-endian, in the

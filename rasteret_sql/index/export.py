@@ -14,6 +14,7 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.index.publish import published
 from rasteret_sql.index.write import open_writer
+from rasteret_sql.io.addresses import safe_address
 
 _BATCH_ROWS = 512
 
@@ -56,7 +57,7 @@ def export_collection(index: CollectionIndex, path: str | Path) -> Path:
 def _target(index: CollectionIndex, path: str | Path) -> Path:
     text = str(path).removeprefix("file://")
     if "://" in text:
-        msg = f"a collection is exported to a local directory, not {text.split('?', 1)[0]}; copy it from there"
+        msg = f"a collection is exported to a local directory, not {safe_address(text)}; copy it from there"
         raise InvalidArgumentError(msg)
     target = Path(text).expanduser().resolve()
     source = index.path.resolve()

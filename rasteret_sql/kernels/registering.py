@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
 from rasteret_sql.catalog.local import save_local_descriptor
@@ -43,7 +42,7 @@ def register_local(
         FileNotFoundError: nothing is at the path.
         ValueError: what is there is no collection.
     """
-    index = open_collection(Path(path))
+    index = open_collection(os.fspath(path))
     _require_bands(index)
     source = data_source or index.data_source
     origin = DatasetRegistry.get(source) or DatasetDescriptor(id=source or dataset_id)

@@ -130,3 +130,8 @@ def test_a_device_is_written_itself(connection, tmp_path):
     assert os.read(reading, 100) == b"a\n1\n"
     os.close(reading)
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_place_that_cannot_be_written_is_named_as_given(connection, tmp_path):
+    with pytest.raises(InvalidArgumentError, match=r"the output .*/none/a\.csv cannot be written: No such file"):
+        written(connection, "csv", tmp_path / "none" / "a.csv", "SELECT 1")

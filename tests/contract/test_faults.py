@@ -1,16 +1,14 @@
 """Bad servers and bad files: an error that says what was asked and what to do, no wrong pixels, no hang, no secrets."""
 
-import json
+import re
 import time
 
 import duckdb
-import numpy as np
 import pytest
-import rasterio
-from rasterio.transform import from_origin
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
+from tests.contract.scenes import item, small_pixels, write_items, write_small
 from tests.servers.range_server import RangeServer
 
 SECRET = "TOPSECRET"
@@ -23,36 +21,23 @@ BAD_FILES = {
 }
 
 
-def write_good(path, seed):
-    with rasterio.open(
-        path, "w", driver="GTiff", width=256, height=256, count=1, dtype="uint16", crs="EPSG:32632", tiled=True,
-        blockxsize=64, blockysize=64, compress="deflate", transform=from_origin(600_000, 5_100_000, 10, 10),
-    ) as dataset:  # fmt: skip
-        dataset.write(np.random.default_rng(seed).integers(0, 60_000, (256, 256), dtype="uint16"), 1)
-
-
-def item(scene, href):
-    return {
-        "type": "Feature", "stac_version": "1.0.0", "id": scene, "links": [],
-        "geometry": {"type": "Point", "coordinates": [10.3, 46.0]}, "bbox": [10.3, 46.0, 10.3, 46.0],
-        "properties": {"datetime": "2024-01-01T00:00:00Z"}, "assets": {"b": {"href": href, "type": "image/tiff"}},
-    }  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faulty")
     with RangeServer(folder) as running:
         for n in range(3):
-            write_good(folder / f"good{n}.tif", n)
+            write_small(folder / f"good{n}.tif", n)
         for name, content in BAD_FILES.items():
             (folder / f"{name}.tif").write_bytes(content)
         whole = (folder / "good0.tif").read_bytes()
         (folder / "truncated.tif").write_bytes(whole[: len(whole) // 2])
-        good = [item(f"good{n}", f"{running.url}/good{n}.tif?token={SECRET}") for n in range(3)]
-        (folder / "good.json").write_text(json.dumps({"type": "FeatureCollection", "features": good}))
-        bad = [item(name, f"{running.url}/{name}.tif?token={SECRET}") for name in (*BAD_FILES, "truncated", "missing")]
-        (folder / "mixed.json").write_text(json.dumps({"type": "FeatureCollection", "features": [*good, *bad]}))
+
+        def served(*names):
+            return [item(name, b=f"{running.url}/{name}.tif?token={SECRET}") for name in names]
+
+        good = served("good0", "good1", "good2")
+        write_items(folder / "good.json", good)
+        write_items(folder / "mixed.json", good + served(*BAD_FILES, "truncated", "missing"))
         (folder / "broken.json").write_text('{"type": "FeatureCollection", "features": [{"id": 3')
         (folder / "other.json").write_text('{"hello": "world"}')
         yield running
@@ -72,10 +57,6 @@ def chip(connection, scene="good0", **more):
     return connection.execute(f"SELECT read_chip('{scene}', 'b'{named}).data").fetchone()[0]
 
 
-def pixels(seed):
-    return np.random.default_rng(seed).integers(0, 60_000, (256, 256), dtype="uint16").tobytes()
-
-
 def message(connection, sql):
     with pytest.raises(duckdb.Error) as caught:
         connection.execute(sql).fetchall()
@@ -90,7 +71,7 @@ def message(connection, sql):
 )
 def test_a_passing_fault_is_overcome(con, server, kind):
     server.faults(kind, every=2, times=2, match="tif")
-    assert chip(con) == pixels(0)
+    assert chip(con) == small_pixels(0)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +90,9 @@ def test_a_lasting_fault_is_an_error_with_the_address(con, server, kind, says):
     assert time.monotonic() - start < 20
     assert f"{server.url}/good0.tif" in text
     assert "read_chip" in text
-    import re
-
     assert re.search(says, text), text
     server.faults()
-    assert chip(con) == pixels(0), "the connection works afterwards"
+    assert chip(con) == small_pixels(0), "the connection works afterwards"
 
 
 def test_a_server_that_is_always_busy_ends_in_an_error(con, server):
@@ -131,7 +110,7 @@ def test_on_error_null_keeps_the_other_rows(con, server):
         "SELECT id, read_chip(id, 'b', on_error := 'null').data, sample_point(id, 'b', 'POINT (600005 5099995)', "
         "geom_crs := 'EPSG:32632', on_error := 'null') IS NULL FROM rasteret.good ORDER BY id"
     ).fetchall()
-    assert rows == [("good0", pixels(0), False), ("good1", None, True), ("good2", pixels(2), False)]
+    assert rows == [("good0", small_pixels(0), False), ("good1", None, True), ("good2", small_pixels(2), False)]
 
 
 @pytest.mark.filterwarnings("ignore:collection:RuntimeWarning")
@@ -146,14 +125,14 @@ def test_unreadable_files_keep_their_scenes(server, tmp_path):
         for name in (*BAD_FILES, "truncated", "missing"):
             assert f"{name}.tif" in status[name], status[name]
         assert SECRET not in str(rows) + str([str(w.message) for w in caught])
-        assert chip(connection, "good2") == pixels(2)
+        assert chip(connection, "good2") == small_pixels(2)
         text = message(connection, "SELECT read_chip('text', 'b')")
         assert "text.tif" in text
         assert "status = 'ok'" in text
         assert chip(connection, "text", on_error="'null'") is None
 
 
-def test_a_file_that_changed_behind_the_index_is_no_wrong_pixels(server, tmp_path):
+def test_a_file_that_changed_behind_the_index_is_no_wrong_small_pixels(server, tmp_path):
     with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
         connection.execute(f"FROM rasteret_build_from_stac('good', '{server.url}/good.json')").fetchall()
         session_for(connection).engine.cache.clear()
@@ -168,8 +147,6 @@ def test_a_file_that_changed_behind_the_index_is_no_wrong_pixels(server, tmp_pat
     [("broken.json", "JSON"), ("other.json", "STAC"), ("nothing.json", "404|no such|not found|missing|exist")],
 )
 def test_bad_documents(server, tmp_path, document, says):
-    import re
-
     with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
         text = message(connection, f"FROM rasteret_build_from_stac('x', '{server.url}/{document}?key={SECRET}')")
         assert re.search(says, text), text

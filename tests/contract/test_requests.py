@@ -1,70 +1,30 @@
 """What an answer costs, by the server's own count: requests, bytes, and which ranges."""
 
 import itertools
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
-import rasterio.shutil
-from rasterio.transform import from_origin
 
 import rasteret_sql
 from rasteret_sql.tiff.parse import HEADER_PREFETCH
+from tests.contract.scenes import SIZE, TILE, item, write_items, write_scene
 from tests.servers.range_server import RangeServer
 
-SIZE, TILE = 512, 128
 ZONE = "POLYGON ((600400 5099600, 602600 5099600, 602600 5098000, 600400 5098000, 600400 5099600))"
 SCENES = 6
-
-
-def write_scene(path, seed, **options):
-    """A COG with overviews, every other one with a mask; given options, a plain GeoTIFF with its header in front."""
-    plain = path if options else path.with_suffix(".plain")
-    profile = {
-        "driver": "GTiff", "width": SIZE, "height": SIZE, "count": 1, "dtype": "uint16", "crs": "EPSG:32632",
-        "transform": from_origin(600_000, 5_100_000, 10, 10), "tiled": True, "blockxsize": TILE, "blockysize": TILE,
-        "compress": "deflate", **options,
-    }  # fmt: skip
-    rng = np.random.default_rng(seed)
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(plain, "w", **profile) as dataset:
-        for band in range(1, profile["count"] + 1):
-            dataset.write(rng.integers(0, 60_000, (SIZE, SIZE), dtype="uint16"), band)
-        if seed % 2 and not options:
-            dataset.write_mask(rng.random((SIZE, SIZE)) > 0.2)
-    if not options:
-        rasterio.shutil.copy(
-            plain, path, driver="COG", blocksize=TILE, compress="deflate", overview_resampling="nearest"
-        )
-        plain.unlink()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
-    features = []
+    items = []
     for n in range(SCENES):
         write_scene(folder / f"s{n}.tif", n)
         write_scene(folder / f"two{n}.tif", n + 100, count=2, interleave="pixel" if n % 2 else "band")
-        assets = {
-            "one": {"href": f"s{n}.tif", "type": "image/tiff"},
-            "two": {"href": f"two{n}.tif", "type": "image/tiff", "eo:bands": [{"name": "x"}, {"name": "y"}]},
-        }
-        features.append(
-            {
-                "type": "Feature",
-                "stac_version": "1.0.0",
-                "id": f"s{n}",
-                "links": [],
-                "assets": assets,
-                "geometry": {"type": "Point", "coordinates": [10.3, 46.0]},
-                "bbox": [10.3, 46.0, 10.3, 46.0],
-                "properties": {"datetime": f"2024-0{n + 1}-01T00:00:00Z"},
-            }
-        )
-    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        two = {"href": f"two{n}.tif", "type": "image/tiff", "eo:bands": [{"name": "x"}, {"name": "y"}]}
+        items.append(item(f"s{n}", day=n + 1, one=f"s{n}.tif", two=two))
+    write_items(folder / "items.json", items)
     with RangeServer(folder) as running:
         yield running
 

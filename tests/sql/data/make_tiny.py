@@ -52,7 +52,9 @@ def main():
 
 
 def kinds():
-    turned = rasterio.Affine.translation(600_000, 5_100_000) * rasterio.Affine.rotation(90) * rasterio.Affine.scale(10, -10)
+    turned = (
+        rasterio.Affine.translation(600_000, 5_100_000) * rasterio.Affine.rotation(90) * rasterio.Affine.scale(10, -10)
+    )
     write("turned", transform=turned)
     write("zone33", crs="EPSG:32633")
     write("signed", (VALUES.astype("int16") - 7).astype("int8"))
@@ -60,7 +62,12 @@ def kinds():
     write("infinite", np.where(VALUES == 5, np.inf, VALUES).astype("float64"))
     write("single", np.array([[42]], dtype="uint8"))
     write("masked_pair", np.stack([VALUES, VALUES * 100]), mask=(VALUES > 4), photometric="minisblack")
-    write("masked_levels", np.arange(64, dtype="uint8").reshape(8, 8), mask=np.arange(64).reshape(8, 8) >= 32, overviews=[2])
+    write(
+        "masked_levels",
+        np.arange(64, dtype="uint8").reshape(8, 8),
+        mask=np.arange(64).reshape(8, 8) >= 32,
+        overviews=[2],
+    )
     write("byte", VALUES.astype("uint8"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
