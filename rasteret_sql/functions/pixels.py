@@ -65,8 +65,23 @@ def _explain(session: Session, _cancelled: Cancelled, *columns: Any) -> pa.Array
     return rasteret_explain(_arguments(*columns), session)
 
 
+def _numbers(values: pa.Array) -> pa.StructArray:
+    """Numbers as STRUCT(value DOUBLE), which the macros take apart.
+
+    A function that gives a plain value is one that DuckDB 1.5 calls for every entry of a dictionary-encoded column of
+    scene ids, also those of rows that a filter or LIMIT left out: it would read all scenes of a Parquet file, and fail
+    for any of them. It does not so for a STRUCT.
+    """
+    return pa.StructArray.from_arrays([values], names=["value"])
+
+
 def _stat(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
-    return zonal_stat(_arguments(*columns[:4]), columns[4].to_pylist(), session, session.engine, cancelled)
+    names = columns[4].to_pylist()
+    return _numbers(zonal_stat(_arguments(*columns[:4]), names, session, session.engine, cancelled))
+
+
+def _sample(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
+    return _numbers(sample_point(_arguments(*columns), session, session.engine, cancelled))
 
 
 PIXEL_FUNCTIONS = (
@@ -125,7 +140,7 @@ PIXEL_FUNCTIONS = (
         doc="One statistic of zonal_stats.",
         example="SELECT zonal_stat('S2A_29RKH_20200219_0_L2A', 'B04', "
         "'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))', 'max')",
-        udfs=(Udf("__rasteret_zonal_stat", (*_PARAMETERS, "VARCHAR"), "DOUBLE", pure=True, run=_stat),),
+        udfs=(Udf("__rasteret_zonal_stat", (*_PARAMETERS, "VARCHAR"), types.NUMBER, pure=True, run=_stat),),
     ),
     Function(
         name="sample_point",
@@ -149,7 +164,7 @@ PIXEL_FUNCTIONS = (
         returns="DOUBLE",
         doc="Value of the pixel that holds a point; NULL outside the image and where the pixel is not valid.",
         example="SELECT sample_point('S2A_29RKH_20200219_0_L2A', 'B04', 'POINT (-11.45 24.85)')",
-        udfs=(Udf("__rasteret_sample_point", _PARAMETERS, "DOUBLE", pure=True, run=_reader(sample_point)),),
+        udfs=(Udf("__rasteret_sample_point", _PARAMETERS, types.NUMBER, pure=True, run=_sample),),
     ),
     Function(
         name="rasteret_explain",

@@ -21,6 +21,8 @@ CHIP = struct_type(
 STATISTICS = struct_type([(name, "DOUBLE") for name in STATS])
 GEOMETRY = struct_type([("kind", "VARCHAR"), ("wkb", "BLOB"), ("text", "VARCHAR")])
 """A geometry as it crosses into Python: its SQL type, and its WKB or its text."""
+NUMBER = struct_type([("value", "DOUBLE")])
+"""A number as it crosses from Python: see `_numbers` in `pixels`."""
 EXPLANATION = struct_type(
     [
         ("scene_id", "VARCHAR"),

@@ -2,7 +2,7 @@
 CREATE OR REPLACE MACRO sample_point(
   scene_id, band, geom,
   max_distance_pixels := NULL, collection := NULL, geom_crs := NULL, overview := NULL, on_error := NULL
-) AS __rasteret_sample_point(
+) AS struct_extract(__rasteret_sample_point(
   CAST(scene_id AS VARCHAR),
   CAST(to_json(band) AS VARCHAR),
   rasteret.__geometry(geom),
@@ -10,4 +10,4 @@ CREATE OR REPLACE MACRO sample_point(
     'max_distance_pixels', max_distance_pixels, 'collection', collection, 'geom_crs', geom_crs,
     'overview', overview, 'on_error', on_error
   ) AS VARCHAR)
-);
+), 'value');

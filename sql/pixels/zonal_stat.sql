@@ -2,7 +2,7 @@
 CREATE OR REPLACE MACRO zonal_stat(
   scene_id, band, geom, stat,
   weighted := NULL, collection := NULL, geom_crs := NULL, all_touched := NULL, overview := NULL, on_error := NULL
-) AS __rasteret_zonal_stat(
+) AS struct_extract(__rasteret_zonal_stat(
   CAST(scene_id AS VARCHAR),
   CAST(to_json(band) AS VARCHAR),
   rasteret.__geometry(geom),
@@ -11,4 +11,4 @@ CREATE OR REPLACE MACRO zonal_stat(
     'overview', overview, 'on_error', on_error
   ) AS VARCHAR),
   CAST(stat AS VARCHAR)
-);
+), 'value');

@@ -16,6 +16,8 @@ from tests.servers.range_server import RangeServer
 
 BEFORE = """
 import json, os, signal, sys, threading, time, urllib.request
+# A process started in the background by a shell ignores SIGINT, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import duckdb, rasteret_sql
 
 url, workspace, how, kind = sys.argv[1:5]
