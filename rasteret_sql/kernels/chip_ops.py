@@ -45,7 +45,8 @@ def chips_of(column: pa.StructArray) -> list[Chip | None]:
     }
     chips: list[Chip | None] = []
     for row in range(len(column)):
-        if not column[row].is_valid or not parts["data"][row].is_valid:
+        # No dtype: DuckDB 2.0 gives empty parts, not NULL, where an outer join finds no row for a STRUCT with an ARRAY.
+        if not column[row].is_valid or not parts["data"][row].is_valid or not small["dtype"][row]:
             chips.append(None)
             continue
         values = {name: column_values[row] for name, column_values in small.items()}

@@ -78,7 +78,9 @@ def plan_window(read: RowRead) -> WindowPlan | None:
         return None
     dtype = np.result_type(*(source.header.dtype for source in read.sources))
     for source in read.sources:
-        if not np.can_cast(source.header.dtype, dtype, "safe"):
+        # numpy calls 64-bit integers safe in float64, though those beyond 2^53 are not.
+        wide = source.header.dtype.kind in "iu" and source.header.dtype.itemsize == 8 and dtype.kind == "f"
+        if wide or not np.can_cast(source.header.dtype, dtype, "safe"):
             raise InvalidArgumentError(
                 f"{read.describe()}: no dtype holds {source.header.dtype} and the other bands exactly; read them apart"
             )
