@@ -25,12 +25,11 @@ from rasteret_sql.errors import (
 from rasteret_sql.index.gather import GatheredScenes
 from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
 from rasteret_sql.index.open import CollectionIndex
+from rasteret_sql.index.request import DEFAULT_WORKSPACE
 from rasteret_sql.index.workspace import collection_names, find_collection
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.stores import default_backend
 from rasteret_sql.kernels.rows import one_of_bands
-
-DEFAULT_WORKSPACE = Path("~/rasteret_workspace")
 
 Request = tuple[str, tuple[str | int, ...]]
 """Scene id and the bands asked of it."""

@@ -274,13 +274,3 @@ def _after_fork() -> None:
 atexit.register(_close_connections)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def message_of(error: BaseException) -> str:
-    """What a user is to read of an error that came through DuckDB: our own message without DuckDB's frame."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, RasteretError):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
-    return str(error)
