@@ -11,17 +11,15 @@ import shapely
 
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import (
-    InvalidArgumentError,
     InvalidGeometryError,
     RasteretError,
-    did_you_mean,
 )
 from rasteret_sql.kernels.arrow import statistics_rows
 from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes, one_band, resolve
 from rasteret_sql.kernels.window_job import WindowJob, WindowPlan, check_memory, plan_window
 from rasteret_sql.raster.coverage import coverage_fraction
 from rasteret_sql.raster.scanline import polygon_mask
-from rasteret_sql.raster.stats import STATS, zonal_statistics
+from rasteret_sql.raster.stats import STATS, check_statistic, zonal_statistics
 
 POLYGONAL = ("Polygon", "MultiPolygon", "GeometryCollection")
 
@@ -113,8 +111,8 @@ def zonal_stat(
 ) -> pa.Array:
     """One statistic of each row as DOUBLE; `names` are the fields of zonal_stats."""
     for name in names:
-        if name is not None and name not in STATS:
-            raise InvalidArgumentError(f'unknown statistic "{name}"; {did_you_mean(name, STATS, 40)}')
+        if name is not None:
+            check_statistic(name)
     wanted = [() if name is None else (name,) for name in names]
     results = _statistics(args, wanted, scenes, engine, cancelled)
     values = [None if r is None or name is None else r[name] for r, name in zip(results, names, strict=True)]

@@ -104,7 +104,7 @@ def check_statistic(name: str) -> str:
         InvalidArgumentError: there is no such statistic.
     """
     if name not in STATS:
-        raise InvalidArgumentError(f'there is no statistic "{name}"; {did_you_mean(name, STATS, len(STATS))}')
+        raise InvalidArgumentError(f'unknown statistic "{name}"; {did_you_mean(name, STATS, len(STATS))}')
     return name
 
 
