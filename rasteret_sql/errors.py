@@ -58,6 +58,18 @@ class StacError(RasteretError, ValueError):
     """A STAC answer or file cannot be used."""
 
 
+class TableError(RasteretError, ValueError):
+    """A table of scenes lacks what a collection needs, or holds what cannot be used."""
+
+
+class TableTypeError(TableError, TypeError):
+    """What was given for a table is none."""
+
+
+class UnsaidSampleError(InvalidArgumentError, NotImplementedError):
+    """Several bands share a file, and nothing says which of its samples each of them is."""
+
+
 class IndexFormatError(RasteretError, ValueError):
     """A Parquet index lacks what a collection needs, or is of an unknown version."""
 

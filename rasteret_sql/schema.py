@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-INDEX_VERSION = 1
-"""Version of the columns and keys that are ours. A reader refuses a higher one."""
+INDEX_VERSION = 2
+"""Version of the columns, files and keys that are ours. A reader refuses a higher one, and reads the lower ones."""
 
 METADATA_SUFFIX = "_metadata"
 HEADER_SUFFIX = "_header"
@@ -74,12 +74,21 @@ HEADER_TYPE = pa.struct(
     [
         pa.field("size", pa.int64()),
         pa.field("etag", pa.string()),
-        pa.field("packed", pa.binary()),
+        pa.field("modified", pa.timestamp("us")),
+        pa.field("samples", pa.int32()),
+        pa.field("layout", pa.string()),
+        pa.field("head", pa.binary()),
+        pa.field("tables", pa.binary()),
     ]
 )
-"""`{band}_header`, ours: the file's size and ETag where the server said them, and everything that its tags say
-(levels, masks, exact nodata, ...) in one value, see `index/packed.py`. One leaf instead of sixty keeps the footers of
-the files small and reads fast."""
+"""`{band}_header`, ours: what the server said of the file (size, ETag, time of change in UTC), its samples per pixel, and
+everything that its tags say (levels, masks, exact nodata, ...) in three values, see `index/packed.py`. A few leaves
+instead of sixty keep the footers of the files small and read fast."""
+
+PACKED_FIELDS = ("layout", "head", "tables")
+"""Those fields of it that make up the header. Version 1 had one, `packed`."""
+
+PACKED_V1_FIELD = "packed"
 
 CORE_FIELDS = (
     pa.field("id", pa.string()),
@@ -95,6 +104,10 @@ CORE_FIELDS = (
 
 REQUIRED_COLUMNS = ("id", "datetime", "geometry", "assets", "bbox")
 """Columns without which a Parquet file is no collection."""
+
+MANIFEST = "_manifest.json"
+"""What the directory of a built collection holds, see `index/manifest.py`. Files beside it whose names begin with `_`
+are no scenes, which rasteret and Arrow know, too."""
 
 RESERVED_COLUMNS = frozenset(
     {field.name for field in CORE_FIELDS} | {"assets", *PARTITION_COLUMNS, "filename", "file_row_number"}

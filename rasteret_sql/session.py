@@ -15,7 +15,9 @@ import duckdb
 from rasteret_sql.engine.scheduler import Engine, shared_engine
 from rasteret_sql.errors import (
     AmbiguousSceneError,
+    IndexFormatError,
     InvalidArgumentError,
+    MissingObjectError,
     RasteretError,
     UnknownBandError,
     UnknownCollectionError,
@@ -24,7 +26,7 @@ from rasteret_sql.errors import (
 )
 from rasteret_sql.index.gather import GatheredScenes
 from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
-from rasteret_sql.index.open import CollectionIndex
+from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.request import DEFAULT_WORKSPACE
 from rasteret_sql.index.workspace import collection_names, find_collection
 from rasteret_sql.io.backend import StorageBackend
@@ -48,13 +50,38 @@ class OpenCollections:
             self._by_key.pop(index.name.casefold(), None)
             self._by_key[index.name.casefold()] = index
 
+    def remove(self, name: str) -> None:
+        """Close a collection, if it is open."""
+        with self._lock:
+            self._by_key.pop(name.casefold(), None)
+
     def get(self, name: str) -> CollectionIndex | None:
-        return self._by_key.get(name.casefold())
+        """The collection as it is now, None where none of that name is open, or it is gone."""
+        index = self._by_key.get(name.casefold())
+        return None if index is None else self._current(index)
 
     def __iter__(self) -> Iterator[CollectionIndex]:
-        """Newest first."""
+        """Newest first, each as it is now."""
         with self._lock:
-            return iter(list(self._by_key.values())[::-1])
+            opened = list(self._by_key.values())[::-1]
+        return iter([current for index in opened if (current := self._current(index)) is not None])
+
+    def _current(self, index: CollectionIndex) -> CollectionIndex | None:
+        """The collection opened again if it was changed, by whichever process; None if it is gone."""
+        if index.is_current():
+            return index
+        try:
+            current: CollectionIndex | None = open_collection(index.path, index.name)
+        except (MissingObjectError, IndexFormatError):
+            current = None
+        with self._lock:
+            key = index.name.casefold()
+            if self._by_key.get(key) is index:
+                if current is None:
+                    del self._by_key[key]
+                else:
+                    self._by_key[key] = current
+        return current
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -142,6 +169,8 @@ class Session:
     """How the rows of an index are scanned."""
     publish: Callable[[str], None] = _publish_nowhere
     """Lets the host show an opened collection as `rasteret.<name>`."""
+    withdraw: Callable[[str], None] = _publish_nowhere
+    """Lets the host show it no more."""
     collections: OpenCollections = field(default_factory=OpenCollections)
     forced: ForcedBuilds = field(default_factory=ForcedBuilds)
     progress: ProgressHook = field(default_factory=ProgressHook)
@@ -174,6 +203,12 @@ class Session:
         """Open a collection: functions find its scenes from now on."""
         self.collections.add(index)
         self.lookup.preload(index)
+
+    def close(self, index: CollectionIndex) -> None:
+        """Forget a collection that is gone."""
+        self.collections.remove(index.name)
+        self.lookup.forget(index)
+        self.withdraw(index.name)
 
     def band_sources(
         self, requests: Sequence[Request], collection: str | None

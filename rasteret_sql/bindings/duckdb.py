@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import os
 import threading
 import weakref
@@ -152,7 +153,7 @@ def install_session(con: duckdb.DuckDBPyConnection, make: MakeSession, catalog: 
             _create_udfs(con.cursor(), database)
             _databases[database.key] = database
         if session is None:
-            session = make(database.views.show)
+            session = dataclasses.replace(make(database.views.show), withdraw=database.views.hide)
         database.keep(con, session)
         if not there.catalog:
             _create_catalog(con.cursor(), catalog)

@@ -48,7 +48,17 @@ class CollectionViews:
         self._names[name.casefold()] = name
         self._create([*self._catalogs.values()], [name])
 
+    def hide(self, name: str) -> None:
+        """Show a collection no more."""
+        shown = self._names.pop(name.casefold(), None)
+        if shown is not None:
+            self._run([*self._catalogs.values()], lambda catalog: [_drop_view(catalog, shown)])
+
     def _create(self, catalogs: Iterable[str], names: Iterable[str]) -> None:
+        shown = list(names)
+        self._run(catalogs, lambda catalog: [_create_view(catalog, name) for name in shown])
+
+    def _run(self, catalogs: Iterable[str], statements: Callable[[str], list[str]]) -> None:
         with self._lock:
             cursor = self._cursor()
             if cursor is None:
@@ -56,10 +66,14 @@ class CollectionViews:
             self._creator = threading.get_ident()
             try:
                 for catalog in catalogs:  # each in its own transaction: one may write to one catalog only
-                    cursor.execute("; ".join(["BEGIN", *(_create_view(catalog, name) for name in names), "COMMIT"]))
+                    cursor.execute("; ".join(["BEGIN", *statements(catalog), "COMMIT"]))
             finally:
                 self._creator = None
                 cursor.close()
+
+
+def _drop_view(catalog: str, name: str) -> str:
+    return f"DROP VIEW IF EXISTS {quote(catalog)}.main.{quote(name)}"
 
 
 def _create_view(catalog: str, name: str) -> str:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
 from rasteret_sql.errors import InvalidArgumentError, RasteretError, StorageError, StorageTimeoutError
+from rasteret_sql.locks import held
 
 PATH_VARIABLE = "RASTERET_LOCAL_DATASETS_PATH"
 """Environment variable that names another file."""
@@ -184,39 +183,18 @@ def _id_of(entry: Any) -> Any:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """Be the only writer of a file, among threads and processes; the system frees the lock of one that dies."""
+    """Be the only writer of a file."""
     target = file.resolve()
     lock = target.with_name(f".{target.name}.lock")
+
+    def wait(seconds: float) -> None:
+        if seconds > LOCK_SECONDS:
+            raise StorageTimeoutError(f"{file} is being written by another process for {LOCK_SECONDS:.0f} s")
+
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = lock.open("a+b")
+        lock.touch()
     except OSError as error:
         raise StorageError(f"{file} cannot be written: {error.strerror or error}") from error
-    with held:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while not _take(held):
-            if time.monotonic() > deadline:
-                raise StorageTimeoutError(f"{file} is being written by another process for {LOCK_SECONDS:.0f} s")
-            time.sleep(0.01)
+    with held(lock, wait):
         yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(held: IO[bytes]) -> bool:
-        try:
-            msvcrt.locking(held.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _take(held: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -11,11 +11,12 @@ from rasteret_sql.errors import RasteretError
 from rasteret_sql.functions.catalog import catalog_functions
 from rasteret_sql.functions.chips import CHIP_FUNCTIONS
 from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS
+from rasteret_sql.functions.life import LIFE_FUNCTIONS
 from rasteret_sql.functions.pixels import PIXEL_FUNCTIONS
 from rasteret_sql.functions.registration import REGISTRATION_FUNCTIONS
 from rasteret_sql.functions.spec import Function
 
-_DECLARED = (*REGISTRATION_FUNCTIONS, *COLLECTION_FUNCTIONS, *PIXEL_FUNCTIONS, *CHIP_FUNCTIONS)
+_DECLARED = (*REGISTRATION_FUNCTIONS, *COLLECTION_FUNCTIONS, *LIFE_FUNCTIONS, *PIXEL_FUNCTIONS, *CHIP_FUNCTIONS)
 FUNCTIONS: tuple[Function, ...] = (*catalog_functions(_DECLARED), *_DECLARED)
 """Every public function."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rasteret_sql.index.packed import pack_header
-from rasteret_sql.schema import HEADER_TYPE, METADATA_TYPE
+from rasteret_sql.schema import HEADER_TYPE, METADATA_TYPE, PACKED_FIELDS
 from rasteret_sql.tiff.header import BandHeader
 
 # What rasteret decodes as rasterio does. Whatever else stands in a file, it must not see the band, for it would either
@@ -33,6 +34,8 @@ class BandRecord:
     size: int | None = None
     """Bytes of the file, where the server said so."""
     etag: str | None = None
+    modified: datetime | None = None
+    """When the file was last changed, naive UTC."""
 
 
 def encode_band(records: Sequence[BandRecord | None]) -> tuple[pa.StructArray, pa.StructArray]:
@@ -41,8 +44,25 @@ def encode_band(records: Sequence[BandRecord | None]) -> tuple[pa.StructArray, p
     Returns:
         `{band}_metadata` (null where rasteret would misread the file) and `{band}_header`.
     """
-    seen = [record if record is not None and rasteret_reads(record.header) else None for record in records]
-    return _metadata(seen), _headers(records)
+    return encode_metadata(records), encode_headers(records)
+
+
+def encode_metadata(records: Sequence[BandRecord | None]) -> pa.StructArray:
+    """The column `{band}_metadata`, null where rasteret would misread the file."""
+    return _metadata([record if record is not None and rasteret_reads(record.header) else None for record in records])
+
+
+def encode_headers(records: Sequence[BandRecord | None]) -> pa.StructArray:
+    """The column `{band}_header`."""
+    packed = [None if record is None else pack_header(record.header) for record in records]
+    columns = {
+        "size": _of(records, "size"),
+        "etag": _of(records, "etag"),
+        "modified": _of(records, "modified"),
+        "samples": _of(records, "samples"),
+        **{name: _of(packed, name) for name in PACKED_FIELDS},
+    }
+    return _struct(columns, HEADER_TYPE, [record is None for record in records])
 
 
 def rasteret_reads(header: BandHeader) -> bool:
@@ -87,15 +107,6 @@ def _metadata(rows: Sequence[BandRecord | None]) -> pa.StructArray:
         "extra_samples": [None if at is None else list(at.extra_samples) or None for at in levels],
     }
     return _struct(columns, METADATA_TYPE, [row is None for row in rows])
-
-
-def _headers(records: Sequence[BandRecord | None]) -> pa.StructArray:
-    columns = {
-        "size": _of(records, "size"),
-        "etag": _of(records, "etag"),
-        "packed": [None if record is None else pack_header(record.header) for record in records],
-    }
-    return _struct(columns, HEADER_TYPE, [record is None for record in records])
 
 
 def _of(values: Sequence[Any], attribute: str) -> list[Any]:

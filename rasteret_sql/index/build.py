@@ -1,4 +1,4 @@
-"""A STAC search → a cached collection: search, read headers, write, publish."""
+"""A search or a table → a cached collection: find the scenes, read headers, write, publish."""
 
 from __future__ import annotations
 
@@ -10,74 +10,66 @@ from pathlib import Path
 from rasteret_sql.errors import (
     IndexFormatError,
     InterruptedQueryError,
+    InvalidArgumentError,
     MissingObjectError,
     RasteretError,
     StacError,
 )
-from rasteret_sql.index.band_encode import BandRecord
-from rasteret_sql.index.headers import FileHeader, read_headers
+from rasteret_sql.index.headers import FileHeader
+from rasteret_sql.index.journal import Journal, writing
+from rasteret_sql.index.metadata import CollectionMetadata
 from rasteret_sql.index.open import open_collection
+from rasteret_sql.index.reading import problems_of, read_files, scene_row
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.index.rows import SceneRow
-from rasteret_sql.index.samples import name_samples, unsaid_samples
-from rasteret_sql.index.write import CollectionMetadata, write_collection
-from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.loop import run
-from rasteret_sql.io.stores import default_backend
-from rasteret_sql.stac.item import BandAsset, SceneItem
-from rasteret_sql.stac.scenes import band_names, scene_items
-from rasteret_sql.stac.search import iter_items
+from rasteret_sql.index.samples import name_samples
+from rasteret_sql.index.store import write_collection
+from rasteret_sql.stac.found import Cancelled, Progress
 
 __all__ = ["BuildRequest", "Progress", "build", "is_cached"]
-
-_NAMED_PROBLEMS = 3
-"""Unreadable files that a warning names; all of them stand in the column `status`."""
-
-
-Progress = Callable[[int, int | None, str], None]
-"""(done, total or None while unknown, `items`, `headers` or `scenes`): called from the thread that builds."""
 
 
 def build(
     request: BuildRequest,
     *,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Cancelled | None = None,
 ) -> Path:
     """Build a collection, or find it cached: the same request again makes no network request at all.
 
     A file that cannot be read does not spoil the build: its scene is kept, the band is null, the column `status` says
-    why, and a RuntimeWarning names it.
+    why, and a RuntimeWarning names it. A build that was killed or stopped goes on where it was when it is asked for
+    again within a day. Of several that build the same at a time, one does the work.
 
     Returns:
         The collection's directory.
 
     Raises:
         StacError: The search fails, or finds nothing.
-        InvalidArgumentError: The bands asked for are not there.
+        InvalidArgumentError: The bands asked for are not there, or a table has no scenes.
         RasteretError: No file at all could be read; the error is that of the first.
-        InterruptedQueryError: `cancelled` said so; nothing is left.
+        InterruptedQueryError: `cancelled` said so.
     """
     target = request.directory()
     if not request.force and is_cached(request, target):
         return target
-    tell = progress or _silent
-    items = []
-    for item in iter_items(request.source, cancelled):
-        items.append(item)
-        tell(len(items), None, "items")
-    tell(len(items), len(items), "items")
-    if not items:
-        raise StacError(_nothing_found(request))
-    scenes, notes = scene_items(items, request.naming, request.url_patterns)
-    bands = band_names(scenes, request.naming)
-    headers = _read(request, scenes, tell, cancelled)
-    scenes, bands = name_samples(scenes, bands, tuple(request.naming.band_map or ()), headers)
-    rows = [_row(scene, headers) for scene in scenes]
-    _write(request, rows, bands, target, cancelled)
-    tell(len(rows), len(rows), "scenes")
+    tell = progress or silent
+    with writing(target, f'the build of "{request.name}"', cancelled):
+        if not request.force and is_cached(request, target):
+            return target  # another one made it while we waited
+        journal = Journal(target, f"{request.digest()} {request.force}")
+        try:
+            notes = _build(request, target, journal, tell, cancelled)
+        except RasteretError as error:
+            # What was found may be the cause. A build that was stopped goes on from there.
+            if not isinstance(error, InterruptedQueryError):
+                journal.remove()
+            raise
+        finally:
+            journal.close()
+        journal.remove()
     # Last, for a warning may be made an error: the collection is then there all the same.
-    for text in (*notes, *_problems(rows)):
+    for text in notes:
         warnings.warn(f'collection "{request.name}": {text}', RuntimeWarning, stacklevel=2)
     return target
 
@@ -93,89 +85,50 @@ def is_cached(request: BuildRequest, target: Path) -> bool:
     return bool(index.request == json.loads(json.dumps(request.identity())))
 
 
-def _silent(done: int, total: int | None, what: str) -> None:
+def silent(done: int, total: int | None, what: str) -> None:
     """Progress that nobody asked for."""
 
 
-def _read(
-    request: BuildRequest, scenes: Sequence[SceneItem], tell: Progress, cancelled: Callable[[], bool] | None
-) -> dict[str, FileHeader | RasteretError]:
-    """Headers of all files of the scenes, or the error of each that has none."""
-    addresses = list(dict.fromkeys(asset.href for scene in scenes for asset in scene.bands.values()))
-    done = 0
-
-    def on_done(number: int) -> None:
-        nonlocal done
-        done = number
-
-    def poll() -> bool:
-        # Asked while waiting, on this thread: progress need not care for the I/O loop's.
-        tell(done, len(addresses), "headers")
-        return cancelled is not None and cancelled()
-
-    backend = request.backend or default_backend()
-    headers = run(read_headers(addresses, backend, request.max_concurrent, on_done), poll)
-    tell(len(addresses), len(addresses), "headers")
-    found = [headers[address] for address in addresses]
-    errors = [one for one in found if isinstance(one, RasteretError)]
-    if errors and len(errors) == len(found):
-        first = errors[0]
-        msg = f"none of the {len(found)} files of the search could be read. The first: {first}"
-        raise type(first)(msg)
-    return headers
-
-
-def _row(scene: SceneItem, headers: Mapping[str, FileHeader | RasteretError]) -> SceneRow:
-    row = SceneRow(scene)
-    for band, asset in scene.bands.items():
-        found = headers[asset.href]
-        if isinstance(found, RasteretError):
-            row.problems[band] = str(found)
-        elif (asset.band_index or 0) >= found.header.count:
-            row.problems[band] = _no_such_sample(asset, found)
-        elif unsaid_samples(asset, found) > 1:
-            row.problems[band] = (
-                f"{safe_address(asset.href)} has {found.header.count} bands and nothing says which of them {band} is; "
-                f"give band_index_map, such as {{'{band}': 0}}"
-            )
-        else:
-            header = found.header.band(asset.band_index or 0)
-            row.bands[band] = BandRecord(header, found.header.count, found.size)
-    return row
-
-
-def _no_such_sample(asset: BandAsset, found: FileHeader) -> str:
-    return (
-        f"{safe_address(asset.href)} has {found.header.count} bands, so no band_index {asset.band_index};"
-        f" band_index_map counts from 0 to {found.header.count - 1}"
+def _build(
+    request: BuildRequest, target: Path, journal: Journal, tell: Progress, cancelled: Cancelled | None
+) -> list[str]:
+    """Do the work; gives warnings."""
+    found = journal.scenes()
+    if found is None:
+        found = request.source.find(tell, cancelled)
+        if not found.scenes:
+            raise _nothing_found(request)
+        if request.enrich:
+            journal.keep_scenes(found)
+    scenes, bands = found.scenes, found.bands
+    headers: Mapping[str, FileHeader | RasteretError] = {}
+    if request.enrich:
+        headers = read_files(
+            scenes,
+            journal,
+            backend=request.backend,
+            max_concurrent=request.max_concurrent,
+            tell=tell,
+            cancelled=cancelled,
+        )
+        scenes, bands = name_samples(scenes, bands, found.named, headers)
+    rows = [scene_row(scene, headers) for scene in scenes] if request.enrich else [SceneRow(scene) for scene in scenes]
+    write_collection(
+        rows,
+        _metadata(request, bands),
+        target,
+        columns=found.columns,
+        search=request.source.identity(),
+        check=_stop_when(cancelled, request.name),
     )
+    tell(len(rows), len(rows), "scenes")
+    return [*found.notes, *problems_of(rows)]
 
 
-def _problems(rows: Sequence[SceneRow]) -> list[str]:
-    problems = [f'scene "{row.item.id}", band {band}: {why}' for row in rows for band, why in row.problems.items()]
-    if not problems:
-        return []
-    more = len(problems) - _NAMED_PROBLEMS
-    named = "; ".join(problems[:_NAMED_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-    return [f"{len(problems)} bands could not be read, their scenes are kept and the column status says why: {named}"]
-
-
-def _write(
-    request: BuildRequest,
-    rows: Sequence[SceneRow],
-    bands: Sequence[str],
-    target: Path,
-    cancelled: Callable[[], bool] | None,
-) -> None:
-    def check() -> None:
-        if cancelled is not None and cancelled():
-            msg = f'the build of "{request.name}" was interrupted; nothing of it is left'
-            raise InterruptedQueryError(msg)
-
+def _metadata(request: BuildRequest, bands: Sequence[str]) -> CollectionMetadata:
     dates = request.source.dates
-    ends = (dates.start, dates.end) if dates is not None else (None, None)
-    start, end = ends
-    metadata = CollectionMetadata(
+    start, end = (dates.start, dates.end) if dates is not None else (None, None)
+    return CollectionMetadata(
         name=request.name,
         bands=tuple(bands),
         data_source=request.source_key,
@@ -183,20 +136,19 @@ def _write(
         date_range=None if start is None or end is None else (start.isoformat(), end.isoformat()),
         request=request.identity(),
     )
-    write_collection(rows, metadata, target, check=check)
 
 
-def _nothing_found(request: BuildRequest) -> str:
+def _stop_when(cancelled: Callable[[], bool] | None, name: str) -> Callable[[], None]:
+    def check() -> None:
+        if cancelled is not None and cancelled():
+            msg = f'the build of "{name}" was interrupted; asked for again it goes on where it was'
+            raise InterruptedQueryError(msg)
+
+    return check
+
+
+def _nothing_found(request: BuildRequest) -> RasteretError:
     """What was asked, so that the reader sees which condition is too narrow."""
-    source = request.source
-    asked = [f"collection {source.collection}" if source.collection else "all collections"]
-    if source.area:
-        asked.append(f"bbox {list(source.area)}")
-    if source.dates:
-        asked.append(f"dates {source.dates.interval()}")
-    if source.conditions:
-        asked.append(f"query {json.dumps(source.conditions, default=str)}")
-    return (
-        f"the search at {safe_address(source.address)} found no items for {', '.join(asked)};"
-        " widen the bbox, the dates or the query"
-    )
+    if request.source.kind == "stac":
+        return StacError(f"{request.source.describe()} found no items; widen the bbox, the dates or the query")
+    return InvalidArgumentError(f"{request.source.describe()} has no rows that fit; widen the filter, bbox or dates")

@@ -3,55 +3,214 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from rasteret_sql import schema
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.index.band_encode import BandRecord, encode_headers, encode_metadata
+from rasteret_sql.index.found import unpack_stored
+from rasteret_sql.index.metadata import now
 from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.index.publish import published
-from rasteret_sql.index.write import open_writer
+from rasteret_sql.index.stored import StoredHeaders
+from rasteret_sql.index.write import HEADERS_FOLDER, IDS_FOLDER, PART_ROWS, open_writer
 from rasteret_sql.io.addresses import safe_address
 
 _BATCH_ROWS = 512
+DEFAULT_PARTITIONS = ("year", "month")
 
 
-def export_collection(index: CollectionIndex, path: str | Path) -> Path:
+def export_collection(
+    index: CollectionIndex,
+    path: str | Path,
+    *,
+    ids: Collection[str] | None = None,
+    partition_by: Sequence[str] = DEFAULT_PARTITIONS,
+) -> Path:
     """Write a collection to a directory of its own, which appears whole or not at all.
 
     Rows, headers, masks, overviews, status and the settings of the build are kept; the metadata says the name that the
-    collection has now, and when it was exported. Relative asset paths stay relative.
+    collection has now, and when it was exported. Relative asset paths stay relative. Each file holds scenes with their
+    headers, in the layout that rasteret reads.
 
     Args:
         index: What to export.
         path: A directory that does not exist, is empty, or holds a collection, which is then replaced.
+        ids: Scenes to keep; None for all.
+        partition_by: Columns whose values make the hive directories.
 
     Returns:
         The absolute path.
 
     Raises:
-        InvalidArgumentError: Something else is there.
+        InvalidArgumentError: Something else is there, no scene is left, or a column cannot make directories.
     """
     target = _target(index, path)
-    created = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    keys = {
+        schema.KEY_NAME: index.name.encode(),
+        schema.KEY_CREATED: now().encode(),
+        schema.KEY_RASTERET_VERSION: b"1",
+    }
     with published(target) as directory:
-        for file in map(Path, index.files):
-            relative = Path(file.name) if index.path == file else file.relative_to(index.path)
-            with pq.ParquetFile(file) as source:
-                stored = source.schema_arrow
-                keys = {
-                    **(stored.metadata or {}),
-                    schema.KEY_NAME: index.name.encode(),
-                    schema.KEY_CREATED: created.encode(),
-                    schema.KEY_RASTERET_VERSION: b"1",
-                }
-                with open_writer(directory / relative, stored.with_metadata(keys)) as writer:
-                    for batch in source.iter_batches(_BATCH_ROWS):
-                        writer.write_table(pa.Table.from_batches([batch]).replace_schema_metadata(keys))
+        if tuple(partition_by) == DEFAULT_PARTITIONS:
+            written = sum(_write(directory / place, tables, keys, ids) for place, tables in _files(index))
+        else:
+            written = _write_partitioned(directory, index, keys, ids, partition_by)
+        if not written:
+            msg = f'no scene of "{index.name}" is left to export; choose others'
+            raise InvalidArgumentError(msg)
     return target
+
+
+def _files(index: CollectionIndex) -> Iterator[tuple[Path, Iterator[pa.Table]]]:
+    """(relative path, its rows with their headers, some at a time) of each file."""
+    if index.manifest is not None:
+        for number, headers in StoredHeaders(index).parts(index.bands):
+            part = index.manifest.parts[number]
+            yield Path(part.path), _joined(index, Path(index.files[number]), headers)
+        return
+    for file in map(Path, index.files):
+        with pq.ParquetFile(file) as source:
+            stored = source.schema_arrow
+            batches = (
+                pa.Table.from_batches([batch]).replace_schema_metadata(stored.metadata)
+                for batch in source.iter_batches(_BATCH_ROWS)
+            )
+            yield (Path(file.name) if index.path == file else file.relative_to(index.path)), batches
+
+
+def _joined(index: CollectionIndex, file: Path, headers: pa.Table) -> Iterator[pa.Table]:
+    """Scenes of a part with `{band}_metadata` and `{band}_header`, in the columns of the whole collection."""
+    assert index.manifest is not None
+    metadata = {key.encode(): value.encode() for key, value in index.manifest.keys.items()}
+    start = 0
+    with pq.ParquetFile(file) as source:
+        for batch in source.iter_batches(_BATCH_ROWS):
+            rows = _conform(pa.Table.from_batches([batch]), index.schema)
+            part = headers.slice(start, batch.num_rows)
+            start += batch.num_rows
+            ours = []
+            for band in index.bands:
+                name = schema.header_column(band)
+                values = part[name].to_pylist() if name in part.column_names else [None] * part.num_rows
+                records = [_record(value) for value in values]
+                rows = rows.append_column(schema.metadata_column(band), encode_metadata(records))
+                ours.append((name, encode_headers(records)))
+            for name, column in ours:
+                rows = rows.append_column(name, column)
+            yield rows.replace_schema_metadata(metadata)
+
+
+def _record(value: Mapping[str, Any] | None) -> BandRecord | None:
+    header = unpack_stored(value)
+    if header is None or value is None:
+        return None
+    return BandRecord(header, value["samples"], value["size"], value["etag"], value["modified"])
+
+
+def _conform(table: pa.Table, columns: pa.Schema) -> pa.Table:
+    """The columns of the collection, in their order and types; null where a file lacks one."""
+    arrays = []
+    for column in columns:
+        if column.name not in table.column_names:
+            arrays.append(pa.nulls(table.num_rows, column.type))
+        elif pa.types.is_struct(column.type):
+            arrays.append(_conform_struct(table[column.name].combine_chunks(), column.type))
+        else:
+            arrays.append(table[column.name].cast(column.type))
+    return pa.table(arrays, schema=columns)
+
+
+def _conform_struct(values: pa.StructArray, type_: pa.StructType) -> pa.StructArray:
+    values = values.chunk(0) if isinstance(values, pa.ChunkedArray) else values
+    there = {child.name for child in values.type}
+    children = [
+        pc.struct_field(values, child.name).cast(child.type)
+        if child.name in there
+        else pa.nulls(len(values), child.type)
+        for child in type_
+    ]
+    return pa.StructArray.from_arrays(children, fields=list(type_), mask=values.is_null())
+
+
+def _kept(table: pa.Table, ids: Collection[str] | None) -> pa.Table:
+    if ids is None:
+        return table
+    return table.filter(pa.array([scene in ids for scene in table["id"].to_pylist()], pa.bool_()))
+
+
+def _write(path: Path, tables: Iterable[pa.Table], keys: dict[bytes, bytes], ids: Collection[str] | None) -> int:
+    """Write one file, unless no row of it is kept; gives the number of rows."""
+    writer: pq.ParquetWriter | None = None
+    rows = 0
+    try:
+        for table in tables:
+            kept = _kept(table, ids)
+            if not kept.num_rows:
+                continue
+            metadata = {**(kept.schema.metadata or {}), **keys}
+            kept = kept.replace_schema_metadata(metadata)
+            writer = writer or open_writer(path, kept.schema)
+            writer.write_table(kept)
+            rows += kept.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows
+
+
+def _write_partitioned(
+    directory: Path, index: CollectionIndex, keys: dict[bytes, bytes], ids: Collection[str] | None, by: Sequence[str]
+) -> int:
+    """As `_write`, in directories of other columns than year and month."""
+    unknown = [name for name in by if name not in index.scene_columns]
+    if unknown or not by:
+        msg = (
+            f"partition_by names columns of the collection, not {list(by)}; there are {', '.join(index.scene_columns)}"
+        )
+        raise InvalidArgumentError(msg)
+    rows = 0
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal rows
+        for _, tables in _files(index):
+            for table in tables:
+                kept = _with_date_parts(_kept(table, ids), by)
+                rows += kept.num_rows
+                yield from kept.replace_schema_metadata(columns.metadata).to_batches()
+
+    first = next((table for _, tables in _files(index) for table in tables), None)
+    if first is None:
+        return 0
+    first = _with_date_parts(first, by)
+    columns = first.schema.with_metadata({**(first.schema.metadata or {}), **keys})
+    types = [columns.field(name) for name in by]
+    ds.write_dataset(
+        batches(),
+        directory,
+        schema=columns,
+        format="parquet",
+        partitioning=ds.partitioning(pa.schema(types), flavor="hive"),
+        basename_template="part-{i}.parquet",
+        file_options=ds.ParquetFileFormat().make_write_options(compression="zstd", compression_level=3),
+        max_rows_per_group=_BATCH_ROWS,
+        max_rows_per_file=PART_ROWS,
+    )
+    return rows
+
+
+def _with_date_parts(table: pa.Table, by: Sequence[str]) -> pa.Table:
+    for name, part in (("year", pc.year), ("month", pc.month)):
+        if name in by and name not in table.column_names:
+            table = table.append_column(name, part(table["datetime"]).cast(pa.int32()))
+    return table
 
 
 def _target(index: CollectionIndex, path: str | Path) -> Path:
@@ -76,11 +235,19 @@ def _target(index: CollectionIndex, path: str | Path) -> Path:
 def _may_be_replaced(target: Path) -> bool:
     """True for an empty directory, and one with nothing but Parquet files in hive directories."""
     for root, directories, files in os.walk(target):
+        if Path(root) == target:
+            # The other layout: a collection in a workspace, say.
+            directories[:] = [name for name in directories if name not in (HEADERS_FOLDER, IDS_FOLDER)]
         for name in directories:
             if "=" not in name:
                 return False
         for name in files:
-            if not name.endswith(".parquet") and name not in ("_metadata", "_common_metadata", "_SUCCESS"):
+            if not name.endswith(".parquet") and name not in (
+                "_metadata",
+                "_common_metadata",
+                "_SUCCESS",
+                schema.MANIFEST,
+            ):
                 return False
             if Path(root) == target and name.endswith(".parquet") and not _is_collection_file(target / name):
                 return False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rasteret_sql.errors import CorruptTiffError, RasteretError
-from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.io.fetch import fetch, fetch_prefix, safe_address
 from rasteret_sql.tiff.header import Header
 from rasteret_sql.tiff.parse import HEADER_PREFETCH, NeedBytes, SparseBytes, parse_header
@@ -21,8 +21,8 @@ class FileHeader:
     """What was read of one file."""
 
     header: Header
-    size: int | None
-    """Bytes of the file, where the server said so."""
+    facts: FileFacts
+    """What the store said of it."""
 
 
 async def read_header(address: str, backend: StorageBackend) -> FileHeader:
@@ -32,12 +32,12 @@ async def read_header(address: str, backend: StorageBackend) -> FileHeader:
         StorageError: The bytes cannot be fetched.
         TiffError: They are no TIFF that can be read.
     """
-    data, size = await fetch_prefix(backend, address, HEADER_PREFETCH)
-    chunks = SparseBytes(data, size)
+    data, facts = await fetch_prefix(backend, address, HEADER_PREFETCH)
+    chunks = SparseBytes(data, facts.size)
     shown = safe_address(address)
     for _ in range(_MOST_ROUNDS):
         try:
-            return FileHeader(parse_header(chunks, shown), size)
+            return FileHeader(parse_header(chunks, shown), facts)
         except NeedBytes as need:
             ranges = need.ranges
         parts = await asyncio.gather(*(fetch(backend, address, part) for part in ranges))
@@ -51,7 +51,7 @@ async def read_headers(
     addresses: Iterable[str],
     backend: StorageBackend,
     max_concurrent: int,
-    on_done: Callable[[int], None] | None = None,
+    on_done: Callable[[str, FileHeader | RasteretError], None] | None = None,
 ) -> dict[str, FileHeader | RasteretError]:
     """Read the headers of files, each address once.
 
@@ -59,7 +59,7 @@ async def read_headers(
         addresses: Of the files, in any order, with repetitions.
         backend: How bytes are read.
         max_concurrent: Files that are read at a time.
-        on_done: Told the number of files that are done after each, on the I/O loop's thread.
+        on_done: Told each address with what came of it, on the I/O loop's thread.
 
     Returns:
         For each address its header, or the error that says why there is none.
@@ -74,7 +74,7 @@ async def read_headers(
             except RasteretError as error:
                 out[address] = error
             if on_done is not None:
-                on_done(len(out))
+                on_done(address, out[address])
 
     async with asyncio.TaskGroup() as group:
         for _ in range(max_concurrent):

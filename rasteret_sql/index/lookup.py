@@ -3,61 +3,30 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from copy import copy
-from dataclasses import dataclass, replace
-from typing import Any
 
 import duckdb
 from sqlglot import exp
 
-from rasteret_sql import schema
-from rasteret_sql.errors import AmbiguousSceneError, IndexFormatError
-from rasteret_sql.index.band_decode import decode_metadata
+from rasteret_sql.errors import AmbiguousSceneError
+from rasteret_sql.index.found import BandSource, Found, HeaderRows, UnreadableBand, address_of, with_absolute_path
 from rasteret_sql.index.open import CollectionIndex
-from rasteret_sql.index.packed import unpack_header
-from rasteret_sql.index.scan import column, named, read_parquet, struct_field
-from rasteret_sql.tiff.header import BandHeader
+from rasteret_sql.index.scan import column, id_in, read_parquet, struct_field
+from rasteret_sql.index.scanned import scan_headers
+from rasteret_sql.index.stored import StoredHeaders
 from rasteret_sql.types import Bounds
+
+__all__ = ["BandSource", "Found", "SceneLookup", "UnreadableBand"]
 
 _CACHE_BYTES = 256 * 2**20
 _OBJECT_BYTES = 2_000
 """Rough cost of the Python objects of one level, beside its tables."""
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-_ALTERNATES = ("s3", "aws", "https", "http", "cloudfront")
 _PRELOAD_BYTES = 2 * 2**20
 _SINGLE_QUERY_IDS = 2_048
 _KNOWN_IDS = 100_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BandSource:
-    """All that reading one band of one scene needs."""
-
-    scene_id: str
-    band: str
-    address: str
-    """URL or absolute path of the file."""
-    header: BandHeader
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnreadableBand:
-    """A band whose file could not be read when the collection was built."""
-
-    scene_id: str
-    band: str
-    address: str
-    reason: str
-    """The scene's `status`."""
-
-
-Found = BandSource | UnreadableBand | None
-"""None where the scene has no such band."""
 
 
 class SceneLookup:
@@ -77,6 +46,7 @@ class SceneLookup:
         self._bytes = 0
         self._ids: dict[tuple[str, str], set[str]] = {}
         self._loaded: dict[tuple[str, str], Future[_Loaded]] = {}
+        self._stored: dict[tuple[str, str], StoredHeaders] = {}
         self._loader = ThreadPoolExecutor(1, "rasteret-lookup")
         # Footers of unchanged files are parsed once.
         connection.execute("SET parquet_metadata_cache = true")
@@ -106,7 +76,7 @@ class SceneLookup:
             self._keep(index, found)
             self._remember(index, {scene for scene, _ in found})
             out |= {key: found[key] for key in missing & found.keys()}
-        return {key: _here(value) for key, value in out.items()}
+        return {key: with_absolute_path(value) for key, value in out.items()}
 
     def preload(self, index: CollectionIndex) -> None:
         """Begin to read a small index as a whole, so that the first look-up need not open its files one by one.
@@ -114,22 +84,27 @@ class SceneLookup:
         An index that rasteret wrote, or one of more than 2 MiB, is read when asked.
         """
         place = (str(index.path), index.stamp)
-        if not index.packed or not index.bands or sum(map(os.path.getsize, index.files)) > _PRELOAD_BYTES:
+        if not index.packed or not index.bands or _header_bytes(index) > _PRELOAD_BYTES:
             return
         with self._lock:
             if place not in self._loaded:
                 self._loaded[place] = self._loader.submit(self._load, index)
 
     def _load(self, index: CollectionIndex) -> _Loaded:
-        return _Loaded(_Rows(self._cursor(), index, None, index.bands))
+        return _Loaded(self._rows(index, None, index.bands))
 
     def scenes(self, index: CollectionIndex, ids: Iterable[str]) -> set[str]:
         """Those of the ids that the index has."""
         wanted = set(ids)
         known = self._remember(index, ())
         missing = wanted - known
-        if missing:
-            query = exp.select(column("id")).distinct().from_(read_parquet(index)).where(_id_in()).sql("duckdb")
+        stored = self._stored_of(index)
+        if missing and stored is not None:
+            found = stored.has(sorted(missing))
+            self._remember(index, found)
+            known |= found
+        elif missing:
+            query = exp.select(column("id")).distinct().from_(read_parquet(index)).where(id_in()).sql("duckdb")
             rows = self._cursor().execute(query, [sorted(missing)]).fetchall()
             found = {str(scene) for (scene,) in rows}
             self._remember(index, found)
@@ -158,9 +133,26 @@ class SceneLookup:
         with self._lock:
             for key in [key for key in self._found if key[0] == str(index.path)]:
                 self._bytes -= self._found.pop(key)[1]
-            for known in (self._ids, self._loaded):
+            for known in (self._ids, self._loaded, self._stored):
                 for place in [place for place in known if place[0] == str(index.path)]:
                     del known[place]
+
+    def _rows(self, index: CollectionIndex, scenes: Sequence[str] | None, bands: Sequence[str]) -> HeaderRows:
+        stored = self._stored_of(index)
+        if stored is None:
+            return scan_headers(self._cursor(), index, scenes, bands)
+        return stored.all(bands) if scenes is None else stored.rows(scenes, bands)
+
+    def _stored_of(self, index: CollectionIndex) -> StoredHeaders | None:
+        """The headers of a built collection; None where they lie with the scenes."""
+        if index.manifest is None:
+            return None
+        place = (str(index.path), index.stamp)
+        with self._lock:
+            stored = self._stored.get(place)
+            if stored is None:
+                stored = self._stored[place] = StoredHeaders(index)
+            return stored
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = getattr(self._local, "cursor", None)
@@ -208,166 +200,40 @@ class SceneLookup:
     ) -> dict[tuple[str, str], Found]:
         loaded = self._loaded.get((str(index.path), index.stamp))
         whole = loaded.result() if loaded is not None and loaded.exception() is None else None
-        rows = whole.rows(scenes) if whole else _Rows(self._cursor(), index, scenes, bands)
+        rows = whole.rows(scenes) if whole else self._rows(index, scenes, bands)
         out: dict[tuple[str, str], Found] = {}
         for band in bands:
-            for scene, asset, header, status in rows.of(band):
-                value = _found(scene, band, asset, header, status)
+            for scene, value in rows.of(band):
                 key = (scene, band)
-                if key in out and _address_of(out[key]) != _address_of(value):
+                if key in out and address_of(out[key]) != address_of(value):
                     msg = (
                         f'collection "{index.name}" has scene "{scene}" twice, with different files for band {band}:'
-                        f" {_address_of(out[key])} and {_address_of(value)}; build it again with ids that differ"
+                        f" {address_of(out[key])} and {address_of(value)}; build it again with ids that differ"
                     )
                     raise AmbiguousSceneError(msg)
                 out.setdefault(key, value)
         return out
 
 
-class _Rows:
-    """The answer of one query: rows of the asked scenes with the asked bands' columns."""
-
-    def __init__(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        index: CollectionIndex,
-        scenes: Sequence[str] | None,
-        bands: Sequence[str],
-    ) -> None:
-        """Ask for some scenes, or for all."""
-        self._index = index
-        assets = index.schema.field("assets").type
-        there = set(index.schema.names)
-        null = exp.Null()
-        parts = [named(column("id"), "id")]
-        parts += [
-            named(column(name) if name in there else null.copy(), name) for name in ("proj:epsg", "crs", "status")
-        ]
-        for number, band in enumerate(bands):
-            has_asset = assets.get_field_index(band) >= 0
-            parts.append(named(struct_field("assets", band) if has_asset else null.copy(), f"asset {number}"))
-            stored = (
-                struct_field(schema.header_column(band), "packed")
-                if index.packed
-                else column(schema.metadata_column(band))
-            )
-            parts.append(named(stored, f"header {number}"))
-        select = exp.select(*parts).from_(read_parquet(index))
-        query = (select if scenes is None else select.where(_id_in())).sql("duckdb")
-        given = [] if scenes is None else [list(scenes)]
-        self._places = {band: number for number, band in enumerate(bands)}
-        if index.packed:
-            self._columns: list[Any] = list(zip(*cursor.execute(query, given).fetchall(), strict=True))
-            self._columns = self._columns or [()] * len(parts)
-        else:
-            # Long lists come as Arrow, which makes no Python object of each entry.
-            table = cursor.sql(query, params=given).to_arrow_table().combine_chunks()
-            self._columns = [
-                _whole(values) if name.startswith("header ") else values.to_pylist()
-                for name, values in zip(table.column_names, table.columns, strict=True)
-            ]
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Scene id of each row."""
-        return self._columns[0]  # type: ignore[no-any-return]
-
-    def at(self, rows: Sequence[int]) -> _Rows:
-        """Some of the rows."""
-        part = copy(self)
-        part._columns = [[values[row] for row in rows] for values in self._columns]  # noqa: SLF001  a copy of ours
-        return part
-
-    def of(self, band: str) -> Iterable[tuple[str, Any, BandHeader | None, str | None]]:
-        """(scene id, asset, header, status) of each row."""
-        ids, epsg, crs, status = self._columns[:4]
-        at = 4 + 2 * self._places[band]
-        assets, stored = self._columns[at : at + 2]
-        codes = [text or (None if code is None else f"EPSG:{code}") for text, code in zip(crs, epsg, strict=True)]
-        where = f'collection "{self._index.name}", band {band}'
-        if self._index.packed:
-            headers = [
-                _unpacked(data, code, f'{where}, scene "{scene}"')
-                for scene, data, code in zip(ids, stored, codes, strict=True)
-            ]
-        else:
-            samples = [asset.get("band_index") if isinstance(asset, dict) else None for asset in assets]
-            headers = decode_metadata(stored, samples, codes, where)
-        return zip(ids, assets, headers, status, strict=True)
-
-
 class _Loaded:
     """All rows of a small index, by scene; headers are unpacked when they are asked for."""
 
-    def __init__(self, rows: _Rows) -> None:
+    def __init__(self, rows: HeaderRows) -> None:
         self._rows = rows
         self._at: dict[str, list[int]] = {}
         for at, scene in enumerate(rows.ids):
             self._at.setdefault(scene, []).append(at)
 
-    def rows(self, scenes: Sequence[str]) -> _Rows:
+    def rows(self, scenes: Sequence[str]) -> HeaderRows:
         """The rows of some scenes."""
         return self._rows.at([at for scene in scenes for at in self._at.get(scene, ())])
 
 
-def _whole(values: Any) -> Any:
-    """One array of a column's chunks."""
-    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
-
-
-def _unpacked(data: bytes | None, crs: str | None, where: str) -> BandHeader | None:
-    if data is None:
-        return None
-    try:
-        header = unpack_header(data)
-    except IndexFormatError as error:
-        msg = f"{where}: {error}"
-        raise IndexFormatError(msg) from error
-    # A file that does not say its CRS has the one that its scene says.
-    return header if header.crs is not None else replace(header, crs=crs)
-
-
-def _id_in() -> exp.Expression:
-    """`id` among the one parameter, a list: a join, through which DuckDB pushes the ids into the scan."""
-    ids = exp.select(exp.Anonymous(this="unnest", expressions=[exp.Placeholder()]))
-    return exp.In(this=column("id"), query=ids.subquery())
-
-
-def _found(scene: str, band: str, asset: Any, header: BandHeader | None, status: str | None) -> Found:
-    address = _asset_address(asset)
-    if address is None:
-        return None
-    if header is None:
-        reason = status if status not in (None, schema.STATUS_OK) else "the index holds no header of this band's file"
-        return UnreadableBand(scene, band, address, str(reason))
-    return BandSource(scene, band, address, header)
-
-
-def _asset_address(asset: Any) -> str | None:
-    """The address in any of the shapes that an asset takes: text, or a struct with href, alternates or links."""
-    if asset is None or isinstance(asset, str):
-        return asset or None
-    if asset.get("href"):
-        return str(asset["href"])
-    alternate = asset.get("alternate")
-    if isinstance(alternate, dict):
-        for key in (*_ALTERNATES, *alternate):
-            address = _asset_address(alternate.get(key))
-            if address is not None:
-                return address
-    links = asset.get("links")
-    return _asset_address(links[0]) if isinstance(links, list) and links else None
-
-
-def _address_of(found: Found) -> str | None:
-    return None if found is None else found.address
-
-
-def _here(found: Found) -> Found:
-    """Relative paths are relative to the current directory at the time of reading, as rasteret has it."""
-    if found is None or _SCHEME.match(found.address) or os.path.isabs(found.address):  # noqa: PTH117
-        return found
-    return replace(found, address=os.path.abspath(found.address))  # noqa: PTH100
+def _header_bytes(index: CollectionIndex) -> int:
+    """Bytes of the files that hold headers."""
+    manifest = index.manifest
+    files = index.files if manifest is None else [index.path / file.path for file in manifest.headers]
+    return sum(map(os.path.getsize, files))
 
 
 def _size(found: Found) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.stac.dates import DateRange
@@ -28,8 +29,10 @@ def slug(text: str, empty: str) -> str:
     return re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9-]+", "-", text.lower()))[:_LONGEST_PART].strip("-") or empty
 
 
-def directory_name(name: str, dates: DateRange | None, source: str, digest: str) -> str:
-    """Directory of a STAC build.
+def directory_name(
+    name: str, dates: DateRange | None, source: str, digest: str, kind: Literal["stac", "records"] = "stac"
+) -> str:
+    """Directory of a build.
 
     Args:
         name: The user's own name.
@@ -37,13 +40,14 @@ def directory_name(name: str, dates: DateRange | None, source: str, digest: str)
         source: Dataset or STAC collection id.
         digest: Of all that shapes the build, so that no two builds share a directory. It stands within the third
             part, since rasteret splits the name at `_` into three.
+        kind: What the scenes come from, which the suffix says.
     """
     parts = [slug(name, "collection"), f"{slug(source, 'source')}-{digest}"]
     if dates is not None and dates.start is not None and dates.end is not None:
         start, end = dates.start, dates.end
         year = "" if start.year == end.year else f"{end.year:04d}"
         parts.insert(1, f"{start.year:04d}{start.month:02d}-{year}{end.month:02d}")
-    return "_".join(parts) + STAC_SUFFIX
+    return "_".join(parts) + (STAC_SUFFIX if kind == "stac" else RECORDS_SUFFIX)
 
 
 def plain_name(directory: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from rasteret_sql.errors import (
     UnknownBandError,
     did_you_mean,
 )
+from rasteret_sql.index.manifest import Manifest, read_manifest
 from rasteret_sql.index.names import require_name
 from rasteret_sql.io.addresses import safe_address
 
@@ -55,11 +56,8 @@ class CollectionIndex:
     """What the build was asked for; empty where the index does not say."""
     stamp: str
     """Changes whenever the files do."""
-
-    @property
-    def parquet_glob(self) -> str:
-        """Pattern of its files for DuckDB's read_parquet."""
-        return escape_glob(str(self.path)) + ("/**/*.parquet" if self.path.is_dir() else "")
+    manifest: Manifest | None = None
+    """What a built collection says of its files; None for an export, one of version 1, and one that rasteret wrote."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -76,8 +74,17 @@ class CollectionIndex:
         return (*names, *(name for name in schema.PARTITION_COLUMNS if name not in names))
 
     def count_rows(self) -> int:
-        """Number of scenes, from the files' footers."""
+        """Number of scenes."""
+        if self.manifest is not None:
+            return self.manifest.rows
         return sum(pq.read_metadata(file).num_rows for file in self.files)
+
+    def is_current(self) -> bool:
+        """False once the files were changed, by this process or another one."""
+        try:
+            return self.stamp == (_stamp([self.path / schema.MANIFEST]) if self.manifest else _stamp(self.files))
+        except FileNotFoundError:
+            return False
 
     def require_band(self, band: str) -> str:
         """Give the band back, or raise UnknownBandError naming those that exist."""
@@ -100,15 +107,16 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
         InvalidArgumentError: No collection can have that name.
     """
     root = _local_path(path)
-    files = _parquet_files(root)
+    if (root / schema.MANIFEST).is_file():
+        return _built(root, name)
+    files = scene_files(root)
     first, *others = [_read_schema(file) for file in files[:1]] if _is_ours(files[0]) else map(_read_schema, files)
     combined = _unite(first, others, root)
     _check_columns(combined, root)
     metadata = {key: value.decode("utf-8", "replace") for key, value in (first.metadata or {}).items()}
     _check_version(metadata, root)
-    dates = tuple(metadata.get(schema.KEY_DATE_RANGE, "").split(","))
     return CollectionIndex(
-        name=require_name(name or metadata.get(schema.KEY_NAME, "").replace("\0", "") or root.stem),
+        name=_name(name, metadata, root),
         path=root,
         files=tuple(map(str, files)),
         bands=_bands(combined),
@@ -116,13 +124,62 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
         hive=_hive_keys(root, files),
         uniform=all(other.equals(first) for other in others),
         packed=_is_packed(combined),
-        data_source=_data_source(metadata),
-        description=metadata.get(schema.KEY_DESCRIPTION, ""),
-        date_range=(dates[0], dates[1]) if len(dates) == 2 and all(dates) else None,
-        created=metadata.get(schema.KEY_CREATED, ""),
-        request=_request(metadata),
         stamp=_stamp(files),
+        **_said(metadata),
     )
+
+
+def _built(root: Path, name: str) -> CollectionIndex:
+    """A collection with a manifest, of which no other file has to be read."""
+    file = root / schema.MANIFEST
+    stamp = _stamp([file])
+    manifest = read_manifest(file.read_bytes(), str(root))
+    files = [root / part.path for part in manifest.parts]
+    if not files:
+        raise IndexFormatError(f"{root} has no scenes; build the collection again with force")
+    for path, size in manifest.sizes().items():
+        _check_file(root / path, size)
+    metadata = {key.encode(): value for key, value in manifest.keys.items()}
+    return CollectionIndex(
+        name=_name(name, metadata, root),
+        path=root,
+        files=tuple(map(str, files)),
+        bands=manifest.bands,
+        schema=manifest.columns,
+        hive=_hive_keys(root, files),
+        uniform=manifest.uniform,
+        packed=True,
+        stamp=stamp,
+        manifest=manifest,
+        **_said(metadata),
+    )
+
+
+def _check_file(file: Path, size: int) -> None:
+    """A file that is not as it was written is found now, not in the middle of a query."""
+    try:
+        found: int | None = file.stat().st_size
+    except FileNotFoundError:
+        found = None
+    if found != size:
+        state = "is missing" if found is None else f"has {found} bytes where it was written with {size}"
+        raise IndexFormatError(f"{file} {state}; build the collection again with force")
+
+
+def _name(asked: str, metadata: dict[bytes, str], root: Path) -> str:
+    return require_name(asked or metadata.get(schema.KEY_NAME, "").replace("\0", "") or root.stem)
+
+
+def _said(metadata: dict[bytes, str]) -> dict[str, Any]:
+    """Fields of a CollectionIndex that its key/value metadata say."""
+    dates = tuple(metadata.get(schema.KEY_DATE_RANGE, "").split(","))
+    return {
+        "data_source": _data_source(metadata),
+        "description": metadata.get(schema.KEY_DESCRIPTION, ""),
+        "date_range": (dates[0], dates[1]) if len(dates) == 2 and all(dates) else None,
+        "created": metadata.get(schema.KEY_CREATED, ""),
+        "request": _request(metadata),
+    }
 
 
 def escape_glob(path: str) -> str:
@@ -146,7 +203,7 @@ def _local_path(path: str | Path) -> Path:
     return root
 
 
-def _parquet_files(root: Path) -> list[Path]:
+def scene_files(root: Path) -> list[Path]:
     """The files, leaving out what hidden and underscored directories hold (unfinished writes, summaries)."""
     if root.is_file():
         return [root]
@@ -254,9 +311,9 @@ def _request(metadata: dict[bytes, str]) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _stamp(files: list[Path]) -> str:
+def _stamp(files: Iterable[str | Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        stat = file.stat()
+        stat = Path(file).stat()
         digest.update(f"{file}\0{stat.st_ino}\0{stat.st_mtime_ns}\0{stat.st_size}\n".encode())
     return digest.hexdigest()[:16]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.index.band_encode import BandRecord, encode_band
+from rasteret_sql.index.band_encode import BandRecord, encode_headers
 from rasteret_sql.index.properties import property_columns
 from rasteret_sql.schema import (
     ASSET_TYPE,
@@ -49,17 +49,28 @@ class SceneRow:
 
 
 def scene_batches(
-    rows: Sequence[SceneRow], bands: Sequence[str], batch_rows: int
-) -> Iterator[tuple[tuple[int, int] | None, pa.Table]]:
+    rows: Sequence[SceneRow],
+    bands: Sequence[str],
+    batch_rows: int,
+    columns: pa.Table | None = None,
+    like: pa.Schema | None = None,
+) -> Iterator[tuple[tuple[int, int] | None, pa.Table, pa.Table]]:
     """Give the scenes ordered by month, datetime and id, in tables of one month and at most `batch_rows` rows.
 
     All tables have the same schema: types are settled over all scenes first.
 
+    Args:
+        rows: The scenes.
+        bands: Of the collection.
+        batch_rows: Most rows of a table.
+        columns: Typed columns of the scenes, where they do not stand in their properties.
+        like: Columns that the collection has already: the same order, and types where the values fit.
+
     Yields:
-        ((year, month) or None for scenes without datetime, table).
+        ((year, month) or None for scenes without datetime, scenes, their `{band}_header` columns).
     """
     _check_bands(bands)
-    plain = _plain_columns(rows, bands)
+    plain = _alike(_plain_columns(rows, bands, columns), like)
     order = pc.sort_indices(plain, [("datetime", "ascending"), ("id", "ascending")]).to_pylist()
     start = 0
     while start < len(order):
@@ -67,8 +78,26 @@ def scene_batches(
         end = start + 1
         while end < len(order) and end - start < batch_rows and _month(rows[order[end]]) == key:
             end += 1
-        yield key, _with_bands(plain.take(pa.array(order[start:end])), [rows[at] for at in order[start:end]], bands)
+        part = order[start:end]
+        yield key, plain.take(pa.array(part)), _headers([rows[at] for at in part], bands)
         start = end
+
+
+def _alike(table: pa.Table, like: pa.Schema | None) -> pa.Table:
+    if like is None:
+        return table
+    columns: dict[str, pa.ChunkedArray] = {}
+    for column in like:
+        if column.name not in table.column_names:
+            columns[column.name] = pa.nulls(table.num_rows, column.type)
+            continue
+        values = table[column.name]
+        try:
+            columns[column.name] = values.cast(column.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            columns[column.name] = values  # of another type in these files; a scan takes what holds both
+    more = {name: table[name] for name in table.column_names if name not in columns}
+    return pa.table(columns | more)
 
 
 def _month(row: SceneRow) -> tuple[int, int] | None:
@@ -94,7 +123,7 @@ def _check_bands(bands: Sequence[str]) -> None:
         raise InvalidArgumentError(msg)
 
 
-def _plain_columns(rows: Sequence[SceneRow], bands: Sequence[str]) -> pa.Table:
+def _plain_columns(rows: Sequence[SceneRow], bands: Sequence[str], typed: pa.Table | None) -> pa.Table:
     items = [row.item for row in rows]
     crs = [row.crs for row in rows]
     values = {
@@ -109,6 +138,8 @@ def _plain_columns(rows: Sequence[SceneRow], bands: Sequence[str]) -> pa.Table:
     }
     columns = {field.name: pa.array(values[field.name], field.type) for field in CORE_FIELDS}
     columns["assets"] = _assets(items, bands)
+    if typed is not None:
+        return pa.table(columns | dict(zip(typed.column_names, typed.columns, strict=True)))
     taken = [name for band in bands for name in (metadata_column(band), header_column(band))]
     return pa.table(columns | property_columns([item.properties for item in items], taken))
 
@@ -131,12 +162,5 @@ def _assets(items: Sequence[SceneItem], bands: Sequence[str]) -> pa.StructArray:
     return pa.StructArray.from_arrays(children, fields=list(assets_type(tuple(bands))))
 
 
-def _with_bands(table: pa.Table, rows: Sequence[SceneRow], bands: Sequence[str]) -> pa.Table:
-    headers = []
-    for band in bands:
-        metadata, header = encode_band([row.bands.get(band) for row in rows])
-        table = table.append_column(metadata_column(band), metadata)
-        headers.append((header_column(band), header))
-    for name, header in headers:
-        table = table.append_column(name, header)
-    return table
+def _headers(rows: Sequence[SceneRow], bands: Sequence[str]) -> pa.Table:
+    return pa.table({header_column(band): encode_headers([row.bands.get(band) for row in rows]) for band in bands})

@@ -45,6 +45,12 @@ def struct_field(name: str, field: str) -> exp.Expression:
     return exp.Anonymous(this="struct_extract", expressions=[column(name), exp.Literal.string(field)])
 
 
+def id_in() -> exp.Expression:
+    """`id` among the one parameter, a list: a join, through which DuckDB pushes the ids into the scan."""
+    ids = exp.select(exp.Anonymous(this="unnest", expressions=[exp.Placeholder()]))
+    return exp.In(this=column("id"), query=ids.subquery())
+
+
 def named(expression: exp.Expression, name: str) -> exp.Expression:
     """An expression under a quoted name."""
     return exp.alias_(expression, name, quoted=True)

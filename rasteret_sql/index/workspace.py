@@ -14,7 +14,7 @@ from rasteret_sql import schema
 from rasteret_sql.errors import IndexFormatError, MissingObjectError, UnknownCollectionError, did_you_mean
 from rasteret_sql.index.footer import read_key
 from rasteret_sql.index.names import RECORDS_SUFFIX, STAC_SUFFIX, plain_name
-from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.open import CollectionIndex, open_collection, scene_files
 
 
 def list_collections(workspace: str | Path) -> list[dict[str, Any]]:
@@ -77,11 +77,8 @@ def _open_all(workspace: Path) -> Iterator[CollectionIndex]:
 
 def _stored_name(directory: Path) -> str | None:
     """The name in the first file; else that of the directory. None where no Parquet file can be read."""
-    file = next(iter(sorted(directory.rglob("*.parquet"))), None)
-    if file is None:
-        return None
     try:
-        name = read_key(file, schema.KEY_NAME) or b""
+        name = read_key(scene_files(directory)[0], schema.KEY_NAME) or b""
     except (OSError, ValueError):
         return None
     return name.decode("utf-8", "replace") or plain_name(directory.name)
@@ -102,6 +99,9 @@ def describe(index: CollectionIndex) -> dict[str, Any]:
 
 
 def _dates(index: CollectionIndex) -> tuple[str, str] | None:
+    if index.manifest is not None:
+        said = [end for part in index.manifest.parts for end in (part.first, part.last) if end is not None]
+        return (min(said)[:10], max(said)[:10]) if said else None
     ends: list[datetime] = []
     for file in index.files:
         limits = pc.min_max(pq.read_table(file, columns=["datetime"], partitioning=None)["datetime"]).as_py()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
 
 import obstore
@@ -30,12 +32,23 @@ class StorageBackend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a store says of a file beside its bytes; None where it does not say."""
+
+    size: int | None = None
+    """Bytes."""
+    etag: str | None = None
+    modified: datetime | None = None
+    """Time of its last change, naive UTC."""
+
+
 @runtime_checkable
 class PrefixBackend(Protocol):
-    """A backend that also tells a file's size with its first bytes, in the same request."""
+    """A backend that tells what it knows of a file with its first bytes, in the same request."""
 
-    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, int | None]:
-        """The first `length` bytes or the whole shorter file, and the file's size where it is known."""
+    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, FileFacts]:
+        """The first `length` bytes or the whole shorter file, and what is known of it."""
         ...
 
 
@@ -67,15 +80,20 @@ class ObstoreBackend:
     async def get_ranges(self, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
         return await gather_ranges(self, url, ranges)
 
-    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, int | None]:
+    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, FileFacts]:
         return await read_prefix(self.store, self.path(url), length)
 
 
-async def read_prefix(store: Any, path: str, length: int) -> tuple[Buffer, int | None]:
-    """First bytes and size of an object, with one request."""
+async def read_prefix(store: Any, path: str, length: int) -> tuple[Buffer, FileFacts]:
+    """First bytes of an object and what its store says of it, with one request."""
     connecting()
     result = await obstore.get_async(store, path, options={"range": (0, length)})
-    return await result.bytes_async(), result.meta["size"]
+    meta = result.meta
+    modified = meta["last_modified"]
+    facts = FileFacts(
+        meta["size"], meta["e_tag"], None if modified is None else modified.astimezone(UTC).replace(tzinfo=None)
+    )
+    return await result.bytes_async(), facts
 
 
 async def gather_ranges(backend: StorageBackend, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:

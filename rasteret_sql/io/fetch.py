@@ -11,14 +11,14 @@ import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from obstore.exceptions import BaseError
 
 from rasteret_sql.io import addresses
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.backend import Buffer, PrefixBackend, StorageBackend
+from rasteret_sql.io.backend import Buffer, FileFacts, PrefixBackend, StorageBackend
 from rasteret_sql.io.failures import Cause, Failure, failure_of
 from rasteret_sql.io.loop import io_loop
 from rasteret_sql.types import ByteRange
@@ -85,34 +85,34 @@ async def fetch(backend: StorageBackend, address: str, part: ByteRange, policy: 
 
 async def fetch_prefix(
     backend: StorageBackend, address: str, length: int, policy: RetryPolicy = _POLICY
-) -> tuple[bytes, int | None]:
+) -> tuple[bytes, FileFacts]:
     """Read the start of a file, with one request.
 
     Returns:
-        The first `length` bytes, or all of a shorter file, and the file's size in bytes where the backend tells it.
+        The first `length` bytes, or all of a shorter file, and what the backend tells of it.
 
     Raises:
         StorageError: or one of its leaves.
     """
     part = ByteRange(0, length)
 
-    async def once() -> tuple[bytes, int | None] | Failure:
+    async def once() -> tuple[bytes, FileFacts] | Failure:
         try:
             if isinstance(backend, PrefixBackend):
-                buffer, size = await _call(backend.get_prefix, address, length)
+                buffer, facts = await _call(backend.get_prefix, address, length)
             else:
-                buffer, size = await _call(backend.get_range, address, 0, length), None
+                buffer, facts = await _call(backend.get_range, address, 0, length), FileFacts()
         except BaseError as error:
             failure = failure_of(error)
             if failure is not None and failure.cause is Cause.BEYOND:
-                return b"", 0  # an empty file has no range that could be given
+                return b"", FileFacts(0)  # an empty file has no range that could be given
             raise
-        data = bytes(buffer)
+        data, size = bytes(buffer), facts.size
         if len(data) > length or (size is not None and len(data) != min(size, length)):
             expected = length if size is None else min(size, length)
             return Failure(Cause.SHORT, f"expected {expected} bytes, received {len(data)}")
         # A backend that gives less than asked says where the file ends.
-        return data, len(data) if size is None and len(data) < length else size
+        return data, replace(facts, size=len(data)) if size is None and len(data) < length else facts
 
     return await _repeat(once, address, part, policy)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from rasteret_sql.io.backend import FileFacts
 
 _THREADS = 8
 """Enough to keep a disk's queue busy; reads from the page cache need fewer."""
@@ -20,8 +23,8 @@ class LocalFiles:
         """`length` bytes from `start`; fewer only where the file ends."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, read_part, path, start, length)
 
-    async def read_prefix(self, path: str, length: int) -> tuple[bytes, int]:
-        """The first bytes and the file's size."""
+    async def read_prefix(self, path: str, length: int) -> tuple[bytes, FileFacts]:
+        """The first bytes, and what the file system says of the file."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, read_start, path, length)
 
 
@@ -34,11 +37,13 @@ def read_part(path: str, start: int, length: int) -> bytes:
         os.close(descriptor)
 
 
-def read_start(path: str, length: int) -> tuple[bytes, int]:
-    """The first bytes of a file and its size."""
+def read_start(path: str, length: int) -> tuple[bytes, FileFacts]:
+    """The first bytes of a file, with its size and time of change."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return _pread(descriptor, 0, length), os.fstat(descriptor).st_size
+        stat = os.fstat(descriptor)
+        modified = datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, UTC).replace(tzinfo=None)
+        return _pread(descriptor, 0, length), FileFacts(stat.st_size, None, modified)
     finally:
         os.close(descriptor)
 

@@ -16,7 +16,7 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.addresses import Kind, Place, route
-from rasteret_sql.io.backend import Buffer, gather_ranges, read_prefix
+from rasteret_sql.io.backend import Buffer, FileFacts, gather_ranges, read_prefix
 from rasteret_sql.io.files import LocalFiles
 from rasteret_sql.io.loop import connecting
 
@@ -97,11 +97,16 @@ class RoutedBackend:
     async def get_ranges(self, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
         return await gather_ranges(self, url, ranges)
 
-    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, int | None]:
+    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, FileFacts]:
         place = self._place(url)
         if place.kind is Kind.FILE:
             return await self._files.read_prefix(place.path, length)
         return await read_prefix(self._store(place), place.path, length)
+
+    def store_of(self, url: str) -> tuple[Any, str]:
+        """The obstore store of an address, which is no local file, and the path in it."""
+        place = self._place(url)
+        return self._store(place), place.path
 
     def _place(self, url: str) -> Place:
         place = self._routes.get(url)

@@ -19,6 +19,7 @@ from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.registering import local_collection
 from rasteret_sql.stac.bands import BandNaming
+from rasteret_sql.stac.scene_source import StacScenes
 from rasteret_sql.stac.source import StacSource
 
 DEFAULT_MAX_CONCURRENT = 50
@@ -44,7 +45,8 @@ class Place(Protocol):
 def sql_arguments(text: str) -> dict[str, Any]:
     """The named arguments that SQL hands over as a JSON object, NULLs left out, JSON text inside read."""
     given = {name: value for name, value in json.loads(text).items() if value is not None}
-    for name in ("query", "band_map", "band_index_map", "cloud_config"):
+    # `query` stays text: it may be JSON or an SQL condition, which the search tells apart.
+    for name in ("band_map", "band_index_map", "cloud_config"):
         if isinstance(given.get(name), str):
             given[name] = _document(name, given[name])
     return given
@@ -55,8 +57,7 @@ def _document(name: str, text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise InvalidArgumentError(
-            f"{name} := {text!r} is not JSON; expected a STRUCT, MAP or JSON object such as "
-            + ("{'eo:cloud_cover': {'lt': 20}}" if name == "query" else "{'B04': ...}")
+            f"{name} := {text!r} is not JSON; expected a STRUCT, MAP or JSON object such as {{'B04': ...}}"
         ) from None
 
 
@@ -194,12 +195,10 @@ def _build(
     request = BuildRequest(
         name=name,
         data_source=data_source,
-        source=source,
-        naming=naming,
+        source=StacScenes(source, naming, config.url_patterns if config else {}),
         workspace_dir=Path(workspace_dir).expanduser() if workspace_dir else place.workspace_dir,
         max_concurrent=max_concurrent,
         force=force,
-        url_patterns=config.url_patterns if config else {},
         backend=backend or place.backend,
     )
     path = build(request, progress=progress, cancelled=cancelled)

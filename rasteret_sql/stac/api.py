@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from pystac_client.item_search import ItemSearch
 from pystac_client.stac_api_io import StacApiIO
@@ -16,17 +16,15 @@ from rasteret_sql.errors import MissingObjectError, StacError, did_you_mean
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.stac.address import resolve
 from rasteret_sql.stac.area import api_bbox
-from rasteret_sql.stac.documents import RefusedError, parse_document, read_document, send
+from rasteret_sql.stac.documents import RefusedError, read_document
 from rasteret_sql.stac.feature import checked_item
 from rasteret_sql.stac.hrefs import absolute_hrefs
 from rasteret_sql.stac.older import complete
-from rasteret_sql.stac.query import Query, matches
+from rasteret_sql.stac.paging import Page, Request, read_page, read_pages
+from rasteret_sql.stac.query import matches
+from rasteret_sql.stac.sendable import Conformance, search_parameters
 from rasteret_sql.stac.source import StacSource
 from rasteret_sql.stac.waiting import interruptible
-
-_NO_METHOD = (405, 501)
-_EMPTY_PAGES = 3
-"""A server may answer pages without items on the way; after this many in a row the search has ended."""
 
 
 def search_link(document: dict[str, Any], address: str) -> str | None:
@@ -41,25 +39,22 @@ def search_link(document: dict[str, Any], address: str) -> str | None:
 def search_api(
     source: StacSource, landing: dict[str, Any], session: StacApiIO, cancelled: Callable[[], bool] | None
 ) -> Iterator[dict[str, Any]]:
-    """All items of a search, page by page."""
+    """All items of a search, each once, page by page."""
     url = search_link(landing, source.address)
     assert url is not None
-    remote = source.conditions if _conforms(landing, "#query") else {}
-    local = {} if remote else source.conditions
-    firsts = [_first_request(source, url, method, remote) for method in _methods(landing)]
+    server = Conformance.of(landing)
+    firsts = [_first_request(source, url, method, server) for method in _methods(landing)]
     count = _Count(url)
-    first: _Request | None = None
-    for page, request in _pages(firsts, session, cancelled):
-        first = first or request
-        for feature in count.page(page):
-            item = checked_item(feature, f"a feature in the answer of {safe_address(url)}")
-            if not local or matches(item, local):
-                yield absolute_hrefs(complete(item, None), _self_address(item, request.url))
+    for page in read_pages(firsts, session, cancelled):
+        for item in count.new_items(page):
+            # Whatever was sent: servers may ignore a query, or know it by halves.
+            if matches(item, source.condition):
+                yield absolute_hrefs(complete(item, None), _self_address(item, page.request.url))
     count.check()
     if count.received == 0:
         interruptible(partial(_check_collection, source, landing, session), cancelled)
-    elif first is not None and count.pages == 1 and count.matched is None and count.received > 1:
-        interruptible(partial(_check_paging, first, session, count), cancelled)
+    elif count.matched is None and count.last is not None:
+        interruptible(partial(_check_end, count, count.last, session), cancelled)
 
 
 class _Count:
@@ -68,24 +63,40 @@ class _Count:
     def __init__(self, url: str) -> None:
         self.url = url
         self.pages = 0
-        self.received = 0
+        self.largest = 0
+        """Items of the longest page."""
         self.matched: int | None = None
-        """Of the newest page, since items may come or go while a search is paged."""
+        """The least that a page says, since items may come or go while a search is paged."""
+        self.last: Page | None = None
+        self._seen: set[int] = set()
+        """Hashes of collection and id, a tenth of what the texts would take."""
 
-    def page(self, page: dict[str, Any]) -> list[Any]:
-        """Count a page and give its features."""
-        features = page.get("features")
-        if page.get("type", "FeatureCollection") != "FeatureCollection" or not isinstance(features, list):
+    @property
+    def received(self) -> int:
+        """Different items so far."""
+        return len(self._seen)
+
+    def new_items(self, page: Page) -> list[dict[str, Any]]:
+        """Count a page and give its items that did not come before."""
+        features = page.features
+        new = []
+        for feature in features:
+            item = checked_item(feature, f"a feature in the answer of {safe_address(self.url)}")
+            key = hash((item.get("collection"), item["id"]))
+            if key not in self._seen:
+                self._seen.add(key)
+                new.append(item)
+        if features and not new:
             raise StacError(
-                f"{safe_address(self.url)} answered a {page.get('type')!r} instead of a FeatureCollection with features"
+                f"{safe_address(self.url)} pages in a circle: it gave a page of {len(features)} items that it had "
+                "given before; the result would not be complete. Search again, or for a smaller bbox or date_range"
             )
         self.pages += 1
-        self.received += len(features)
-        context = page.get("context")
-        matched = page.get("numberMatched", context.get("matched") if isinstance(context, dict) else None)
-        if isinstance(matched, int) and not isinstance(matched, bool):
-            self.matched = matched
-        return features
+        self.last = page
+        self.largest = max(self.largest, len(features))
+        if page.matched is not None:
+            self.matched = page.matched if self.matched is None else min(self.matched, page.matched)
+        return new
 
     def check(self) -> None:
         """Fail where the server says that there is more than it gave."""
@@ -94,14 +105,6 @@ class _Count:
                 f"{safe_address(self.url)} says that {self.matched} items match but gave {self.received} and no "
                 "further page; the result would be short. Search again, or for a smaller bbox or date_range"
             )
-
-
-def _conforms(landing: dict[str, Any], what: str) -> bool:
-    classes = landing.get("conformsTo")
-    if not isinstance(classes, list):
-        # Servers before STAC API 1.0 declare nothing; nearly all of them knew the query extension.
-        return True
-    return any(isinstance(one, str) and one.endswith(what) for one in classes)
 
 
 def _methods(landing: dict[str, Any]) -> list[str]:
@@ -115,95 +118,27 @@ def _methods(landing: dict[str, Any]) -> list[str]:
     return ["GET"] if named == {"GET"} else ["POST", "GET"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One page to ask for."""
-
-    url: str
-    method: str
-    parameters: dict[str, Any]
-    """JSON body of a POST, query parameters of a GET."""
-    headers: dict[str, str]
-    again: dict[str, Any]
-    """Parameters of the first page, for next links that say `merge`."""
-
-    @property
-    def key(self) -> str:
-        return json.dumps([self.url, self.method, self.parameters], sort_keys=True, default=str)
-
-
-def _first_request(source: StacSource, url: str, method: str, query: Query) -> _Request:
-    search = ItemSearch(
-        url=url,
-        method=method,
-        limit=source.page_size,
-        max_items=None,
-        collections=[source.collection] if source.collection else None,
-        bbox=api_bbox(source.area) if source.area else None,
-        datetime=source.dates.interval() if source.dates else None,
-        query=query or None,
-    )
-    parameters = dict(search.get_parameters())
-    return _Request(url, method, parameters, {}, parameters)
-
-
-def _next_request(page: dict[str, Any], last: _Request) -> _Request | None:
-    """The page that a next link names, by GET or with the token in a POST body; None at the end."""
-    links = page.get("links")
-    for link in links if isinstance(links, list) else ():
-        if not isinstance(link, dict) or link.get("rel") != "next" or not isinstance(link.get("href"), str):
-            continue
-        method = str(link.get("method", "GET")).upper()
-        body = link.get("body") if isinstance(link.get("body"), dict) else {}
-        headers = link.get("headers") if isinstance(link.get("headers"), dict) else {}
-        assert isinstance(body, dict)
-        assert isinstance(headers, dict)
-        # A GET link carries all its parameters in its href.
-        parameters = ({**last.again, **body} if link.get("merge") else body) if method == "POST" else {}
-        return replace(
-            last,
-            url=resolve(last.url, link["href"]),
+def _first_request(source: StacSource, url: str, method: str, server: Conformance) -> Request:
+    simpler: Request | None = None
+    for asked in reversed(search_parameters(source.condition, server, method)):
+        search = ItemSearch(
+            url=url,
             method=method,
-            parameters=parameters,
-            headers={str(k): v if isinstance(v, str) else ", ".join(map(str, v)) for k, v in headers.items()},
+            limit=source.page_size,
+            max_items=None,
+            collections=[source.collection] if source.collection else None,
+            bbox=api_bbox(source.area) if source.area else None,
+            datetime=source.dates.interval() if source.dates else None,
+            query=asked.get("query"),
         )
-    return None
-
-
-def _pages(
-    firsts: Sequence[_Request], session: StacApiIO, cancelled: Callable[[], bool] | None
-) -> Iterator[tuple[dict[str, Any], _Request]]:
-    """Each page with its request. Unlike pystac-client's own paging it passes empty pages and sees circles.
-
-    Args:
-        firsts: The request for the first page, and the same by another method in case that one is not allowed.
-        session: Who sends them.
-        cancelled: Polled while waiting.
-    """
-    request: _Request | None = firsts[0]
-    others = list(firsts[1:])
-    seen: set[str] = set()
-    empty = 0
-    while request is not None:
-        if request.key in seen:
-            where = safe_address(request.url)
-            raise StacError(f"{where} pages in a circle: its next link leads to a page already given")
-        seen.add(request.key)
-        try:
-            page = interruptible(partial(_send, session, request), cancelled)
-        except RefusedError as error:
-            if error.status not in _NO_METHOD or not others or len(seen) > 1:
-                raise
-            request = others.pop()
-            continue
-        yield page, request
-        empty = 0 if page.get("features") else empty + 1
-        request = _next_request(page, request) if empty < _EMPTY_PAGES else None
-
-
-def _send(session: StacApiIO, request: _Request) -> dict[str, Any]:
-    text = send(session, request.url, request.method, request.headers, request.parameters)
-    return parse_document(text, request.url)
+        parameters = dict(search.get_parameters())
+        # Not through pystac-client, whose conversions of filters need one more package.
+        for name in asked.keys() - {"query"}:
+            as_text = method == "GET" and not isinstance(asked[name], str)
+            parameters[name] = json.dumps(asked[name], separators=(",", ":")) if as_text else asked[name]
+        simpler = Request(url, method, parameters, {}, parameters, simpler)
+    assert simpler is not None
+    return simpler
 
 
 def _self_address(item: dict[str, Any], page: str) -> str:
@@ -235,17 +170,43 @@ def _check_collection(source: StacSource, landing: dict[str, Any], session: Stac
         ) from error
 
 
-def _check_paging(first: _Request, session: StacApiIO, count: _Count) -> None:
-    """A single page of a server that does not count: ask for one item; a server that can page offers the next one.
+def _check_end(count: _Count, last: Page, session: StacApiIO) -> None:
+    """After the last page of a server that does not count: make sure that it is the last.
 
-    Without this, a server that caps its answers and never pages would make a short collection.
+    Without this, a server that caps its answers, or stops at some page, would make a short collection.
     """
-    page = _send(session, replace(first, parameters={**first.parameters, "limit": 1}))
-    features = page.get("features")
-    if isinstance(features, list) and len(features) >= count.received:
-        return  # it ignores the limit, and gives all it has
-    if _next_request(page, first) is None:
+    if last.following is not None:
         raise StacError(
-            f"{safe_address(count.url)} gave {count.received} items, but neither counts what matches nor offers "
-            "further pages; the result may be short. Use a server that pages, or a static catalog"
+            f"{safe_address(count.url)} gave {count.received} items and then only empty pages, each with a link to a "
+            "next one, and does not count what matches; the result may be short. Search for a smaller bbox or "
+            "date_range"
         )
+    if count.pages == 1 and count.received > 1:
+        # A server that can page offers the next page when it is asked for one item.
+        page = read_page(session, _with_limit(last.request, 1))
+        if len(page.features) < count.received and page.following is None:
+            raise StacError(
+                f"{safe_address(count.url)} gave {count.received} items, but neither counts what matches nor offers "
+                "further pages; the result may be short. Use a server that pages, or a static catalog"
+            )
+    elif count.pages > 1 and len(last.features) == count.largest:
+        # A full page may be the last by chance, or because the server stops there: then a longer one has more.
+        try:
+            page = read_page(session, _with_limit(last.request, 2 * count.largest))
+        except RefusedError:
+            return  # pages cannot be longer, which tells nothing
+        if len(page.features) > len(last.features) or page.following is not None:
+            raise StacError(
+                f"{safe_address(count.url)} ended after {count.received} items although it has more; the result would "
+                "be short. Search for a smaller bbox or date_range"
+            )
+
+
+def _with_limit(request: Request, limit: int) -> Request:
+    """The same page with another number of items; a GET has the number in its address or among its parameters."""
+    parts = urlsplit(request.url)
+    named = parse_qsl(parts.query, keep_blank_values=True)
+    if request.method == "GET" and any(name == "limit" for name, _ in named):
+        query = urlencode([(name, str(limit) if name == "limit" else value) for name, value in named])
+        return replace(request, url=urlunsplit(parts._replace(query=query)))
+    return replace(request, parameters={**request.parameters, "limit": limit})

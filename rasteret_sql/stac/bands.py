@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rasteret_sql.errors import InvalidArgumentError, StacError, did_you_mean
+from rasteret_sql.errors import InvalidArgumentError, StacError, UnsaidSampleError, did_you_mean
 from rasteret_sql.stac.address import file_name
 from rasteret_sql.stac.hrefs import asset_href
 from rasteret_sql.stac.item import BandAsset
@@ -73,7 +73,8 @@ def name_bands(items: Sequence[Item], naming: BandNaming) -> NamedBands:
     """Find the bands of all items of a collection.
 
     Raises:
-        InvalidArgumentError: The map names assets that no item has, or leaves open which sample a band is.
+        InvalidArgumentError: The map names assets that no item has.
+        UnsaidSampleError: The map leaves open which sample of a file a band is.
         StacError: No item has an asset that is a TIFF.
     """
     if naming.band_map:
@@ -135,7 +136,7 @@ def _sample_by_name(name: str, raster: _Raster, sharing: Sequence[str]) -> int:
             return texts.index(name.casefold())
     has = [_band_name(band) or f"sample {n}" for n, band in enumerate(raster.bands)]
     says = f"it has {', '.join(has)}" if has else "the item does not name its samples"
-    raise InvalidArgumentError(
+    raise UnsaidSampleError(
         f'band "{name}" is in asset "{raster.key}" together with other bands ({says}); say which sample it is with '
         f"band_index_map, from 0, such as {{{', '.join(f'{n!r}: {i}' for i, n in enumerate(sharing))}}}"
     )

@@ -9,6 +9,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.expr.instant import parse_instant
+
+__all__ = ["DateLike", "DateRange", "parse_date_range", "parse_instant"]
 
 DateLike = str | date | datetime | None
 
@@ -32,20 +35,6 @@ class DateRange:
         return "/".join(
             ".." if at is None else f"{at.replace(microsecond=0).isoformat()}Z" for at in (self.start, self.end)
         )
-
-
-def parse_instant(text: str) -> datetime:
-    """RFC 3339 (or ISO without a zone, read as UTC) to naive UTC; finer than microseconds is cut off.
-
-    Raises:
-        ValueError: The text is no date-time.
-    """
-    # RFC 3339 allows lower case letters, Python's parser does not.
-    at = datetime.fromisoformat(text.strip().upper())
-    try:
-        return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
-    except OverflowError as error:
-        raise ValueError(f"{text} is beyond the calendar in UTC") from error
 
 
 def parse_date_range(value: Sequence[DateLike] | str | None) -> DateRange | None:

@@ -1,71 +1,76 @@
-"""The `query` of a search: STAC's operators per property, checked once and applied where no server does it."""
+"""The `query` of a search, in any of its forms: checked once, turned into one tree, and applied to items."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
-from rasteret_sql.stac.dates import parse_instant
+from rasteret_sql.expr.condition import literal_pattern, parse_condition
+from rasteret_sql.expr.evaluate import evaluate
+from rasteret_sql.expr.render import to_sql
+from rasteret_sql.expr.tree import (
+    Column,
+    Compare,
+    Contains,
+    In,
+    IsNull,
+    Like,
+    Literal,
+    Node,
+    Operator,
+    Value,
+    conjunction,
+    negation,
+)
 
 Query = dict[str, dict[str, Any]]
 """Property → operator → value, as STAC's query extension has it."""
 
-
-def _text(test: Callable[[str, str], bool]) -> Callable[[Any, Any], bool]:
-    return lambda have, want: isinstance(have, str) and isinstance(want, str) and test(have, want)
-
-
-def _ordered(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def compare(have: Any, want: Any) -> bool:
-        pair = _comparable(have, want)
-        return pair is not None and test(*pair)
-
-    return compare
-
-
-def _equal(have: Any, want: Any) -> bool:
-    pair = _comparable(have, want)
-    return have == want if pair is None else bool(pair[0] == pair[1])
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": _equal,
-    "neq": lambda have, want: not _equal(have, want),
-    "lt": _ordered(lambda have, want: have < want),
-    "lte": _ordered(lambda have, want: have <= want),
-    "gt": _ordered(lambda have, want: have > want),
-    "gte": _ordered(lambda have, want: have >= want),
-    "startsWith": _text(str.startswith),
-    "endsWith": _text(str.endswith),
-    "contains": lambda have, want: (
-        want in have if isinstance(have, list) or (isinstance(have, str) and isinstance(want, str)) else False
-    ),
-    "in": lambda have, want: any(_equal(have, one) for one in want),
-}
+COMPARISONS: dict[str, Operator] = {"eq": "=", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_OPERATORS = (*COMPARISONS, "startsWith", "endsWith", "contains", "in")
 # The query extension says neq, CQL users write ne; both mean the same.
 _ALIASES = {"ne": "neq", "le": "lte", "ge": "gte", "startswith": "startsWith", "endswith": "endsWith"}
+_FORMS = (
+    'an object such as {"eo:cloud_cover": {"lt": 20}}, or an SQL condition such as '
+    "'\"eo:cloud_cover\" < 20 AND platform = ''landsat-8'''"
+)
 
 
-def parse_query(value: Mapping[str, Any] | str | None) -> tuple[Query | None, int | None]:
-    """Check a query and give it with operators spelled as STAC does, and its `max_items` apart.
+@dataclass(frozen=True, slots=True)
+class ParsedQuery:
+    """A query, checked."""
 
-    A bare value means `eq`: `{"platform": "landsat-8"}`. A query may be JSON text.
+    text: Query | str | None = None
+    """As asked, in the one spelling of its form: an object with STAC's operators, or SQL; None for no condition."""
+    condition: Node | None = None
+    """What an item has to meet, the same for all forms; columns are names of properties, `id` and `collection`."""
+    max_items: int | None = None
+    """The `max_items` of the object form."""
+
+
+def parse_query(value: Mapping[str, Any] | str | None) -> ParsedQuery:
+    """Check a query: an object, its JSON text, or an SQL condition as text.
+
+    In an object, a bare value means `eq` and a list `in`: `{"platform": "landsat-8"}`. Text that holds a JSON object is
+    an object, other text is SQL.
 
     Raises:
-        InvalidArgumentError: Not an object, an unknown operator, or a value of the wrong kind.
+        InvalidArgumentError: Neither form, an unknown operator, a value of the wrong kind, or SQL that is no condition.
     """
     if value is None:
-        return None, None
+        return ParsedQuery()
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise InvalidArgumentError(f"query is not JSON: {error.msg} at character {error.pos}: {value!r}") from None
+        parsed = _json_object(value)
+        if parsed is None:
+            condition = parse_condition(value, qualifiers=("properties",))
+            return ParsedQuery(to_sql(condition), condition)
+        value = parsed
     if not isinstance(value, Mapping):
-        raise InvalidArgumentError(f'query {value!r} has to be an object such as {{"eo:cloud_cover": {{"lt": 20}}}}')
+        raise InvalidArgumentError(f"query {value!r} has to be {_FORMS}")
     query: Query = {}
     max_items: int | None = None
     for name, condition in value.items():
@@ -76,8 +81,24 @@ def parse_query(value: Mapping[str, Any] | str | None) -> tuple[Query | None, in
         elif isinstance(condition, list | tuple):
             query[str(name)] = {"in": list(condition)}
         else:
-            query[str(name)] = {"eq": condition}
-    return query or None, max_items
+            query[str(name)] = {"eq": _operand("eq", condition, name)}
+    terms = [_term(name, op, want) for name, conditions in query.items() for op, want in conditions.items()]
+    return ParsedQuery(query, conjunction(terms), max_items) if terms else ParsedQuery(max_items=max_items)
+
+
+def _json_object(text: str) -> Mapping[str, Any] | None:
+    """The object that JSON text holds; None where the text is something else."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        # No SQL condition begins with a brace.
+        if not text.lstrip().startswith("{"):
+            return None
+        what = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise InvalidArgumentError(f"query is not JSON: {what}: {text!r}; expected {_FORMS}") from None
+    except RecursionError:
+        raise InvalidArgumentError("query is nested too deep to be read") from None
+    return value if isinstance(value, Mapping) else None
 
 
 def _count(value: Any) -> int | None:
@@ -96,50 +117,54 @@ def _operator(op: Any, name: object) -> str:
 
 
 def _operand(op: Any, want: Any, name: object) -> Any:
+    op = _ALIASES.get(str(op), str(op))
     if op == "in" and not isinstance(want, list | tuple):
         raise InvalidArgumentError(f'query on "{name}": "in" takes a list of values, not {want!r}')
+    if op in ("startsWith", "endsWith") and not isinstance(want, str):
+        raise InvalidArgumentError(f'query on "{name}": "{op}" takes a text, not {want!r}')
+    if isinstance(want, date):
+        return f"{_naive(want).isoformat()}Z"
     return list(want) if op == "in" else want
 
 
-def matches(item: Mapping[str, Any], query: Query) -> bool:
-    """True where the item meets every condition. A property that the item lacks meets none, not even `neq`."""
-    for name, conditions in query.items():
-        have = _property(item, name)
-        if have is None:
-            # STAC's `eq: null` asks for what is not there; everything else needs a value.
-            if all(op == "eq" and want is None for op, want in conditions.items()):
-                continue
-            return False
-        if not all(_OPERATORS[op](have, want) for op, want in conditions.items()):
-            return False
-    return True
+def _naive(at: date) -> datetime:
+    if not isinstance(at, datetime):
+        return datetime.combine(at, time())
+    return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
 
 
-def _property(item: Mapping[str, Any], name: str) -> Any:
+def _term(name: str, op: str, want: Any) -> Node:
+    """One operator of the object form in the tree."""
+    column = Column(name.removeprefix("properties."))
+    if want is None and op in ("eq", "neq"):  # `eq: null` asks for what is not there
+        return IsNull(column) if op == "eq" else negation(IsNull(column))
+    if op in COMPARISONS:
+        return Compare(COMPARISONS[op], column, Literal(_value(want, name)))
+    if op == "in":
+        return In(column, tuple(Literal(_value(one, name)) for one in want))
+    if op == "contains":
+        return Contains(column, Literal(_value(want, name)))
+    text = literal_pattern(want)
+    return Like(column, f"{text}%" if op == "startsWith" else f"%{text}")
+
+
+def _value(want: Any, name: str) -> Value:
+    if want is None or isinstance(want, str | int | float):
+        return want
+    if isinstance(want, list | tuple):
+        return tuple(_value(one, name) for one in want)
+    raise InvalidArgumentError(
+        f'query on "{name}" has the value {want!r}; expected a text, a number, true, false, null or a list'
+    )
+
+
+def matches(item: Mapping[str, Any], condition: Node | None) -> bool:
+    """True where the item meets the condition, or there is none. What an item lacks is NULL, and meets nothing."""
+    if condition is None:
+        return True
     properties = item.get("properties") or {}
-    name = name.removeprefix("properties.")
-    if name in properties:
-        return properties[name]
-    return item.get(name) if name in ("id", "collection") else None
 
+    def value_of(name: str) -> Any:
+        return properties.get(name, item.get(name) if name in ("id", "collection") else None)
 
-def _comparable(have: Any, want: Any) -> tuple[Any, Any] | None:
-    """Both as numbers, as instants or as texts; None where they are of different kinds."""
-    if isinstance(have, bool) or isinstance(want, bool):
-        return (have, want) if isinstance(have, bool) and isinstance(want, bool) else None
-    if isinstance(have, int | float) and isinstance(want, int | float):
-        return have, want
-    if isinstance(have, str) and isinstance(want, str):
-        instants = _instant(have), _instant(want)
-        return (have, want) if None in instants else instants
-    return None
-
-
-def _instant(text: str) -> datetime | None:
-    # "2018" and "20180405" parse as dates too, but are more often codes: only texts with dashes count as time.
-    if len(text) < 10 or text[4:5] != "-" or text[7:8] != "-":
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError:
-        return None
+    return evaluate(condition, value_of) is True

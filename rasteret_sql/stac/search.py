@@ -79,7 +79,7 @@ def _filtered(items: Iterator[dict[str, Any]], source: StacSource) -> Iterator[d
     for item in items:
         if source.dates is not None and not within(item, source.dates):
             continue
-        if not matches(item, source.conditions):
+        if not matches(item, source.condition):
             continue
         if area is not None and not (_near(item, source) and meets(item, area)):
             continue

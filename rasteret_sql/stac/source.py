@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.expr.render import to_sql
+from rasteret_sql.expr.tree import Node
 from rasteret_sql.stac.address import absolute
 from rasteret_sql.stac.area import parse_bbox
 from rasteret_sql.stac.dates import DateLike, DateRange, parse_date_range
@@ -27,7 +29,8 @@ class StacSource:
     date_range: Sequence[DateLike] | str | None = None
     """(start, end) as given; the end day is included. `dates` holds the instants."""
     query: Query | Mapping[str, Any] | str | None = None
-    """Property → operator → value; `max_items` in it is taken out into the field of that name."""
+    """Property → operator → value, the same as JSON text, or an SQL condition as text, such as `"eo:cloud_cover" < 20`.
+    `max_items` of an object is taken out into the field of that name; SQL is kept in normal form."""
     max_items: int | None = None
     """Stop after that many items; None for all."""
     page_size: int = 100
@@ -36,20 +39,23 @@ class StacSource:
     """HTTP headers for the STAC server only, such as an Authorization; never written to messages."""
     dates: DateRange | None = field(init=False, default=None)
     """`date_range` as a closed interval of instants, naive UTC."""
+    condition: Node | None = field(init=False, default=None)
+    """What `query` asks of an item, whatever its form."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.address, str) or not self.address.strip():
             raise InvalidArgumentError(
                 f"a STAC address is the URL of an API, or the path or URL of a catalog file, not {self.address!r}"
             )
-        query, limit = parse_query(self.query)
+        query = parse_query(self.query)
         put = object.__setattr__
         put(self, "address", absolute(self.address.strip()))
         put(self, "collection", self.collection or None)
         put(self, "bbox", parse_bbox(self.bbox))
         put(self, "dates", parse_date_range(self.date_range))
-        put(self, "query", query)
-        put(self, "max_items", limit if self.max_items is None else self.max_items)
+        put(self, "query", query.text)
+        put(self, "condition", query.condition)
+        put(self, "max_items", query.max_items if self.max_items is None else self.max_items)
 
     def identity(self) -> dict[str, Any]:
         """All that decides which items are found, as plain JSON values in a fixed order; two equal searches agree."""
@@ -58,7 +64,7 @@ class StacSource:
             "collection": self.collection,
             "bbox": list(self.area) if self.area else None,
             "dates": self.dates.interval() if self.dates else None,
-            "query": {name: dict(sorted(ops.items())) for name, ops in sorted(self.conditions.items())} or None,
+            "query": self._query_identity(),
             "max_items": self.max_items,
         }
 
@@ -68,6 +74,12 @@ class StacSource:
         return self.bbox  # type: ignore[return-value]  # __post_init__ made it Bounds
 
     @property
-    def conditions(self) -> Query:
-        """The checked query; empty where none was given."""
-        return self.query or {}  # type: ignore[return-value]  # __post_init__ made it Query
+    def conditions(self) -> Query | str:
+        """The query as asked, an object or SQL; empty where none was given."""
+        return self.query or {}  # type: ignore[return-value]  # __post_init__ made it one of these
+
+    def _query_identity(self) -> Query | str | None:
+        asked = self.conditions
+        if isinstance(asked, str):
+            return None if self.condition is None else to_sql(self.condition, ordered=True)
+        return {name: dict(sorted(ops.items())) for name, ops in sorted(asked.items())} or None

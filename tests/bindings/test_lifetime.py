@@ -76,7 +76,9 @@ def test_hundreds_of_cached_collections_cost_little_at_connect(tmp_path, cached)
     """300 of them: measured 130 ms over an empty workspace; the bound leaves room for a busy machine."""
     empty = tmp_path / "empty"
     full = tmp_path / "full"
-    source = next(next(path for path in cached.iterdir() if path.name.startswith("bay")).rglob("*.parquet"))
+    export = tmp_path / "export"
+    rasteret_sql.load(next(path for path in cached.iterdir() if path.name.startswith("bay"))).export(export)
+    source = next(export.rglob("*.parquet"))
     content = source.read_bytes()
     assert content.count(b"\x18\x03bay\0") == 1  # its name, as the file's metadata has it
     for number in range(300):

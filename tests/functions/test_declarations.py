@@ -35,6 +35,11 @@ def world(tmp_path_factory):
             "FROM rasteret_build_from_stac('dunes', $catalog, 'sentinel-s2-l2a-cogs')",
             {"catalog": variables["DATA"] + "/catalog/catalog.json"},
         ).fetchall()
+        for name in ("dropped", "grown"):
+            con.execute(
+                "FROM rasteret_build_from_stac($name, $catalog, 'naip')",
+                {"name": name, "catalog": variables["DATA"] + "/catalog/catalog.json"},
+            ).fetchall()
         con.execute("FROM rasteret_export('dunes', $path)", {"path": variables["EXPORT"]}).fetchall()
         yield con, variables
 
@@ -131,6 +136,9 @@ TABLES = {
     "rasteret_load": {"path": "'${EXPORT}'"},
     "rasteret_export": {"name": "'dunes'", "path": "'${TMP}/null-export'"},
     "rasteret_collections": {},
+    "rasteret_append": {"name": "'grown'"},
+    "rasteret_refresh": {"name": "'grown'"},
+    "rasteret_drop": {"name": "'droppable'"},
     "rasteret_register": {"descriptor": "{'id': 'my-org/null'}"},
     "rasteret_register_local": {"id": "'local/null'", "path": "'${EXPORT}'"},
     "rasteret_unregister": {"id": "'local/null'"},
@@ -139,6 +147,12 @@ TABLES = {
     "rasteret_functions": {},
 }
 """Good arguments of each table function, enough to call it."""
+
+
+def make_droppable(world):
+    con, variables = world
+    catalog = variables["DATA"] + "/catalog/catalog.json"
+    con.execute("FROM rasteret_build_from_stac('droppable', $catalog, 'naip')", {"catalog": catalog}).fetchall()
 
 
 def table_call(world, name, /, **changed):
@@ -172,7 +186,9 @@ def test_null_in_a_named_argument_of_a_table_means_not_given(world, name, argume
     without = {key: value for key, value in TABLES[name].items() if key != argument}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TABLES, name, without)
+        make_droppable(world)
         wanted = con.execute(table_call(world, name)).fetchall()
+        make_droppable(world)
         got = con.execute(table_call(world, name, **{argument: "NULL"})).fetchall()
     # The first column names the scenes, collections or datasets; others tell when and whether anew.
     assert wanted

@@ -9,6 +9,7 @@ from pathlib import Path
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.io.stores import default_backend
 from rasteret_sql.stac.bands import BandNaming
+from rasteret_sql.stac.scene_source import StacScenes
 from rasteret_sql.stac.source import StacSource
 
 TIFFS = Path(__file__).parent / "rasteret_index" / "out" / "tiffs"
@@ -45,8 +46,10 @@ def write_catalog(directory: Path, items: list[dict] | None = None) -> Path:
 
 
 def request(catalog: Path, workspace: Path, name="bay", *, search=None, **changes) -> BuildRequest:
-    values = {"naming": BandNaming(BAND_MAP)} | changes
-    return BuildRequest(name, StacSource(str(catalog), **(search or {})), workspace_dir=workspace, **values)
+    naming = changes.pop("naming", BandNaming(BAND_MAP))
+    patterns = changes.pop("url_patterns", {})
+    source = StacScenes(StacSource(str(catalog), **(search or {})), naming, patterns)
+    return BuildRequest(name, source, workspace_dir=workspace, **changes)
 
 
 class CountingBackend:

@@ -60,7 +60,7 @@ def test_force_builds_again(catalog, workspace):
     write_catalog(catalog.parent, [item("new", "2023-05-01T00:00:00Z", {"red": "./s0_B04.tif", "nir": "./s0_B08.tif"})])
     path = build(request(catalog, workspace, force=True))
     assert duckdb.sql(f"SELECT id FROM ({scan_sql(open_collection(path))})").fetchall() == [("new",)]
-    assert [entry.name for entry in path.iterdir()] == ["year=2023"]
+    assert sorted(entry.name for entry in path.iterdir()) == ["_headers", "_ids", "_manifest.json", "year=2023"]
     assert [entry.name for entry in workspace.iterdir()] == [path.name]
 
 
@@ -128,7 +128,7 @@ def test_no_readable_file_at_all_is_the_error_of_the_first(catalog, workspace):
 def test_a_search_without_items_says_what_was_asked(catalog, workspace):
     search = {"collection": "s2", "bbox": (0, 0, 1, 1), "date_range": ("2024-01-01", "2024-01-31")}
     with pytest.raises(
-        StacError, match=r"found no items for collection s2, bbox \[0.0, 0.0, 1.0, 1.0\], dates 2024-01-01"
+        StacError, match=r"for collection s2, bbox \[0.0, 0.0, 1.0, 1.0\], dates 2024-01-01.* found no items"
     ):
         build(request(catalog, workspace, search=search))
 

@@ -14,16 +14,17 @@ from rasteret_sql.errors import InvalidArgumentError, UnknownCollectionError
 from rasteret_sql.index.build import build
 from rasteret_sql.index.export import export_collection
 from rasteret_sql.index.lookup import SceneLookup, UnreadableBand
+from rasteret_sql.index.metadata import CollectionMetadata
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.index.scan import scan_sql
+from rasteret_sql.index.store import write_collection
 from rasteret_sql.index.workspace import collection_names, find_collection, list_collections
-from rasteret_sql.index.write import CollectionMetadata, write_collection
 
 OUT = Path(__file__).parent / "rasteret_index" / "out"
 
 
 def rows(index):
-    return duckdb.sql(f"SELECT * FROM ({scan_sql(index, index.columns)}) ORDER BY id").fetchall()
+    return duckdb.sql(f"SELECT * FROM ({scan_sql(index)}) ORDER BY id").fetchall()
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def index(tmp_path):
 def test_an_export_holds_everything(index, tmp_path):
     other = open_collection(export_collection(index, tmp_path / "deep" / "export"))
     assert rows(other) == rows(index)
-    for field in ("name", "bands", "schema", "hive", "data_source", "description", "date_range", "request"):
+    for field in ("name", "bands", "scene_columns", "hive", "data_source", "description", "date_range", "request"):
         assert getattr(other, field) == getattr(index, field), field
     assert other.created > index.created
     with duckdb.connect() as connection:

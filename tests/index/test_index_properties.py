@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 from index_samples import scene
 
+from rasteret_sql.index.metadata import CollectionMetadata
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.index.properties import property_columns
 from rasteret_sql.index.scan import scan_sql
-from rasteret_sql.index.write import CollectionMetadata, write_collection
+from rasteret_sql.index.store import write_collection
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,14 @@ from index_samples import header, level, scene
 from rasteret_sql.errors import IndexFormatError
 from rasteret_sql.index.band_decode import decode_metadata, foreign_nodata
 from rasteret_sql.index.band_encode import BandRecord, encode_band, rasteret_reads
-from rasteret_sql.index.lookup import SceneLookup, _asset_address
+from rasteret_sql.index.export import export_collection
+from rasteret_sql.index.found import asset_address
+from rasteret_sql.index.lookup import SceneLookup
+from rasteret_sql.index.metadata import CollectionMetadata
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.index.scan import scan_sql
+from rasteret_sql.index.store import write_collection
 from rasteret_sql.index.workspace import list_collections
-from rasteret_sql.index.write import CollectionMetadata, write_collection
 from rasteret_sql.tiff.decode import decode_tile
 from rasteret_sql.types import Affine
 
@@ -86,7 +89,7 @@ def test_a_workspace_of_rasteret_lists():
     ],
 )
 def test_assets_of_any_shape(asset, address):
-    assert _asset_address(asset) == address
+    assert asset_address(asset) == address
 
 
 def column(**changes) -> pa.Array:
@@ -182,7 +185,8 @@ def test_what_rasteret_reads_is_the_same_in_its_columns(tmp_path):
 def test_our_files_have_the_columns_and_keys_that_rasteret_wants(tmp_path):
     write_collection([scene()], CollectionMetadata("bay", ("B04",), "earthsearch/x"), tmp_path / "c")
     theirs = pa.parquet.read_schema(OUT / "export" / "year=2024" / "month=1" / "part-0.parquet")
-    ours = pa.parquet.read_schema(open_collection(tmp_path / "c").files[0])
+    export_collection(open_collection(tmp_path / "c"), tmp_path / "export")
+    ours = pa.parquet.read_schema(open_collection(tmp_path / "export").files[0])
     for name in ("id", "datetime", "geometry", "bbox", "proj:epsg", "crs", "B04_metadata"):
         assert ours.field(name).type == theirs.field(name).type, name
     assert theirs.metadata.keys() <= ours.metadata.keys()

@@ -34,11 +34,16 @@ def read(address: str, part: ByteRange = PART, backend: StorageBackend | None = 
     return bytes(run(fetch(backend or RoutedBackend(ClientSettings(timeout=0.5)), address, part, QUICK)))
 
 
+def _prefix(*args):
+    data, facts = run(fetch_prefix(*args))
+    return data, facts.size
+
+
 def test_http_one_request_each(served: RangeServer) -> None:
     backend = RoutedBackend()
     assert read(f"{served.url}/a.bin", backend=backend) == EXPECTED
-    assert run(fetch_prefix(backend, f"{served.url}/a.bin", 32768)) == (DATA[:32768], len(DATA))
-    assert run(fetch_prefix(backend, f"{served.url}/a.bin", 1 << 20)) == (DATA, len(DATA))
+    assert _prefix(backend, f"{served.url}/a.bin", 32768) == (DATA[:32768], len(DATA))
+    assert _prefix(backend, f"{served.url}/a.bin", 1 << 20) == (DATA, len(DATA))
     counts = served.counts()
     assert (counts["requests"], counts["bytes"]) == (3, len(EXPECTED) + 32768 + len(DATA))
     assert counts["connections"] == 2  # one is the test's own, for control
@@ -66,11 +71,11 @@ def test_local_files(tmp_path: Path) -> None:
     path.write_bytes(DATA)
     backend = RoutedBackend()
     assert read(str(path), backend=backend) == EXPECTED
-    assert run(fetch_prefix(backend, str(path), 10)) == (DATA[:10], len(DATA))
-    assert run(fetch_prefix(backend, path.as_uri(), 1 << 20)) == (DATA, len(DATA))
+    assert _prefix(backend, str(path), 10) == (DATA[:10], len(DATA))
+    assert _prefix(backend, path.as_uri(), 1 << 20) == (DATA, len(DATA))
     assert read(str(path), ByteRange(5, 0)) == b""
     (tmp_path / "empty.tif").write_bytes(b"")
-    assert run(fetch_prefix(backend, str(tmp_path / "empty.tif"), 10)) == (b"", 0)
+    assert _prefix(backend, str(tmp_path / "empty.tif"), 10) == (b"", 0)
     with pytest.raises(MissingObjectError, match=r"no such file.*Check the address"):
         read(str(tmp_path / "none.tif"))
     with pytest.raises(StorageError, match="directory"):
@@ -81,7 +86,7 @@ def test_local_files(tmp_path: Path) -> None:
 
 def test_empty_file_over_http(served: RangeServer) -> None:
     (served.directory / "empty.tif").write_bytes(b"")
-    assert run(fetch_prefix(RoutedBackend(), f"{served.url}/empty.tif", 100)) == (b"", 0)
+    assert _prefix(RoutedBackend(), f"{served.url}/empty.tif", 100) == (b"", 0)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +182,8 @@ class AsyncBackend(SyncBackend):
 def test_a_users_own_backend(backend: StorageBackend) -> None:
     assert isinstance(backend, StorageBackend)
     assert read("mem:x", backend=backend) == EXPECTED
-    assert run(fetch_prefix(backend, "mem:x", 100)) == (DATA[:100], None)
-    assert run(fetch_prefix(backend, "mem:x", 1 << 20)) == (DATA, len(DATA))
+    assert _prefix(backend, "mem:x", 100) == (DATA[:100], None)
+    assert _prefix(backend, "mem:x", 1 << 20) == (DATA, len(DATA))
     with pytest.raises(MissingObjectError):
         read("mem:gone", backend=backend)
     with pytest.raises(StorageError, match="expected 20 bytes, received 10"):
@@ -193,4 +198,4 @@ def test_obstore_backend_with_a_store_in_memory() -> None:
     assert read("https://here/x/a.bin", backend=backend) == EXPECTED
     assert read("x/a.bin", backend=backend) == EXPECTED
     assert [bytes(b) for b in run(backend.get_ranges("x/a.bin", [(0, 3), (7, 2)]))] == [DATA[:3], DATA[7:9]]
-    assert run(fetch_prefix(backend, "x/a.bin", 1 << 20)) == (DATA, len(DATA))
+    assert _prefix(backend, "x/a.bin", 1 << 20) == (DATA, len(DATA))

@@ -18,6 +18,9 @@ def test_reads_a_bucket(s3_server: S3Server, signed: bool) -> None:
         environment = {name: value for name, value in environment.items() if "KEY" not in name}
     backend = RoutedBackend(environment=environment)
     assert bytes(run(fetch(backend, "s3://bkt-one/x/a b.bin", ByteRange(10, 20)))) == bytes(range(10, 30))
-    assert run(fetch_prefix(backend, "s3://bkt-one/x/a b.bin", 1000)) == (bytes(range(200)), 200)
+    data, facts = run(fetch_prefix(backend, "s3://bkt-one/x/a b.bin", 1000))
+    assert (data, facts.size) == (bytes(range(200)), 200)
+    assert facts.etag
+    assert facts.modified
     with pytest.raises(MissingObjectError, match="s3://bkt-one/none"):
         run(fetch(backend, "s3://bkt-one/none", ByteRange(10, 20)))

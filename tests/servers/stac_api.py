@@ -1,4 +1,4 @@
-"""A STAC API in this process: landing page, collections, item search with paging and the query extension, and faults.
+"""A STAC API in this process: landing page, collections, item search with paging, query, filter, and faults.
 
     items, collections = load_catalog("examples/data/catalog/catalog.json", base="http://127.0.0.1:8000")
     with StacApiServer(items, collections) as api:
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,18 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 ITEM_SEARCH = "https://api.stacspec.org/v1.0.0/item-search"
 QUERY = "https://api.stacspec.org/v1.0.0/item-search#query"
+_CQL2 = "http://www.opengis.net/spec/cql2/1.0/conf"
+FILTER = (
+    "https://api.stacspec.org/v1.0.0-rc.2/item-search#filter",
+    "http://www.opengis.net/spec/ogcapi-features-3/1.0/conf/filter",
+    f"{_CQL2}/basic-cql2",
+    f"{_CQL2}/cql2-json",
+    f"{_CQL2}/cql2-text",
+)
+"""As stac-fastapi, and so Planetary Computer, declares it."""
+ADVANCED = (f"{_CQL2}/advanced-comparison-operators", f"{_CQL2}/case-insensitive-comparison")
+COMPARISONS = ("eq", "ne", "neq", "lt", "le", "lte", "gt", "ge", "gte")
+"""Operators of the query extension that stac-fastapi takes; it refuses the others by 400."""
 Item = Mapping[str, Any]
 
 
@@ -61,6 +74,18 @@ class Faults:
     """Seconds before each search is answered."""
     empty_pages: int = 0
     """Pages without items, but with a `next` link, before the first item."""
+    endless: bool = False
+    """Every page has a `next` link, also those after the last item."""
+    repeat: bool = False
+    """Every page holds the items of the first, though tokens go on."""
+    overlap: int = 0
+    """Items of the page before that each page begins with, as when items are added while a search is paged."""
+    next_link: Mapping[str, Any] | None = None
+    """In place of each `next` link, as it is."""
+    overstated: int = 0
+    """`numberReturned` is so much more than the items of a page."""
+    ignores: bool = False
+    """Takes `query` and `filter`, and gives all items."""
 
 
 @dataclass(slots=True)
@@ -74,6 +99,8 @@ class StacApiServer:
     context: bool = False
     """Say it as STAC API 0.9 did, in `context`."""
     conforms: tuple[str, ...] = (ITEM_SEARCH, QUERY)
+    operators: tuple[str, ...] | None = None
+    """Operators that `query` may have; others are refused by 400. None: all."""
     methods: tuple[str, ...] = ("GET", "POST")
     """Methods that the landing page's search links name."""
     faults: Faults = field(default_factory=Faults)
@@ -153,25 +180,41 @@ class StacApiServer:
         page = [] if page_number < faults.empty_pages else found[start : start + limit]
         if faults.cap is not None:
             page = found[: min(faults.cap, limit)]
-        end = token + limit
+        if faults.repeat:
+            page = found[:limit]
+        if faults.overlap and token:
+            page = found[max(0, token - faults.overlap) : token - faults.overlap + limit]
+        end = token + limit - (faults.overlap if token else 0)
         answer: dict[str, Any] = {"type": "FeatureCollection", "features": page, "links": []}
         more = end < len(found) + faults.empty_pages * limit and faults.cap is None
         if faults.stop_after is not None and page_number + 1 >= faults.stop_after:
             more = False
-        if more or faults.circle:
-            answer["links"].append(self._next(method, parameters, 0 if faults.circle else end))
+        if more or faults.circle or faults.endless or faults.repeat:
+            link = self._next(method, parameters, 0 if faults.circle else end)
+            answer["links"].append(link if faults.next_link is None else {"rel": "next", **faults.next_link})
         if self.context:
             answer["context"] = {"returned": len(page), "limit": limit, "matched": len(found)}
         elif self.counted:
-            answer |= {"numberMatched": len(found), "numberReturned": len(page)}
+            answer |= {"numberMatched": len(found), "numberReturned": len(page) + faults.overstated}
+        elif faults.overstated:
+            answer["numberReturned"] = len(page) + faults.overstated
         return answer
 
     def _next(self, method: str, parameters: dict[str, Any], token: int) -> dict[str, Any]:
         if method == "POST":
             body = {**parameters, "token": str(token)}
             return {"rel": "next", "method": "POST", "href": f"{self.url}/search", "body": body}
-        query = {name: _query_text(value) for name, value in parameters.items()} | {"token": str(token)}
+        sent = {name: value for name, value in parameters.items() if name != "sent filter"}
+        if "sent filter" in parameters:
+            sent["filter"] = parameters["sent filter"]
+        query = {name: _query_text(value) for name, value in sent.items()} | {"token": str(token)}
         return {"rel": "next", "method": "GET", "href": f"{self.url}/search?{urlencode(query)}"}
+
+    def refuses(self, parameters: dict[str, Any]) -> str | None:
+        """Why a search is no search for this server, in its words."""
+        used = {op for conditions in (parameters.get("query") or {}).values() for op in conditions}
+        unknown = used - set(self.operators) if self.operators is not None else set()
+        return f"Input should be one of {self.operators}, not {unknown}" if unknown else None
 
     def _wanted(self, item: Item, parameters: dict[str, Any]) -> bool:
         collections = parameters.get("collections")
@@ -182,7 +225,10 @@ class StacApiServer:
         if parameters.get("datetime") and not _in_interval(item["properties"], parameters["datetime"]):
             return False
         # A server without the query extension ignores the member, as the specification lets it.
-        query = parameters.get("query") if QUERY in self.conforms else None
+        query = parameters.get("query") if QUERY in self.conforms and not self.faults.ignores else None
+        wanted = parameters.get("filter") if FILTER[0] in self.conforms and not self.faults.ignores else None
+        if wanted is not None and _cql2(item, wanted) is not True:
+            return False
         return all(
             _compare(item["properties"].get(name), operator, value)
             for name, conditions in (query or {}).items()
@@ -207,6 +253,13 @@ class _Handler(BaseHTTPRequestHandler):
             parameters["bbox"] = [float(number) for number in parameters["bbox"].split(",")]
         if "query" in parameters:
             parameters["query"] = json.loads(parameters["query"])
+        if "filter" in parameters:
+            is_text = parameters.get("filter-lang", "cql2-text") == "cql2-text"
+            parameters["sent filter"] = parameters["filter"]
+            import cql2
+
+            parse = cql2.parse_text if is_text else cql2.parse_json
+            parameters["filter"] = parse(parameters["filter"]).to_json()
         self._answer("GET", parts.path, parameters)
 
     def do_POST(self) -> None:
@@ -221,6 +274,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, json.dumps(api.landing()))
         if path == "/search" and method in api.methods:
             time.sleep(api.faults.stall)
+            if (why := api.refuses(parameters)) is not None:
+                return self._send(400, json.dumps({"description": why}))
             if api.faults.malformed is not None:
                 return self._send(200, api.faults.malformed)
             return self._send(200, json.dumps(api.search(method, parameters)), "application/geo+json")
@@ -338,3 +393,35 @@ def _compare(have: Any, operator: str, value: Any) -> bool:
             "contains": lambda: value in have,
         }[operator]()
     )
+
+
+def _cql2(item: Item, node: Any) -> Any:
+    """Value of a filter in CQL2-JSON, None for NULL, as PostgreSQL has it."""
+    if not isinstance(node, dict):
+        return node
+    if "property" in node:
+        return item["id"] if node["property"] == "id" else item["properties"].get(node["property"])
+    if "timestamp" in node:
+        return _instant(node["timestamp"])
+    op, arguments = node["op"], node["args"]
+    if op in ("and", "or"):
+        truths = [_cql2(item, one) for one in arguments]
+        decisive = op == "or"
+        return decisive if decisive in truths else None if None in truths else not decisive
+    if op == "isNull":
+        return _cql2(item, arguments[0]) is None
+    values = [_cql2(item, one) for one in arguments]
+    if values[0] is None:
+        return None
+    if op == "not":
+        return not values[0]
+    if op == "casei":
+        return values[0].lower()
+    if op == "in":
+        return values[0] in values[1]
+    if op == "like":
+        parts = re.findall(r"\\.|.", values[1])
+        pattern = "".join({"%": ".*", "_": "."}.get(part) or re.escape(part[-1]) for part in parts)
+        return re.fullmatch(pattern, values[0], re.DOTALL) is not None
+    have = _instant(values[0]) if isinstance(values[1], datetime) else values[0]
+    return _compare(have, {"=": "eq", "<>": "neq", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}[op], values[1])

@@ -120,7 +120,7 @@ ITEM = {"id": "s1", "properties": {"eo:cloud_cover": 20, "platform": "landsat-8"
     ],
 )
 def test_query_applied_here(query, found):
-    assert matches(ITEM, parse_query(query)[0]) is found
+    assert matches(ITEM, parse_query(query).condition) is found
 
 
 @pytest.mark.parametrize(

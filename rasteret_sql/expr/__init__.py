@@ -1,0 +1,1 @@
+"""SQL text to a checked tree, once, for all that reads it."""

@@ -1,0 +1,125 @@
+"""What happens to a collection after it was built: more scenes, a refresh, its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from rasteret_sql.engine.scheduler import Engine
+from rasteret_sql.index import append as appending
+from rasteret_sql.index import drop as dropping
+from rasteret_sql.index import refresh as refreshing
+from rasteret_sql.index.again import changed_source, sources_of
+from rasteret_sql.index.append import Appended
+from rasteret_sql.index.open import CollectionIndex
+from rasteret_sql.index.refresh import Refreshed
+from rasteret_sql.index.request import require_concurrency
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.stac.found import Progress, SceneSource
+
+DEFAULT_MAX_CONCURRENT = 50
+
+
+class Home(Protocol):
+    """Where collections are open; a session."""
+
+    @property
+    def backend(self) -> StorageBackend:
+        """How headers are read."""
+
+    @property
+    def engine(self) -> Engine:
+        """Whose cached tiles are forgotten after a refresh: files may have changed."""
+
+    def open(self, name: str, workspace_dir: Path | None = None) -> CollectionIndex:
+        """The open or cached collection of a name."""
+
+    def close(self, index: CollectionIndex) -> None:
+        """Forget a collection that is gone."""
+
+
+def append_collection(
+    home: Home,
+    index: CollectionIndex,
+    *,
+    source: SceneSource | None = None,
+    bbox: Any = None,
+    date_range: Any = None,
+    query: Any = None,
+    stac_api: str | os.PathLike[str] | None = None,
+    max_concurrent: int = DEFAULT_MAX_CONCURRENT,
+    backend: StorageBackend | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Appended:
+    """Add scenes of the collection's own source, asked with other arguments, or of another source.
+
+    Args:
+        home: Where it is open.
+        index: The collection.
+        source: Another source, in place of the one of the build.
+        bbox: In place of the build's, as all arguments that are not given.
+        date_range: Of the new scenes.
+        query: Conditions on the new items.
+        stac_api: Where the source is today.
+        max_concurrent: Files whose headers are read at a time.
+        backend: How they are read.
+        progress: Told (done, total or None, what).
+        cancelled: Polled; stops the append.
+
+    Raises:
+        InvalidArgumentError: An argument cannot be used, or the collection cannot be changed.
+        RasteretError: The search fails, or no file could be read.
+    """
+    appending.require_built(index)
+    changes = {"address": stac_api, "bbox": bbox, "date_range": date_range, "query": query}
+    return appending.append(
+        index,
+        source or changed_source(index, changes),
+        backend=backend or home.backend,
+        max_concurrent=require_concurrency(max_concurrent),
+        progress=progress,
+        cancelled=cancelled,
+    )
+
+
+def refresh_collection(
+    home: Home,
+    index: CollectionIndex,
+    *,
+    stac_api: str | os.PathLike[str] | None = None,
+    max_concurrent: int = DEFAULT_MAX_CONCURRENT,
+    backend: StorageBackend | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Refreshed:
+    """Bring a collection up to date with the sources of its build and its appends.
+
+    Raises:
+        InvalidArgumentError: The collection cannot be changed, or does not say where its scenes come from.
+        RasteretError: A search fails; nothing is changed.
+    """
+    appending.require_built(index)
+    result = refreshing.refresh(
+        index,
+        sources_of(index, address=stac_api),
+        backend=backend or home.backend,
+        max_concurrent=require_concurrency(max_concurrent),
+        progress=progress,
+        cancelled=cancelled,
+    )
+    if result.changed:
+        home.engine.cache.clear()  # tiles of the files as they were
+    return result
+
+
+def drop_collection(home: Home, index: CollectionIndex, *, cancelled: Callable[[], bool] | None = None) -> None:
+    """Remove a cached collection, and close it.
+
+    Raises:
+        InvalidArgumentError: It is not one of a workspace.
+    """
+    dropping.drop(index, cancelled=cancelled)
+    home.close(index)

@@ -1,0 +1,75 @@
+"""A file that one writer holds at a time, among threads and processes; the system frees it when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_POLL_SECONDS = 0.02
+
+
+@contextmanager
+def held(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
+    """Hold the lock at `path` until the block ends; its directory must be there.
+
+    Args:
+        path: The lock's own file, which stays.
+        on_wait: Called with the seconds waited so far while another holds it; raises to give up.
+    """
+    with path.open("a+b") as file:
+        started = time.monotonic()
+        while not _take(file):
+            on_wait(time.monotonic() - started)
+            time.sleep(_POLL_SECONDS)
+        yield
+
+
+@contextmanager
+def held_and_removed(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
+    """As `held`, and the file is gone when nobody holds it any more."""
+    started = time.monotonic()
+    while True:
+        with path.open("a+b") as file:
+            if _take(file):
+                if _is_at(file, path):
+                    try:
+                        yield
+                    finally:
+                        path.unlink(missing_ok=True)
+                    return
+                continue  # its last holder removed it while we opened it
+        on_wait(time.monotonic() - started)
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(file: IO[bytes]) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _take(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,74 @@
+"""A STAC search as the source of a build."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.stac.bands import BandNaming
+from rasteret_sql.stac.dates import DateRange
+from rasteret_sql.stac.found import Cancelled, FoundScenes, Progress
+from rasteret_sql.stac.scenes import band_names, scene_items
+from rasteret_sql.stac.search import iter_items
+from rasteret_sql.stac.source import StacSource
+
+
+@dataclass(frozen=True, slots=True)
+class StacScenes:
+    """Scenes of the items that a search finds."""
+
+    search: StacSource
+    naming: BandNaming = field(default_factory=BandNaming)
+    url_patterns: Mapping[str, str] = field(default_factory=dict)
+    """Prefix of asset hrefs → what replaces it."""
+
+    @property
+    def kind(self) -> Literal["stac"]:
+        return "stac"
+
+    @property
+    def key(self) -> str:
+        return self.search.collection or ""
+
+    @property
+    def dates(self) -> DateRange | None:
+        return self.search.dates
+
+    def identity(self, *, secrets: bool = False) -> dict[str, Any]:
+        address = self.search.address if secrets else safe_address(self.search.address)
+        bands, places = self.naming.band_map, self.naming.band_index_map
+        return {
+            "kind": self.kind,
+            "search": self.search.identity() | {"address": address},
+            # Lists of pairs: the order of bands is part of the result.
+            "band_map": None if bands is None else [list(pair) for pair in bands.items()],
+            "band_index_map": None if places is None else sorted(list(pair) for pair in places.items()),
+            "strict": self.naming.strict,
+            "url_patterns": sorted(list(pair) for pair in self.url_patterns.items()),
+        }
+
+    def describe(self) -> str:
+        search = self.search
+        asked = [f"collection {search.collection}" if search.collection else "all collections"]
+        if search.area:
+            asked.append(f"bbox {list(search.area)}")
+        if search.dates:
+            asked.append(f"dates {search.dates.interval()}")
+        if search.conditions:
+            asked.append(f"query {json.dumps(search.conditions, default=str)}")
+        return f"the search at {safe_address(search.address)} for {', '.join(asked)}"
+
+    def find(self, tell: Progress, cancelled: Cancelled | None) -> FoundScenes:
+        items = []
+        for item in iter_items(self.search, cancelled):
+            items.append(item)
+            tell(len(items), None, "items")
+        tell(len(items), len(items), "items")
+        if not items:
+            return FoundScenes([], ())
+        scenes, notes = scene_items(items, self.naming, self.url_patterns)
+        named = tuple(self.naming.band_map or ())
+        return FoundScenes(scenes, band_names(scenes, self.naming), named, tuple(notes))

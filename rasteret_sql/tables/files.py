@@ -1,0 +1,124 @@
+"""Parquet files behind any storage backend, as a file system that Arrow reads footers and row groups from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from rasteret_sql.errors import TableError
+from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.fetch import fetch, fetch_prefix
+from rasteret_sql.io.loop import run
+from rasteret_sql.stac.found import Cancelled
+from rasteret_sql.types import ByteRange
+
+_PREFIX = 256 * 1024
+"""Bytes read of a file at first, in one request: small tables are there with it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredFile:
+    """A file of a store, with its first bytes."""
+
+    backend: StorageBackend
+    address: str
+    start: bytes
+    length: int
+    """Bytes of the whole file."""
+    cancelled: Cancelled | None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the file; what came with the first request is not asked for again."""
+        if offset + length <= len(self.start):
+            return self.start[offset : offset + length]
+        return bytes(run(fetch(self.backend, self.address, ByteRange(offset, length)), self.cancelled))
+
+
+def open_stored(backend: StorageBackend, address: str, cancelled: Cancelled | None) -> StoredFile:
+    """Open a file with one request.
+
+    Raises:
+        StorageError: it cannot be read.
+        TableError: the backend does not tell its size, which a Parquet file is read from.
+    """
+    start, facts = run(fetch_prefix(backend, address, _PREFIX), cancelled)
+    if facts.size is None:
+        raise TableError(
+            f"{safe_address(address)} cannot be read as a table: its backend does not tell the file's size; give a "
+            "backend that has get_prefix, or a filesystem"
+        )
+    return StoredFile(backend, address, start, facts.size, cancelled)
+
+
+class _Reader(io.RawIOBase):
+    """A position in a file."""
+
+    def __init__(self, file: StoredFile) -> None:
+        super().__init__()
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.length}[whence] + offset
+        return self._at
+
+    def size(self) -> int:
+        """Bytes of the file, as Arrow asks for it."""
+        return self._file.length
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._file.length - self._at)
+        length = left if size is None or size < 0 else min(size, left)
+        self._at += length
+        return self._file.read(self._at - length, length)
+
+
+class StoredFiles(fs.FileSystemHandler):  # type: ignore[misc]  # Arrow has no types
+    """Opened files of stores, each under a path; nothing is listed and nothing is written."""
+
+    def __init__(self, files: Mapping[str, StoredFile]) -> None:
+        self._files = dict(files)
+
+    def get_type_name(self) -> str:
+        return "rasteret"
+
+    def normalize_path(self, path: str) -> str:
+        return path
+
+    def get_file_info(self, paths: Sequence[str]) -> list[fs.FileInfo]:
+        return [
+            fs.FileInfo(path, fs.FileType.File, size=self._files[path].length)
+            if path in self._files
+            else fs.FileInfo(path, fs.FileType.NotFound)
+            for path in paths
+        ]
+
+    def get_file_info_selector(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
+        return self.get_file_info([path for path in self._files if path.startswith(selector.base_dir)])
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        return pa.PythonFile(_Reader(self._files[path]), mode="r")
+
+    def open_input_stream(self, path: str) -> pa.NativeFile:
+        return self.open_input_file(path)
+
+    def _read_only(self, *_: Any, **__: Any) -> Any:
+        raise OSError("tables are read, not written")
+
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _read_only
+    move = copy_file = open_output_stream = open_append_stream = _read_only

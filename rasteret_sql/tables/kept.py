@@ -1,0 +1,76 @@
+"""The table's own columns beside ours: names that are free, types that Parquet can hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rasteret_sql.schema import RESERVED_COLUMNS, header_column, metadata_column
+from rasteret_sql.stac.item import SceneItem
+from rasteret_sql.tables.columns import free_name
+
+
+def kept_columns(
+    table: pa.Table, kept: Mapping[str, str], scenes: Sequence[SceneItem], bands: Iterable[str]
+) -> pa.Table:
+    """The columns that stay, with their types.
+
+    A column named as one of ours stays under a name with `_property`, unless it says just what ours says, as a column
+    `year` of the scenes' years does.
+
+    Args:
+        table: a row for each scene.
+        kept: column of the table → name it is to have.
+        scenes: what was made of the rows.
+        bands: of the collection.
+    """
+    used = {name.lower() for name in RESERVED_COLUMNS}
+    used |= {name.lower() for band in bands for name in (metadata_column(band), header_column(band))}
+    ours = _facts(scenes)
+    columns: dict[str, pa.ChunkedArray] = {}
+    for source, wanted in kept.items():
+        column = table.column(source)
+        fact = ours.get(wanted.lower())
+        if fact is not None and _same(column.to_pylist(), fact):
+            continue
+        name = free_name(wanted, used)
+        used.add(name.lower())
+        columns[name] = storable(column)
+    return pa.table(columns) if columns else pa.table({}).slice(0, 0)
+
+
+def _facts(scenes: Sequence[SceneItem]) -> dict[str, list[Any]]:
+    """What columns of ours will hold."""
+    return {
+        "year": [scene.datetime and scene.datetime.year for scene in scenes],
+        "month": [scene.datetime and scene.datetime.month for scene in scenes],
+        "crs": [None if scene.epsg is None else f"EPSG:{scene.epsg}" for scene in scenes],
+    }
+
+
+def _same(given: Sequence[Any], fact: Sequence[Any]) -> bool:
+    return all(str(one).upper() == str(other).upper() for one, other in zip(given, fact, strict=True))
+
+
+def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column in a type that Parquet can hold, the same wherever it can be."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return storable(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
+    if pa.types.is_null(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    if pa.types.is_binary_view(kind):
+        return column.cast(pa.binary())
+    if pa.types.is_interval(kind) or pa.types.is_union(kind) or _has_empty_struct(kind):
+        texts = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.string())])
+    return column
+
+
+def _has_empty_struct(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind) and kind.num_fields == 0:
+        return True
+    return any(_has_empty_struct(kind.field(n).type) for n in range(kind.num_fields))

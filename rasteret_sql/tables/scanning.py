@@ -1,0 +1,169 @@
+"""Reading no more of a table than a build needs: conditions that its statistics can answer, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from rasteret_sql.errors import InterruptedQueryError, RasteretError, TableError
+from rasteret_sql.geo.crs import LONLAT, same_crs, transformer
+from rasteret_sql.stac.dates import DateRange
+from rasteret_sql.stac.found import Cancelled, Progress
+from rasteret_sql.tables.columns import Layout, geo_metadata
+from rasteret_sql.tables.footprints import (
+    Footprints,
+    bbox_column,
+    box_keys,
+    column_crs,
+    read_footprints,
+    side_columns,
+)
+from rasteret_sql.tables.where import box_condition, date_condition
+from rasteret_sql.types import Bounds
+
+_TURNS = (-360, 0, 360)
+_BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a table says that its rows are."""
+
+    geometry: pa.Field | None
+    crs: str
+    """Of the geometry."""
+    bbox: pa.Field | None
+    """In the geometry's CRS."""
+    sides: tuple[str, str, str, str] | None
+    """Columns in lon/lat."""
+
+    def footprints(self, table: pa.Table) -> Footprints:
+        """Footprints of the rows.
+
+        Raises:
+            InvalidGeometryError, InvalidCrsError, TableError: as `read_footprints`.
+        """
+        box = None
+        if self.sides is not None:
+            box = side_columns([table.column(name) for name in self.sides])
+        elif self.bbox is not None:
+            box = bbox_column(self.bbox, table.column(self.bbox.name))
+        geometry = None if self.geometry is None else (self.geometry, table.column(self.geometry.name))
+        return read_footprints(geometry, self.crs, box, len(table))
+
+
+def place_of(schema: pa.Schema, layout: Layout) -> Place:
+    """Find what a table says of its rows' places."""
+    geometry, bbox = layout.part("geometry"), layout.part("bbox")
+    said = geo_metadata(schema).get(geometry) if geometry is not None else None
+    geo: Mapping[str, Any] | None = said if isinstance(said, Mapping) else None
+    return Place(
+        geometry=None if geometry is None else schema.field(geometry),
+        crs=LONLAT if geometry is None else column_crs(schema.field(geometry), geo),
+        bbox=None if bbox is None else schema.field(bbox),
+        sides=layout.sides,
+    )
+
+
+def narrowed(
+    condition: pc.Expression | None,
+    schema: pa.Schema,
+    layout: Layout,
+    place: Place,
+    *,
+    area: Bounds | None,
+    dates: DateRange | None,
+) -> pc.Expression | None:
+    """The caller's condition with all that the area and the dates rule out by a look at single columns.
+
+    Rows that fit it may still miss the area: footprints are looked at later.
+    """
+    terms = [] if condition is None else [condition]
+    if area is not None and (box := _box_term(schema, place, area)) is not None:
+        terms.append(box)
+    name = layout.part("datetime")
+    if dates is not None and name is not None:
+        keep_null = layout.part("start_datetime") is not None
+        when = date_condition(name, schema.field(name).type, dates, keep_null=keep_null)
+        if when is not None:
+            terms.append(when)
+    joined = None
+    for term in terms:
+        joined = term if joined is None else pc.and_kleene(joined, term)
+    return joined
+
+
+def _box_term(schema: pa.Schema, place: Place, area: Bounds) -> pc.Expression | None:
+    if place.sides is not None:
+        sides = [pc.field(name) for name in place.sides]
+        return box_condition(tuple(sides), area, _TURNS)
+    keys = box_keys(place.bbox.type) if place.bbox is not None else None
+    if place.bbox is not None and keys is not None:
+        paths: list[tuple[str, ...]] | None = [(place.bbox.name, key) for key in keys]
+    else:
+        paths = _covering(schema, place)
+    if paths is None:
+        return None
+    columns = tuple(pc.field(*path) for path in paths)
+    if same_crs(place.crs, LONLAT):
+        return box_condition(columns, area, _TURNS)
+    west, south, east, north = area
+    moved = transformer(LONLAT, place.crs).transform_bounds(west, south, east, north, densify_pts=41)
+    if not np.isfinite(moved).all() or moved[0] > moved[2]:
+        return None
+    return box_condition(columns, moved, (0,))
+
+
+def _covering(schema: pa.Schema, place: Place) -> list[tuple[str, ...]] | None:
+    """Paths of the sides of the geometry's box, as GeoParquet 1.1 names them."""
+    if place.geometry is None:
+        return None
+    said = geo_metadata(schema).get(place.geometry.name)
+    box = said.get("covering", {}).get("bbox") if isinstance(said, dict) else None
+    if not isinstance(box, dict):
+        return None
+    paths = [box.get(key) for key in ("xmin", "ymin", "xmax", "ymax")]
+    if not all(isinstance(path, list) and path and path[0] in schema.names for path in paths):
+        return None
+    return [tuple(path) for path in paths if path is not None]
+
+
+def read_rows(
+    dataset: pads.Dataset,
+    columns: Sequence[str],
+    condition: pc.Expression | None,
+    tell: Progress,
+    cancelled: Cancelled | None,
+) -> pa.Table:
+    """Read the rows that fit; row groups whose statistics rule them out are not read.
+
+    Raises:
+        TableError: the condition does not suit the table, or the table is broken.
+        InterruptedQueryError: `cancelled` said so.
+    """
+    batches, done = [], 0
+    try:
+        scanner = dataset.scanner(columns=list(columns), filter=condition, batch_size=_BATCH_ROWS)
+        for batch in scanner.to_batches():
+            if cancelled is not None and cancelled():
+                raise InterruptedQueryError("the build was interrupted while it read its table")
+            if batch.num_rows:
+                batches.append(batch)
+                done += batch.num_rows
+                tell(done, None, "items")
+    except RasteretError:
+        raise
+    except (pa.ArrowException, KeyError, TypeError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if condition is None:
+            raise TableError(f"its rows cannot be read: {first}") from error
+        known = ", ".join(dataset.schema.names[:40])
+        raise TableError(f"its rows cannot be read with filter_expr {condition}: {first}. It has {known}") from error
+    tell(done, done, "items")
+    return pa.Table.from_batches(batches, scanner.projected_schema)

@@ -1,0 +1,145 @@
+"""Ids, times and codes of a table's rows, out of the types that tables have them in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rasteret_sql.errors import InvalidCrsError, TableError
+from rasteret_sql.geo.crs import normalize_crs
+from rasteret_sql.stac.dates import parse_instant
+from rasteret_sql.tables.where import is_text
+
+_TIMES = "timestamps, dates, ISO 8601 texts, or integers that are years"
+
+
+def scene_ids(name: str, column: pa.ChunkedArray) -> list[str]:
+    """Ids as text.
+
+    Raises:
+        TableError: one is null or empty, or the column has no type for ids.
+    """
+    kind = column.type
+    if not (is_text(kind) or pa.types.is_integer(kind)):
+        raise TableError(f'the id column "{name}" is of type {kind}; expected text or integers')
+    ids = [None if value is None else str(value) for value in column.to_pylist()]
+    for row, one in enumerate(ids, 1):
+        if not one:
+            what = "null" if one is None else "empty"
+            raise TableError(
+                f'row {row} of those read has no id: "{name}" is {what} there; leave such rows out with '
+                f"""filter_expr := '"{name}" IS NOT NULL'"""
+            )
+    return [str(one) for one in ids]
+
+
+def instants(name: str, column: pa.ChunkedArray) -> list[datetime | None]:
+    """Datetimes, naive UTC; an integer is a year and stands for its first day.
+
+    Raises:
+        TableError: the column is of another type, or a value is no time.
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _of_timestamps(name, column)
+    if pa.types.is_integer(kind):
+        return [_year(name, row, value) for row, value in enumerate(column.to_pylist(), 1)]
+    if is_text(kind):
+        return [_text(name, row, value) for row, value in enumerate(column.to_pylist(), 1)]
+    if pa.types.is_null(kind):
+        return [None] * len(column)
+    raise TableError(f'the datetime column "{name}" is of type {kind}; expected {_TIMES}')
+
+
+def _of_timestamps(name: str, column: pa.ChunkedArray) -> list[datetime | None]:
+    """Cut to microseconds; a zone is only how Arrow shows an instant."""
+    try:
+        naive = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)), safe=False)
+        values = naive.cast(pa.timestamp("us")).to_pylist()
+    except (pa.ArrowInvalid, ValueError, OverflowError) as error:
+        raise TableError(f'the datetime column "{name}" holds a time beyond the calendar: {error}') from error
+    return list(values)
+
+
+def _year(name: str, row: int, value: int | None) -> datetime | None:
+    if value is None:
+        return None
+    if not 1 <= value <= 9999:
+        raise TableError(
+            f'the datetime column "{name}" holds integers, which are years, but row {row} of those read has {value}; '
+            f"expected {_TIMES}"
+        )
+    return datetime(value, 1, 1)  # noqa: DTZ001 - naive UTC throughout
+
+
+def _text(name: str, row: int, value: str | None) -> datetime | None:
+    text = (value or "").strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and len(text) == 4:
+        return _year(name, row, int(text))
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise TableError(
+            f'the datetime column "{name}" has {value!r} in row {row} of those read; expected {_TIMES}'
+        ) from None
+
+
+def last_instants(column: pa.ChunkedArray, first: Sequence[datetime | None]) -> list[datetime | None]:
+    """Last instant of each row's time: a year and a day last to their end, all else is a moment."""
+    kind = column.type
+    if pa.types.is_integer(kind):
+        return [at and datetime(at.year, 12, 31, 23, 59, 59, 999_999) for at in first]  # noqa: DTZ001
+    if pa.types.is_date(kind):
+        return [at and at.replace(hour=23, minute=59, second=59, microsecond=999_999) for at in first]
+    if is_text(kind):
+        texts = column.to_pylist()
+        return [
+            at and (datetime(at.year, 12, 31, 23, 59, 59, 999_999) if len(text.strip()) == 4 else at)  # noqa: DTZ001
+            for at, text in zip(first, texts, strict=True)
+        ]
+    return list(first)
+
+
+def epsg_codes(column: pa.ChunkedArray) -> tuple[list[int | None], list[int]]:
+    """EPSG codes of numbers, or of texts such as `EPSG:32632`, `32632` or WKT.
+
+    Returns:
+        The codes, None where there is none; and the rows whose value is a CRS without a code, or none at all.
+    """
+    encoded = pc.dictionary_encode(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0))
+    encoded = encoded if isinstance(encoded, pa.Array) else encoded.combine_chunks()
+    codes = [_code(value) for value in encoded.dictionary.to_pylist()]
+    values = encoded.indices.to_pylist()
+    given = [None if at is None else codes[at] for at in values]
+    lost = [row for row, at in enumerate(values) if at is not None and codes[at] is None]
+    return given, lost
+
+
+def _code(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value > 0 else None
+    if not isinstance(value, str) or not value.strip():
+        return None
+    try:
+        crs = normalize_crs(value)
+    except InvalidCrsError:
+        return None
+    return int(crs[5:]) if crs.startswith("EPSG:") else None
+
+
+def updated_at(column: pa.ChunkedArray | None, count: int) -> list[datetime]:
+    """When each row was last changed; the beginning of time where it does not say."""
+    if column is None:
+        return [datetime.min] * count  # noqa: DTZ901
+    try:
+        return [at or datetime.min for at in instants("updated", column)]  # noqa: DTZ901
+    except TableError:
+        return [datetime.min] * count  # noqa: DTZ901
