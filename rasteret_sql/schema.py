@@ -81,8 +81,8 @@ HEADER_TYPE = pa.struct(
         pa.field("tables", pa.binary()),
     ]
 )
-"""`{band}_header`, ours: what the server said of the file (size, ETag, time of change in UTC), its samples per pixel, and
-everything that its tags say (levels, masks, exact nodata, ...) in three values, see `index/packed.py`. A few leaves
+"""`{band}_header`, ours: what the server said of the file (size, ETag, time of change in UTC), its samples per pixel,
+and everything that its tags say (levels, masks, exact nodata, ...) in three values, see `index/packed.py`. A few leaves
 instead of sixty keep the footers of the files small and read fast."""
 
 PACKED_FIELDS = ("layout", "head", "tables")

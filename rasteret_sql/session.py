@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import uuid4
 
 import duckdb
+import pyarrow as pa
 
 from rasteret_sql.engine.scheduler import Engine, shared_engine
 from rasteret_sql.errors import (
@@ -27,6 +27,7 @@ from rasteret_sql.errors import (
 from rasteret_sql.index.gather import GatheredScenes
 from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
 from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import DEFAULT_WORKSPACE
 from rasteret_sql.index.workspace import collection_names, find_collection
 from rasteret_sql.io.backend import StorageBackend
@@ -152,11 +153,15 @@ def _publish_nowhere(_name: str) -> None:
     """A session without a database shows its collections to nobody."""
 
 
+def _no_relation(_name: str) -> None:
+    """A session without a database has no tables."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Session:
     """What functions work with. One for each DuckDB database, shared by its connections."""
 
-    workspace_dir: Path
+    workspace_dir: Workspace
     """Where built collections are kept."""
     backend: StorageBackend
     """How bytes are read."""
@@ -171,6 +176,8 @@ class Session:
     """Lets the host show an opened collection as `rasteret.<name>`."""
     withdraw: Callable[[str], None] = _publish_nowhere
     """Lets the host show it no more."""
+    relation: Callable[[str], pa.Table | None] = _no_relation
+    """Gives the rows of a table or view of the host by its name, None where it has none."""
     collections: OpenCollections = field(default_factory=OpenCollections)
     forced: ForcedBuilds = field(default_factory=ForcedBuilds)
     progress: ProgressHook = field(default_factory=ProgressHook)
@@ -178,7 +185,7 @@ class Session:
     key: str = field(default_factory=lambda: uuid4().hex)
     """Identity, by which a database knows its session."""
 
-    def open(self, name: str, workspace_dir: Path | None = None) -> CollectionIndex:
+    def open(self, name: str, workspace_dir: Workspace | None = None) -> CollectionIndex:
         """The open collection of that name, else the cached one, which is then open.
 
         Raises:
@@ -315,7 +322,7 @@ def new_session(
         raise InvalidArgumentError(f"max_call_bytes is a number of bytes, 1 or more, not {max_call_bytes!r}")
     private = connect()
     return Session(
-        workspace_dir=Path(workspace_dir or DEFAULT_WORKSPACE).expanduser(),
+        workspace_dir=workspace_of(workspace_dir or DEFAULT_WORKSPACE),
         backend=backend or default_backend(),
         engine=shared_engine(),
         max_call_bytes=max_call_bytes or machine_memory() // 4,

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from rasteret_sql.functions import types
 from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.index.export import export_collection
 from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.places import workspace_of
 from rasteret_sql.index.workspace import describe, list_collections
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.kernels import building
@@ -28,7 +28,11 @@ _BBOX = Argument(
 )
 _DATES = Argument("date_range", "VARCHAR[2]", "first and last day, both included: ['2024-06-01', '2024-07-15']", "NULL")
 _QUERY = Argument(
-    "query", "STRUCT, MAP or JSON", "conditions on item properties: {'eo:cloud_cover': {'lt': 20}}", "NULL"
+    "query",
+    "STRUCT, MAP, JSON or SQL text",
+    "conditions on item properties: {'eo:cloud_cover': {'lt': 20}}, or an SQL condition, "
+    "'\"eo:cloud_cover\" < 20 AND platform IN (''landsat-8'', ''landsat-9'')'",
+    "NULL",
 )
 _FORCE = Argument("force", "BOOLEAN", "true: build again, once a statement, even when the index is cached", "NULL")
 _MAX = Argument("max_concurrent", "INTEGER", "headers read at a time; 50 by default", "NULL")
@@ -89,7 +93,11 @@ def _show(session: Session, index: CollectionIndex) -> str:
     return query
 
 
-def _build(session: Session, cancelled: Cancelled, texts: pa.Array, make: Callable[..., CollectionIndex]) -> pa.Array:
+def run_build(
+    session: Session, cancelled: Cancelled, texts: pa.Array, make: Callable[..., CollectionIndex]
+) -> pa.Array:
+    """Build with the named arguments of each call, and give DuckDB the query of the scenes."""
+
     def one(text: str) -> str:
         arguments = _checked(building.sql_arguments(text))
         force = arguments.pop("force", False)
@@ -106,11 +114,11 @@ def _build(session: Session, cancelled: Cancelled, texts: pa.Array, make: Callab
 
 
 def _build_dataset(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
-    return _build(session, cancelled, texts, building.build_dataset)
+    return run_build(session, cancelled, texts, building.build_dataset)
 
 
 def _build_stac(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
-    return _build(session, cancelled, texts, building.build_stac)
+    return run_build(session, cancelled, texts, building.build_stac)
 
 
 def _executed(session: Session, _cancelled: Cancelled, ids: pa.Array) -> pa.Array:
@@ -143,8 +151,8 @@ def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.
 
 def _collections(session: Session, _cancelled: Cancelled, workspaces: pa.Array) -> pa.Array:
     def rows(workspace: str | None) -> list[dict[str, Any]]:
-        where = Path(workspace).expanduser() if workspace else session.workspace_dir
-        opened = {} if workspace else {str(index.path): index for index in session.collections}
+        where = workspace_of(workspace) if workspace else session.workspace_dir
+        opened = {} if workspace else {index.place: index for index in session.collections}
         listed = {entry["path"]: entry for entry in list_collections(where)}
         listed |= {path: describe(index) for path, index in opened.items()}
         for path, entry in listed.items():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from rasteret_sql.functions.spec import Argument, Function, Udf, struct_type
 from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.places import workspace_of
 from rasteret_sql.kernels import life
 from rasteret_sql.kernels.building import required, sql_arguments
 from rasteret_sql.kernels.rows import Cancelled
@@ -38,7 +37,7 @@ _WORKSPACE = Argument("workspace_dir", "VARCHAR", "where the collection is kept;
 
 def _opened(session: Session, arguments: dict[str, Any]) -> CollectionIndex:
     workspace = arguments.pop("workspace_dir", None)
-    return session.open(required(arguments, "name"), Path(workspace).expanduser() if workspace else None)
+    return session.open(required(arguments, "name"), workspace_of(workspace) if workspace else None)
 
 
 def _rows(texts: pa.Array, one: Any) -> pa.Array:
@@ -56,7 +55,7 @@ def _append(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array
             "found": done.found,
             "added": done.added,
             "scenes": done.scenes,
-            "path": os.fspath(done.path),
+            "path": index.place,
         }
 
     return _rows(texts, one)
@@ -74,7 +73,7 @@ def _refresh(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Arra
             "changed": done.changed,
             "added": done.added,
             "gone": done.gone,
-            "path": os.fspath(done.path),
+            "path": index.place,
         }
 
     return _rows(texts, one)
@@ -85,14 +84,14 @@ def _drop(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
         index = _opened(session, arguments)
         scenes = index.count_rows()
         life.drop_collection(session, index, cancelled=cancelled)
-        return {"name": index.name, "scenes": scenes, "path": os.fspath(index.path)}
+        return {"name": index.name, "scenes": scenes, "path": index.place}
 
     return pa.array([[one(json.loads(text))] for text in texts.to_pylist()])
 
 
 def _show_again(session: Session, index: CollectionIndex) -> None:
     """The collection as it is now, under the name that it has."""
-    session.add(open_collection(index.path, index.name))
+    session.add(open_collection(index.origin or index.path, index.name))
     session.publish(index.name)
 
 
@@ -103,7 +102,7 @@ LIFE_FUNCTIONS = (
         table=True,
         arguments=(
             _NAME,
-            Argument("bbox", "DOUBLE[4], GEOMETRY or WKT", "where the new scenes are; as in the build by default", "NULL"),
+            Argument("bbox", "DOUBLE[4], GEOMETRY or WKT", "where the new scenes are; as in the build", "NULL"),
             Argument("date_range", "VARCHAR[2]", "first and last day of the new scenes; as in the build", "NULL"),
             Argument("query", "STRUCT, JSON or VARCHAR", "conditions on the new items; as in the build", "NULL"),
             _API,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from rasteret_sql import schema
 from rasteret_sql.errors import (
     IndexFormatError,
     InterruptedQueryError,
@@ -17,9 +19,11 @@ from rasteret_sql.errors import (
 )
 from rasteret_sql.index.headers import FileHeader
 from rasteret_sql.index.journal import Journal, writing
+from rasteret_sql.index.manifest import Manifest
 from rasteret_sql.index.metadata import CollectionMetadata
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.index.reading import problems_of, read_files, scene_row
+from rasteret_sql.index.remote import publish, remote_manifest, staging_directory
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.index.rows import SceneRow
 from rasteret_sql.index.samples import name_samples
@@ -34,7 +38,7 @@ def build(
     *,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
-) -> Path:
+) -> Path | str:
     """Build a collection, or find it cached: the same request again makes no network request at all.
 
     A file that cannot be read does not spoil the build: its scene is kept, the band is null, the column `status` says
@@ -42,7 +46,7 @@ def build(
     again within a day. Of several that build the same at a time, one does the work.
 
     Returns:
-        The collection's directory.
+        The collection's directory, or its URL in a workspace of an object store.
 
     Raises:
         StacError: The search fails, or finds nothing.
@@ -50,6 +54,8 @@ def build(
         RasteretError: No file at all could be read; the error is that of the first.
         InterruptedQueryError: `cancelled` said so.
     """
+    if isinstance(request.workspace, str):
+        return _build_elsewhere(request, f"{request.workspace}/{request.directory_name()}", progress, cancelled)
     target = request.directory()
     if not request.force and is_cached(request, target):
         return target
@@ -72,6 +78,22 @@ def build(
     for text in notes:
         warnings.warn(f'collection "{request.name}": {text}', RuntimeWarning, stacklevel=2)
     return target
+
+
+def _build_elsewhere(request: BuildRequest, url: str, progress: Progress | None, cancelled: Cancelled | None) -> str:
+    """Build here, then carry the collection to its place; what was built is kept if that fails."""
+    if not request.force and _is_result(remote_manifest(url), request):
+        return url
+    directory = build(replace(request, workspace_dir=staging_directory(url)), progress=progress, cancelled=cancelled)
+    assert isinstance(directory, Path)
+    publish(directory, url)
+    return url
+
+
+def _is_result(manifest: Manifest | None, request: BuildRequest) -> bool:
+    return manifest is not None and json.loads(manifest.keys.get(schema.KEY_REQUEST.decode(), "{}")) == json.loads(
+        json.dumps(request.identity())
+    )
 
 
 def is_cached(request: BuildRequest, target: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -18,10 +19,11 @@ from rasteret_sql.index.band_encode import BandRecord, encode_headers, encode_me
 from rasteret_sql.index.found import unpack_stored
 from rasteret_sql.index.metadata import now
 from rasteret_sql.index.open import CollectionIndex
+from rasteret_sql.index.places import is_remote
 from rasteret_sql.index.publish import published
+from rasteret_sql.index.remote import upload
 from rasteret_sql.index.stored import StoredHeaders
 from rasteret_sql.index.write import HEADERS_FOLDER, IDS_FOLDER, PART_ROWS, open_writer
-from rasteret_sql.io.addresses import safe_address
 
 _BATCH_ROWS = 512
 DEFAULT_PARTITIONS = ("year", "month")
@@ -33,7 +35,7 @@ def export_collection(
     *,
     ids: Collection[str] | None = None,
     partition_by: Sequence[str] = DEFAULT_PARTITIONS,
-) -> Path:
+) -> Path | str:
     """Write a collection to a directory of its own, which appears whole or not at all.
 
     Rows, headers, masks, overviews, status and the settings of the build are kept; the metadata says the name that the
@@ -42,16 +44,23 @@ def export_collection(
 
     Args:
         index: What to export.
-        path: A directory that does not exist, is empty, or holds a collection, which is then replaced.
+        path: A directory that does not exist, is empty, or holds a collection, which is then replaced; or the URL of
+            one in an object store, where other Parquet files are removed.
         ids: Scenes to keep; None for all.
         partition_by: Columns whose values make the hive directories.
 
     Returns:
-        The absolute path.
+        The absolute path, or the URL.
 
     Raises:
         InvalidArgumentError: Something else is there, no scene is left, or a column cannot make directories.
     """
+    if is_remote(path):
+        with TemporaryDirectory() as folder:
+            here = Path(folder) / "export"
+            export_collection(index, here, ids=ids, partition_by=partition_by)
+            upload(here, os.fspath(path))
+        return os.fspath(path)
     target = _target(index, path)
     keys = {
         schema.KEY_NAME: index.name.encode(),
@@ -214,11 +223,7 @@ def _with_date_parts(table: pa.Table, by: Sequence[str]) -> pa.Table:
 
 
 def _target(index: CollectionIndex, path: str | Path) -> Path:
-    text = str(path).removeprefix("file://")
-    if "://" in text:
-        msg = f"a collection is exported to a local directory, not {safe_address(text)}; copy it from there"
-        raise InvalidArgumentError(msg)
-    target = Path(text).expanduser().resolve()
+    target = Path(str(path).removeprefix("file://")).expanduser().resolve()
     source = index.path.resolve()
     if target == source or target in source.parents or source in target.parents:
         msg = f"a collection cannot be exported over itself: {target} and {source} overlap; choose another directory"

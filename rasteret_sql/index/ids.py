@@ -55,12 +55,16 @@ class IdFile:
     """One file, mapped into memory.
 
     Raises:
-        IndexFormatError: It is no such file, or cut short.
+        IndexFormatError: It is no such file, is cut short, or is not there.
     """
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            head = file.read(_HEAD.size)
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEAD.size)
+        except FileNotFoundError:
+            msg = f"{path} is missing; build the collection again with force"
+            raise IndexFormatError(msg) from None
         magic, count = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0)
         if magic != _MAGIC or path.stat().st_size != _HEAD.size + 16 * count:
             msg = f"{path} is damaged; build the collection again with force"

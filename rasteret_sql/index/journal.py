@@ -10,6 +10,7 @@ import base64
 import json
 import shutil
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,13 +25,17 @@ import pyarrow as pa
 from rasteret_sql.errors import IndexFormatError, InterruptedQueryError
 from rasteret_sql.index.headers import FileHeader
 from rasteret_sql.index.packed import Packed, pack_file, unpack_file
+from rasteret_sql.index.publish import restore
 from rasteret_sql.io.backend import FileFacts
 from rasteret_sql.locks import held_and_removed
+from rasteret_sql.schema import MANIFEST
 from rasteret_sql.stac.found import FoundScenes
 from rasteret_sql.stac.item import BandAsset, SceneItem
 
 _KEEP_SECONDS = 24 * 3600.0
-"""Older journals are of a search that may give something else today."""
+"""What was not gone on with for longer is of a search that may give something else today."""
+_FORMAT = 1
+"""Of the files; a journal that an earlier program left is thrown away."""
 _RECORD = struct.Struct("<II")
 """Length and CRC-32 of what follows."""
 _SCENES, _COLUMNS, _HEADERS = "scenes.json", "columns.arrow", "headers.log"
@@ -50,9 +55,9 @@ def writing(target: Path, what: str, cancelled: Callable[[], bool] | None) -> It
 
     wait(0.0)
     was_there = target.parent.is_dir()
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with held_and_removed(target.parent / f".{target.name}.lock", wait):
+            restore(target)
             yield
     finally:
         if not was_there:
@@ -65,16 +70,19 @@ class Journal:
 
     Args:
         target: The collection's directory.
-        key: Differs where the results may; a journal of another key is thrown away.
+        key: Differs where the results may; a journal of another key is thrown away, and so is one that was begun when
+            the collection was another one than now: what it was for is done, or has no meaning any more.
     """
 
     def __init__(self, target: Path, key: str) -> None:
         # Not below .tmp, which the next publication clears away.
         self._directory = target.parent / f".{target.name}.journal"
-        self._key = key
+        self._key = json.dumps([_FORMAT, key, _state(target)])
         self._log: BinaryIO | None = None
+        self._lock = threading.Lock()
+        self._open = True
         if not self._is_ours():
-            self.remove()
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def remove(self) -> None:
         """Forget what was done."""
@@ -82,28 +90,30 @@ class Journal:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def close(self) -> None:
-        """Keep it for the next build."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        """Keep it for the next build; from now on this one takes no more."""
+        with self._lock:
+            self._open = False
+            if self._log is not None:
+                self._log.close()
+                self._log = None
 
     def scenes(self) -> FoundScenes | None:
         """The result of the search, None where it did not come to its end."""
         try:
-            said = json.loads((self._directory / _SCENES).read_text("utf-8"))
+            said = json.loads((self._directory / _SCENES).read_text("utf-8").partition("\n")[2])
             columns = None
             if said["columns"]:
                 with pa.OSFile(str(self._directory / _COLUMNS)) as file:
                     columns = pa.ipc.open_file(file).read_all()
-        except (OSError, ValueError, pa.ArrowException):
-            return None
-        return FoundScenes(
-            scenes=[_scene(item) for item in said["scenes"]],
-            bands=tuple(said["bands"]),
-            named=tuple(said["named"]),
-            notes=tuple(said["notes"]),
-            columns=columns,
-        )
+            return FoundScenes(
+                scenes=[_scene(item) for item in said["scenes"]],
+                bands=tuple(said["bands"]),
+                named=tuple(said["named"]),
+                notes=tuple(said["notes"]),
+                columns=columns,
+            )
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            return None  # damaged, as a power failure may leave it: it is asked for again
 
     def keep_scenes(self, found: FoundScenes) -> None:
         """Keep the result of the search."""
@@ -113,8 +123,6 @@ class Journal:
             with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, found.columns.schema) as out:
                 out.write_table(found.columns)
         said = {
-            "key": self._key,
-            "made": time.time(),
             "bands": found.bands,
             "named": found.named,
             "notes": found.notes,
@@ -122,7 +130,7 @@ class Journal:
             "scenes": [_said(scene) for scene in found.scenes],
         }
         unfinished = self._directory / f"{_SCENES}.part"
-        unfinished.write_text(json.dumps(said, default=str), "utf-8")
+        unfinished.write_text(f"{self._key}\n{json.dumps(said, default=str)}", "utf-8")
         # All or nothing: with this file the search counts as done.
         unfinished.replace(self._directory / _SCENES)
 
@@ -152,24 +160,46 @@ class Journal:
         return out
 
     def keep_header(self, address: str, header: FileHeader) -> None:
-        """Keep a header. Called on the I/O loop's thread, one at a time."""
+        """Keep a header; called on the I/O loop's thread.
+
+        Where it cannot be written, say because the disk is full, the journal takes no more: the build goes on, and says
+        so itself if it has no room either.
+        """
         packed = pack_file(header.header)
         facts = asdict(header.facts) | {"modified": header.facts.modified and header.facts.modified.isoformat()}
         said = {"address": address, "facts": facts, "layout": packed.layout, "head": len(packed.head)}
         text = json.dumps(said).encode()
         record = b"".join([struct.pack("<I", len(text)), text, packed.head, packed.tables])
-        if self._log is None:
-            self._log = (self._directory / _HEADERS).open("ab", buffering=0)
-        self._log.write(_RECORD.pack(len(record), zlib.crc32(record)) + record)
+        framed = _RECORD.pack(len(record), zlib.crc32(record)) + record
+        # A build that is stopped does not wait for its requests: some end after it closed its journal.
+        with self._lock:
+            if not self._open:
+                return
+            try:
+                if self._log is None:
+                    self._log = (self._directory / _HEADERS).open("ab", buffering=0)
+                self._open = self._log.write(framed) == len(framed)  # nothing is found again behind half a record
+            except OSError:
+                self._open = False
 
     def _is_ours(self) -> bool:
+        scenes, headers = self._directory / _SCENES, self._directory / _HEADERS
         try:
-            with (self._directory / _SCENES).open("rb") as file:
-                start = file.read(4096).decode("utf-8", "replace")
+            with scenes.open("rb") as file:
+                key = file.readline(len(self._key) + 2)
+            last = max(path.stat().st_mtime for path in (scenes, headers) if path == scenes or path.exists())
         except OSError:
             return False
-        said = json.loads(start[: start.index(', "bands"')] + "}") if ', "bands"' in start else {}
-        return bool(said.get("key") == self._key and 0 <= time.time() - said.get("made", 0) < _KEEP_SECONDS)
+        return key == f"{self._key}\n".encode() and time.time() - last < _KEEP_SECONDS
+
+
+def _state(target: Path) -> list[int] | None:
+    """Differs once the collection was changed."""
+    try:
+        stat = (target / MANIFEST).stat()
+    except OSError:
+        return None
+    return [stat.st_mtime_ns, stat.st_size]
 
 
 def _said(scene: SceneItem) -> dict[str, Any]:

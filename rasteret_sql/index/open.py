@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ import pyarrow.parquet as pq
 from rasteret_sql import schema
 from rasteret_sql.errors import (
     IndexFormatError,
-    InvalidArgumentError,
     MissingObjectError,
     UnknownBandError,
     did_you_mean,
 )
 from rasteret_sql.index.manifest import Manifest, read_manifest
 from rasteret_sql.index.names import require_name
-from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.index.places import is_remote
+from rasteret_sql.index.remote import mirrored
 
 _GLOB_CHARACTERS = "[*?"
 
@@ -56,6 +57,8 @@ class CollectionIndex:
     """What the build was asked for; empty where the index does not say."""
     stamp: str
     """Changes whenever the files do."""
+    origin: str | None = None
+    """URL of the collection of which `path` is a copy; None where it lies on this machine."""
     manifest: Manifest | None = None
     """What a built collection says of its files; None for an export, one of version 1, and one that rasteret wrote."""
 
@@ -79,6 +82,11 @@ class CollectionIndex:
             return self.manifest.rows
         return sum(pq.read_metadata(file).num_rows for file in self.files)
 
+    @property
+    def place(self) -> str:
+        """Where it lies, for people."""
+        return self.origin or str(self.path)
+
     def is_current(self) -> bool:
         """False once the files were changed, by this process or another one."""
         try:
@@ -98,7 +106,8 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
     """Open an index that `build`, `export` or rasteret wrote.
 
     Args:
-        path: Its directory, or one Parquet file; `file://` URLs are taken, too.
+        path: Its directory, or one Parquet file; or the URL of either in an object store, which is copied to this
+            machine, once.
         name: What to call it; by default what its files say, else the name of the file or directory.
 
     Raises:
@@ -106,6 +115,9 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
         IndexFormatError: What is there is no collection; the message names what is missing.
         InvalidArgumentError: No collection can have that name.
     """
+    if is_remote(path):
+        url = os.fspath(path).rstrip("/")
+        return replace(open_collection(mirrored(url), name), origin=url)
     root = _local_path(path)
     if (root / schema.MANIFEST).is_file():
         return _built(root, name)
@@ -132,8 +144,19 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
 def _built(root: Path, name: str) -> CollectionIndex:
     """A collection with a manifest, of which no other file has to be read."""
     file = root / schema.MANIFEST
-    stamp = _stamp([file])
-    manifest = read_manifest(file.read_bytes(), str(root))
+    try:
+        while True:
+            stamp, text = _stamp([file]), file.read_bytes()
+            try:
+                return _as_said(root, name, stamp, read_manifest(text, str(root)))
+            except IndexFormatError:
+                if stamp == _stamp([file]):
+                    raise  # else another one took its place between the manifest and the look at its files
+    except FileNotFoundError as error:
+        raise MissingObjectError(f"there is no collection at {root} any more: it was dropped meanwhile") from error
+
+
+def _as_said(root: Path, name: str, stamp: str, manifest: Manifest) -> CollectionIndex:
     files = [root / part.path for part in manifest.parts]
     if not files:
         raise IndexFormatError(f"{root} has no scenes; build the collection again with force")
@@ -188,13 +211,7 @@ def escape_glob(path: str) -> str:
 
 
 def _local_path(path: str | Path) -> Path:
-    text = str(path)
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
-    elif "://" in text:
-        msg = f"a collection is opened from a local path, not {safe_address(text)}; copy it to this machine first"
-        raise InvalidArgumentError(msg)
-    root = Path(text).expanduser().absolute()
+    root = Path(str(path).removeprefix("file://")).expanduser().absolute()
     if not root.exists():
         msg = (
             f"there is no collection at {root}: no such file or directory. rasteret_collections() lists what is cached"

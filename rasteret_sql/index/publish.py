@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TEMPORARY = ".tmp"
+_ASIDE = f".old{_TEMPORARY}"
+"""What stood at the target, on systems that cannot swap."""
 _STALE_SECONDS = 3600.0
 _EXCHANGE = 2
 _AT_FDCWD = -100
@@ -38,6 +40,20 @@ def published(target: Path) -> Iterator[Path]:
         # After a swap this is what stood at the target before.
         shutil.rmtree(temporary, ignore_errors=True)
     _sync(target.parent)
+
+
+def restore(target: Path) -> None:
+    """Put back what a process that was killed between two renames moved aside, on a system that cannot swap.
+
+    Only for one that no other process can be publishing now.
+    """
+    target = target.resolve()
+    if target.exists() or not target.parent.is_dir():
+        return
+    for left in target.parent.iterdir():
+        if left.name.startswith(f".{target.name[:180]}.") and left.name.endswith(_ASIDE):
+            left.rename(target)
+            return
 
 
 def _make_durable(directory: Path) -> None:
@@ -68,7 +84,7 @@ def _move(temporary: Path, target: Path) -> None:
         if _exchange(temporary, target):
             return
         # Systems without an atomic swap: readers find nothing for the time of one rename.
-        aside = temporary.with_name(temporary.name.removesuffix(_TEMPORARY) + f".old{_TEMPORARY}")
+        aside = temporary.with_name(temporary.name.removesuffix(_TEMPORARY) + _ASIDE)
         try:
             os.rename(target, aside)  # noqa: PTH104
         except FileNotFoundError:

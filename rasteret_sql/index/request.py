@@ -10,6 +10,7 @@ from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.index.names import directory_name, require_name
+from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.stac.found import SceneSource
 
@@ -41,11 +42,9 @@ class BuildRequest:
     def __post_init__(self) -> None:
         require_name(self.name)
         require_concurrency(self.max_concurrent)
-        if not isinstance(self.workspace_dir, str | Path) or "://" in str(self.workspace_dir):
-            msg = f"workspace_dir is a directory of this machine, not {self.workspace_dir!r}"
-            raise InvalidArgumentError(msg)
-        if self.workspace.exists() and not self.workspace.is_dir():
-            raise InvalidArgumentError(f"workspace_dir {self.workspace} is a file; give a directory, or one to make")
+        workspace = self.workspace
+        if isinstance(workspace, Path) and workspace.exists() and not workspace.is_dir():
+            raise InvalidArgumentError(f"workspace_dir {workspace} is a file; give a directory, or one to make")
 
     @property
     def source_key(self) -> str:
@@ -53,9 +52,10 @@ class BuildRequest:
         return self.data_source or self.source.key
 
     @property
-    def workspace(self) -> Path:
-        """Absolute directory of cached collections."""
-        return Path(self.workspace_dir).expanduser().absolute()
+    def workspace(self) -> Workspace:
+        """Absolute directory of cached collections, or its URL."""
+        place = workspace_of(self.workspace_dir)
+        return place.absolute() if isinstance(place, Path) else place
 
     def identity(self) -> dict[str, Any]:
         """All that changes the result, as JSON values; without credentials, whatever the address holds."""
@@ -74,11 +74,16 @@ class BuildRequest:
         text = json.dumps(self._identity(secrets=True), sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
-    def directory(self) -> Path:
-        """Where the collection is cached."""
+    def directory_name(self) -> str:
+        """Name of the collection's directory in its workspace."""
         source = self.source_key or self.source.kind
-        name = directory_name(self.name, self.source.dates, source, self.digest(), kind=self.source.kind)
-        return self.workspace / name
+        return directory_name(self.name, self.source.dates, source, self.digest(), kind=self.source.kind)
+
+    def directory(self) -> Path:
+        """Where the collection is cached, in a workspace of this machine."""
+        workspace = self.workspace
+        assert isinstance(workspace, Path)
+        return workspace / self.directory_name()
 
 
 def require_concurrency(value: object) -> int:

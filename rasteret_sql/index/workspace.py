@@ -15,23 +15,28 @@ from rasteret_sql.errors import IndexFormatError, MissingObjectError, UnknownCol
 from rasteret_sql.index.footer import read_key
 from rasteret_sql.index.names import RECORDS_SUFFIX, STAC_SUFFIX, plain_name
 from rasteret_sql.index.open import CollectionIndex, open_collection, scene_files
+from rasteret_sql.index.places import Workspace, workspace_of
+from rasteret_sql.index.remote import collection_urls, remote_manifest
 
 
-def list_collections(workspace: str | Path) -> list[dict[str, Any]]:
+def list_collections(workspace: Workspace) -> list[dict[str, Any]]:
     """Describe each collection of a workspace, ordered by name.
 
     Returns:
         For each: name, kind (`stac` or `records`), data_source, date_range ((first, last) date of its scenes, or
         None), size (scenes), bands, created (naive UTC), path. A directory that is no collection is left out.
     """
-    found = [describe(index) for index in _open_all(Path(workspace).expanduser())]
+    found = [describe(index) for index in _open_all(workspace_of(workspace))]
     return sorted(found, key=lambda entry: (entry["name"], entry["path"]))
 
 
-def collection_names(workspace: str | Path) -> dict[str, Path]:
-    """Name → directory of each collection, the newest where several have one name."""
+def collection_names(workspace: Workspace) -> dict[str, Path | str]:
+    """Name → directory or URL of each collection, the newest where several have one name."""
+    root = workspace_of(workspace)
+    if isinstance(root, str):
+        return _remote_names(root)
     newest: dict[str, tuple[float, Path]] = {}
-    for directory in _directories(Path(workspace).expanduser()):
+    for directory in _directories(root):
         name = _stored_name(directory)
         if name is not None:
             entry = (directory.stat().st_mtime, directory)
@@ -39,7 +44,20 @@ def collection_names(workspace: str | Path) -> dict[str, Path]:
     return {name: directory for name, (_, directory) in newest.items()}
 
 
-def find_collection(name: str, workspace: str | Path) -> CollectionIndex:
+def _remote_names(url: str) -> dict[str, Path | str]:
+    newest: dict[str, tuple[str, str]] = {}
+    for found in collection_urls(url):
+        try:
+            manifest = remote_manifest(found)
+        except IndexFormatError:
+            continue
+        name = manifest.name if manifest is not None else plain_name(found.rpartition("/")[2])
+        entry = (manifest.keys.get(schema.KEY_CREATED.decode(), "") if manifest is not None else "", found)
+        newest[name] = max(entry, newest.get(name, entry))
+    return {name: found for name, (_, found) in newest.items()}
+
+
+def find_collection(name: str, workspace: Workspace) -> CollectionIndex:
     """Open a cached collection by the name that its user gave it, or that of its directory.
 
     Names are compared as DuckDB compares them, without regard to case, where none is spelled just so.
@@ -47,10 +65,11 @@ def find_collection(name: str, workspace: str | Path) -> CollectionIndex:
     Raises:
         UnknownCollectionError: There is none; the message says which there are.
     """
-    root = Path(workspace).expanduser()
-    for directory in _directories(root):
-        if name in (directory.name, plain_name(directory.name)):
-            return open_collection(directory, name)
+    root = workspace_of(workspace)
+    for place in collection_urls(root) if isinstance(root, str) else map(str, _directories(root)):
+        directory = Path(place).name
+        if name in (directory, plain_name(directory)):
+            return open_collection(place, name)
     names = collection_names(root)
     spelled = name if name in names else next((n for n in names if n.casefold() == name.casefold()), None)
     if spelled is None:
@@ -67,10 +86,14 @@ def _directories(workspace: Path) -> Iterator[Path]:
             yield entry
 
 
-def _open_all(workspace: Path) -> Iterator[CollectionIndex]:
-    for directory in _directories(workspace):
+def _open_all(workspace: Workspace) -> Iterator[CollectionIndex]:
+    if isinstance(workspace, str):
+        places = [(url, "") for url in collection_urls(workspace)]
+    else:
+        places = [(str(directory), _stored_name(directory) or "") for directory in _directories(workspace)]
+    for place, name in places:
         try:
-            yield open_collection(directory, _stored_name(directory) or "")
+            yield open_collection(place, name)
         except (IndexFormatError, MissingObjectError):
             continue
 
@@ -94,7 +117,7 @@ def describe(index: CollectionIndex) -> dict[str, Any]:
         "size": index.count_rows(),
         "bands": list(index.bands),
         "created": datetime.fromtimestamp(index.path.stat().st_mtime, UTC).replace(tzinfo=None),
-        "path": str(index.path),
+        "path": index.place,
     }
 
 

@@ -181,7 +181,9 @@ class CollectionWriter:
                 self._close_header()
             folder = partition_path(month).as_posix()
             number = 0
-            while (path := f"{folder}/part-{number}.parquet") in self._taken:
+            # No file ever gets a name that another had: a copy of the collection may hold that one.
+            prefix = f"{folder}/part-" + (f"{self._generation}-" if self._base else "")
+            while (path := f"{prefix}{number}.parquet") in self._taken:
                 number += 1
             self._taken.add(path)
             writer = open_writer(self._directory / path, columns.with_metadata(self._key_values))

@@ -60,11 +60,21 @@ class Failure:
 
     def error(self, address: str, part: ByteRange, attempts: int) -> StorageError:
         """The error for the user: what was asked of whom, what came back, what to do."""
+        return self.error_of(f"read bytes {part.offset}..{part.end} of", address, attempts)
+
+    def error_of(self, what: str, address: str, attempts: int) -> StorageError:
+        """The same for any request.
+
+        Args:
+            what: Verb and what comes before the address.
+            address: Of the file.
+            attempts: How often it was tried.
+        """
         tries = f" ({attempts} attempts)" if attempts > 1 else ""
-        what = f"bytes {part.offset}..{part.end} of {safe_address(address)}"
         said = f": {self.said}" if self.said else ""
         kind, problem, remedy = _WORDS[self.cause]
-        return kind(f"cannot read {what}: {problem}{tries}{said}. {_remedy(self.cause, remedy, address)}")
+        shown = safe_address(address)
+        return kind(f"cannot {what} {shown}: {problem}{tries}{said}. {_remedy(self.cause, remedy, address)}")
 
 
 _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rasteret_sql.engine.scheduler import Engine
@@ -13,8 +13,10 @@ from rasteret_sql.index import drop as dropping
 from rasteret_sql.index import refresh as refreshing
 from rasteret_sql.index.again import changed_source, sources_of
 from rasteret_sql.index.append import Appended
-from rasteret_sql.index.open import CollectionIndex
+from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.places import Workspace
 from rasteret_sql.index.refresh import Refreshed
+from rasteret_sql.index.remote import changing, remove
 from rasteret_sql.index.request import require_concurrency
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.stac.found import Progress, SceneSource
@@ -33,7 +35,7 @@ class Home(Protocol):
     def engine(self) -> Engine:
         """Whose cached tiles are forgotten after a refresh: files may have changed."""
 
-    def open(self, name: str, workspace_dir: Path | None = None) -> CollectionIndex:
+    def open(self, name: str, workspace_dir: Workspace | None = None) -> CollectionIndex:
         """The open or cached collection of a name."""
 
     def close(self, index: CollectionIndex) -> None:
@@ -75,14 +77,17 @@ def append_collection(
     """
     appending.require_built(index)
     changes = {"address": stac_api, "bbox": bbox, "date_range": date_range, "query": query}
-    return appending.append(
-        index,
-        source or changed_source(index, changes),
-        backend=backend or home.backend,
-        max_concurrent=require_concurrency(max_concurrent),
-        progress=progress,
-        cancelled=cancelled,
-    )
+    asked = source or changed_source(index, changes)
+    number = require_concurrency(max_concurrent)
+    with _writable(index) as place:
+        return appending.append(
+            place,
+            asked,
+            backend=backend or home.backend,
+            max_concurrent=number,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
 
 def refresh_collection(
@@ -102,14 +107,17 @@ def refresh_collection(
         RasteretError: A search fails; nothing is changed.
     """
     appending.require_built(index)
-    result = refreshing.refresh(
-        index,
-        sources_of(index, address=stac_api),
-        backend=backend or home.backend,
-        max_concurrent=require_concurrency(max_concurrent),
-        progress=progress,
-        cancelled=cancelled,
-    )
+    sources = sources_of(index, address=stac_api)
+    number = require_concurrency(max_concurrent)
+    with _writable(index) as place:
+        result = refreshing.refresh(
+            place,
+            sources,
+            backend=backend or home.backend,
+            max_concurrent=number,
+            progress=progress,
+            cancelled=cancelled,
+        )
     if result.changed:
         home.engine.cache.clear()  # tiles of the files as they were
     return result
@@ -121,5 +129,18 @@ def drop_collection(home: Home, index: CollectionIndex, *, cancelled: Callable[[
     Raises:
         InvalidArgumentError: It is not one of a workspace.
     """
-    dropping.drop(index, cancelled=cancelled)
+    if index.origin is None:
+        dropping.drop(index, cancelled=cancelled)
+    else:
+        remove(index.origin)
     home.close(index)
+
+
+@contextmanager
+def _writable(index: CollectionIndex) -> Iterator[CollectionIndex]:
+    """The collection where it can be changed: itself, or a copy that is carried back."""
+    if index.origin is None:
+        yield index
+        return
+    with changing(index.origin) as copy:
+        yield open_collection(copy, index.name)
