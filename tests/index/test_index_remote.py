@@ -1,0 +1,145 @@
+"""Workspaces, exports and loads in an object store: E28, E37, and `The index itself may live on s3`."""
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+
+import duckdb
+import obstore
+import pytest
+from index_catalog import CountingBackend, item, request, write_catalog
+
+import rasteret_sql
+from rasteret_sql.errors import InvalidArgumentError, MissingObjectError
+from rasteret_sql.index import remote
+from rasteret_sql.index.build import build
+from rasteret_sql.index.export import export_collection
+from rasteret_sql.index.open import open_collection
+from rasteret_sql.index.scan import scan_sql
+from rasteret_sql.index.workspace import collection_names, find_collection, list_collections
+from rasteret_sql.io.tree import ChangedMeanwhileError, RemoteTree
+from tests.servers.fixtures import *  # noqa: F403
+
+FILES = {"red": "./s0_B04.tif", "nir": "./s0_B08.tif"}
+
+
+class Bucket:
+    def __init__(self, store, name):
+        self.store = store
+        self.url = f"s3://{name}"
+
+    def names(self):
+        return sorted(meta["path"] for page in obstore.list(self.store) for meta in page)
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch, tmp_path):
+    name = f"bkt-{uuid.uuid4().hex[:12]}"
+    for variable, value in s3_server.environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path / "cache"))
+    return Bucket(s3_server.store(name), name)
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    return write_catalog(tmp_path / "catalog")
+
+
+def rows(index):
+    return duckdb.sql(f"SELECT * FROM ({scan_sql(index)}) ORDER BY id").fetchall()
+
+
+def add_item(catalog, **changes):
+    items = json.loads(catalog.read_text())["features"]
+    items.append(item("new", "2025-01-01T00:00:00Z", FILES, **changes))
+    catalog.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+
+
+def test_e37_a_workspace_in_a_bucket_is_built_once(bucket, catalog, tmp_path):
+    workspace = f"{bucket.url}/ws"
+    url = build(request(catalog, workspace))
+    assert url.startswith(workspace)
+    assert f"ws/{url.rpartition('/')[2]}/_manifest.json" in bucket.names()
+    shutil.rmtree(tmp_path / "cache")
+    backend = CountingBackend()
+    assert build(request(catalog, workspace, backend=backend)) == url
+    assert backend.requests == []
+    here = open_collection(build(request(catalog, tmp_path / "ws")))
+    assert rows(open_collection(url)) == rows(here)
+    assert collection_names(workspace) == {"bay": url}
+    assert [(entry["name"], entry["size"], entry["path"]) for entry in list_collections(workspace)] == [("bay", 3, url)]
+    assert find_collection("BAY", workspace).origin == url
+
+
+def test_e37_from_sql_and_python_with_the_life_of_a_collection(bucket, catalog):
+    workspace = f"{bucket.url}/deep/ws"
+    build_sql = (
+        "SELECT id, zonal_stats(id, 'B04', geometry).mean FROM rasteret_build_from_stac('bay', $catalog, "
+        "band_map := {'B04': 'red', 'B08': 'nir'}, force := $force)"
+    )
+    with rasteret_sql.connect(workspace_dir=workspace) as con:
+        first = con.execute(build_sql, {"catalog": str(catalog), "force": False}).fetchall()
+        assert [row[0] for row in first] == ["s0", "s1", "s2"]
+        before = bucket.names()
+        add_item(catalog)
+        assert con.execute("SELECT found, added, scenes FROM rasteret_append('bay')").fetchall() == [(4, 1, 4)]
+        assert set(before) < set(bucket.names())
+        with rasteret_sql.connect(workspace_dir=workspace) as other:
+            assert other.execute("SELECT count(*) FROM rasteret.bay").fetchone() == (4,)
+            assert other.execute("SELECT name, size FROM rasteret_collections()").fetchall() == [("bay", 4)]
+        again = con.execute(build_sql, {"catalog": str(catalog), "force": True}).fetchall()
+        assert dict(first).items() <= dict(again).items()
+        assert not set(before) & set(bucket.names()) - {name for name in before if name.endswith("_manifest.json")}
+        assert con.execute("SELECT scenes FROM rasteret_drop('bay')").fetchall() == [(4,)]
+        assert bucket.names() == []
+    collection = rasteret_sql.build_from_stac(name="py", stac_api=catalog, workspace_dir=workspace)
+    assert len(collection) == 4
+
+
+def test_e28_an_export_to_a_bucket_loads_from_it(bucket, catalog, tmp_path):
+    index = open_collection(build(request(catalog, tmp_path / "ws")))
+    target = f"{bucket.url}/shared/bay"
+    assert export_collection(index, target) == target
+    assert all(name.startswith("shared/bay/year=") for name in bucket.names())
+    assert rows(open_collection(target)) == rows(index)
+    single = bucket.names()[0]
+    assert open_collection(f"{bucket.url}/{single}").count_rows() == 1
+    collection = rasteret_sql.load(target, name="loaded")
+    assert len(collection) == 3
+    counts = collection.sql("SELECT zonal_stats(id, 'B04', geometry).count FROM scenes").fetchall()
+    assert all(count > 0 for (count,) in counts)
+
+
+def test_a_reader_of_the_old_files_is_not_disturbed_by_a_rebuild(bucket, catalog):
+    url = build(request(catalog, f"{bucket.url}/ws"))
+    old = open_collection(url)
+    before = rows(old)
+    copies = Path(old.path)
+    kept = copies.with_name("kept")
+    shutil.copytree(copies, kept)
+    add_item(catalog)
+    build(request(catalog, f"{bucket.url}/ws", force=True))
+    assert rows(open_collection(kept)) == before
+    assert open_collection(url).count_rows() == 4
+
+
+def test_of_two_writers_one_is_told_to_try_again(bucket, catalog):
+    url = build(request(catalog, f"{bucket.url}/ws"))
+    with pytest.raises(ChangedMeanwhileError, match="run the same again"), remote.changing(url) as copy:
+        manifest = copy / "_manifest.json"
+        manifest.write_text(manifest.read_text().replace('"generation":1', '"generation":2'))
+        tree = RemoteTree(url)
+        text, etag = tree.read("_manifest.json")
+        tree.write("_manifest.json", text.replace(b'"generation":1', b'"generation":7'), replacing=etag)
+    assert open_collection(url).manifest.generation == 7
+
+
+def test_nothing_there_and_no_directory(bucket):
+    with pytest.raises(MissingObjectError, match="there is no collection at s3://"):
+        open_collection(f"{bucket.url}/nothing")
+    with pytest.raises(InvalidArgumentError, match="web server"):
+        RemoteTree("http://127.0.0.1:1/x").files()
+    with pytest.raises(InvalidArgumentError, match="no directory of an object store"):
+        RemoteTree("https://example.com/x?signature=secret")
