@@ -13,6 +13,7 @@ from rasteret_sql.connection import connect, install, interrupt
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
 from rasteret_sql.kernels.registering import register_local
+from rasteret_sql.tables_api import as_collection, build_from_table
 
 __version__ = version("rasteret-sql")
 
@@ -25,8 +26,10 @@ __all__ = [
     "RasteretError",
     "StorageBackend",
     "__version__",
+    "as_collection",
     "build",
     "build_from_stac",
+    "build_from_table",
     "catalog",
     "connect",
     "install",

@@ -28,7 +28,7 @@ def build(
     workspace_dir: str | os.PathLike[str] | None = None,
     force: bool = False,
     max_concurrent: int = DEFAULT_MAX_CONCURRENT,
-    query: Mapping[str, Any] | None = None,
+    query: Mapping[str, Any] | str | None = None,
     prefer_geoparquet: bool = False,
     stac_api: str | None = None,
     cloud_config: CloudConfig | Mapping[str, Any] | None = None,
@@ -45,7 +45,8 @@ def build(
         workspace_dir: where collections are kept; `~/rasteret_workspace` by default.
         force: build again even when the index is cached.
         max_concurrent: headers read at a time.
-        query: conditions on item properties, as STAC's query extension has them.
+        query: conditions on item properties, as STAC's query extension has them, or as SQL text:
+            `"eo:cloud_cover" < 20 AND platform = 'landsat-8'`.
         prefer_geoparquet: the dataset's table rather than its STAC API, if it has one.
         stac_api: another address for the dataset's STAC API or static catalog.
         cloud_config: URL rewriting for the files.
@@ -90,7 +91,7 @@ def build_from_stac(
     force: bool = False,
     max_concurrent: int = DEFAULT_MAX_CONCURRENT,
     cloud_config: CloudConfig | Mapping[str, Any] | None = None,
-    query: Mapping[str, Any] | None = None,
+    query: Mapping[str, Any] | str | None = None,
     backend: StorageBackend | None = None,
     static_catalog: bool = False,
     progress: Progress | None = None,

@@ -3,74 +3,93 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from collections.abc import Iterable, Sequence
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import shapely
 
-from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG, install_session
-from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
-from rasteret_sql.geo.crs import LONLAT, normalize_crs, transform_geometries
-from rasteret_sql.geo.geometry import parse_geometry
-from rasteret_sql.index.export import export_collection
-from rasteret_sql.index.open import CollectionIndex
+from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG
+from rasteret_sql.bindings.own import OwnDatabase, hold
+from rasteret_sql.engine.cancel import cancellation, watch_sigint
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.index.export import DEFAULT_PARTITIONS, export_collection
+from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.places import workspace_of
+from rasteret_sql.index.request import DEFAULT_WORKSPACE, require_concurrency
+from rasteret_sql.index.workspace import list_collections
 from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.kernels.chips import ChipJob, read_windows
-from rasteret_sql.kernels.rows import Cancelled, PixelArguments
-from rasteret_sql.session import Session
+from rasteret_sql.kernels.life import append_collection, refresh_collection
+from rasteret_sql.selection.areas import AUTO, Crs, read_areas
+from rasteret_sql.selection.conditions import box_condition
+from rasteret_sql.selection.filters import filtered
+from rasteret_sql.selection.pixels import Progress, Reading, read_samples
+from rasteret_sql.selection.reader import Reader
+from rasteret_sql.selection.select import Selection
+from rasteret_sql.selection.view import SceneView
+from rasteret_sql.session import Session, new_session
+from rasteret_sql.stac.dates import DateLike
 
 Areas = Any
-"""bbox tuple, WKT, WKB, GeoJSON dict, shapely geometry, or a list or Arrow array of WKB, WKT, GeoJSON or shapely."""
+"""What `get_numpy` reads: see `selection/areas.py`."""
 
 
-class Collection:
-    """Scenes of one index. Made by `build`, `build_from_stac` and `load`."""
+class Collection(SceneView):
+    """Scenes of one index, all or a part of them. Made by `build`, `build_from_stac`, `load` and others.
 
-    def __init__(self, index: CollectionIndex, session: Session) -> None:
-        self._index = index
+    `subset` and `where` give new collections over the same index; nothing is read before rows, counts or pixels are
+    asked for, and all of these see the chosen scenes only.
+    """
+
+    def __init__(
+        self, index: CollectionIndex, session: Session, *, part: tuple[Selection, OwnDatabase] | None = None
+    ) -> None:
+        if part is None:
+            session.add(index)
         self._session = session
-        session.add(index)
+        selection, self._database = part or (Selection(index, Reader()), OwnDatabase(session))
+        super().__init__(selection)
 
-    @property
-    def name(self) -> str:
-        """Name given when it was built."""
-        return self._index.name
+    def _part(self, selection: Selection) -> Self:
+        return type(self)(selection.index, self._session, part=(selection, self._database))
 
-    @property
-    def bands(self) -> list[str]:
-        """Names of the bands, in order."""
-        return list(self._index.bands)
+    @classmethod
+    def from_parquet(cls, path: str | os.PathLike[str], name: str = "", *, data_source: str = "") -> Self:
+        """Open an index on disk, as `load`; `data_source` says where its scenes come from if the index does not."""
+        index = open_collection(os.fspath(path), name)
+        return cls(dataclasses.replace(index, data_source=data_source or index.data_source), new_session())
 
-    @property
-    def path(self) -> Path:
-        """Directory or file of the index."""
-        return Path(self._index.path)
+    @classmethod
+    def list_collections(cls, workspace_dir: str | os.PathLike[str] | None = None) -> list[dict[str, Any]]:
+        """The collections cached in a workspace, a directory or URL, by name.
 
-    def __len__(self) -> int:
-        """Number of scenes."""
-        return self._index.count_rows()
-
-    def __repr__(self) -> str:
-        return f"Collection({self.name!r}, {len(self)} scenes, bands {', '.join(self.bands)})"
+        Returns:
+            For each: name, kind (`stac` or `records`), data_source, date_range ((first, last) ISO day of its scenes,
+            or None), size (scenes), bands, created (seconds since 1970), path. A missing directory gives [].
+        """
+        found = list_collections(workspace_of(workspace_dir or DEFAULT_WORKSPACE))
+        return [{**entry, "created": entry["created"].replace(tzinfo=UTC).timestamp()} for entry in found]
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        con = duckdb.connect()
-        session = install_session(
-            con, lambda publish: dataclasses.replace(self._session, publish=publish), DEFAULT_CATALOG
-        )
-        session.publish(self.name)
+        con = self._database.connect(self.name)
+        if self._selection.is_whole:
+            quoted = self.name.replace('"', '""')
+            scenes = f'FROM {DEFAULT_CATALOG}.main."{quoted}"'
+        else:
+            scenes = self._selection.sql(scan=self._session.scenes.scan_sql(self._index))
+        con.execute(f"CREATE OR REPLACE TEMP VIEW scenes AS {scenes}")
+        hold(con, self._selection)
         return con
 
     def sql(self, query: str, params: Sequence[Any] | None = None) -> duckdb.DuckDBPyRelation:
-        """Run SQL in which the scenes are the table `scenes` (and `rasteret."<name>"`).
+        """Run SQL in which the scenes are the table `scenes` (all scenes of the index are `rasteret."<name>"`).
 
         Args:
             query: such as `SELECT id, zonal_stats(id, 'B04', $1).mean FROM scenes`.
@@ -79,120 +98,165 @@ class Collection:
         Returns:
             A DuckDB relation: `.fetchall()`, `.to_arrow_table()`, `.df()`, ...
         """
-        quoted = self.name.replace('"', '""')
-        self._connection.execute(f'CREATE OR REPLACE TEMP VIEW scenes AS FROM {DEFAULT_CATALOG}.main."{quoted}"')
         return self._connection.sql(query, params=params) if params is not None else self._connection.sql(query)
 
-    def export(self, path: str | os.PathLike[str]) -> None:
-        """Write the collection as portable, partitioned GeoParquet with everything it knows."""
-        export_collection(self._index, os.fspath(path))
+    def scenes(self) -> duckdb.DuckDBPyRelation:
+        """The scenes as a DuckDB relation, to filter, join and aggregate."""
+        return self.sql("FROM scenes")
+
+    # Its life
+
+    def export(self, path: str | os.PathLike[str], partition_by: Sequence[str] = DEFAULT_PARTITIONS) -> None:
+        """Write the scenes as portable, partitioned GeoParquet with everything that the index knows of them.
+
+        Args:
+            path: a directory that does not exist, is empty, or holds a collection, which is replaced.
+            partition_by: columns whose values make the directories.
+        """
+        ids = None if self._selection.is_whole else set(self._selection.values("id"))
+        export_collection(self._index, os.fspath(path), ids=ids, partition_by=partition_by)
+
+    def append(
+        self,
+        *,
+        bbox: Sequence[float] | None = None,
+        date_range: Sequence[DateLike] | str | None = None,
+        query: Mapping[str, Any] | str | None = None,
+        stac_api: str | os.PathLike[str] | None = None,
+        max_concurrent: int = 50,
+        backend: StorageBackend | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Add the scenes of another place or time to the stored collection; only their files are read.
+
+        What is not given is as it was in the build. Parts that were taken with `subset` or `where` before stay as they
+        were.
+
+        Returns:
+            This collection, which has the new scenes now.
+        """
+        self._require_whole("append")
+        watch_sigint()
+        append_collection(
+            self._session,
+            self._index,
+            bbox=bbox,
+            date_range=date_range,
+            query=query,
+            stac_api=stac_api,
+            max_concurrent=max_concurrent,
+            backend=backend,
+            progress=progress,
+            cancelled=cancellation(),
+        )
+        return self._reopened()
+
+    def refresh(
+        self,
+        *,
+        stac_api: str | os.PathLike[str] | None = None,
+        max_concurrent: int = 50,
+        backend: StorageBackend | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Ask the collection's sources again: changed scenes are read anew, new ones added, gone ones marked in status.
+
+        Returns:
+            This collection, as it is now.
+        """
+        self._require_whole("refresh")
+        watch_sigint()
+        refresh_collection(
+            self._session,
+            self._index,
+            stac_api=stac_api,
+            max_concurrent=max_concurrent,
+            backend=backend,
+            progress=progress,
+            cancelled=cancellation(),
+        )
+        return self._reopened()
+
+    def _require_whole(self, what: str) -> None:
+        if not self._selection.is_whole:
+            raise InvalidArgumentError(
+                f'this is a part of collection "{self.name}"; {what} changes the stored collection: call it on the '
+                "collection that the part was taken from"
+            )
+
+    def _reopened(self) -> Self:
+        self._selection = Selection(open_collection(self._index.place, self.name), self._selection.reader)
+        self._session.add(self._index)
+        return self
+
+    # Their pixels
 
     def get_numpy(
         self,
         geometries: Areas,
         bands: Sequence[str],
         *,
-        geometry_crs: str | int | dict[str, Any] | None = None,
-        all_touched: bool = False,
+        max_concurrent: int = 50,
+        progress: bool | Progress | None = None,
         backend: StorageBackend | None = None,
+        geometry_crs: Crs = AUTO,
+        geometry_column: str | None = None,
+        all_touched: bool = False,
+        **filters: Any,
     ) -> np.ndarray:
         """Pixels of areas, on the native grid of each scene.
 
         Args:
-            geometries: (minx, miny, maxx, maxy), or polygons in any common form.
+            geometries: (minx, miny, maxx, maxy), polygons in any common form, or a table with a column of them.
             bands: names.
-            geometry_crs: CRS of the areas; EPSG:4326 by default.
-            all_touched: True: pixels that an area touches; False: pixels whose centre it holds.
+            max_concurrent: taken for the sake of existing code: requests are bounded for the whole process.
+            progress: True: shown on stderr; a function: told (done, total, what).
             backend: how pixels are read, in place of the collection's.
+            geometry_crs: CRS of the areas; by default what they say themselves, else EPSG:4326.
+            geometry_column: which column, where the areas are a table.
+            all_touched: True: pixels that an area touches; False: pixels whose centre it holds.
+            **filters: which scenes: cloud_cover_lt, date_range, bbox, split, split_column, as for `subset`.
 
         Returns:
             (N, height, width) for one band, (N, bands, height, width) for several. N counts pairs of a scene and an
             area that meet, scene by scene in the order of the index. Outside an area: the file's nodata, else 0.
 
         Raises:
-            ValueError: unknown band, unusable area, no scene meets an area, or the samples differ in shape.
+            ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, or no scene
+                could be read. Where only some could not, a RuntimeWarning counts them.
         """
-        areas = _areas(geometries)
+        require_concurrency(max_concurrent)
+        chosen = filtered(self._selection, filters)
+        areas = read_areas(geometries, geometry_crs, geometry_column)
         names = [bands] if isinstance(bands, str) else list(bands)
         if not names:
             raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(self.bands)}")
         for band in names:
             self._index.require_band(band)
-        crs = normalize_crs(geometry_crs) if geometry_crs is not None else LONLAT
-        lonlat = areas if crs == LONLAT else transform_geometries(areas, crs, LONLAT)
-        near = self._session.lookup.scenes_near(self._index, shapely.total_bounds(lonlat))
-        args = _pairs(near, areas, names, {"geom_crs": crs, "all_touched": all_touched, "collection": self.name})
-        session = self._session if backend is None else dataclasses.replace(self._session, backend=backend)
-
-        def read(cancelled: Cancelled) -> list[ChipJob | None]:
-            return read_windows(args, session, session.engine, cancelled)[0]
-
-        jobs = [job for job in session.engine.call(read) if job is not None] if len(args) else []
-        if not jobs:
+        west, south, east, north = shapely.total_bounds(areas.lonlat()).tolist()
+        near = chosen.where(box_condition(self._index, (west, south, east, north))).values("id")
+        reading = Reading(self._session, backend or self._session.backend, self._listener(progress))
+        options = {"all_touched": all_touched, "collection": self.name}
+        samples = read_samples(reading, near, areas, names, options)
+        if samples.failures:
+            scene, error = next(iter(samples.failures.items()))
+            failed = f'{len(samples.failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'
+            if samples.pixels is None:
+                raise InvalidArgumentError(f"no valid data found: {failed}") from error
+            warnings.warn(f"{failed}; they are left out", RuntimeWarning, stacklevel=2)
+        if samples.pixels is None:
             raise InvalidArgumentError(
-                f'no valid data found: no scene of "{self.name}" meets the areas (bounds {_rounded(areas)} in {crs})'
+                f'no valid data found: no scene of "{self.name}" meets the areas ({areas.describe()})'
             )
-        shapes = {job.pixels().shape for job in jobs}
-        if len(shapes) > 1:
-            sizes = ", ".join(f"{h} × {w}" for _, h, w in sorted(shapes))
-            raise InvalidArgumentError(
-                f"ragged shapes: the samples have different sizes ({sizes}), so they are no one array; read areas or "
-                "scenes of one grid at a time"
-            )
-        pixels = np.stack([job.pixels() for job in jobs])
-        return pixels[:, 0] if len(names) == 1 else pixels
+        return samples.pixels[:, 0] if len(names) == 1 else samples.pixels
+
+    def _listener(self, progress: bool | Progress | None) -> Progress:
+        if callable(progress):
+            return progress
+        return _show if progress else self._session.progress
 
 
-def _areas(geometries: Areas) -> np.ndarray:
-    """Shapely polygons of any form in which areas come."""
-    if isinstance(geometries, tuple):
-        return np.array([_box(geometries)], dtype=object)
-    if isinstance(geometries, (pa.Array, pa.ChunkedArray)):
-        geometries = geometries.to_pylist()
-    one = isinstance(geometries, (str, bytes, dict, shapely.Geometry))
-    values = [geometries] if one else geometries
-    if not isinstance(values, Iterable):
-        raise InvalidGeometryError(
-            f"areas cannot be made of {type(geometries).__name__}; expected a bbox tuple, WKT, WKB, GeoJSON or shapely"
-        )
-    parsed = [_area(value) for value in values]
-    if not parsed:
-        raise InvalidGeometryError("no area is given: the list is empty")
-    return np.array(parsed, dtype=object)
-
-
-def _box(corners: tuple[Any, ...]) -> shapely.Polygon:
-    numbers = [float(corner) for corner in corners if isinstance(corner, (int, float, np.number))]
-    if len(corners) != 4 or len(numbers) != 4 or not np.isfinite(numbers).all():
-        raise InvalidArgumentError(f"the bbox {corners!r} is not four finite numbers (minx, miny, maxx, maxy)")
-    if numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
-        raise InvalidArgumentError(f"the bbox {corners!r} is empty: expected minx < maxx and miny < maxy")
-    return shapely.box(*numbers)
-
-
-def _area(value: Any) -> shapely.Geometry:
-    if isinstance(value, (int, float)):
-        raise InvalidGeometryError(f"an area cannot be made of {value!r}; a bbox is a tuple (minx, miny, maxx, maxy)")
-    geometry = parse_geometry(value)
-    if geometry is None or geometry.is_empty or geometry.geom_type not in ("Polygon", "MultiPolygon"):
-        kind = "nothing" if geometry is None else f"{'an empty' if geometry.is_empty else 'a'} {geometry.geom_type}"
-        raise InvalidGeometryError(f"areas are polygons and multipolygons, not {kind}")
-    return geometry
-
-
-def _pairs(ids: Sequence[str], areas: np.ndarray, bands: Sequence[str], options: dict[str, Any]) -> PixelArguments:
-    """Every scene with every area, scene by scene."""
-    wkbs = list(shapely.to_wkb(areas))
-    count = len(ids) * len(wkbs)
-    return PixelArguments(
-        scene_ids=[scene_id for scene_id in ids for _ in wkbs],
-        bands=[json.dumps(list(bands))] * count,
-        geom_kinds=["BLOB"] * count,
-        geom_wkbs=wkbs * len(ids),
-        geom_texts=[None] * count,
-        options=[json.dumps(options)] * count,
-    )
-
-
-def _rounded(areas: np.ndarray) -> tuple[float, ...]:
-    return tuple(round(float(value), 6) for value in shapely.total_bounds(areas))
+def _show(done: int, total: int | None, what: str) -> None:
+    """Progress on stderr, in one line."""
+    sys.stderr.write(f"\r{done}/{'?' if total is None else total} {what}" + ("\n" if done == total else ""))
+    sys.stderr.flush()

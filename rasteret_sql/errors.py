@@ -22,6 +22,10 @@ class InvalidArgumentError(RasteretError, ValueError):
     """An argument has a value that cannot be used."""
 
 
+class ArgumentTypeError(InvalidArgumentError, TypeError):
+    """An argument is of a type that the call does not take, or the call has none of that name."""
+
+
 class InvalidGeometryError(InvalidArgumentError):
     """A geometry cannot be parsed, or is of a kind that the call does not take."""
 

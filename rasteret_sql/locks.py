@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -26,25 +26,39 @@ def held(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
         while not _take(file):
             on_wait(time.monotonic() - started)
             time.sleep(_POLL_SECONDS)
-        yield
+        try:
+            yield
+        finally:
+            # Closing it would not do if this process was forked meanwhile: the child has the file open, too.
+            _free(file)
 
 
 @contextmanager
 def held_and_removed(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
-    """As `held`, and the file is gone when nobody holds it any more."""
+    """As `held`, and the file is gone when nobody holds it any more; its directory is made where it is not there."""
     started = time.monotonic()
     while True:
-        with path.open("a+b") as file:
+        with _opened(path) as file:
             if _take(file):
                 if _is_at(file, path):
                     try:
                         yield
                     finally:
-                        path.unlink(missing_ok=True)
+                        with suppress(PermissionError):  # Windows does not remove what another one has open
+                            path.unlink(missing_ok=True)
                     return
                 continue  # its last holder removed it while we opened it
         on_wait(time.monotonic() - started)
         time.sleep(_POLL_SECONDS)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a+b")
+        except FileNotFoundError:
+            continue  # one that made the directory and did not need it removed it between the two
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:
@@ -64,6 +78,10 @@ if sys.platform == "win32":
             return False
         return True
 
+    def _free(file: IO[bytes]) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
@@ -73,3 +91,6 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _free(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -63,15 +63,15 @@ def test_areas_that_cannot_be_read(collection, area, message):
         collection.get_numpy(area, ["a"])
 
 
-def test_urls_are_no_places_for_collections(collection, tmp_path, monkeypatch):
+def test_signed_urls_are_no_places_for_collections(collection, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     url = "s3://user:PASSWORD@bucket/areas?token=SECRET"
-    with pytest.raises(ValueError, match=r"not s3://bucket/areas; copy") as exported:
+    with pytest.raises(ValueError, match=r"s3://bucket/areas is no directory") as exported:
         collection.export(url)
-    with pytest.raises(ValueError, match=r"not s3://bucket/areas; copy") as loaded:
+    with pytest.raises(ValueError, match=r"s3://bucket/areas is no directory") as loaded:
         rasteret_sql.load(url)
     con = rasteret_sql.connect(workspace_dir=collection.path.parent)
-    with con, pytest.raises(Exception, match=r"not s3://bucket/areas; copy") as written:
+    with con, pytest.raises(Exception, match=r"s3://bucket/areas is no directory") as written:
         con.execute("FROM rasteret_export('areas', ?)", [url])
     for error in (exported, loaded, written):
         assert "PASSWORD" not in str(error.value)

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from rasteret_sql.bindings.duckdb_names import check_names, is_in_memory, quote
+from rasteret_sql.bindings.duckdb_relations import read_relation
 from rasteret_sql.bindings.duckdb_views import CollectionViews
 from rasteret_sql.engine.cancel import INTERRUPTED, Interrupts, watch_sigint
 from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, NameTakenError, RasteretError
@@ -60,6 +61,11 @@ class _Database:
         """Let a connection hold the session."""
         self._session = weakref.ref(session)
         self.connections[con] = session
+
+    def relation(self, name: str) -> pa.Table | None:
+        """Rows of a committed table or view, None where there is none of that name."""
+        cursor = self._cursor()
+        return None if cursor is None else read_relation(cursor, name)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection | None:
         """A cursor from any connection that is still open. One kept for good would keep the database open."""
@@ -153,7 +159,8 @@ def install_session(con: duckdb.DuckDBPyConnection, make: MakeSession, catalog: 
             _create_udfs(con.cursor(), database)
             _databases[database.key] = database
         if session is None:
-            session = dataclasses.replace(make(database.views.show), withdraw=database.views.hide)
+            made = make(database.views.show)
+            session = dataclasses.replace(made, withdraw=database.views.hide, relation=database.relation)
         database.keep(con, session)
         if not there.catalog:
             _create_catalog(con.cursor(), catalog)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,10 @@ from rasteret_sql.catalog.descriptor import DatasetDescriptor
 from rasteret_sql.catalog.lifecycle import export_local_descriptor, unregister_local_descriptor
 from rasteret_sql.catalog.local import load_local_descriptors, local_path
 from rasteret_sql.catalog.registry import DatasetRegistry
-from rasteret_sql.cli.output import PLAIN_WIDTH, Output
-from rasteret_sql.cli.render import Shown, box_for, draw, visible
-from rasteret_sql.cli.result import Column
+from rasteret_sql.cli.arguments import AS_JSON
+from rasteret_sql.cli.output import Output
+from rasteret_sql.cli.render import visible
+from rasteret_sql.cli.tables import table
 from rasteret_sql.errors import UnknownDatasetError, did_you_mean
 from rasteret_sql.kernels.registering import register_local
 
@@ -38,8 +37,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--json", action="store_true", help="write JSON, with all that is known")
+    shared = AS_JSON
     kept = argparse.ArgumentParser(add_help=False)
     kept.add_argument(
         "--registry-path", type=Path, metavar="FILE", help="file of local datasets (~/.rasteret/datasets.local.json)"
@@ -104,7 +102,7 @@ def _list(arguments: argparse.Namespace, output: Output) -> None:
     elif found:
         columns = ["id", "name", "access", "from", "to", "license", "description"]
         rows = [tuple(_summary(one)[column] for column in columns) for one in found]
-        _table(output, columns, rows)
+        output.text(table(columns, rows))
     else:
         output.text(f'no dataset has "{word}" in its id, name or description')
 
@@ -202,9 +200,3 @@ def _done(arguments: argparse.Namespace, output: Output, descriptor: DatasetDesc
 
 def _json(output: Output, value: Any) -> None:
     output.text(json.dumps(value, indent=2))
-
-
-def _table(output: Output, columns: Sequence[str], rows: list[tuple[str | None, ...]]) -> None:
-    shown = Shown([Column(name, "VARCHAR") for name in columns], rows, [], len(rows))
-    width = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
-    output.text(draw(shown, width, box_for(sys.stdout.encoding)))

@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 
 from rasteret_sql import __version__
-from rasteret_sql.cli import datasets, demo
+from rasteret_sql.cli import collections, datasets, demo
+from rasteret_sql.cli.arguments import workspace
 from rasteret_sql.cli.commands import read_script
 from rasteret_sql.cli.messages import readable
 from rasteret_sql.cli.output import FORMATS, Output
@@ -30,6 +31,7 @@ examples:
   rasteret-sql                                    a prompt; .help there says more
   rasteret-sql demo                               see what it does, on real scenes that came with it
   rasteret-sql datasets search sentinel           datasets that can be built; datasets --help says more
+  rasteret-sql collections list                   what is cached; build, append, refresh, export, drop
   rasteret-sql -c "FROM rasteret_datasets()"      run SQL and leave
   rasteret-sql build.sql report.sql               run files, one connection for all
   rasteret-sql --format csv -c "SELECT ..." > values.csv
@@ -54,14 +56,22 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parsed.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="SQL files to run, or the word demo or datasets"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="SQL files to run; or demo, datasets or collections",
     )
     parsed.add_argument("-c", "--command", action="append", default=[], metavar="SQL", help="statements to run")
     parsed.add_argument(
         "-d", "--database", default=":memory:", metavar="FILE", help="a DuckDB database file to open or make"
     )
     parsed.add_argument(
-        "-w", "--workspace", type=Path, metavar="DIR", help="where indexes are kept (~/rasteret_workspace)"
+        "-w",
+        "--workspace",
+        type=workspace,
+        metavar="DIR",
+        help="where indexes are kept: a directory or the URL of one (~/rasteret_workspace)",
     )
     parsed.add_argument("-f", "--format", choices=FORMATS, default="table", help="how results are written (table)")
     parsed.add_argument(
@@ -81,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return demo.main(words[1:])
         if words[:1] == ["datasets"]:
             return datasets.main(words[1:])
+        if words[:1] == ["collections"]:
+            return collections.main(words[1:])
         return _shell(parser().parse_args(words))
     except BrokenPipeError:
         # Python would complain once more when it flushes at its end.

@@ -8,7 +8,25 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
 
 
 class ProgressDisplay:
@@ -70,6 +88,7 @@ class ProgressDisplay:
                     TextColumn("{task.description}"),
                     BarColumn(),
                     MofNCompleteColumn(),
+                    _Rate(),
                     TimeElapsedColumn(),
                     console=self._console,
                     transient=True,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rasteret_sql.cli.commands import run_command
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
 from rasteret_sql.cli.runner import Runner
 from rasteret_sql.connection import connect, interrupt, session_for
+from rasteret_sql.index.places import Workspace
 
 
 @contextmanager
 def open_runner(
-    output: Output, *, database: str = ":memory:", workspace: Path | None = None, progress: bool = True
+    output: Output, *, database: str = ":memory:", workspace: Workspace | None = None, progress: bool = True
 ) -> Iterator[Runner]:
     """A runner on a new connection; closes connection and output at the end.
 

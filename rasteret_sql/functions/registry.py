@@ -14,9 +14,19 @@ from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS
 from rasteret_sql.functions.life import LIFE_FUNCTIONS
 from rasteret_sql.functions.pixels import PIXEL_FUNCTIONS
 from rasteret_sql.functions.registration import REGISTRATION_FUNCTIONS
+from rasteret_sql.functions.search import SEARCH_FUNCTIONS
 from rasteret_sql.functions.spec import Function
+from rasteret_sql.functions.tables import TABLE_FUNCTIONS
 
-_DECLARED = (*REGISTRATION_FUNCTIONS, *COLLECTION_FUNCTIONS, *LIFE_FUNCTIONS, *PIXEL_FUNCTIONS, *CHIP_FUNCTIONS)
+_DECLARED = (
+    *REGISTRATION_FUNCTIONS,
+    *COLLECTION_FUNCTIONS,
+    *TABLE_FUNCTIONS,
+    *SEARCH_FUNCTIONS,
+    *LIFE_FUNCTIONS,
+    *PIXEL_FUNCTIONS,
+    *CHIP_FUNCTIONS,
+)
 FUNCTIONS: tuple[Function, ...] = (*catalog_functions(_DECLARED), *_DECLARED)
 """Every public function."""
 

@@ -12,6 +12,7 @@ from rasteret_sql.stac.bands import BandNaming
 from rasteret_sql.stac.found import SceneSource
 from rasteret_sql.stac.scene_source import StacScenes
 from rasteret_sql.stac.source import StacSource
+from rasteret_sql.tables.again import table_again
 
 CHANGEABLE = ("address", "bbox", "date_range", "query")
 
@@ -54,9 +55,10 @@ def _source(index: CollectionIndex, search: Mapping[str, Any], changes: Mapping[
     given = {name: value for name, value in changes.items() if value is not None}
     if search.get("kind") == "stac":
         return _stac(search, given)
-    raise InvalidArgumentError(
-        f'collection "{index.name}" was made of a table, which is not read again; build it again with the table'
-    )
+    try:
+        return table_again(search, given)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f'collection "{index.name}" was made of a table: {error}') from error
 
 
 def _stac(said: Mapping[str, Any], given: Mapping[str, Any]) -> StacScenes:

@@ -104,7 +104,7 @@ def is_cached(request: BuildRequest, target: Path) -> bool:
         index = open_collection(target)
     except (IndexFormatError, MissingObjectError):
         return False
-    return bool(index.request == json.loads(json.dumps(request.identity())))
+    return index.manifest is not None and bool(index.request == json.loads(json.dumps(request.identity())))
 
 
 def silent(done: int, total: int | None, what: str) -> None:

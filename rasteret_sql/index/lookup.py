@@ -88,6 +88,7 @@ class SceneLookup:
             return
         with self._lock:
             if place not in self._loaded:
+                self._forget_others(place)
                 self._loaded[place] = self._loader.submit(self._load, index)
 
     def _load(self, index: CollectionIndex) -> _Loaded:
@@ -137,6 +138,12 @@ class SceneLookup:
                 for place in [place for place in known if place[0] == str(index.path)]:
                     del known[place]
 
+    def _forget_others(self, place: tuple[str, str]) -> None:
+        """Drop what a collection was before it was changed: a session may see thousands of appends."""
+        for known in (self._ids, self._loaded, self._stored):
+            for other in [other for other in known if other[0] == place[0] and other != place]:
+                del known[other]
+
     def _rows(self, index: CollectionIndex, scenes: Sequence[str] | None, bands: Sequence[str]) -> HeaderRows:
         stored = self._stored_of(index)
         if stored is None:
@@ -151,6 +158,7 @@ class SceneLookup:
         with self._lock:
             stored = self._stored.get(place)
             if stored is None:
+                self._forget_others(place)
                 stored = self._stored[place] = StoredHeaders(index)
             return stored
 
@@ -189,6 +197,8 @@ class SceneLookup:
         """Add to the ids that are known to exist, and give a copy of them."""
         place = (str(index.path), index.stamp)
         with self._lock:
+            if place not in self._ids:
+                self._forget_others(place)
             known = self._ids.setdefault(place, set())
             if len(known) > _KNOWN_IDS:
                 known.clear()

@@ -74,7 +74,8 @@ class CollectionIndex:
         """The columns that describe scenes: all but the stored headers."""
         headers = {name for band in self.bands for name in (schema.metadata_column(band), schema.header_column(band))}
         names = [name for name in self.schema.names if name not in headers]
-        return (*names, *(name for name in schema.PARTITION_COLUMNS if name not in names))
+        hive = dict.fromkeys((*self.hive, *schema.PARTITION_COLUMNS))
+        return (*names, *(name for name in hive if name not in names))
 
     def count_rows(self) -> int:
         """Number of scenes."""
@@ -127,6 +128,9 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
     _check_columns(combined, root)
     metadata = {key: value.decode("utf-8", "replace") for key, value in (first.metadata or {}).items()}
     _check_version(metadata, root)
+    if schema.KEY_INDEX_VERSION in (first.metadata or {}) and not _bands(combined) and _hive_keys(root, files):
+        msg = f"{root} has lost its {schema.MANIFEST}: copy the directory whole, or build it again with force"
+        raise IndexFormatError(msg)
     return CollectionIndex(
         name=_name(name, metadata, root),
         path=root,

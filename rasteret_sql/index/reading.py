@@ -38,17 +38,21 @@ def read_files(
     addresses = list(dict.fromkeys(asset.href for scene in scenes for asset in scene.bands.values()))
     headers: dict[str, FileHeader | RasteretError] = dict(journal.headers())
     known = sum(address in headers for address in addresses)
-    done = known
+    done, failed = known, 0
 
     def on_done(address: str, found: FileHeader | RasteretError) -> None:
-        nonlocal done
+        nonlocal done, failed
         done += 1
         if isinstance(found, FileHeader):
             journal.keep_header(address, found)
+        else:
+            failed += 1
 
     def poll() -> bool:
         # Asked while waiting, on this thread: progress need not care for the I/O loop's.
         tell(done, len(addresses), "headers")
+        if failed:
+            tell(failed, None, "unreadable files")
         return cancelled is not None and cancelled()
 
     missing = [address for address in addresses if address not in headers]

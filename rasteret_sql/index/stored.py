@@ -14,7 +14,7 @@ from rasteret_sql.errors import IndexFormatError
 from rasteret_sql.index.found import HeaderRows, crs_of
 from rasteret_sql.index.ids import IdFile, find_places, split_place
 from rasteret_sql.index.manifest import Manifest
-from rasteret_sql.index.open import CollectionIndex
+from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.schema import header_column
 
 _OPEN_FILES = 64
@@ -51,6 +51,7 @@ class StoredHeaders:
         self._ids = [IdFile(index.path / path) for path in self._manifest.ids]
         self._files: OrderedDict[int, _HeaderFile] = OrderedDict()
         self._lock = threading.Lock()
+        self._check_same()
 
     def rows(self, scenes: Sequence[str], bands: Sequence[str]) -> HeaderRows:
         """Rows of those of the scenes that there are."""
@@ -139,6 +140,19 @@ class StoredHeaders:
             },
         )
 
+    def _check_same(self) -> None:
+        """Files were opened by name: make sure that they are still those that the manifest meant.
+
+        A collection that was only added to keeps its files. One that was built anew has others under the same names.
+        """
+        if self._index.is_current():
+            return
+        now = open_collection(self._index.path)
+        kept = now.manifest is not None and set(self._manifest.headers) <= set(now.manifest.headers)
+        if not kept or now.created != self._index.created:
+            msg = f'collection "{self._index.name}" at {self._index.path} was changed meanwhile: open it again'
+            raise IndexFormatError(msg)
+
     def _open(self, number: int) -> _HeaderFile:
         with self._lock:
             opened = self._files.pop(number, None)
@@ -151,6 +165,7 @@ class StoredHeaders:
                         "it was changed meanwhile, or is damaged: open it again, or build it again with force"
                     )
                     raise IndexFormatError(msg) from error
+                self._check_same()
             self._files[number] = opened
             while len(self._files) > _OPEN_FILES:
                 self._files.popitem(last=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from rasteret_sql.catalog.cloud_config import CloudConfig
@@ -15,9 +14,11 @@ from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.index.build import Progress, build
 from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.registering import local_collection
+from rasteret_sql.kernels.tabling import Work, build_table_dataset
 from rasteret_sql.stac.bands import BandNaming
 from rasteret_sql.stac.scene_source import StacScenes
 from rasteret_sql.stac.source import StacSource
@@ -30,7 +31,7 @@ class Place(Protocol):
     """Where a build works; a session."""
 
     @property
-    def workspace_dir(self) -> Path:
+    def workspace_dir(self) -> Workspace:
         """Where collections are kept."""
 
     @property
@@ -103,16 +104,26 @@ def build_dataset(
         ready = local_collection(descriptor, name or descriptor.id.replace("/", "-"))
         if ready is not None:
             return ready
-    if not address and not descriptor.build_source_uri:
+    table = descriptor.build_source_uri
+    config = CloudConfig.from_value(cloud_config) or CloudConfig.get_config(
+        descriptor.id, descriptor.stac_collection
+    )
+    if table and (not address or not descriptor.stac_collection or prefer_geoparquet):
+        return build_table_dataset(
+            place,
+            descriptor,
+            name=name or descriptor.id.replace("/", "-"),
+            bbox=bbox,
+            date_range=date_range,
+            query=query,
+            config=config,
+            work=Work(force, max_concurrent, workspace_dir, backend, progress, cancelled),
+        )
+    if not address:
         remote = descriptor.collection_uri
         raise InvalidArgumentError(
             f'dataset "{descriptor.id}" '
             + (f"is a collection at {remote}; copy it to this machine first, then load it" if remote else _NO_ACCESS)
-        )
-    if not address or not descriptor.stac_collection or (prefer_geoparquet and descriptor.build_source_uri):
-        raise InvalidArgumentError(
-            f'dataset "{descriptor.id}" lists its scenes in a table ({descriptor.build_source_uri}), not in a STAC '
-            "API, and this version builds from STAC only; use rasteret_build_from_stac with an API that has them"
         )
     _check_area(descriptor, bbox, date_range, is_static=descriptor.static_catalog or _is_local(address))
     return _build(
@@ -121,8 +132,7 @@ def build_dataset(
         source=StacSource(address, descriptor.stac_collection, bbox, date_range, query),
         naming=BandNaming(descriptor.band_map, descriptor.band_index_map, strict=False),
         data_source=descriptor.id,
-        config=CloudConfig.from_value(cloud_config)
-        or CloudConfig.get_config(descriptor.id, descriptor.stac_collection),
+        config=config,
         force=force,
         max_concurrent=max_concurrent,
         workspace_dir=workspace_dir,
@@ -196,7 +206,7 @@ def _build(
         name=name,
         data_source=data_source,
         source=StacScenes(source, naming, config.url_patterns if config else {}),
-        workspace_dir=Path(workspace_dir).expanduser() if workspace_dir else place.workspace_dir,
+        workspace_dir=workspace_of(workspace_dir) if workspace_dir else place.workspace_dir,
         max_concurrent=max_concurrent,
         force=force,
         backend=backend or place.backend,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,8 @@ class ChipJob(WindowJob):
     """Fills its part of the call's buffer; `finish` fills what lies outside the geometry."""
 
     failed = False
+    error: Exception | None = None
+    """Why it failed."""
 
     def finish(self) -> None:
         geometry = geometry_of(self.plan.read)
@@ -37,6 +40,7 @@ class ChipJob(WindowJob):
 
     def fail(self, error: Exception) -> bool:
         self.failed = True
+        self.error = error
         return self.plan.read.options.on_error == "null" and isinstance(error, RasteretError)
 
 
@@ -89,6 +93,25 @@ def read_windows(
                 raise
             continue
         plans[read.row] = plan
+    return read_plans(plans, scenes, engine, cancelled)
+
+
+def read_plans(
+    plans: Sequence[WindowPlan | None],
+    scenes: Scenes,
+    engine: Engine,
+    cancelled: Cancelled,
+    make: Callable[[WindowPlan, np.ndarray], ChipJob] = ChipJob,
+) -> tuple[list[ChipJob | None], np.ndarray]:
+    """Read planned windows into one buffer, as `read_windows`.
+
+    Args:
+        plans: the windows; None gives None.
+        scenes: where scenes are found.
+        engine: does the jobs.
+        cancelled: the call's flag.
+        make: makes the job of a window and its part of the buffer, (bands, height, width).
+    """
     total = sum(plan.nbytes for plan in plans if plan)
     if total > scenes.max_call_bytes:
         largest = max((plan for plan in plans if plan), key=lambda plan: plan.nbytes)
@@ -107,7 +130,7 @@ def read_windows(
             continue
         # Chips lie side by side, so that the buffer is the BLOB column as it stands.
         view = buffer[start : start + plan.nbytes].view(plan.dtype).reshape(plan.shape)
-        jobs.append(ChipJob(plan, view))
+        jobs.append(make(plan, view))
         start += plan.nbytes
     engine.run([job for job in jobs if job], scenes.backend, cancelled, scenes.progress)
     return jobs, buffer

@@ -76,7 +76,8 @@ def local_collection(descriptor: DatasetDescriptor, name: str) -> CollectionInde
     ready = descriptor.collection_uri
     table = descriptor.build_source_uri
     try:
-        if ready and _is_local(ready):
+        # A dataset of the whole world that lies elsewhere is not opened where a table says which scenes are meant.
+        if ready and (_is_local(ready) or not table):
             return _require_bands(open_collection(ready, name))
         if table and _is_local(table):
             index = open_collection(table, name)

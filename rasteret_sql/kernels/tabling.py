@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from rasteret_sql.catalog.cloud_config import CloudConfig
@@ -15,9 +15,11 @@ from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.index.build import Progress, build
 from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.stac.query import parse_query
 from rasteret_sql.tables.assets import BandChoice, KnownBands
 from rasteret_sql.tables.columns import Mapped
 from rasteret_sql.tables.source import TableSource
@@ -30,7 +32,7 @@ class Place(Protocol):
     """Where a build works; a session."""
 
     @property
-    def workspace_dir(self) -> Path:
+    def workspace_dir(self) -> Workspace:
         """Where collections are kept."""
 
     @property
@@ -97,7 +99,9 @@ def build_table(
         filesystem=filesystem,
         label=label,
     )
-    return _build(place, name or default_name(table), source, data_source or "", enrich_cog, work)
+    return _build(
+        place, source, work, name=name or default_name(table), data_source=data_source or "", enrich=enrich_cog
+    )
 
 
 def build_table_dataset(
@@ -107,12 +111,13 @@ def build_table_dataset(
     name: str,
     bbox: Any,
     date_range: Any,
+    query: Any,
     config: CloudConfig | None,
     work: Work,
 ) -> CollectionIndex:
     """Build or reuse the collection of a dataset whose scenes stand in a table.
 
-    Rows are chosen by bbox and dates, where these are given.
+    Rows are chosen by bbox, dates and query, where these are given; a query as text is a condition over the columns.
 
     Raises:
         as `build_table`.
@@ -124,18 +129,21 @@ def build_table_dataset(
         bands=BandChoice(band_index_map=None if known else descriptor.band_index_map, known=known),
         bbox=bbox,
         date_range=date_range,
+        filter_expr=parse_query(query).condition,
         url_patterns=config.url_patterns if config else {},
         backend=work.backend or place.backend,
     )
-    return _build(place, name, source, descriptor.id, True, work)
+    return _build(place, source, work, name=name, data_source=descriptor.id, enrich=True)
 
 
-def _build(place: Place, name: str, source: TableSource, data_source: str, enrich: bool, work: Work) -> CollectionIndex:
+def _build(
+    place: Place, source: TableSource, work: Work, *, name: str, data_source: str, enrich: bool
+) -> CollectionIndex:
     request = BuildRequest(
         name=name,
         data_source=data_source,
         source=source,
-        workspace_dir=Path(work.workspace_dir).expanduser() if work.workspace_dir else place.workspace_dir,
+        workspace_dir=workspace_of(work.workspace_dir) if work.workspace_dir else place.workspace_dir,
         max_concurrent=work.max_concurrent,
         force=work.force,
         backend=work.backend or place.backend,
@@ -168,6 +176,8 @@ def default_name(table: Any) -> str:
     if not isinstance(table, str | os.PathLike):
         return "table"
     text = safe_address(os.fspath(table)).rstrip("/")
+    while any(sign in PurePosixPath(text).name for sign in "*?[="):  # a pattern, or a hive key
+        text = str(PurePosixPath(text).parent)
     return PurePosixPath(text).stem or "table"
 
 

@@ -38,18 +38,20 @@ def search_link(document: dict[str, Any], address: str) -> str | None:
 
 def search_api(
     source: StacSource, landing: dict[str, Any], session: StacApiIO, cancelled: Callable[[], bool] | None
-) -> Iterator[dict[str, Any]]:
-    """All items of a search, each once, page by page."""
+) -> Iterator[list[dict[str, Any]]]:
+    """All items of a search, each once: a list for each page that was asked for, which may be empty."""
     url = search_link(landing, source.address)
     assert url is not None
     server = Conformance.of(landing)
     firsts = [_first_request(source, url, method, server) for method in _methods(landing)]
     count = _Count(url)
     for page in read_pages(firsts, session, cancelled):
-        for item in count.new_items(page):
+        yield [
+            absolute_hrefs(complete(item, None), _self_address(item, page.request.url))
+            for item in count.new_items(page)
             # Whatever was sent: servers may ignore a query, or know it by halves.
-            if matches(item, source.condition):
-                yield absolute_hrefs(complete(item, None), _self_address(item, page.request.url))
+            if matches(item, source.condition)
+        ]
     count.check()
     if count.received == 0:
         interruptible(partial(_check_collection, source, landing, session), cancelled)

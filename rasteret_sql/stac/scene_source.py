@@ -58,7 +58,8 @@ class StacScenes:
         if search.dates:
             asked.append(f"dates {search.dates.interval()}")
         if search.conditions:
-            asked.append(f"query {json.dumps(search.conditions, default=str)}")
+            query = search.conditions
+            asked.append(f"query {query if isinstance(query, str) else json.dumps(query, default=str)}")
         return f"the search at {safe_address(search.address)} for {', '.join(asked)}"
 
     def find(self, tell: Progress, cancelled: Cancelled | None) -> FoundScenes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import Any
 
 from pystac_client.stac_api_io import StacApiIO
@@ -19,7 +20,10 @@ from rasteret_sql.stac.source import StacSource
 from rasteret_sql.stac.static import StaticWalk
 from rasteret_sql.stac.waiting import interruptible
 
-__all__ = ["StacSource", "iter_items"]
+__all__ = ["StacSource", "iter_items", "iter_pages"]
+
+_BATCHES = (8, 16, 32, 64, 128, 256)
+"""Items of the first, second, ... list that a static catalog gives."""
 
 
 def iter_items(source: StacSource, cancelled: Callable[[], bool] | None = None) -> Iterator[dict[str, Any]]:
@@ -37,6 +41,32 @@ def iter_items(source: StacSource, cancelled: Callable[[], bool] | None = None) 
             is unknown.
         StorageError: A document cannot be fetched.
     """
+    with closing(_parts(source, cancelled, repeat(1))) as parts:
+        found = chain.from_iterable(parts)
+        yield from found if source.max_items is None else islice(found, source.max_items)
+
+
+def iter_pages(
+    source: StacSource, cancelled: Callable[[], bool] | None = None
+) -> Generator[list[dict[str, Any]], None, None]:
+    """As `iter_items`, but together what comes together: a list for each answer of an API, which may be empty.
+
+    Items of a static catalog are put together, more and more of them: whoever stops early has had few documents read.
+    """
+    left = source.max_items
+    with closing(_parts(source, cancelled, chain(_BATCHES, repeat(_BATCHES[-1])))) as parts:
+        for page in parts:
+            yield page if left is None else page[:left]
+            if left is not None:
+                left -= len(page)
+                if left <= 0:
+                    return
+
+
+def _parts(
+    source: StacSource, cancelled: Callable[[], bool] | None, batches: Iterator[int]
+) -> Generator[list[dict[str, Any]], None, None]:
+    """Items in lists: the answers of an API as they are, those of a static catalog as many as `batches` says."""
     session = connect(source.address, source.headers)
     try:
         address = entry_address(source.address)
@@ -48,11 +78,13 @@ def iter_items(source: StacSource, cancelled: Callable[[], bool] | None = None) 
                 source = replace(source, address=api, collection=source.collection or document.get("id"))
                 address, document = api, landing
         if search_link(document, address) is not None:
-            found = search_api(source, document, session, cancelled)
+            yield from search_api(source, document, session, cancelled)
         else:
             walk = StaticWalk(session, source.collection, cancelled)
             found = _filtered(walk.items(address, document), source)
-        yield from found if source.max_items is None else islice(found, source.max_items)
+            # Not itertools.batched, which Python 3.11 does not have.
+            while batch := list(islice(found, next(batches))):
+                yield batch
     finally:
         session.session.close()
 

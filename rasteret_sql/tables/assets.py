@@ -61,13 +61,16 @@ class TableBands:
     """The bands of a table."""
 
     names: tuple[str, ...]
-    of_row: Sequence[Bands]
+    of_row: list[Bands]
+    """With absolute addresses."""
     named: tuple[str, ...] = ()
     """Those that the caller or the dataset named."""
     notes: tuple[str, ...] = ()
 
 
-def bands_of_hrefs(column: str, hrefs: Sequence[str | None], choice: BandChoice) -> TableBands:
+def bands_of_hrefs(
+    column: str, hrefs: Sequence[str | None], choice: BandChoice, address: Callable[[str], str]
+) -> TableBands:
     """One file a row, which holds all bands.
 
     Raises:
@@ -85,7 +88,8 @@ def bands_of_hrefs(column: str, hrefs: Sequence[str | None], choice: BandChoice)
         )
     # Without a word on its bands a file is called as its column is; one with several samples has them numbered.
     samples = {name: samples[name] for name in names} if names else {column: None}
-    rows = [{} if not href else {name: BandAsset(href, n) for name, n in samples.items()} for href in hrefs]
+    files = [address(href) if href else None for href in hrefs]
+    rows = [{} if file is None else {name: BandAsset(file, n) for name, n in samples.items()} for file in files]
     return TableBands(tuple(samples), rows, tuple(names))
 
 
@@ -93,7 +97,9 @@ def _known_samples(choice: BandChoice) -> Mapping[str, int] | None:
     return next((known.band_index_map for known in choice.known if known.band_index_map), None)
 
 
-def bands_of_assets(name: str, column: pa.ChunkedArray, choice: BandChoice) -> TableBands:
+def bands_of_assets(
+    name: str, column: pa.ChunkedArray, choice: BandChoice, address: Callable[[str], str]
+) -> TableBands:
     """Bands of a column of assets: a struct, map, list or JSON text of addresses, or of objects as STAC has them.
 
     Raises:
@@ -110,7 +116,10 @@ def bands_of_assets(name: str, column: pa.ChunkedArray, choice: BandChoice) -> T
         return TableBands((), [])
     keys = dict(naming.band_map or {})
     rows = [
-        {band: _with_index(asset, item["assets"].get(keys.get(band, band))) for band, asset in bands.items()}
+        {
+            band: BandAsset(address(asset.href), _index(asset, item["assets"].get(keys.get(band, band))))
+            for band, asset in bands.items()
+        }
         for item, bands in zip(items, found.of_item, strict=True)
     ]
     names = _chosen(found.names, choice)
@@ -150,12 +159,12 @@ def _chosen(names: tuple[str, ...], choice: BandChoice) -> tuple[str, ...]:
     return tuple(dict.fromkeys(choice.codes))
 
 
-def _with_index(asset: BandAsset, said: Any) -> BandAsset:
-    """The sample that the asset itself names, as rasteret's do."""
+def _index(asset: BandAsset, said: Any) -> int | None:
+    """The sample, which the asset itself may name, as rasteret's do."""
     index = said.get("band_index") if isinstance(said, Mapping) else None
     if asset.band_index is None and isinstance(index, int) and not isinstance(index, bool) and index >= 0:
-        return BandAsset(asset.href, index)
-    return asset
+        return index
+    return asset.band_index
 
 
 def _check_shared(rows: Sequence[Bands]) -> None:

@@ -115,11 +115,8 @@ def _is_stored_header(column: pa.Field) -> bool:
     """True for headers of a collection's bands, which are read anew."""
     kind = column.type
     names = {child.name for child in kind} if pa.types.is_struct(kind) else set()
-    return (
-        column.name.endswith(METADATA_SUFFIX)
-        and "tile_offsets" in names
-        or (column.name.endswith(HEADER_SUFFIX) and bool(names & {PACKED_V1_FIELD, *PACKED_FIELDS}))
-    )
+    of_rasteret = column.name.endswith(METADATA_SUFFIX) and "tile_offsets" in names
+    return of_rasteret or (column.name.endswith(HEADER_SUFFIX) and bool(names & {PACKED_V1_FIELD, *PACKED_FIELDS}))
 
 
 def _check_direction(column_map: Mapping[str, str], names: Sequence[str]) -> None:

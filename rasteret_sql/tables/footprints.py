@@ -165,14 +165,15 @@ def _split(geometry: shapely.Geometry) -> shapely.Geometry:
 def parse_column(field: pa.Field, column: pa.ChunkedArray) -> Geometries:
     """Geometries of a column: WKB, text (WKT, GeoJSON, hex), native GeoArrow, or a struct of four sides.
 
+    Args:
+        field: the table's own, for messages.
+        column: its values, no extension any more.
+
     Raises:
         InvalidGeometryError: a value cannot be read.
         TableError: the column is of another type.
     """
-    kind = field.type
-    if isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-        column = pa.chunked_array([chunk.storage for chunk in column.chunks], kind)
+    kind = column.type
     if _is_binary(kind):
         values = column.to_pylist()
         return _named(parse_geometries, ["BLOB"] * len(values), values, [None] * len(values))

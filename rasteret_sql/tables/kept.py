@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rasteret_sql.schema import RESERVED_COLUMNS, header_column, metadata_column
+from rasteret_sql.schema import RESERVED_COLUMNS, STATUS_OK, header_column, metadata_column
 from rasteret_sql.stac.item import SceneItem
 from rasteret_sql.tables.columns import free_name
 
@@ -47,6 +47,7 @@ def _facts(scenes: Sequence[SceneItem]) -> dict[str, list[Any]]:
     return {
         "year": [scene.datetime and scene.datetime.year for scene in scenes],
         "month": [scene.datetime and scene.datetime.month for scene in scenes],
+        "status": [STATUS_OK] * len(scenes),  # a collection's own: the files are read anew
         "crs": [None if scene.epsg is None else f"EPSG:{scene.epsg}" for scene in scenes],
     }
 
@@ -58,12 +59,8 @@ def _same(given: Sequence[Any], fact: Sequence[Any]) -> bool:
 def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The column in a type that Parquet can hold, the same wherever it can be."""
     kind = column.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return storable(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
-    if pa.types.is_null(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_null(kind):
         return column.cast(pa.string())
-    if pa.types.is_binary_view(kind):
-        return column.cast(pa.binary())
     if pa.types.is_interval(kind) or pa.types.is_union(kind) or _has_empty_struct(kind):
         texts = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.string())])

@@ -116,7 +116,7 @@ def open_table(
         TableError: it is no Parquet.
     """
     if isinstance(table, pa.Table):
-        return OpenTable(pads.dataset(table))
+        return OpenTable(pads.dataset(table.cast(_without_views(table.schema))))
     if isinstance(table, pads.Dataset):
         return OpenTable(table)
     shown = safe_address(table)
@@ -151,12 +151,24 @@ def _first_line(error: Exception) -> str:
 def _dataset(where: str | Sequence[str], filesystem: Any, base: str | None = None) -> pads.Dataset:
     """A dataset with the columns of all its files."""
     one = where[0] if isinstance(where, list) and len(where) == 1 and base is None else where
-    dataset = pads.dataset(one, format="parquet", filesystem=filesystem, partitioning="hive", partition_base_dir=base)
-    if len(dataset.files) < 2:
-        return dataset
-    fragments = [fragment.physical_schema for fragment in dataset.get_fragments()]
-    schema = pa.unify_schemas([dataset.schema, *fragments], promote_options="permissive")
-    return dataset.replace_schema(schema.with_metadata(dataset.schema.metadata))
+    options = {"format": "parquet", "filesystem": filesystem, "partitioning": "hive", "partition_base_dir": base}
+    dataset = pads.dataset(one, **options)
+    schema = dataset.schema
+    if len(dataset.files) > 1:
+        fragments = [fragment.physical_schema for fragment in dataset.get_fragments()]
+        schema = pa.unify_schemas([schema, *fragments], promote_options="permissive").with_metadata(schema.metadata)
+    schema = _without_views(schema)
+    return dataset if schema.equals(dataset.schema) else pads.dataset(one, schema=schema, **options)
+
+
+def _without_views(schema: pa.Schema) -> pa.Schema:
+    """The schema with plain text and binary: Arrow cannot choose rows by views."""
+    for position, field in enumerate(schema):
+        if pa.types.is_string_view(field.type):
+            schema = schema.set(position, field.with_type(pa.string()))
+        elif pa.types.is_binary_view(field.type):
+            schema = schema.set(position, field.with_type(pa.binary()))
+    return schema
 
 
 def _local_files(address: str) -> list[str]:
@@ -195,19 +207,22 @@ def _stat(path: str) -> list[Any]:
 
 def _stored(address: str, backend: StorageBackend | None, cancelled: Cancelled | None) -> pads.Dataset:
     """A dataset of a file or directory of a store."""
-    readers = [reader for reader in (backend, default_backend()) if reader is not None]
-    for place, reader in enumerate(readers):
+    readers = [default_backend()] if backend is None else [backend]
+    if backend is not None and not isinstance(backend, RoutedBackend):
+        readers.append(default_backend())  # a backend made for the scenes' files need not have the table
+    failure: StorageError | None = None
+    for reader in readers:
         try:
             addresses = _addresses(address, reader)
             opened = {_path(one): open_stored(reader, one, cancelled) for one in addresses}
-        except StorageError:
-            if place + 1 < len(readers) and readers[place + 1] is not reader:
-                continue  # a backend made for the scenes' files need not have the table
-            raise
+        except StorageError as error:
+            failure = failure or error
+            continue
         handler = fs.PyFileSystem(StoredFiles(opened))
         base = None if len(opened) == 1 else _path(address).rstrip("/")
         return _dataset(list(opened), handler, base)
-    raise AssertionError(address)
+    assert failure is not None
+    raise failure
 
 
 def _path(address: str) -> str:

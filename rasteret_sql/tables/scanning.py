@@ -166,4 +166,21 @@ def read_rows(
         known = ", ".join(dataset.schema.names[:40])
         raise TableError(f"its rows cannot be read with filter_expr {condition}: {first}. It has {known}") from error
     tell(done, done, "items")
-    return pa.Table.from_batches(batches, scanner.projected_schema)
+    table = pa.Table.from_batches(batches, scanner.projected_schema)
+    for position, column in enumerate(table.columns):
+        plain = plain_layout(column)
+        if plain is not column:
+            table = table.set_column(position, table.column_names[position], plain)
+    return table
+
+
+def plain_layout(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column without views and extensions, which not all of Arrow can work with; UUIDs as text."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        if kind.extension_name == "arrow.uuid":
+            return pa.chunked_array([pa.array([value and str(value) for value in column.to_pylist()], pa.string())])
+        return plain_layout(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
+    if pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    return column.cast(pa.binary()) if pa.types.is_binary_view(kind) else column

@@ -17,13 +17,15 @@ import pyarrow.compute as pc
 import shapely
 
 from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, TableError
+from rasteret_sql.expr.render import to_sql
+from rasteret_sql.expr.tree import Node
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.stac.area import parse_bbox
 from rasteret_sql.stac.dates import DateLike, DateRange, parse_date_range
 from rasteret_sql.stac.found import Cancelled, FoundScenes, Progress
 from rasteret_sql.stac.hrefs import rewrite
-from rasteret_sql.stac.item import BandAsset, SceneItem
+from rasteret_sql.stac.item import SceneItem
 from rasteret_sql.tables.assets import Addresses, BandChoice, TableBands, bands_of_assets, bands_of_hrefs
 from rasteret_sql.tables.columns import Layout, Mapped, lay_out
 from rasteret_sql.tables.kept import kept_columns
@@ -46,7 +48,7 @@ class TableSource:
     """(west, south, east, north) in lon/lat: rows whose footprint meets it."""
     date_range: Sequence[DateLike] | str | None = None
     """(start, end): rows whose time overlaps it; the end day is included, and a year lasts until its end."""
-    filter_expr: pc.Expression | str | None = None
+    filter_expr: pc.Expression | str | Node | None = None
     """An Arrow expression or an SQL condition over the table's own columns."""
     url_patterns: Mapping[str, str] = field(default_factory=dict)
     """Prefix → what replaces it, for hrefs and for the table's own address."""
@@ -62,7 +64,7 @@ class TableSource:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        if self.filter_expr is not None and not isinstance(self.filter_expr, str | pc.Expression):
+        if self.filter_expr is not None and not isinstance(self.filter_expr, str | pc.Expression | Node):
             raise InvalidArgumentError(
                 "filter_expr is an Arrow expression such as ds.field('eo:cloud_cover') < 20, or an SQL condition as "
                 f"text, not {self.filter_expr!r}"
@@ -93,6 +95,7 @@ class TableSource:
             "kind": self.kind,
             "table": address if address is None or secrets else safe_address(address),
             "content": self.content,
+            "filesystem": None if self.filesystem is None else type(self.filesystem).__name__,
             "column_map": _pairs(mapped.column_map),
             "href_column": mapped.href_column,
             "bbox_columns": _pairs(mapped.bbox_columns),
@@ -101,7 +104,7 @@ class TableSource:
             "band_map": [list(pair) for pair in (bands.band_map or {}).items()],
             "band_index_map": [list(pair) for pair in (bands.band_index_map or {}).items()],
             "band_codes": None if bands.codes is None else list(bands.codes),
-            "known": [[_pairs(one.band_map), _pairs(one.band_index_map or {})] for one in bands.known],
+            "known": [[[*map(list, one.band_map.items())], _pairs(one.band_index_map or {})] for one in bands.known],
             "bbox": None if self.area is None else list(self.area),
             "dates": self.dates.interval() if self.dates else None,
             "filter": _filter_identity(self.filter_expr),
@@ -134,7 +137,9 @@ class TableSource:
             raise type(error)(f"{self._where()}: {error}") from error
 
     def _condition(self, schema: pa.Schema) -> pc.Expression | None:
-        return arrow_condition(self.filter_expr, schema) if isinstance(self.filter_expr, str) else self.filter_expr
+        if self.filter_expr is None or isinstance(self.filter_expr, pc.Expression):
+            return self.filter_expr
+        return arrow_condition(self.filter_expr, schema)
 
     def _scenes(
         self, table: pa.Table, layout: Layout, place: Place, base: str | None, cancelled: Cancelled | None
@@ -145,8 +150,7 @@ class TableSource:
             return FoundScenes([], ())
         rows = np.flatnonzero(keep)
         table = table.take(pa.array(rows))
-        bands = self._bands(table, layout)
-        address = Addresses(self.url_patterns, base)
+        bands = self._bands(table, layout, Addresses(self.url_patterns, base))
         first = [times.first[row] for row in rows]
         geometries, bounds = footprints.geometries[rows], footprints.bounds[rows]
         ids = scene_ids(layout.parts["id"], table.column(layout.parts["id"]))
@@ -160,7 +164,7 @@ class TableSource:
                 geometry=wkb,
                 bbox=None if math.isnan(box[0]) else tuple(box),
                 epsg=codes[row],
-                bands={name: BandAsset(address(a.href), a.band_index) for name, a in bands.of_row[row].items()},
+                bands=bands.of_row[row],
             )
             for row, (wkb, box) in enumerate(zip(shapely.to_wkb(geometries), bounds.tolist(), strict=True))
         ]
@@ -193,11 +197,11 @@ class TableSource:
         fits = [a is not None and dates.overlaps(a, b or a) for a, b in zip(first, last, strict=True)]
         return _Times(first, np.array(fits, dtype=bool))
 
-    def _bands(self, table: pa.Table, layout: Layout) -> TableBands:
+    def _bands(self, table: pa.Table, layout: Layout, address: Addresses) -> TableBands:
         if layout.href is not None:
-            return bands_of_hrefs(layout.href, _texts(table, layout.href), self.bands)
+            return bands_of_hrefs(layout.href, _texts(table, layout.href), self.bands, address)
         name = layout.parts["assets"]
-        return bands_of_assets(name, table.column(name), self.bands)
+        return bands_of_assets(name, table.column(name), self.bands, address)
 
     def over(self, table: Any) -> TableSource:
         """The same questions to another table."""
@@ -219,9 +223,11 @@ def _pairs(mapping: Mapping[str, Any]) -> list[list[Any]]:
     return sorted(list(pair) for pair in mapping.items())
 
 
-def _filter_identity(condition: pc.Expression | str | None) -> Any:
+def _filter_identity(condition: pc.Expression | str | Node | None) -> Any:
     if condition is None or isinstance(condition, str):
         return condition
+    if not isinstance(condition, pc.Expression):
+        return to_sql(condition)
     # Its text leaves long lists out.
     return [str(condition)[:1000], hashlib.blake2b(pickle.dumps(condition), digest_size=12).hexdigest()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,19 @@ import pyarrow.compute as pc
 from rasteret_sql.errors import InvalidArgumentError, TableError, did_you_mean
 from rasteret_sql.expr.condition import parse_condition
 from rasteret_sql.expr.instant import parse_instant
-from rasteret_sql.expr.tree import And, Column, Compare, Contains, In, IsNull, Like, Literal, Node, Not, Or
+from rasteret_sql.expr.tree import (
+    And,
+    Column,
+    Compare,
+    Contains,
+    In,
+    IsNull,
+    Like,
+    Literal,
+    Node,
+    Not,
+    Or,
+)
 from rasteret_sql.stac.dates import DateRange
 from rasteret_sql.types import Bounds
 
@@ -27,18 +39,18 @@ _OPERATORS = {
 _TRUTH = {"true": True, "t": True, "false": False, "f": False}
 
 
-def arrow_condition(text: str, schema: pa.Schema) -> pc.Expression:
+def arrow_condition(condition: str | Node, schema: pa.Schema) -> pc.Expression:
     """Make an Arrow expression of an SQL condition over columns of a table.
 
     Args:
-        text: What may stand after WHERE.
+        condition: What may stand after WHERE, as text or read already.
         schema: Of the table; names are compared as DuckDB does, without regard to case where only one fits.
 
     Raises:
         InvalidArgumentError: It is no condition, or compares what cannot be compared.
         TableError: The table has no such column.
     """
-    return _Writer(schema).condition(parse_condition(text))
+    return _Writer(schema).condition(parse_condition(condition) if isinstance(condition, str) else condition)
 
 
 def column_named(name: str, names: Iterable[str], what: str) -> str:
@@ -105,11 +117,15 @@ class _Writer:
 
     def _comparable(self, column: Node) -> pa.DataType:
         kind = self._type(column)
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+            return pa.string()
         return pa.timestamp("us") if pa.types.is_date(kind) else kind
 
     def _field(self, column: Node) -> pc.Expression:
-        field = pc.field(self._name(column))
-        return field.cast(pa.timestamp("us")) if pa.types.is_date(self._type(column)) else field
+        field, kind = pc.field(self._name(column)), self._comparable(column)
+        return field if kind == self._type(column) else field.cast(kind)
 
     def _pair(self, column: Column, value: Any) -> tuple[pc.Expression, pc.Expression]:
         kind = self._comparable(column)
@@ -212,7 +228,7 @@ def date_condition(name: str, kind: pa.DataType, dates: DateRange, *, keep_null:
         ends = [None if end is None else end.year for end in (dates.start, dates.end)]
     elif pa.types.is_date(kind):
         field = field.cast(pa.date32())
-        ends = [None if end is None else pa.scalar(_day(end), pa.date32()) for end in (dates.start, dates.end)]
+        ends = [None if end is None else pa.scalar(end.date(), pa.date32()) for end in (dates.start, dates.end)]
     elif pa.types.is_timestamp(kind):
         zone = UTC if kind.tz else None
         ends = [
@@ -228,7 +244,3 @@ def date_condition(name: str, kind: pa.DataType, dates: DateRange, *, keep_null:
         return None
     condition = _joined(pc.and_kleene, terms)
     return pc.or_kleene(field.is_null(), condition) if keep_null else condition
-
-
-def _day(at: datetime) -> date:
-    return at.date()

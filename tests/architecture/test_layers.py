@@ -23,10 +23,11 @@ ROWS = [
     {"engine"},
     {"kernels"},
     {"session"},
+    {"selection"},
     {"functions"},
     {"bindings"},
     {"connection", "collection"},
-    {"api"},
+    {"api", "tables_api"},
     {"cli"},
 ]
 ROOT = Path(rasteret_sql.__file__).parent

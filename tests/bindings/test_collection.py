@@ -78,7 +78,7 @@ def test_a_collection_says_what_it_is(sahara):
     assert sahara.name == "sahara"
     assert len(sahara) == 1
     assert sahara.bands == ["B04", "B11", "SCL"]
-    assert repr(sahara) == "Collection('sahara', 1 scenes, bands B04, B11, SCL)"
+    assert repr(sahara) == "Collection('sahara', source='sentinel-s2-l2a-cogs', bands=3, records=1, crs=32629)"
     assert sahara.path.is_dir()
 
 

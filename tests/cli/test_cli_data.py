@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 import rasterio
 
@@ -40,6 +41,8 @@ def test_links_and_hrefs_lead_somewhere():
             assert not href.startswith("/")
             assert (path.parent / href).is_file(), (path, href)
         hrefs += [(path.parent / href).resolve() for href in assets]
+    table = pyarrow.parquet.read_table(DATA / "aef" / "aef_index.parquet", columns=["path"])
+    hrefs += [(DATA / "aef" / path).resolve() for path in table.column("path").to_pylist()]
     assert len(hrefs) == len(set(hrefs))
     assert set(hrefs) == {p.resolve() for p in DATA.rglob("*.tif")}
 

@@ -133,7 +133,10 @@ TABLES = {
         "name": "'nullable'",
         "stac_api": "'${TINY}/tiny.json'",
     },
+    "rasteret_build_from_table": {"uri": "'${EXPORT}'", "name": "'tabled'"},
     "rasteret_load": {"path": "'${EXPORT}'"},
+    "rasteret_stac_search": {"stac_api": "'${TINY}/tiny.json'"},
+    "rasteret_scenes": {"collection": "'dunes'", "geom": "'POINT (-11.45 24.85)'"},
     "rasteret_export": {"name": "'dunes'", "path": "'${TMP}/null-export'"},
     "rasteret_collections": {},
     "rasteret_append": {"name": "'grown'"},
@@ -172,6 +175,9 @@ def test_each_table_function_has_arguments_to_try():
     ("name", "argument"), [(f.name, a.name) for f in FUNCTIONS if f.table for a in f.arguments if a.required]
 )
 def test_null_in_a_required_argument_of_a_table_is_an_error(world, name, argument):
+    if (name, argument) == ("rasteret_scenes", "geom"):
+        assert world[0].execute(table_call(world, name, geom="NULL")).fetchall() == []  # it may come from a variable
+        return
     with pytest.raises(duckdb.Error, match=f"{name}: {argument} is missing"):
         world[0].execute(table_call(world, name, **{argument: "NULL"}))
 

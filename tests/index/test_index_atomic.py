@@ -1,99 +1,174 @@
-"""A collection is there whole or not at all, whenever its process is killed."""
+"""A collection is there whole or not at all, whenever its process is killed; what was done is not done twice."""
 
 from __future__ import annotations
 
+import json
 import os
-import subprocess
-import sys
-import textwrap
+import shutil
+import signal
 import time
 from pathlib import Path
 
-import duckdb
+import pyarrow.parquet as pq
 import pytest
-from index_catalog import item, request, write_catalog
+from index_catalog import CountingBackend, request
+from index_killing import CALLS, kept_file, perform, prepare, program, spread, write_world
+from index_samples import assert_same
 
 from rasteret_sql.index.build import build
+from rasteret_sql.index.journal import writing
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.index.publish import published
-from rasteret_sql.index.scan import scan_sql
+from rasteret_sql.index.stored import StoredHeaders
 from rasteret_sql.index.workspace import list_collections
+from rasteret_sql.schema import MANIFEST
 
-KILL_AT = """
-    import os, signal, sys
-    from pathlib import Path
-    sys.path.insert(0, {tests!r})
-    import index_catalog
-    from rasteret_sql.index import build as building, publish, write
-
-    where, number = {where!r}, {number}
-    def dies(function):
-        def wrapped(*args, **kwargs):
-            global number
-            if number == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            number -= 1
-            return function(*args, **kwargs)
-        return wrapped
-
-    if where == "headers":
-        building.read_headers = dies(building.read_headers)
-    elif where == "write":
-        write.open_writer = dies(write.open_writer)
-    elif where == "sync":
-        publish._sync = dies(publish._sync)
-    elif where == "rename":
-        publish._move = dies(publish._move)
-    elif where == "remove":
-        publish.shutil.rmtree = dies(publish.shutil.rmtree)
-    building.build(index_catalog.request(Path({catalog!r}), Path({workspace!r}), force=True))
-"""
-POINTS = [("headers", 0), ("write", 0), ("write", 2), ("sync", 0), ("sync", 4), ("rename", 0), ("remove", 0)]
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
+POINTS = 24
+"""Of each call, at least; issue 3 asks for 50 together."""
 
 
-def run(catalog: Path, workspace: Path, where: str, number: int) -> int:
-    values = {"tests": str(Path(__file__).parent), "catalog": str(catalog), "workspace": str(workspace)}
-    script = textwrap.dedent(KILL_AT).format(where=where, number=number, **values)
-    return subprocess.run([sys.executable, "-c", script], check=False, timeout=120).returncode
-
-
-def content(path: Path) -> list:
+def content(path: Path) -> dict:
+    """All that a collection holds, but for when it was made."""
     index = open_collection(path)
-    return duckdb.sql(f"SELECT * FROM ({scan_sql(index, index.columns)}) ORDER BY id").fetchall()
+    said = json.loads((path / MANIFEST).read_text("utf-8"))
+    del said["generation"], said["keys"]["created"]
+    out = {MANIFEST: said}
+    for name in index.manifest.files():
+        file = path / name
+        if name.endswith(".parquet"):
+            table = pq.read_table(file, partitioning=None)
+            out[name] = table.schema.remove_metadata(), table.to_pylist()
+        else:
+            out[name] = file.read_bytes()
+    assert sorted(out) == sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
+    return out
 
 
-@pytest.mark.parametrize(("where", "number"), POINTS)
-def test_a_killed_build_is_never_seen_as_whole(tmp_path, where, number):
-    catalog, workspace = write_catalog(tmp_path / "catalog"), tmp_path / "workspace"
-    assert run(catalog, workspace, where, number) == -9
-    listed = list_collections(workspace)
-    if where == "remove":
-        assert [entry["size"] for entry in listed] == [3]
-    else:
-        assert listed == []
-        assert not request(catalog, workspace).directory().exists()
-    assert open_collection(build(request(catalog, workspace))).count_rows() == 3
+def assert_same_headers(one: Path, other: Path) -> None:
+    left, right = (StoredHeaders(index).all(index.bands) for index in map(open_collection, (one, other)))
+    for band in left.stored:
+        for ours, theirs in zip(left.of(band), right.of(band), strict=True):
+            assert ours[0] == theirs[0]
+            assert_same(ours[1].header, theirs[1].header)
 
 
-@pytest.mark.parametrize(("where", "number"), POINTS)
-def test_a_killed_rebuild_leaves_the_old_or_the_new_one(tmp_path, where, number):
-    catalog, workspace = write_catalog(tmp_path / "catalog"), tmp_path / "workspace"
-    path = build(request(catalog, workspace))
-    before = content(path)
-    files = {"red": "./s0_B04.tif", "nir": "./s0_B08.tif"}
-    write_catalog(catalog.parent, [item(f"new{n}", f"2025-0{n}-01T00:00:00Z", files) for n in (1, 2, 3)])
-    assert run(catalog, workspace, where, number) == -9
-    if where == "remove":
-        assert [row[0] for row in content(path)] == ["new1", "new2", "new3"]
-    else:
-        assert content(path) == before
-    assert len(list_collections(workspace)) == 1
+def seen(workspace: Path) -> list[dict]:
+    """What readers find: the content of each collection, none of which is broken."""
+    directories = list(workspace.glob("[!.]*_stac"))
+    assert len(list_collections(workspace)) == len(directories)
+    return [content(path) for path in directories]
 
 
+@needs_fork
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_killed_at_any_point_harms_nothing_and_goes_on_where_it_was(call, tmp_path):
+    """Issue 3, point 4."""
+    catalog = write_world(tmp_path / "catalog")
+    prepare(call, catalog, tmp_path / "before")
+    before = seen(tmp_path / "before")
+    calm = copied(tmp_path / "before", tmp_path / "calm")
+    undisturbed = perform(call, catalog, calm, CountingBackend())
+    after = content(undisturbed)
+    with program() as run:
+        stages = run.run(call, catalog, copied(tmp_path / "before", tmp_path / "all"), None)
+        points = spread(stages, POINTS)
+        assert len(points) >= POINTS
+        assert seen(tmp_path / "all") == [after]
+        # The last rename is the one that publishes; on Linux it is the swap where something was there.
+        published_at = max(at for at, stage in enumerate(stages) if stage == "rename")
+        for at in points:
+            where = f"point {at}, {stages[at]}"
+            workspace = copied(tmp_path / "before", tmp_path / f"at{at}")
+            assert run.run(call, catalog, workspace, at) == signal.SIGKILL, where
+            assert seen(workspace) == ([after] if at > published_at else before), where
+            backend = CountingBackend()
+            told: list[str] = []
+            path = perform(call, catalog, workspace, backend, lambda *what, told=told: told.append(what[2]))
+            assert content(path) == after, where
+            assert_same_headers(path, undisturbed)
+            kept = kept_file(workspace).read_text().splitlines()
+            if call == "refresh":
+                assert kept == []  # it compares each time with what is there then
+            elif at <= published_at:
+                assert sorted([*backend.requests, *kept]) == sorted(set(every_file(call, catalog))), where
+                assert ("items" in told) == (at <= first(stages, "request") and not journalled(stages, at)), where
+            elif call != "rebuild":  # which is asked to read all, and the killed one had done what it was to do
+                assert backend.requests == [], where
+            left = [entry.name for entry in workspace.iterdir() if entry != path]
+            # A call that finds its result cached looks no further.
+            mine = (".tmp", ".journal", ".lock") if call == "build" and at > published_at else (".tmp",)
+            assert all(name.endswith(mine) for name in left), where
+            shutil.rmtree(workspace)
+    passed = {"search", "request", "answer", "parquet", "files", "sync", "rename", "remove", "lock"}
+    journal = set() if call == "refresh" else {"journal", "half a record", "forget"}
+    assert passed | journal <= set(stages)
+
+
+def copied(source: Path, target: Path) -> Path:
+    if source.exists():
+        shutil.copytree(source, target)
+    return target
+
+
+def every_file(call: str, catalog: Path) -> list[str]:
+    scenes = range(3, 6) if call == "append" else range(6)
+    return [str(catalog.parent / f"c{n}_{band}.tif") for n in scenes for band in ("B04", "B08")]
+
+
+def first(stages: list[str], stage: str) -> int:
+    return stages.index(stage)
+
+
+def journalled(stages: list[str], at: int) -> bool:
+    """Whether the search had been written down whole."""
+    return at > max(n for n, stage in enumerate(stages[: first(stages, "request")]) if stage == "journal")
+
+
+@needs_fork
+def test_a_killed_drop_leaves_all_or_nothing(tmp_path):
+    catalog = write_world(tmp_path / "catalog")
+    prepare("drop", catalog, tmp_path / "before")
+    before = seen(tmp_path / "before")
+    with program() as run:
+        stages = run.run("drop", catalog, copied(tmp_path / "before", tmp_path / "all"), None)
+        for at, stage in enumerate(stages):
+            workspace = copied(tmp_path / "before", tmp_path / f"at{at}")
+            assert run.run("drop", catalog, workspace, at) == signal.SIGKILL
+            assert seen(workspace) == (before if at <= stages.index("rename") else []), stage
+            if at <= stages.index("rename"):
+                perform("drop", catalog, workspace, CountingBackend())
+                assert list(workspace.iterdir()) == []
+
+
+@needs_fork
+def test_where_directories_cannot_be_swapped_the_next_call_puts_back_what_was_moved_aside(tmp_path):
+    catalog = write_world(tmp_path / "catalog")
+    prepare("rebuild", catalog, tmp_path / "before")
+    before = seen(tmp_path / "before")
+    with program() as run:
+        stages = run.run("rebuild", catalog, copied(tmp_path / "before", tmp_path / "all"), None, swap=False)
+        between = max(at for at, stage in enumerate(stages) if stage == "rename")
+        for workspace in (tmp_path / "one", tmp_path / "other"):
+            copied(tmp_path / "before", workspace)
+            assert run.run("rebuild", catalog, workspace, between, swap=False) == signal.SIGKILL
+            assert seen(workspace) == []
+    path = build(request(catalog, tmp_path / "one"))
+    assert [content(path)] == before
+    backend = CountingBackend()
+    path = perform("rebuild", catalog, tmp_path / "other", backend)
+    assert content(path) == seen(tmp_path / "all")[0]
+    assert backend.requests == []
+
+
+@needs_fork
 def test_leftovers_of_killed_builds_are_removed_once_they_are_old(tmp_path):
-    catalog, workspace = write_catalog(tmp_path / "catalog"), tmp_path / "workspace"
-    assert run(catalog, workspace, "rename", 0) == -9
-    (left,) = workspace.iterdir()
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    with program() as run:
+        stages = run.run("build", catalog, tmp_path / "all", None)
+        at = max(at for at, stage in enumerate(stages) if stage == "rename")
+        assert run.run("build", catalog, workspace, at) == signal.SIGKILL
+    (left,) = workspace.glob("*.tmp")
     build(request(catalog, workspace))
     assert left.exists()  # young: its process might live on another machine
     old = time.time() - 7200
@@ -101,30 +176,6 @@ def test_leftovers_of_killed_builds_are_removed_once_they_are_old(tmp_path):
         os.utime(place, (old, old))
     build(request(catalog, workspace, force=True))
     assert [entry.name for entry in workspace.iterdir()] == [request(catalog, workspace).directory().name]
-
-
-def test_processes_that_build_the_same_do_not_harm_each_other(tmp_path):
-    catalog, workspace = write_catalog(tmp_path / "catalog"), tmp_path / "workspace"
-    script = textwrap.dedent(
-        f"""
-        import sys
-        from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        import index_catalog
-        from rasteret_sql.index.build import build
-        for _ in range(8):
-            build(index_catalog.request(Path({str(catalog)!r}), Path({str(workspace)!r}), force=True))
-        """
-    )
-    path = build(request(catalog, workspace))
-    before = content(path)
-    processes = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
-    while any(process.poll() is None for process in processes):
-        assert path.exists()
-        assert open_collection(path).count_rows() == 3
-    assert [process.returncode for process in processes] == [0, 0]
-    assert content(path) == before
-    assert [entry.name for entry in workspace.iterdir()] == [path.name]
 
 
 def test_an_error_leaves_what_was_there(tmp_path):
@@ -145,3 +196,13 @@ def test_without_an_atomic_swap_a_directory_is_still_replaced(tmp_path, monkeypa
             (directory / "file").write_text(text)
     assert (tmp_path / "target" / "file").read_text() == "2"
     assert [entry.name for entry in tmp_path.iterdir()] == ["target"]
+
+
+def test_what_was_moved_aside_is_put_back_only_where_nothing_took_its_place(tmp_path):
+    target, aside = tmp_path / "a_stac", tmp_path / ".a_stac.12-ab.old.tmp"
+    for text in ("old", "new"):
+        aside.mkdir()
+        (aside / "file").write_text(text)
+        with writing(target, "the test", None):
+            assert (target / "file").read_text() == "old"
+    assert aside.exists()

@@ -224,7 +224,7 @@ def test_a_slug_is_never_empty():
     assert slug("日本", "collection") == "collection"
 
 
-@pytest.mark.parametrize("changes", [{"name": ""}, {"max_concurrent": 0}, {"workspace_dir": "s3://bucket/ws"}])
+@pytest.mark.parametrize("changes", [{"name": ""}, {"max_concurrent": 0}, {"max_concurrent": True}])
 def test_arguments_that_cannot_be_used(catalog, workspace, changes):
     values = {"name": "bay", "workspace_dir": workspace} | changes
     one = request(catalog, workspace)

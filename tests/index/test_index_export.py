@@ -74,8 +74,9 @@ def test_what_is_no_collection_is_not_replaced(index, tmp_path):
     for target in (home, home / "thesis.txt", index.path, index.path / "below", index.path.parent):
         with pytest.raises(InvalidArgumentError, match=r"not replaced|over itself"):
             export_collection(index, target)
-    with pytest.raises(InvalidArgumentError, match=r"not s3://bucket/x;"):
-        export_collection(index, "s3://bucket/x?secret=1")
+    with pytest.raises(InvalidArgumentError, match=r"no store is known for .ftp://host/x") as caught:
+        export_collection(index, "ftp://host/x?secret=1")
+    assert "secret" not in str(caught.value)
     duckdb.sql(f"COPY (SELECT 1 AS a) TO '{tmp_path / 'table.parquet'}'")
     (tmp_path / "tables").mkdir()
     (tmp_path / "table.parquet").rename(tmp_path / "tables" / "table.parquet")
@@ -124,6 +125,6 @@ def test_a_workspace_that_does_not_exist_is_empty(tmp_path):
 
 
 def test_an_address_that_is_no_path_is_refused_without_its_secrets():
-    with pytest.raises(InvalidArgumentError, match=r"not https://host/bay; copy it") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"https://host/bay is no directory of an object store") as caught:
         open_collection("https://user:PASSWORD@host/bay?token=SECRET")
     assert "PASSWORD" not in str(caught.value)

@@ -400,7 +400,8 @@ def _cql2(item: Item, node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if "property" in node:
-        return item["id"] if node["property"] == "id" else item["properties"].get(node["property"])
+        name = node["property"]
+        return item.get(name) if name in ("id", "collection") else item["properties"].get(name)
     if "timestamp" in node:
         return _instant(node["timestamp"])
     op, arguments = node["op"], node["args"]

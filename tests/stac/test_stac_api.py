@@ -49,7 +49,8 @@ def test_all_pages_come(counted, context, methods):
         assert [(one.method, one.path) for one in api.seen] == [("GET", "/")] + [(methods[-1], "/search")] * 3
 
 
-def test_the_search_is_sent_as_the_api_expects_it():
+def test_e7_c17_the_search_is_sent_as_the_api_expects_it():
+    """E7: the end day is included; C17, E8: the query goes with the search."""
     with StacApiServer(ITEMS) as api:
         found = ids(api, "demo", (3.5, 0, 9.5, 1), ("2024-01-01", "2024-01-08"), {"eo:cloud_cover": {"gte": 5}})
         assert found == ["s05", "s06", "s07"]
@@ -151,7 +152,23 @@ def test_unreachable():
         (Faults(stop_after=1), False, "neither counts what matches nor offers"),
         (Faults(cap=3), True, "25 items match but gave 3"),
         (Faults(cap=3), False, "neither counts what matches nor offers"),
+        (Faults(stop_after=2), False, "ended after 10 items although it has more"),
         (Faults(circle=True), True, "pages in a circle"),
+        (Faults(circle=True), False, "pages in a circle"),
+        (Faults(repeat=True), True, "pages in a circle: it gave a page of 5 items that it had given before"),
+        (Faults(repeat=True), False, "pages in a circle"),
+        (Faults(endless=True), False, "25 items and then only empty pages"),
+        (Faults(empty_pages=99), True, "25 items match but gave 0"),
+        (Faults(overstated=1), True, "a page has 6 items but it has 5"),
+        (Faults(overstated=1), False, "a page has 6 items but it has 5"),
+        (Faults(next_link={}), True, "25 items match but gave 5"),
+        (
+            Faults(next_link={"href": 5}),
+            True,
+            "cannot be followed to the next one: the link to the next page has no add",
+        ),
+        (Faults(next_link={"href": "", "body": "limit=5"}), True, "a body or headers that are no objects"),
+        (Faults(next_link={"href": "/search", "method": "DELETE"}), True, "asks for the method DELETE"),
         (Faults(malformed='{"type": '), True, "/search is not JSON"),
         (Faults(malformed="[]"), True, "holds a JSON list"),
         (Faults(malformed='{"type": "Collection", "id": "x"}'), True, "'Collection' instead of a FeatureCollection"),
@@ -176,6 +193,42 @@ def test_a_single_page_without_count_is_believed_of_a_server_that_pages():
 def test_empty_pages_on_the_way_are_passed():
     with StacApiServer(ITEMS, faults=Faults(empty_pages=2)) as api:
         assert len(ids(api, "demo", page_size=10)) == 25
+
+
+def test_a_full_last_page_is_believed_when_a_longer_one_has_no_more():
+    with StacApiServer(ITEMS, counted=False) as api:
+        assert len(ids(api, "demo", page_size=5)) == 25
+        assert [one.parameters.get("limit") for one in api.seen[1:]] == [5] * 5 + [10]
+        api.reset()
+        assert len(ids(api, "demo", page_size=10)) == 25
+        assert [one.parameters.get("limit") for one in api.seen[1:]] == [10] * 3
+
+
+@pytest.mark.parametrize("methods", [("GET",), ("POST",)])
+def test_pages_that_overlap_give_each_item_once(methods):
+    with StacApiServer(ITEMS, methods=methods, faults=Faults(overlap=2)) as api:
+        assert ids(api, "demo", page_size=10) == [item["id"] for item in ITEMS]
+
+
+def test_next_links_after_the_last_item_end_where_all_have_come():
+    with StacApiServer(ITEMS, faults=Faults(endless=True)) as api:
+        assert len(ids(api, "demo", page_size=10)) == 25
+
+
+def test_e5_c17_a_page_is_asked_again_while_the_server_is_busy_and_nothing_is_lost():
+    """Bounded: a server that stays busy on the third page is an error, not a short collection."""
+    with StacApiServer(ITEMS) as api:
+        found = iter_items(StacSource(api.url, "demo", page_size=10, query='"eo:cloud_cover" >= 0'))
+        first = [next(found)["id"] for _ in range(10)]
+        api.faults.status, api.faults.times = 503, 2
+        rest = [item["id"] for item in found]
+        assert first + rest == [item["id"] for item in ITEMS]
+        found = iter_items(StacSource(api.url, "demo", page_size=10))
+        for _ in range(10):
+            next(found)
+        api.faults.status, api.faults.times = 429, 99
+        with pytest.raises(StorageError, match="answered 429 again after retries"):
+            list(found)
 
 
 def test_unknown_collection_says_what_exists_and_an_empty_area_is_empty():
@@ -221,7 +274,10 @@ def test_recorded_planetary_computer():
     with replay(FIXTURES / "pc_naip_two_pages.json") as (url, seen):
         items = list(iter_items(StacSource(url, "naip", (-73.21, 43.99, -73.12, 44.05))))
     assert len(items) == 20
-    assert [body.get("token") for body in seen] == [None, "next:naip:vt_m_4307307_nw_18_060_20211029"]
+    token = "next:naip:vt_m_4307307_nw_18_060_20211029"
+    # The last page is full, and this server does not count: it is asked once more, for a longer page.
+    assert [body.get("token") for body in seen] == [None, token, token]
+    assert seen[2]["limit"] > seen[1]["limit"]
     scenes, warnings = scene_items(items, BandNaming())
     assert warnings == []
     assert list(scenes[0].bands) == ["Red", "Green", "Blue", "NIR"]

@@ -108,12 +108,11 @@ def test_a_search_by_get_sends_cql2_text():
     with StacApiServer(ITEMS, conforms=SERVERS["advanced"], methods=("GET",)) as api:
         assert search(api, query, page_size=2) == here(query)
         sent = [one.parameters for one in api.seen if one.path == "/search"]
-        assert len(sent) > 2
+        assert len(sent) == 2
         assert {one["filter-lang"] for one in sent} == {"cql2-text"}
-        assert {one["sent filter"] for one in sent} == {
-            "(platform LIKE 'land%' AND (gsd <> 10 OR eo:cloud_cover <= 3)) "
-            "OR updated > TIMESTAMP('2024-02-24T00:00:00Z')"
-        }
+        either = "(platform LIKE 'land%' AND (gsd <> 10 OR eo:cloud_cover <= 3))"
+        text = f"{either} OR updated > TIMESTAMP('2024-02-24T00:00:00Z')"
+        assert {one["sent filter"] for one in sent} == {text}
     with StacApiServer(ITEMS, conforms=SERVERS["query"], methods=("GET",)) as api:
         assert search(api, LOW) == here(LOW)
         assert received(api) == {"query": {"eo:cloud_cover": {"lt": 5}, "platform": {"eq": "landsat-8"}}}
@@ -155,7 +154,7 @@ def test_a_server_with_comparisons_only_is_asked_again_for_less():
 def test_a_query_that_is_refused_whole_is_an_error_with_the_servers_words():
     with (
         StacApiServer(ITEMS, conforms=SERVERS["query"], operators=("eq",)) as api,
-        pytest.raises(StacError, match="refused the request with status 400.*Input should be one of"),
+        pytest.raises(StacError, match=r"refused the request with status 400.*Input should be one of"),
     ):
         search(api, LOW)
 
@@ -257,7 +256,7 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(CONDITIONS)
 def test_both_forms_of_cql2_say_the_same_and_are_valid(condition):
     """Against the reference implementation, `cql2`."""

@@ -1,0 +1,49 @@
+"""A database of a collection's own as a host: SQL in Python without a connection of the user's."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import weakref
+
+import duckdb
+
+from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG, install_session
+from rasteret_sql.session import Session
+
+_held: weakref.WeakKeyDictionary[duckdb.DuckDBPyConnection, object] = weakref.WeakKeyDictionary()
+"""Connection → what its views read, kept as long as a relation of it lives."""
+
+
+class OwnDatabase:
+    """An in-memory database with the functions in it, made when it is first asked for SQL.
+
+    Args:
+        session: what its functions work with.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._lock = threading.Lock()
+
+    def connect(self, name: str) -> duckdb.DuckDBPyConnection:
+        """A connection of one's own to it, on which a collection is shown by its name."""
+        with self._lock:
+            if self._connection is None:
+                self._connection = duckdb.connect()
+                self._install(self._connection)
+            cursor = self._connection.cursor()
+        session = self._install(cursor)
+        session.publish(name)
+        return cursor
+
+    def _install(self, con: duckdb.DuckDBPyConnection) -> Session:
+        return install_session(
+            con, lambda publish: dataclasses.replace(self._session, publish=publish), DEFAULT_CATALOG
+        )
+
+
+def hold(con: duckdb.DuckDBPyConnection, what: object) -> None:
+    """Keep something alive as long as a connection is."""
+    _held[con] = what

@@ -1,0 +1,198 @@
+"""STAC searches that are read page by page: DuckDB asks for the next page, and stops asking once it has enough.
+
+A statement carries nothing but texts, so a search that was begun waits here under its token. Nobody says when a
+statement with a LIMIT ends: of the searches that wait only the newest are kept. One that is asked for and is no longer
+there begins again and passes over the pages that were given.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import shapely
+
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.kernels.building import required, sql_arguments
+from rasteret_sql.kernels.rows import Cancelled
+from rasteret_sql.stac.area import item_bbox, item_geometry
+from rasteret_sql.stac.dates import parse_instant
+from rasteret_sql.stac.search import iter_pages
+from rasteret_sql.stac.source import StacSource
+
+KEPT = 32
+"""Searches that wait to be read on."""
+MOST_ITEMS = 1000
+"""Items of one page that a server is asked for."""
+
+_BOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
+ITEM = pa.struct(
+    [
+        ("id", pa.string()),
+        ("collection", pa.string()),
+        ("datetime", pa.timestamp("us")),
+        ("geometry", pa.binary()),
+        ("bbox", _BOX),
+        ("properties", pa.string()),
+        ("assets", pa.string()),
+        ("links", pa.string()),
+        ("stac_version", pa.string()),
+    ]
+)
+PAGE = pa.struct([("token", pa.string()), ("number", pa.int64()), ("done", pa.bool_()), ("items", pa.list_(ITEM))])
+"""One step of a search: its token, the number of the page, whether it was the last, and its items."""
+
+_Pages = Generator[list[dict[str, Any]], None, None]
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """A search that was begun. `stop` is the flag of the call that reads on."""
+
+    stop: Cancelled = _never
+    next: int = 0
+    """Number of the next page."""
+    pages: _Pages = field(init=False)
+
+    def begin(self, source: StacSource) -> None:
+        """Start from the first page; nothing is asked yet."""
+        self.pages = iter_pages(source, self._stopped)
+
+    def _stopped(self) -> bool:
+        return self.stop()
+
+
+class Searches:
+    """The searches that wait to be read on, by token."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._waiting: OrderedDict[str, _Search] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def page(self, source: StacSource, token: str | None, number: int, cancelled: Cancelled) -> dict[str, Any]:
+        """A page of a search as a `PAGE`.
+
+        Args:
+            source: what is searched, the same for all pages.
+            token: what the page before said; None begins a search.
+            number: which page, from 0; pages are asked for one after the other.
+            cancelled: polled while waiting.
+
+        Raises:
+            RasteretError: as `iter_pages`.
+        """
+        with self._lock:
+            search = self._waiting.pop(token, None) if token is not None else None
+        if search is None or search.next != number:
+            search = _Search()
+            search.begin(source)
+        search.stop = cancelled
+        items: list[dict[str, Any]] | None = None
+        while search.next <= number:
+            # An error ends the generator, and with it the connections to the server.
+            items = next(search.pages, None)
+            if items is None:
+                return {"token": token, "number": number, "done": True, "items": []}
+            search.next += 1
+        search.stop = _never
+        token = token or uuid4().hex
+        self._keep(token, search)
+        return {"token": token, "number": number, "done": False, "items": [item_row(item) for item in items or ()]}
+
+    def _keep(self, token: str, search: _Search) -> None:
+        """Let a search wait, and close the oldest where too many do."""
+        with self._lock:
+            self._waiting[token] = search
+            dropped = [self._waiting.popitem(last=False)[1] for _ in range(len(self._waiting) - self._kept)]
+        for old in dropped:
+            old.pages.close()
+
+
+SEARCHES = Searches()
+"""Those of the process."""
+
+
+def search_source(text: str) -> StacSource:
+    """The search that the named arguments, a JSON object, ask for.
+
+    Raises:
+        InvalidArgumentError: one is missing or cannot be used.
+    """
+    given = sql_arguments(text)
+    size = given.get("page_size", 100)
+    if type(size) is not int or not 1 <= size <= MOST_ITEMS:
+        raise InvalidArgumentError(f"page_size := {size!r} cannot be used; expected a number from 1 to {MOST_ITEMS}")
+    for name in ("stac_api", "collection"):
+        if name in given and not isinstance(given[name], str):
+            raise InvalidArgumentError(f"{name} := {given[name]!r} cannot be used; expected a text")
+    return StacSource(
+        required(given, "stac_api"),
+        given.get("collection"),
+        given.get("bbox"),
+        given.get("date_range"),
+        given.get("query"),
+        page_size=size,
+    )
+
+
+def item_row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item as an `ITEM`. What is malformed in it is NULL; `properties`, `assets` and `links` stay as they are."""
+    properties = item.get("properties") or {}
+    try:
+        geometry = item_geometry(item)
+    except ValueError:
+        geometry = None
+    box = item_bbox(item)
+    if box is None and geometry is not None:
+        west, south, east, north = geometry.bounds
+        box = (west, south, east, north)
+    collection, version = item.get("collection"), item.get("stac_version")
+    return {
+        "id": str(item["id"]),
+        "collection": collection if isinstance(collection, str) else None,
+        "datetime": _instant(properties.get("datetime") or properties.get("start_datetime")),
+        "geometry": None if geometry is None else shapely.to_wkb(geometry),
+        "bbox": None if box is None else dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)),
+        "properties": _json(properties),
+        "assets": _json(item.get("assets") or {}),
+        "links": _json(item.get("links") or []),
+        "stac_version": version if isinstance(version, str) else None,
+    }
+
+
+def _instant(value: Any) -> Any:
+    try:
+        return parse_instant(str(value)) if value else None
+    except ValueError:
+        return None
+
+
+def _json(value: Any) -> str:
+    """JSON text. Python reads NaN and Infinity, which JSON does not have: they become null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

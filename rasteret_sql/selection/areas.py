@@ -1,0 +1,268 @@
+"""Areas of a call in every form in which Python has them: boxes, text, WKB, GeoJSON, shapely, and Arrow with a CRS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import shapely
+
+from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, InvalidGeometryError, TableError, did_you_mean
+from rasteret_sql.geo.crs import LONLAT, normalize_crs, transform_geometries
+from rasteret_sql.geo.geometry import parse_geometry, srid_crs
+from rasteret_sql.tables.footprints import parse_column
+
+_EXTENSION = b"ARROW:extension:name"
+_EXTENSION_METADATA = b"ARROW:extension:metadata"
+_FORMS = (
+    "a tuple (minx, miny, maxx, maxy), WKT, WKB, GeoJSON, shapely, a list or Arrow array of these, or an Arrow table "
+    "with a geometry column"
+)
+_POLYGONS = ("Polygon", "MultiPolygon")
+AUTO = "auto"
+"""The CRS that the areas say themselves, else lon/lat."""
+
+Crs = str | int | dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Areas:
+    """Geometries, none missing and none empty, shape (n,), n ≥ 1."""
+
+    geometries: npt.NDArray[np.object_]
+    crs: str
+
+    def lonlat(self) -> npt.NDArray[np.object_]:
+        """The geometries in lon/lat."""
+        if self.crs == LONLAT:
+            return self.geometries
+        return transform_geometries(self.geometries, self.crs, LONLAT)
+
+    def describe(self) -> str:
+        """Where they are, for messages."""
+        bounds = tuple(round(float(side), 6) for side in shapely.total_bounds(self.geometries))
+        return f"bounds {bounds} in {self.crs}"
+
+
+def read_areas(
+    value: Any, geometry_crs: Crs = AUTO, geometry_column: str | None = None, *, only_polygons: bool = True
+) -> Areas:
+    """Read areas in whatever form they come.
+
+    Args:
+        value: a bbox tuple, one geometry, several of them, or Arrow data: arrays, or a table, reader or anything else
+            that exports an Arrow stream with a geometry column.
+        geometry_crs: CRS of the areas; "auto" or None: what GeoArrow, GeoParquet or EWKT says. Without that, plain
+            geometries are lon/lat, and a table is an error.
+        geometry_column: which column of a table.
+        only_polygons: True: other kinds are an error.
+
+    Raises:
+        InvalidGeometryError: an area cannot be read, or is no polygon.
+        InvalidArgumentError: a bbox is none, or a table does not say which column or CRS is meant.
+        TypeError: there are no areas in it.
+    """
+    asked = None if geometry_crs is None or geometry_crs == AUTO else normalize_crs(geometry_crs)
+    table = _as_table(value)
+    if table is not None:
+        return _of_table(table, asked, geometry_column, only_polygons)
+    if geometry_column is not None:
+        raise ArgumentTypeError(
+            f"geometry_column names a column of a table of areas, and the areas are {type(value).__name__}"
+        )
+    if isinstance(value, tuple) and (not value or any(isinstance(one, int | float | np.number) for one in value)):
+        return Areas(np.array([_box(value)], dtype=object), asked or LONLAT)
+    if _is_frame(value):
+        said = None if value.crs is None else normalize_crs(value.crs.to_wkt())
+        shapes = np.asarray(getattr(value, "geometry", value), dtype=object)
+        return Areas(_checked(shapes, only_polygons), asked or said or LONLAT)
+    array = _as_array(value)
+    if array is not None:
+        field, column = array
+        said = _said_crs(field)
+        if field.metadata or isinstance(field.type, pa.BaseExtensionType) or not _is_plain(field.type):
+            return Areas(_checked(_column(field, column), only_polygons), asked or said or LONLAT)
+        value = column.to_pylist()
+    one = isinstance(value, str | bytes | dict | shapely.Geometry) or hasattr(value, "__geo_interface__")
+    values = [value] if one else value
+    if not isinstance(values, Iterable):
+        raise InvalidGeometryError(f"areas cannot be made of {type(value).__name__}; expected {_FORMS}")
+    parsed = [_parse(each) for each in values]
+    geometries = np.empty(len(parsed), dtype=object)
+    geometries[:] = parsed
+    return Areas(_checked(geometries, only_polygons), asked or _srid(geometries) or LONLAT)
+
+
+def _box(corners: tuple[Any, ...]) -> shapely.Polygon:
+    numbers = [float(corner) for corner in corners if isinstance(corner, (int, float, np.number))]
+    if len(corners) != 4 or len(numbers) != 4 or not np.isfinite(numbers).all():
+        raise InvalidArgumentError(f"the bbox {corners!r} is not four finite numbers (minx, miny, maxx, maxy)")
+    if numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+        raise InvalidArgumentError(f"the bbox {corners!r} is empty: expected minx < maxx and miny < maxy")
+    return shapely.box(*numbers)
+
+
+def _parse(value: Any) -> shapely.Geometry | None:
+    if isinstance(value, int | float | np.number):
+        raise InvalidGeometryError(f"an area cannot be made of {value!r}; a bbox is a tuple (minx, miny, maxx, maxy)")
+    return parse_geometry(value)
+
+
+def _checked(geometries: npt.NDArray[np.object_], only_polygons: bool) -> npt.NDArray[np.object_]:
+    if not len(geometries):
+        raise InvalidGeometryError("no area is given: the list is empty")
+    for geometry in geometries:
+        polygon = geometry is not None and geometry.geom_type in _POLYGONS
+        if geometry is None or geometry.is_empty or (only_polygons and not polygon):
+            kind = "nothing" if geometry is None else f"{'an empty' if geometry.is_empty else 'a'} {geometry.geom_type}"
+            raise InvalidGeometryError(
+                f"areas are {'polygons and multipolygons' if only_polygons else 'geometries'}, not {kind}"
+            )
+    return geometries
+
+
+def _srid(geometries: npt.NDArray[np.object_]) -> str | None:
+    """The CRS of EWKT and EWKB."""
+    codes = np.unique(shapely.get_srid(geometries)).tolist()
+    if len(codes) > 1:
+        raise InvalidGeometryError(f"the areas have different SRIDs ({codes}); give them in one CRS")
+    return srid_crs(codes[0])
+
+
+def _is_frame(value: Any) -> bool:
+    """True for frames, series and arrays of geopandas, which need not be there."""
+    return hasattr(value, "crs") and (hasattr(value, "geometry") or hasattr(value, "__array__"))
+
+
+def _as_table(value: Any) -> pa.Table | None:
+    """What has columns, as a table; None for anything else."""
+    if isinstance(value, pa.Table):
+        return value
+    if isinstance(value, pa.RecordBatch):
+        return pa.Table.from_batches([value])
+    if isinstance(value, pa.RecordBatchReader):
+        return value.read_all()
+    if isinstance(value, pa.Array | pa.ChunkedArray) or hasattr(value, "geom_type"):
+        return None
+    if _is_frame(value):
+        return None  # its stream would be made of objects of Python, which Arrow has no type for
+    if hasattr(value, "__arrow_c_stream__"):
+        try:
+            return pa.RecordBatchReader.from_stream(value).read_all()
+        except (pa.ArrowInvalid, TypeError):
+            return None  # a stream of arrays, which have no columns
+    return None
+
+
+def _as_array(value: Any) -> tuple[pa.Field, pa.ChunkedArray] | None:
+    """Arrow arrays with their field, which says what an extension type is where pyarrow does not know it."""
+    if isinstance(value, pa.Array):
+        return pa.field("areas", value.type), pa.chunked_array([value])
+    if isinstance(value, pa.ChunkedArray):
+        return pa.field("areas", value.type), value
+    if hasattr(value, "__arrow_c_stream__"):
+        column = pa.chunked_array(value)
+    elif hasattr(value, "__arrow_c_array__"):
+        column = pa.chunked_array([pa.array(value)])
+    else:
+        return None
+    field = pa.field(value) if hasattr(value, "__arrow_c_schema__") else pa.field("areas", column.type)
+    return field, column
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """True where the values are areas one by one, as in a list: bytes or text."""
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_string, pa.types.is_large_string)
+    return any(test(kind) for test in tests)
+
+
+def _of_table(table: pa.Table, asked: str | None, name: str | None, only_polygons: bool) -> Areas:
+    geo = _geoparquet(table.schema)
+    field = table.schema.field(_geometry_column(table.schema, geo, name))
+    said = _said_crs(field)
+    if said is None and field.name in geo and not _is_geoarrow(field):
+        crs = geo[field.name].get("crs", LONLAT)  # left out, GeoParquet means lon/lat; null, that it is not known
+        said = None if crs is None else normalize_crs(crs)
+    if asked is None and said is None:
+        raise InvalidArgumentError(
+            f'the table of areas does not say the CRS of its column "{field.name}"; give geometry_crs='
+        )
+    return Areas(_checked(_column(field, table.column(field.name)), only_polygons), asked or said or LONLAT)
+
+
+def _geometry_column(schema: pa.Schema, geo: dict[str, Any], name: str | None) -> str:
+    if name is not None:
+        if name not in schema.names:
+            raise InvalidArgumentError(
+                f"the table of areas has no column {name!r} (geometry_column); {did_you_mean(str(name), schema.names)}"
+            )
+        return name
+    found = [field.name for field in schema if _is_geoarrow(field)] or [one for one in geo if one in schema.names]
+    if not found:
+        raise ArgumentTypeError(
+            f"the table of areas has no geometry column that says what it is ({', '.join(schema.names)}); name one "
+            "with geometry_column="
+        )
+    if len(found) > 1:
+        raise InvalidArgumentError(
+            f"the table of areas has several geometry columns ({', '.join(found)}); say which with geometry_column="
+        )
+    return str(found[0])
+
+
+def _geoparquet(schema: pa.Schema) -> dict[str, Any]:
+    """What GeoParquet's metadata says of geometry columns, the primary one alone where it names one."""
+    said = _json((schema.metadata or {}).get(b"geo", b""))
+    columns = said.get("columns")
+    columns = columns if isinstance(columns, dict) else {}
+    primary = said.get("primary_column")
+    return {primary: columns[primary]} if isinstance(primary, str) and primary in columns else columns
+
+
+def _is_geoarrow(field: pa.Field) -> bool:
+    if isinstance(field.type, pa.BaseExtensionType):
+        return str(field.type.extension_name).startswith("geoarrow.")
+    return bytes((field.metadata or {}).get(_EXTENSION, b"")).startswith(b"geoarrow.")
+
+
+def _said_crs(field: pa.Field) -> str | None:
+    """The CRS that GeoArrow's metadata says.
+
+    Raises:
+        InvalidArgumentError: edges are not straight in the plane.
+    """
+    if isinstance(field.type, pa.BaseExtensionType):
+        said = _json(field.type.__arrow_ext_serialize__())
+    else:
+        said = _json((field.metadata or {}).get(_EXTENSION_METADATA, b""))
+    edges = said.get("edges")
+    if edges not in (None, "planar"):
+        raise InvalidArgumentError(
+            f'the areas of "{field.name}" have {edges} edges, and pixels are cut along straight ones; '
+            "give them with planar edges"
+        )
+    crs = said.get("crs")
+    return None if crs is None else normalize_crs(crs)
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _column(field: pa.Field, column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    try:
+        return parse_column(field, column)
+    except TableError as error:
+        raise InvalidGeometryError(
+            f'areas cannot be made of the column "{field.name}" of type {field.type}; expected WKB, WKT, GeoJSON or '
+            "GeoArrow polygons"
+        ) from error

@@ -1,0 +1,63 @@
+"""The named conditions on scenes that `subset` and every reading call take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, did_you_mean
+from rasteret_sql.selection import conditions
+from rasteret_sql.selection.areas import read_areas
+from rasteret_sql.selection.select import Selection
+from rasteret_sql.stac.dates import DateLike
+
+NAMES = ("cloud_cover_lt", "date_range", "bbox", "split", "split_column")
+"""Those of calls that read pixels, whose `geometries` are what is read."""
+
+
+def subset_of(
+    selection: Selection,
+    *,
+    cloud_cover_lt: float | None = None,
+    date_range: Sequence[DateLike] | str | None = None,
+    bbox: Sequence[float] | None = None,
+    geometries: Any = None,
+    split: str | Sequence[str] | None = None,
+    split_column: str = "split",
+) -> Selection:
+    """The scenes that meet all conditions; see `Collection.subset`.
+
+    Raises:
+        InvalidArgumentError: nothing is given, a value cannot be used, or the scenes have no such column.
+    """
+    index = selection.index
+    tests = [
+        None if cloud_cover_lt is None else conditions.cloud_condition(index, cloud_cover_lt),
+        None if date_range is None else conditions.date_condition(index, date_range),
+        None if bbox is None else conditions.box_condition(index, conditions.parse_box(bbox)),
+        None if split is None else conditions.split_condition(index, split, split_column),
+    ]
+    areas = None if geometries is None else read_areas(geometries, only_polygons=False).lonlat()
+    given = [test for test in tests if test is not None]
+    if areas is None and not given:
+        raise InvalidArgumentError(
+            "No filters provided; give cloud_cover_lt, date_range, bbox, geometries or split, or use where(...)"
+        )
+    chosen = selection.where(*given)
+    if areas is None:
+        return chosen
+    return chosen.where(conditions.near_condition(index, areas)).sift(conditions.meets(areas))
+
+
+def filtered(selection: Selection, filters: Mapping[str, Any]) -> Selection:
+    """The scenes that meet the filters of a reading call; None and no filters at all leave them all.
+
+    Raises:
+        TypeError: there is no filter of that name.
+        InvalidArgumentError: as `subset_of`.
+    """
+    for name in filters:
+        if name not in NAMES:
+            raise ArgumentTypeError(f"unknown argument {name!r}; {did_you_mean(name, NAMES)}")
+    given = {name: value for name, value in filters.items() if value is not None}
+    return subset_of(selection, **given) if given.keys() - {"split_column"} else selection

@@ -1,0 +1,158 @@
+"""Several that build, change or read one collection at a time."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from index_catalog import CountingBackend, request
+from index_killing import SlowBackend, kept_file, perform, prepare, program, write_world
+from test_index_atomic import needs_fork
+
+from rasteret_sql.errors import InterruptedQueryError, StacError
+from rasteret_sql.index.build import build
+from rasteret_sql.index.journal import writing
+from rasteret_sql.index.open import open_collection
+from rasteret_sql.index.workspace import list_collections
+
+FILES = 12
+
+
+def only_the_collection(workspace: Path) -> Path:
+    """Nothing is left beside it."""
+    (path,) = workspace.iterdir()
+    assert [entry["size"] for entry in list_collections(workspace)] == [6]
+    return path
+
+
+@needs_fork
+@pytest.mark.parametrize("processes", [2, 4])
+def test_of_processes_that_build_the_same_one_does_the_work(tmp_path, processes):
+    """Issue 3, point 4."""
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    with program() as run:
+        assert run.run("build", catalog, workspace, together=processes, times=1) == [0] * processes
+    counts = sorted(map(int, kept_file(workspace).read_text().split()))
+    assert counts == [0] * (processes - 1) + [FILES]
+    only_the_collection(workspace)
+
+
+@needs_fork
+def test_processes_that_append_the_same_add_it_once(tmp_path):
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    prepare("append", catalog, workspace)
+    with program() as run:
+        assert run.run("append", catalog, workspace, together=3, times=1) == [0, 0, 0]
+    assert sorted(map(int, kept_file(workspace).read_text().split())) == [0, 0, 6]
+    only_the_collection(workspace)
+
+
+@needs_fork
+def test_a_reader_finds_a_whole_collection_while_processes_build_it_again_and_again(tmp_path):
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    path = perform("build", catalog, workspace, CountingBackend())
+    reads = 0
+    with program() as run:
+        run.start("rebuild", catalog, workspace, together=2, times=4)
+        waiting = ThreadPoolExecutor(1)
+        done = waiting.submit(run.answer)
+        while not done.done():
+            assert open_collection(path).count_rows() == 6
+            assert [entry["size"] for entry in list_collections(workspace)] == [6]
+            reads += 1
+        assert done.result() == [0, 0]
+        waiting.shutdown()
+    assert reads > 10
+    assert kept_file(workspace).read_text().split() == [str(4 * FILES)] * 2
+    only_the_collection(workspace)
+
+
+@needs_fork
+def test_waiting_for_a_process_that_stands_still(tmp_path):
+    """Another name does not wait; who waits can stop; and the lock of a process that is killed is free."""
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    with program() as run:
+        stages = run.run("build", catalog, tmp_path / "all")
+        run.start("build", catalog, workspace, stages.index("answer"), end=signal.SIGSTOP)
+        pid = stopped(kept_file(workspace))
+
+        assert open_collection(build(request(catalog, workspace, name="other"))).count_rows() == 6
+
+        until = time.monotonic() + 0.2
+        with pytest.raises(InterruptedQueryError, match=r'build of "bay" was interrupted while another one works'):
+            build(request(catalog, workspace), cancelled=lambda: time.monotonic() > until)
+        assert time.monotonic() - until < 1
+
+        ctrl_c = threading.Timer(0.2, _thread.interrupt_main)
+        ctrl_c.start()
+        with pytest.raises(KeyboardInterrupt):
+            build(request(catalog, workspace))
+        ctrl_c.join()
+
+        backend = CountingBackend()
+        with ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(build, request(catalog, workspace, backend=backend))
+            time.sleep(0.2)
+            assert not waits.done()
+            os.kill(pid, signal.SIGKILL)
+            assert run.answer() == signal.SIGKILL
+            assert open_collection(waits.result(30)).count_rows() == 6
+    assert len(backend.requests) == FILES
+
+
+def stopped(told: Path) -> int:
+    """Wait until the child has stopped, and give its process."""
+    while True:
+        time.sleep(0.02)
+        pid = int(told.read_text()) if told.exists() and told.read_text() else None
+        if pid is not None and "\nState:\tT" in Path(f"/proc/{pid}/status").read_text():
+            return pid
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_of_threads_that_build_the_same_one_does_the_work(tmp_path, threads):
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    backend = SlowBackend()
+    with ThreadPoolExecutor(threads) as pool:
+        paths = set(pool.map(lambda _: build(request(catalog, workspace, backend=backend)), range(threads)))
+    assert paths == {only_the_collection(workspace)}
+    assert len(backend.requests) == FILES
+
+
+def test_the_work_of_one_that_fails_is_done_by_the_next(tmp_path):
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    first_is_in, go_on = threading.Event(), threading.Event()
+
+    def slow_progress(_done, _total, _what):
+        first_is_in.set()
+        go_on.wait(10)
+        raise StacError("the first one fails")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(build, request(catalog, workspace), progress=slow_progress)
+        assert first_is_in.wait(10)
+        second = pool.submit(build, request(catalog, workspace))
+        time.sleep(0.1)
+        go_on.set()
+        with pytest.raises(StacError, match="the first one fails"):
+            first.result(30)
+        assert second.result(30) == only_the_collection(workspace)
+
+
+def test_builds_that_fail_do_not_take_the_workspace_from_under_each_other(tmp_path):
+    """Each makes the workspace, and removes it again as nothing came of it."""
+    target = tmp_path / "deep" / "workspace" / "bay_stac"
+
+    def fail(_):
+        with pytest.raises(ZeroDivisionError), writing(target, "the test", None):
+            raise ZeroDivisionError
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(fail, range(400)))
+    assert not target.parent.exists() or list(target.parent.iterdir()) == []
