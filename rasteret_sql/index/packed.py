@@ -158,7 +158,7 @@ def _unpack(packed: Packed) -> tuple[dict[str, Any], tuple[Level, ...], tuple[Le
         ]
         levels = tuple(images[: said["levels"]])
         return said, levels, tuple(None if at is None else images[at] for at in said["masks"])
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, IndexFormatError):
             raise
         raise _damaged(error) from error

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from rasteret_sql.schema import HEADER_SUFFIX, METADATA_SUFFIX, RESERVED_COLUMNS
+from rasteret_sql.schema import RESERVED_COLUMNS
+from rasteret_sql.tables.columns import free_name
 
-_SUFFIX = "_property"
 _SAME_FACT = frozenset({"datetime", "proj:epsg", "proj:code"})
 """Properties that stand in columns of ours already."""
 _INSTANTS = frozenset({"created", "updated", "published", "expires", "unpublished", "start_datetime", "end_datetime"})
@@ -38,22 +38,10 @@ def property_columns(properties: Sequence[Mapping[str, Any]], taken: Iterable[st
     for name in names:
         if name in _SAME_FACT:
             continue
-        free = _free_name(name, used)
+        free = free_name(name, used)
         used.add(free.lower())
         columns[free] = _column(name, [item.get(name) for item in properties])
     return columns
-
-
-def _free_name(name: str, used: set[str]) -> str:
-    """A name that is no other column's, read by DuckDB without regard to case, and that no reader takes for a band."""
-    free = name if name and not name.endswith((METADATA_SUFFIX, HEADER_SUFFIX)) else name + _SUFFIX
-    if free.lower() in used and not free.endswith(_SUFFIX):
-        free += _SUFFIX
-    base, number = free, 2
-    while free.lower() in used:
-        free = f"{base}_{number}"
-        number += 1
-    return free
 
 
 def _column(name: str, values: Sequence[Any]) -> pa.Array:

@@ -62,7 +62,7 @@ def read_files(
     errors = [one for one in found if isinstance(one, RasteretError)]
     if errors and len(errors) == len(found):
         first = errors[0]
-        msg = f"none of the {len(found)} files of the search could be read. The first: {first}"
+        msg = f"none of the {len(found)} files could be read. The first: {first}"
         raise type(first)(msg)
     return headers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,40 +21,69 @@ from rasteret_sql.types import ByteRange
 
 _PREFIX = 256 * 1024
 """Bytes read of a file at first, in one request: small tables are there with it."""
+_PREFIX_OF_MANY = 16 * 1024
+_END = 64 * 1024
+"""Bytes that Arrow reads for a footer, asked for of all files at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredFile:
-    """A file of a store, with its first bytes."""
+    """A file of a store, with its first and last bytes."""
 
     backend: StorageBackend
     address: str
     start: bytes
+    end: bytes
     length: int
     """Bytes of the whole file."""
     cancelled: Cancelled | None
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the file; what came with the first request is not asked for again."""
+        """Bytes of the file; what came when it was opened is not asked for again."""
         if offset + length <= len(self.start):
             return self.start[offset : offset + length]
+        last = offset - (self.length - len(self.end))
+        if last >= 0:
+            return self.end[last : last + length]
         return bytes(run(fetch(self.backend, self.address, ByteRange(offset, length)), self.cancelled))
 
 
-def open_stored(backend: StorageBackend, address: str, cancelled: Cancelled | None) -> StoredFile:
-    """Open a file with one request.
+def open_stored(
+    backend: StorageBackend, addresses: Sequence[str], cancelled: Cancelled | None
+) -> Mapping[str, StoredFile]:
+    """Open files, all at once: with one request each, and one more for the footer of a large one.
+
+    Returns:
+        Address → file.
 
     Raises:
-        StorageError: it cannot be read.
+        StorageError: one cannot be read.
         TableError: the backend does not tell its size, which a Parquet file is read from.
     """
-    start, facts = run(fetch_prefix(backend, address, _PREFIX), cancelled)
-    if facts.size is None:
-        raise TableError(
-            f"{safe_address(address)} cannot be read as a table: its backend does not tell the file's size; give a "
-            "backend that has get_prefix, or a filesystem"
-        )
-    return StoredFile(backend, address, start, facts.size, cancelled)
+    parts = run(_ends(backend, addresses), cancelled)
+    return {
+        address: StoredFile(backend, address, start, end, length, cancelled)
+        for address, (start, end, length) in zip(addresses, parts, strict=True)
+    }
+
+
+async def _ends(backend: StorageBackend, addresses: Sequence[str]) -> list[tuple[bytes, bytes, int]]:
+    """First and last bytes of each file, and its length."""
+    first = _PREFIX if len(addresses) == 1 else _PREFIX_OF_MANY
+
+    async def one(address: str) -> tuple[bytes, bytes, int]:
+        start, facts = await fetch_prefix(backend, address, first)
+        if facts.size is None:
+            raise TableError(
+                f"{safe_address(address)} cannot be read as a table: its backend does not tell the file's size; give a "
+                "backend that has get_prefix, or a filesystem"
+            )
+        if facts.size <= len(start):
+            return start, b"", facts.size
+        last = min(_END, facts.size)
+        return start, bytes(await fetch(backend, address, ByteRange(facts.size - last, last))), facts.size
+
+    return list(await asyncio.gather(*map(one, addresses)))
 
 
 class _Reader(io.RawIOBase):

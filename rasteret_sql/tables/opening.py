@@ -214,7 +214,7 @@ def _stored(address: str, backend: StorageBackend | None, cancelled: Cancelled |
     for reader in readers:
         try:
             addresses = _addresses(address, reader)
-            opened = {_path(one): open_stored(reader, one, cancelled) for one in addresses}
+            opened = {_path(one): file for one, file in open_stored(reader, addresses, cancelled).items()}
         except StorageError as error:
             failure = failure or error
             continue
@@ -230,7 +230,7 @@ def _path(address: str) -> str:
     return safe_address(address).replace("://", "/")
 
 
-def _addresses(address: str, backend: StorageBackend) -> list[str]:
+def _addresses(address: str, backend: StorageBackend) -> Sequence[str]:
     """The address itself where it is a file, else the Parquet files below it."""
     plain = safe_address(address)
     wild = bool(_WILDCARDS & set(plain))

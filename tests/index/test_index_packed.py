@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import duckdb
+import index_v1_samples
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from index_samples import assert_same, header, level
+from index_samples import NORTH_UP, assert_same, header, level
 
 from rasteret_sql.errors import IndexFormatError
-from rasteret_sql.index.packed import pack_header, unpack_header
+from rasteret_sql.index.export import export_collection
+from rasteret_sql.index.lookup import SceneLookup, UnreadableBand
+from rasteret_sql.index.open import open_collection
+from rasteret_sql.index.packed import pack_file, pack_header, unpack_file, unpack_header
+from rasteret_sql.index.packed_v1 import unpack_header_v1
+from rasteret_sql.index.scan import scan_sql
+from rasteret_sql.tiff.header import Header
 from rasteret_sql.types import Affine
 
 BITS = level(bits=1, dtype=np.dtype("uint8"))
@@ -83,6 +94,97 @@ def test_damage_is_an_error(part, cut):
     assert len(value) > 3
     with pytest.raises(IndexFormatError, match=r"damaged"):
         unpack_header(replace(packed, **{part: value[: min(cut, len(value) - 1)]}))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(SHAPES)), st.data())
+def test_damage_is_never_more_than_an_error(name, data):
+    packed = pack_header(SHAPES[name])
+    parts = {"layout": packed.layout.encode(), "head": packed.head, "tables": packed.tables}
+    part = data.draw(st.sampled_from([key for key, value in parts.items() if value]))
+    value = bytearray(parts[part])
+    for _ in range(data.draw(st.integers(1, 3))):
+        value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+    text = bytes(value).decode("latin-1") if part == "layout" else bytes(value)
+    try:
+        unpack_header(replace(packed, **{part: text}))
+    except IndexFormatError as error:
+        assert "with force" in str(error) or "update rasteret-sql" in str(error)
+
+
+def file_header(**changes) -> Header:
+    tiles = level(50, 40, samples=3, planar=2)
+    values = {
+        "levels": (tiles, level(25, 20, samples=3, planar=2)),
+        "masks": (BITS, None),
+        "transform": NORTH_UP,
+        "crs": "EPSG:32632",
+        "nodata": (0, float("nan"), None),
+        "scales": (1.0, 0.1, 2.0),
+        "offsets": (0.0, -1.0, 0.5),
+        "descriptions": ("red", None, "Größe"),
+        "alpha": None,
+    }
+    return Header(**values | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"masks": (None, None), "alpha": None, "transform": None, "crs": None},
+        {
+            "levels": (CHUNKY,),
+            "masks": (CHUNKY,),
+            "alpha": 3,
+            "nodata": (None,) * 4,
+            "scales": (1.0,) * 4,
+            "offsets": (0.0,) * 4,
+            "descriptions": (None,) * 4,
+        },
+    ],
+)
+def test_the_header_of_a_whole_file_comes_back(changes):
+    """As a build's journal keeps it: all of its bands are those of the header that went in."""
+    header_ = file_header(**changes)
+    again = unpack_file(pack_file(header_))
+    assert again.count == header_.count
+    for band in range(header_.count):
+        assert_same(header_.band(band), again.band(band))
+
+
+V1 = Path(__file__).parent / "index_v1"
+
+
+@pytest.mark.parametrize("name", index_v1_samples.headers())
+def test_headers_that_version_1_packed_are_read(name):
+    packed = json.loads((V1 / "packed.json").read_text())
+    assert_same(unpack_header_v1(base64.b64decode(packed[name])), index_v1_samples.headers()[name])
+
+
+@pytest.mark.parametrize("cut", [0, 4, 30, -1])
+def test_damage_of_version_1_is_an_error(cut):
+    data = base64.b64decode(json.loads((V1 / "packed.json").read_text())["overviews"])
+    with pytest.raises(IndexFormatError, match="damaged"):
+        unpack_header_v1(data[:cut])
+    with pytest.raises(IndexFormatError, match="update"):
+        unpack_header_v1(b"\x09" + data[1:])
+
+
+def test_a_collection_of_version_1_is_read_looked_up_and_exported(tmp_path):
+    index = open_collection(V1 / index_v1_samples.COLLECTION)
+    assert (index.name, index.bands, index.count_rows(), index.manifest) == ("bay", ("B04", "B08"), 2, None)
+    expected = {(row.item.id, band): one.header for row in index_v1_samples.rows() for band, one in row.bands.items()}
+    exported = open_collection(export_collection(index, tmp_path / "export"))
+    for one in (index, exported):
+        with duckdb.connect() as connection:
+            found = SceneLookup(connection).bands(one, ["a", "b"], one.bands)
+            query = f"SELECT * FROM ({scan_sql(one)}) ORDER BY id"
+            assert [row[0] for row in connection.sql(query).fetchall()] == ["a", "b"]
+        assert isinstance(found.pop(("a", "B08")), UnreadableBand)
+        assert found.keys() == expected.keys()
+        for key, source in found.items():
+            assert_same(source.header, expected[key])
 
 
 def test_a_later_version_says_so():

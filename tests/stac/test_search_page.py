@@ -38,6 +38,15 @@ def test_sql_blocks(folder, name, found):
     con.close()
 
 
+def test_blocks_of_looking(folder):
+    con = rasteret_sql.connect(workspace_dir=folder / "workspace")
+    assert len(con.execute(BLOCKS["look"][1]).fetchall()) == 5
+    for statement in (BLOCKS["sql"][1], BLOCKS["scenes"][1]):
+        rows = con.execute(statement).fetchall()
+    assert len(rows) == 2
+    con.close()
+
+
 def test_python_block(folder):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -46,6 +55,6 @@ def test_python_block(folder):
 
 
 def test_blocks_and_operators_are_all_there():
-    assert list(BLOCKS) == ["sql", "object", "python"]
+    assert list(BLOCKS) == ["sql", "object", "python", "look", "scenes"]
     assert len(re.findall(r"^```\w", PAGE, re.MULTILINE)) == len(BLOCKS)
     assert all(re.search(rf"\b{name}\b", PAGE) for name in COMPARISONS)
