@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -15,6 +16,8 @@ import rasteret_sql
 from rasteret_sql import Collection
 from rasteret_sql.catalog.lifecycle import register
 from tests.collection_world import feature, make_world
+
+DATA = Path(__file__).resolve().parents[1] / "examples" / "data"
 
 OPEN_BOX = (-180, -90, 180, 90)
 
@@ -270,3 +273,23 @@ def test_append_and_refresh(tmp_path):
     for change in (before.append, before.refresh):
         with pytest.raises(ValueError, match="is a part of collection"):
             change()
+
+
+def test_a_table_with_headers_is_a_collection_again(tmp_path):
+    built = rasteret_sql.build_from_stac(
+        name="ny",
+        stac_api=DATA / "catalog" / "catalog.json",
+        collection="landsat8-ny-2018",
+        workspace_dir=tmp_path / "ws",
+    )
+    part = built.subset(cloud_cover_lt=20)
+    rows = part.to_table(headers=True)
+    assert rows.num_rows == len(part) < len(built)
+    assert {"nir08_metadata", "nir08_header"} <= set(rows.column_names)
+    again = rasteret_sql.as_collection(rows.append_column("split", pa.array(["train"] * rows.num_rows)))
+    assert again.bands == built.bands
+    means = "SELECT id, zonal_stats(id, 'nir08', geometry).mean FROM scenes ORDER BY id"
+    assert again.sql(means).fetchall() == part.sql(means).fetchall()
+    built.export(tmp_path / "export")
+    loaded = rasteret_sql.load(tmp_path / "export")
+    assert set(loaded.to_table(headers=True).column_names) == set(built.to_table(headers=True).column_names)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +14,7 @@ import pyarrow.parquet as pq
 
 from rasteret_sql import schema
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.index.band_encode import BandRecord, encode_headers, encode_metadata
-from rasteret_sql.index.found import unpack_stored
+from rasteret_sql.index.joined import join_headers
 from rasteret_sql.index.metadata import now
 from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.index.places import is_remote
@@ -105,23 +103,7 @@ def _joined(index: CollectionIndex, file: Path, headers: pa.Table) -> Iterator[p
             rows = _conform(pa.Table.from_batches([batch]), index.schema)
             part = headers.slice(start, batch.num_rows)
             start += batch.num_rows
-            ours = []
-            for band in index.bands:
-                name = schema.header_column(band)
-                values = part[name].to_pylist() if name in part.column_names else [None] * part.num_rows
-                records = [_record(value) for value in values]
-                rows = rows.append_column(schema.metadata_column(band), encode_metadata(records))
-                ours.append((name, encode_headers(records)))
-            for name, column in ours:
-                rows = rows.append_column(name, column)
-            yield rows.replace_schema_metadata(metadata)
-
-
-def _record(value: Mapping[str, Any] | None) -> BandRecord | None:
-    header = unpack_stored(value)
-    if header is None or value is None:
-        return None
-    return BandRecord(header, value["samples"], value["size"], value["etag"], value["modified"])
+            yield join_headers(rows, part, index.bands).replace_schema_metadata(metadata)
 
 
 def _conform(table: pa.Table, columns: pa.Schema) -> pa.Table:

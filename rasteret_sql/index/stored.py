@@ -55,6 +55,10 @@ class StoredHeaders:
 
     def rows(self, scenes: Sequence[str], bands: Sequence[str]) -> HeaderRows:
         """Rows of those of the scenes that there are."""
+        return self._of(self.table(scenes, bands), bands)
+
+    def table(self, scenes: Sequence[str], bands: Sequence[str]) -> pa.Table | None:
+        """The same as stored, in the order of the scenes; None where there is none of them."""
         candidates = [
             [[split_place(place) for place in places] for places in found] for found in find_places(self._ids, scenes)
         ]
@@ -75,7 +79,7 @@ class StoredHeaders:
                 at.update({(file, row): total + n for n, row in enumerate(wanted_rows)})
                 total += len(wanted_rows)
         if not tables:
-            return self._of(None, bands)
+            return None
         joined = pa.concat_tables(tables, promote_options="permissive")
         names = joined["id"].to_pylist()
         picked = []
@@ -86,7 +90,7 @@ class StoredHeaders:
                 picked += rows
                 if rows:
                     break  # older files know older headers
-        return self._of(joined.take(pa.array(picked, pa.int64())), bands)
+        return joined.take(pa.array(picked, pa.int64()))
 
     def all(self, bands: Sequence[str]) -> HeaderRows:
         """All rows, in the order of the parts."""

@@ -16,6 +16,7 @@ from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.selection import conditions, naming
 from rasteret_sql.selection import describe as describing
 from rasteret_sql.selection.filters import subset_of
+from rasteret_sql.selection.headers import with_headers
 from rasteret_sql.selection.rows import row_schema
 from rasteret_sql.selection.select import Selection
 from rasteret_sql.stac.dates import DateLike
@@ -182,17 +183,22 @@ class SceneView:
             raise InvalidArgumentError(f"n is a number of scenes, 0 or more, not {n!r}")
         return self._selection.batches(columns, limit=n).read_all()
 
-    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def to_table(self, columns: Sequence[str] | None = None, *, headers: bool = False) -> pa.Table:
         """All scenes as an Arrow table, in the order of the index.
 
         Args:
             columns: which; by default those that describe scenes, without the stored headers of bands. `geometry` is
                 WKB with GeoArrow's metadata (OGC:CRS84), `datetime` naive UTC in microseconds.
+            headers: True: the stored headers, too, as an export has them, so that `as_collection` takes the table.
 
         Raises:
             ValueError: there is no such column.
         """
-        return self.to_reader(columns).read_all()
+        apart = self._index.manifest is not None
+        if headers and columns is None and not apart:
+            columns = self._index.columns
+        rows = self.to_reader(columns).read_all()
+        return with_headers(self._index, rows) if headers and apart else rows
 
     def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All scenes, some at a time."""

@@ -215,8 +215,14 @@ def spread(stages: list[str], number: int) -> list[int]:
 class SlowBackend(CountingBackend):
     """Takes its time, so that others come meanwhile."""
 
+    def __init__(self, seconds: float = 0.01) -> None:
+        super().__init__()
+        self._seconds = seconds
+
     async def _counted(self, url, answer):
-        await asyncio.sleep(0.01)
+        self.requests.append(url)
+        await asyncio.sleep(self._seconds)
+        self.requests.remove(url)
         return await super()._counted(url, answer)
 
 
