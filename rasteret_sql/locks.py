@@ -57,8 +57,10 @@ def _opened(path: Path) -> IO[bytes]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("a+b")
-        except FileNotFoundError:
-            continue  # one that made the directory and did not need it removed it between the two
+        except (FileNotFoundError, FileExistsError):
+            # Another one that made the directory, and did not need it, removed it again just then.
+            if os.path.lexists(path.parent) and not path.parent.is_dir():
+                raise
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

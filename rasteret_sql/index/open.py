@@ -120,8 +120,14 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
         url = os.fspath(path).rstrip("/")
         return replace(open_collection(mirrored(url), name), origin=url)
     root = _local_path(path)
-    if (root / schema.MANIFEST).is_file():
-        return _built(root, name)
+    try:
+        return _built(root, name) if (root / schema.MANIFEST).is_file() else _plain(root, name)
+    except FileNotFoundError as error:
+        raise MissingObjectError(f"there is no collection at {root} any more: it was dropped meanwhile") from error
+
+
+def _plain(root: Path, name: str) -> CollectionIndex:
+    """A collection of Parquet files alone."""
     files = scene_files(root)
     first, *others = [_read_schema(file) for file in files[:1]] if _is_ours(files[0]) else map(_read_schema, files)
     combined = _unite(first, others, root)
@@ -129,6 +135,8 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
     metadata = {key: value.decode("utf-8", "replace") for key, value in (first.metadata or {}).items()}
     _check_version(metadata, root)
     if schema.KEY_INDEX_VERSION in (first.metadata or {}) and not _bands(combined) and _hive_keys(root, files):
+        if (root / schema.MANIFEST).is_file():
+            return _built(root, name)  # it was dropped and built again since we looked
         msg = f"{root} has lost its {schema.MANIFEST}: copy the directory whole, or build it again with force"
         raise IndexFormatError(msg)
     return CollectionIndex(
@@ -148,16 +156,13 @@ def open_collection(path: str | Path, name: str = "") -> CollectionIndex:
 def _built(root: Path, name: str) -> CollectionIndex:
     """A collection with a manifest, of which no other file has to be read."""
     file = root / schema.MANIFEST
-    try:
-        while True:
-            stamp, text = _stamp([file]), file.read_bytes()
-            try:
-                return _as_said(root, name, stamp, read_manifest(text, str(root)))
-            except IndexFormatError:
-                if stamp == _stamp([file]):
-                    raise  # else another one took its place between the manifest and the look at its files
-    except FileNotFoundError as error:
-        raise MissingObjectError(f"there is no collection at {root} any more: it was dropped meanwhile") from error
+    while True:
+        stamp, text = _stamp([file]), file.read_bytes()
+        try:
+            return _as_said(root, name, stamp, read_manifest(text, str(root)))
+        except IndexFormatError:
+            if stamp == _stamp([file]):
+                raise  # else another one took its place between the manifest and the look at its files
 
 
 def _as_said(root: Path, name: str, stamp: str, manifest: Manifest) -> CollectionIndex:

@@ -220,10 +220,9 @@ class SlowBackend(CountingBackend):
         self._seconds = seconds
 
     async def _counted(self, url, answer):
-        self.requests.append(url)
+        data = await super()._counted(url, answer)
         await asyncio.sleep(self._seconds)
-        self.requests.remove(url)
-        return await super()._counted(url, answer)
+        return data
 
 
 def _one_of_many(job: dict) -> None:

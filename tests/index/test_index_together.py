@@ -7,19 +7,29 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from index_catalog import CountingBackend, request
-from index_killing import SlowBackend, kept_file, perform, prepare, program, write_world
+from index_catalog import BAND_MAP, CountingBackend, request
+from index_killing import SPRING, SUMMER, SlowBackend, kept_file, perform, prepare, program, write_world
 from test_index_atomic import needs_fork
 
-from rasteret_sql.errors import InterruptedQueryError, StacError
+from rasteret_sql.errors import IndexFormatError, InterruptedQueryError, MissingObjectError, StacError
+from rasteret_sql.index.again import sources_of
+from rasteret_sql.index.append import append
 from rasteret_sql.index.build import build
+from rasteret_sql.index.drop import drop
 from rasteret_sql.index.journal import writing
 from rasteret_sql.index.open import open_collection
+from rasteret_sql.index.refresh import refresh
+from rasteret_sql.index.stored import StoredHeaders
 from rasteret_sql.index.workspace import list_collections
+from rasteret_sql.stac.bands import BandNaming
+from rasteret_sql.stac.scene_source import StacScenes
+from rasteret_sql.stac.source import StacSource
 
 FILES = 12
 
@@ -156,3 +166,52 @@ def test_builds_that_fail_do_not_take_the_workspace_from_under_each_other(tmp_pa
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(fail, range(400)))
     assert not target.parent.exists() or list(target.parent.iterdir()) == []
+
+
+def test_all_kinds_of_change_at_a_time_end_in_a_whole_collection(tmp_path):
+    """Builds, appends, refreshs and drops of one collection take turns; readers see one state or the other."""
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    spring = request(catalog, workspace, search={"date_range": SPRING}, force=True)
+    path = build(spring)
+    summer = StacScenes(StacSource(str(catalog), date_range=SUMMER), BandNaming(BAND_MAP))
+    stop = threading.Event()
+    done: Counter[str] = Counter()
+
+    def again_and_again(what: str, change: Callable[[], object]) -> None:
+        while not stop.is_set():
+            try:
+                change()
+            except MissingObjectError:
+                done[f"{what}, gone"] += 1  # it was dropped
+            except IndexFormatError as error:
+                assert what == "read"
+                assert "changed meanwhile" in str(error)
+                done[f"{what}, changed"] += 1
+            done[what] += 1
+
+    def read() -> None:
+        index = open_collection(path)
+        headers = StoredHeaders(index).all(index.bands)
+        assert len(headers.ids) == index.count_rows()
+        assert len(headers.ids) in (3, 6)
+
+    changes = {
+        "build": lambda: build(spring),
+        "append": lambda: append(open_collection(path), summer),
+        "refresh": lambda: refresh(index := open_collection(path), sources_of(index)),
+        "drop": lambda: drop(open_collection(path)),
+        "read": read,
+    }
+    with ThreadPoolExecutor(len(changes)) as pool:
+        working = [pool.submit(again_and_again, what, change) for what, change in changes.items()]
+        until = time.monotonic() + 20
+        while time.monotonic() < until and not all(one.done() for one in working) and done["append"] < 12:
+            time.sleep(0.05)
+        stop.set()
+        for one in working:
+            one.result(60)
+    assert all(done[what] for what in changes)
+    build(spring)
+    append(open_collection(path), summer)
+    only_the_collection(workspace)
+    read()
