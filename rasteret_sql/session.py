@@ -59,15 +59,15 @@ class OpenCollections:
     def get(self, name: str) -> CollectionIndex | None:
         """The collection as it is now, None where none of that name is open, or it is gone."""
         index = self._by_key.get(name.casefold())
-        return None if index is None else self._current(index)
+        return None if index is None else self.current(index)
 
     def __iter__(self) -> Iterator[CollectionIndex]:
         """Newest first, each as it is now."""
         with self._lock:
             opened = list(self._by_key.values())[::-1]
-        return iter([current for index in opened if (current := self._current(index)) is not None])
+        return iter([current for index in opened if (current := self.current(index)) is not None])
 
-    def _current(self, index: CollectionIndex) -> CollectionIndex | None:
+    def current(self, index: CollectionIndex) -> CollectionIndex | None:
         """The collection opened again if it was changed, by whichever process; None if it is gone."""
         if index.is_current():
             return index
@@ -231,7 +231,14 @@ class Session:
             return dict.fromkeys(requests, missing)
         found: dict[Request, list[tuple[BandSource, ...] | RasteretError]] = {request: [] for request in requests}
         for index in candidates:
-            self._look_in(index, requests, ids, found)
+            try:
+                self._look_in(index, requests, ids, found)
+            except IndexFormatError:
+                changed = self.collections.current(index)
+                if changed is None or changed is index:
+                    raise
+                # It was built again between the question whether it is current and the look at its files.
+                self._look_in(changed, requests, ids, found)
         return {request: self._settle(request, answers, candidates) for request, answers in found.items()}
 
     def _look_in(

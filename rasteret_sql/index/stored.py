@@ -25,15 +25,24 @@ class _HeaderFile:
     """An open file, and where its row groups start."""
 
     def __init__(self, path: str) -> None:
-        self._file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        self._path = path
+        self._file = pq.ParquetFile(path, memory_map=True, pre_buffer=False, page_checksum_verification=True)
         self._lock = threading.Lock()  # a reader is for one thread at a time
         groups = [self._file.metadata.row_group(n).num_rows for n in range(self._file.metadata.num_row_groups)]
         self.starts = np.cumsum([0, *groups])
 
     def read(self, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """Some columns of some row groups."""
-        with self._lock:
-            return self._file.read_row_groups(list(groups), columns=list(columns), use_threads=False)
+        """Some columns of some row groups.
+
+        Raises:
+            IndexFormatError: The file is damaged.
+        """
+        try:
+            with self._lock:
+                return self._file.read_row_groups(list(groups), columns=list(columns), use_threads=False)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            msg = f"{self._path} is damaged ({error}); build the collection again with force"
+            raise IndexFormatError(msg) from error
 
 
 class StoredHeaders:
@@ -48,9 +57,13 @@ class StoredHeaders:
         self._index = index
         self._manifest: Manifest = index.manifest
         self._paths = {file.number: str(index.path / file.path) for file in self._manifest.headers}
-        self._ids = [IdFile(index.path / path) for path in self._manifest.ids]
         self._files: OrderedDict[int, _HeaderFile] = OrderedDict()
         self._lock = threading.Lock()
+        try:
+            self._ids = [IdFile(index.path / path) for path in self._manifest.ids]
+        except IndexFormatError:
+            self._check_same()  # that tells more, if it is why
+            raise
         self._check_same()
 
     def rows(self, scenes: Sequence[str], bands: Sequence[str]) -> HeaderRows:
@@ -163,10 +176,11 @@ class StoredHeaders:
             if opened is None:
                 try:
                     opened = _HeaderFile(self._paths[number])
-                except (pa.ArrowInvalid, FileNotFoundError) as error:
+                except (pa.ArrowException, OSError, ValueError) as error:
+                    self._check_same()
                     msg = (
                         f'collection "{self._index.name}" has no readable headers in {self._paths[number]}: {error}; '
-                        "it was changed meanwhile, or is damaged: open it again, or build it again with force"
+                        "build it again with force"
                     )
                     raise IndexFormatError(msg) from error
                 self._check_same()

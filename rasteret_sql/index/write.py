@@ -259,6 +259,7 @@ def open_writer(path: Path, arrow_schema: pa.Schema) -> pq.ParquetWriter:
         write_statistics=[leaf for leaf, _ in leaves if not leaf.startswith(stored)],
         column_encoding=dict.fromkeys(tables, "DELTA_BINARY_PACKED"),
         write_batch_size=10_000,
+        write_page_checksum=True,
         version="2.6",
     )
 

@@ -120,7 +120,7 @@ class Points:
         """Python tells of each thing that it does to files, before it does it."""
         if event == "open":
             self._open(*arguments)
-        elif event == "ctypes.dlsym" and arguments[1] == "renameat2":
+        elif event == "ctypes.dlsym" and arguments[1] in ("renameat2", "renamex_np"):
             self.reach("rename")
         elif event in ("os.rename", "os.link"):
             if str(arguments[1]).startswith(self.workspace):

@@ -16,6 +16,7 @@ from index_killing import perform, prepare, program, write_world
 from index_samples import assert_same, header, level, scene
 from test_index_atomic import content, copied, needs_fork, seen
 
+import rasteret_sql
 from rasteret_sql.errors import IndexFormatError, MissingObjectError
 from rasteret_sql.index.build import build
 from rasteret_sql.index.drop import drop
@@ -239,6 +240,23 @@ class TestReadersOfAnIndexThatChanges:
         with pytest.raises(IndexFormatError, match="was changed meanwhile"):
             stored.rows(["b"], ["B04"])
 
+    def test_a_session_opens_it_again(self, tmp_path, monkeypatch):
+        """Also where it changes after the session asked whether it is current."""
+        path = tmp_path / "bay_stac"
+        with rasteret_sql.connect() as connection:
+            session = rasteret_sql.connection.session_for(connection)
+            session.collections.add(self.write(path, "abc", 1))  # without a look at its headers
+            bands, waiting = SceneLookup.bands, [2]
+
+            def rebuilt(lookup, *arguments):
+                if waiting:
+                    self.write(path, "abc", waiting.pop())
+                return bands(lookup, *arguments)
+
+            monkeypatch.setattr(SceneLookup, "bands", rebuilt)
+            (source,) = session.band_sources([("b", ("B04",))], None)["b", ("B04",)]
+            assert source.header.nodata == 2
+
     def test_readers_from_before_an_append_or_a_refresh_go_on(self, tmp_path):
         catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
         prepare("append", catalog, workspace)
@@ -312,3 +330,23 @@ def test_damage_is_said_and_force_mends_it(tmp_path):
     assert_same(
         *(next(iter(StoredHeaders(one).all(["B04"]).of("B04")))[1].header for one in (open_collection(path),) * 2)
     )
+
+
+@pytest.mark.parametrize("scenes", [1, 40])
+def test_bytes_that_rot_are_an_error_or_do_not_matter(tmp_path, scenes):
+    rows = [scene(f"s{n}", bands={"B04": header(level(seed=n))}) for n in range(scenes)]
+    write_collection(rows, CollectionMetadata("bay", ("B04",)), tmp_path / "c")
+    file = tmp_path / "c" / "_headers" / "0.parquet"
+    good = file.read_bytes()
+    told = 0
+    expected = header(level(seed=0))
+    footer = len(good) - 8 - int.from_bytes(good[-8:-4], "little")  # which has no checksum; pages have
+    for at in range(0, footer, max(1, footer // 200)):
+        file.write_bytes(good[:at] + bytes([good[at] ^ 0xA5]) + good[at + 1 :])
+        try:
+            ((_, found),) = StoredHeaders(open_collection(tmp_path / "c")).rows(["s0"], ["B04"]).of("B04")
+        except IndexFormatError as error:
+            told += "with force" in str(error)
+        else:
+            assert_same(found.header, expected)
+    assert told > 20

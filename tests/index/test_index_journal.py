@@ -22,6 +22,7 @@ from rasteret_sql.errors import InterruptedQueryError, StacError
 from rasteret_sql.index.build import build
 from rasteret_sql.index.headers import FileHeader
 from rasteret_sql.index.journal import Journal
+from rasteret_sql.index.write import open_writer
 from rasteret_sql.io.backend import FileFacts
 from rasteret_sql.stac.found import FoundScenes
 from rasteret_sql.stac.item import BandAsset, SceneItem
@@ -238,18 +239,18 @@ def test_a_build_that_was_stopped_goes_on_where_it_was(tmp_path):
     assert len(list(workspace.iterdir())) == 1
 
 
-def test_a_stop_while_files_are_written_costs_no_request(tmp_path):
+def test_a_stop_while_files_are_written_costs_no_request(tmp_path, monkeypatch):
     catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
-    stage = []
+    opened = []
 
-    def progress(done, total, what):
-        stage.append((done, total, what))
+    def open_first(path, columns):
+        opened.append(path)
+        return open_writer(path, columns)
 
-    def stop() -> bool:
-        return (12, 12, "headers") in stage
-
+    monkeypatch.setattr("rasteret_sql.index.write.open_writer", open_first)
     with pytest.raises(InterruptedQueryError, match="asked for again it goes on where it was"):
-        build(request(catalog, workspace), progress=progress, cancelled=stop)
+        build(request(catalog, workspace), cancelled=lambda: bool(opened))
+    assert [entry.suffix for entry in workspace.iterdir()] == [".journal"]
     backend = CountingBackend()
     build(request(catalog, workspace, backend=backend))
     assert backend.requests == []

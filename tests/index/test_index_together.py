@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -121,8 +122,10 @@ def stopped(told: Path) -> int:
     while True:
         time.sleep(0.02)
         pid = int(told.read_text()) if told.exists() and told.read_text() else None
-        if pid is not None and "\nState:\tT" in Path(f"/proc/{pid}/status").read_text():
-            return pid
+        if pid is not None:
+            state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=True)
+            if state.stdout.startswith("T"):
+                return pid
 
 
 @pytest.mark.parametrize("threads", [2, 4])
