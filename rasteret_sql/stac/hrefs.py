@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rasteret_sql.catalog.cloud_config import rewrite_url
 from rasteret_sql.stac.address import resolve
 
 _ALTERNATE_ORDER = ("s3", "aws", "https", "http", "cloudfront")
@@ -50,8 +51,4 @@ def rewrite(href: str, url_patterns: Mapping[str, str]) -> str:
     >>> rewrite("https://landsatlook.usgs.gov/data/a.tif", {"https://landsatlook.usgs.gov/data/": "s3://usgs-landsat/"})
     's3://usgs-landsat/a.tif'
     """
-    fitting = [prefix for prefix in url_patterns if prefix and href.startswith(prefix)]
-    if not fitting:
-        return href
-    prefix = max(fitting, key=len)
-    return url_patterns[prefix] + href[len(prefix) :]
+    return rewrite_url(href, url_patterns)

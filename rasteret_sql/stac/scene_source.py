@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.stac.bands import BandNaming
+from rasteret_sql.stac.bulk import all_items
 from rasteret_sql.stac.dates import DateRange
 from rasteret_sql.stac.found import Cancelled, FoundScenes, Progress
 from rasteret_sql.stac.scenes import band_names, scene_items
-from rasteret_sql.stac.search import iter_items
 from rasteret_sql.stac.source import StacSource
 
 
@@ -64,8 +64,8 @@ class StacScenes:
 
     def find(self, tell: Progress, cancelled: Cancelled | None) -> FoundScenes:
         items = []
-        for item in iter_items(self.search, cancelled):
-            items.append(item)
+        for page in all_items(self.search, cancelled):
+            items += page
             tell(len(items), None, "items")
         tell(len(items), len(items), "items")
         if not items:

@@ -15,6 +15,8 @@ from rasteret_sql.stac.dates import DateLike, DateRange, parse_date_range
 from rasteret_sql.stac.query import Query, parse_query
 from rasteret_sql.types import Bounds
 
+DEFAULT_PAGE_SIZE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class StacSource:
@@ -33,7 +35,7 @@ class StacSource:
     `max_items` of an object is taken out into the field of that name; SQL is kept in normal form."""
     max_items: int | None = None
     """Stop after that many items; None for all."""
-    page_size: int = 100
+    page_size: int = DEFAULT_PAGE_SIZE
     """Items asked of an API in one request. Answers of 100 items stay below the size limits of known servers."""
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     """HTTP headers for the STAC server only, such as an Authorization; never written to messages."""

@@ -103,6 +103,8 @@ class StacApiServer:
     """Operators that `query` may have; others are refused by 400. None: all."""
     methods: tuple[str, ...] = ("GET", "POST")
     """Methods that the landing page's search links name."""
+    latency: float = 0
+    """Seconds before each answer."""
     faults: Faults = field(default_factory=Faults)
     seen: list[Seen] = field(default_factory=list)
     _server: ThreadingHTTPServer | None = None
@@ -268,6 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, method: str, path: str, parameters: dict[str, Any]) -> None:
         api = self.server_api
+        time.sleep(api.latency)
         if api.note(Seen(method, path, parameters, dict(self.headers))):
             return self._send(api.faults.status, api.faults.body)
         if path == "/":

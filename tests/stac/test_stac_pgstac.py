@@ -90,8 +90,10 @@ def test_what_is_not_there(recorded):
 
 def test_the_items_as_lazy_rows(recorded):
     with rasteret_sql.connect() as con:
-        query = "SELECT count(*), strftime(min(datetime), '%Y'), bool_and(geometry IS NOT NULL) FROM rasteret_stac_search"
-        assert con.execute(f"{query}($api, $name)", {"api": recorded, "name": NAME}).fetchone() == (100, "2011", True)
+        query = "SELECT count(*), strftime(min(datetime), '%Y'), bool_and(geometry IS NOT NULL)"
+        assert con.execute(
+            f"{query} FROM rasteret_stac_search($api, $name)", {"api": recorded, "name": NAME}
+        ).fetchone() == (100, "2011", True)
         few = con.execute("SELECT id FROM rasteret_stac_search($api, $name) LIMIT 3", {"api": recorded, "name": NAME})
         assert len(few.fetchall()) == 3
 
