@@ -12,6 +12,7 @@ from rasteret_sql.collection import Collection
 from rasteret_sql.connection import connect, install, interrupt
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
+from rasteret_sql.io.create import SasTokenEndpoint, create_backend
 from rasteret_sql.kernels.registering import register_local
 from rasteret_sql.tables_api import as_collection, build_from_table
 
@@ -24,6 +25,7 @@ __all__ = [
     "DatasetRegistry",
     "ObstoreBackend",
     "RasteretError",
+    "SasTokenEndpoint",
     "StorageBackend",
     "__version__",
     "as_collection",
@@ -32,6 +34,7 @@ __all__ = [
     "build_from_table",
     "catalog",
     "connect",
+    "create_backend",
     "install",
     "interrupt",
     "load",

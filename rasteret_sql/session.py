@@ -30,8 +30,8 @@ from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import DEFAULT_WORKSPACE
 from rasteret_sql.index.workspace import collection_names, find_collection
+from rasteret_sql.io.automatic import AutomaticBackend
 from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.io.stores import default_backend
 from rasteret_sql.kernels.rows import one_of_bands
 
 Request = tuple[str, tuple[str | int, ...]]
@@ -264,6 +264,9 @@ class Session:
         wanted_ids = list({scene_id for scene_id, _ in named})
         wanted_bands = list(dict.fromkeys(band for bands in named.values() for band in bands))
         sources = self.lookup.bands(index, wanted_ids, wanted_bands) if named else {}
+        if isinstance(self.backend, AutomaticBackend):
+            addresses = (part.address for part in sources.values() if isinstance(part, BandSource))
+            self.backend.serve(addresses, index.data_source, str(index.path))
         for request, bands in named.items():
             if (request[0], bands[0]) not in sources:
                 continue  # the collection does not have the scene
@@ -318,7 +321,7 @@ def new_session(
     Args:
         workspace_dir: where built collections are kept; `~/rasteret_workspace` by default.
         max_call_bytes: most bytes of pixels that one call may hold; a quarter of the machine's memory by default.
-        backend: how bytes are read; by default the process's own, which routes any address.
+        backend: how bytes are read; by default any address is, each dataset's files as registered for it.
         publish: called with the name of each collection that is opened.
         connect: makes the private connection through which indexes are read.
 
@@ -330,7 +333,7 @@ def new_session(
     private = connect()
     return Session(
         workspace_dir=workspace_of(workspace_dir or DEFAULT_WORKSPACE),
-        backend=backend or default_backend(),
+        backend=backend or AutomaticBackend(),
         engine=shared_engine(),
         max_call_bytes=max_call_bytes or machine_memory() // 4,
         lookup=SceneLookup(private),

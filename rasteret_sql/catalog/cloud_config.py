@@ -105,6 +105,12 @@ class CloudConfig:
             return _built_in_configs().get(exact)
 
 
+def rewrite_url(url: str, patterns: Mapping[str, str]) -> str:
+    """Replace the longest prefix of `patterns` that a URL starts with, whichever way it leads; else as it is."""
+    prefix = max((one for one in patterns if one and url.startswith(one)), key=len, default=None)
+    return url if prefix is None else patterns[prefix] + url[len(prefix) :]
+
+
 @functools.cache
 def _built_in_configs() -> Mapping[str, CloudConfig]:
     """Access settings of the built-in datasets by lower-case id, and those that answer to a bare collection id."""

@@ -59,7 +59,10 @@ def restore(target: Path) -> None:
 def _make_durable(directory: Path) -> None:
     for root, _, files in os.walk(directory, topdown=False):
         for name in files:
-            _sync(Path(root, name))
+            path = Path(root, name)
+            # What is linked from elsewhere was made durable there.
+            if path.stat().st_nlink == 1:
+                _sync(path)
         _sync(Path(root))
 
 

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
 
 import obstore
+from obstore.store import from_url
 
+from rasteret_sql.errors import ArgumentTypeError
 from rasteret_sql.io.loop import connecting
 
 Buffer = Any
@@ -56,12 +58,21 @@ class ObstoreBackend:
     """A backend over one obstore store.
 
     Attributes:
-        store: any obstore store, MemoryStore too.
+        store: any obstore store, MemoryStore too; given as a URL, obstore's store of that URL.
         url_prefix: taken off an address that starts with it; other addresses are paths of the store as they are.
-        client_options: kept for whoever made the backend; the store was already made with its own.
+            By default the URL, where the store was given as one.
+        client_options: in obstore's words, for a store given as a URL; a store that is ready has its own.
     """
 
     def __init__(self, store: Any, url_prefix: str = "", client_options: Mapping[str, Any] | None = None) -> None:
+        if isinstance(store, str):
+            url_prefix = url_prefix or store
+            store = from_url(store, client_options=dict(client_options or {}) or None)
+        elif store is None or isinstance(store, type):
+            raise ArgumentTypeError(
+                "ObstoreBackend takes an obstore store, such as obstore.store.S3Store(...) or MemoryStore(), or the "
+                f"URL of one, not {store!r}"
+            )
         self.store = store
         self.url_prefix = url_prefix
         self.client_options = dict(client_options or {})

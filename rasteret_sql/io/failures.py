@@ -24,6 +24,11 @@ from rasteret_sql.types import ByteRange
 _STATUS = re.compile(r"non-2xx status code: (\d{3})|status: (\d{3})\b")
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9_.-]{1,80})\s*</Code>")
 _MESSAGE = re.compile(r"<Message>([^<\\]{1,200})")
+NO_CREDENTIALS = "rasteret-credentials"
+"""Marks what our credential providers say, in the text of a store's error."""
+_OURS = re.compile(NO_CREDENTIALS + r"\[([^\]]{1,200})\]")
+_ROLE_HOSTS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
+"""Where machines of a cloud ask for their role; elsewhere nobody answers."""
 
 
 class Cause(Enum):
@@ -140,6 +145,12 @@ def failure_of(error: Exception) -> Failure | None:
         return None  # a backend that already says it in our words
     if isinstance(error, FileNotFoundError):
         return Failure(Cause.MISSING)
+    if isinstance(error, BaseError):
+        text = str(error)
+        if match := _OURS.search(text):
+            return Failure(Cause.DENIED, match[1])
+        if any(host in text for host in _ROLE_HOSTS):
+            return Failure(Cause.DENIED, "no credentials were found")
     if isinstance(error, UnauthenticatedError | PermissionDeniedError):
         return Failure(Cause.DENIED, _answer(str(error)))
     if isinstance(error, PermissionError):

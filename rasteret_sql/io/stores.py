@@ -14,18 +14,21 @@ from typing import Any
 import obstore
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
+from rasteret_sql.catalog.cloud_config import rewrite_url
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.io.access import Access
 from rasteret_sql.io.addresses import Kind, Place, route
 from rasteret_sql.io.backend import Buffer, FileFacts, gather_ranges, read_prefix
+from rasteret_sql.io.credentials import AwsChain, Provider, has_boto3, profile_region
 from rasteret_sql.io.files import LocalFiles
 from rasteret_sql.io.loop import connecting
+from rasteret_sql.io.s3_settings import SIGNING_VARIABLES, environment_settings, s3_settings
 
 _KEPT_STORES = 256
 """Signed URLs may need a store each; the ones not used for longest go."""
 _KEPT_ROUTES = 65_536
 
 # Whoever sets one of these wants requests signed; without them they are anonymous, as open data needs it.
-_AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 _GOOGLE_KEYS = (
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GOOGLE_SERVICE_ACCOUNT",
@@ -40,6 +43,9 @@ _AZURE_KEYS = (
     "AZURE_STORAGE_TOKEN",
     "AZURE_CLIENT_ID",
 )
+_GOOGLE_PROJECTS = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
+_CLOUDS = {Kind.S3: "aws", Kind.GCS: "gcp", Kind.AZURE: "azure"}
+_SECRETS = ("access_key_id", "secret_access_key", "session_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +73,27 @@ class RoutedBackend:
     """Reads any address: local files directly, all else through stores that are made once and kept."""
 
     def __init__(
-        self, client: ClientSettings | None = None, environment: Mapping[str, str] | None = None, **config: str
+        self,
+        client: ClientSettings | None = None,
+        environment: Mapping[str, str] | None = None,
+        access: Access | None = None,
+        plain: RoutedBackend | None = None,
+        **config: str,
     ) -> None:
         """Make a backend that has no connection yet.
 
         Args:
             client: timeouts.
             environment: where credentials, endpoint and region come from; the process's own by default.
+            access: rewriting, settings and credentials beside the environment's.
+            plain: whose stores serve what `access` changes nothing of, so that connections are shared.
             config: settings for S3 stores in obstore's words, over those of the environment
                 (`region`, `access_key_id`, `secret_access_key`, `endpoint`, ...).
         """
         self._client = client or ClientSettings()
         self._environment = os.environ if environment is None else environment
-        self._config = config
+        self._access = access or Access(s3=s3_settings(config, "config"))
+        self._plain = plain
         self._files = LocalFiles()
         self._lock = threading.Lock()
         self._stores: OrderedDict[tuple[Kind, str, str | None, str | None], Any] = OrderedDict()
@@ -113,7 +127,8 @@ class RoutedBackend:
         if place is None:
             if len(self._routes) >= _KEPT_ROUTES:
                 self._routes.clear()
-            place = self._routes[url] = route(url)
+            patterns = self._access.url_patterns
+            place = self._routes[url] = route(rewrite_url(url, patterns) if patterns else url)
         return place
 
     def _store(self, place: Place) -> Any:
@@ -130,6 +145,8 @@ class RoutedBackend:
             return store
 
     def _open(self, place: Place) -> Any:
+        if self._plain is not None and not self._access.changes(_CLOUDS.get(place.kind, "")):
+            return self._plain._store(place)  # noqa: SLF001 - another of the same class
         # fetch retries by itself: it sees short bodies, waits for one host at a time, and is bounded in time.
         common = {"retry_config": {"max_retries": 0, "retry_timeout": timedelta(seconds=self._client.timeout)}}
         if place.kind is Kind.HTTP:
@@ -138,46 +155,74 @@ class RoutedBackend:
             config = self._s3_config(place)
             allow_http = config.get("endpoint", "").startswith("http://")
             return S3Store(place.root, client_options=self._client.options(allow_http=allow_http), **config, **common)
-        options = self._client.options(allow_http=False)
         if place.kind is Kind.GCS:
-            config = {} if self._has(_GOOGLE_KEYS) else {"skip_signature": True}
-            return GCSStore(place.root, client_options=options, **config, **common)
-        return self._azure(place, options, common)
+            return self._google(place, common)
+        return self._azure(place, common)
 
     def _s3_config(self, place: Place) -> dict[str, Any]:
-        names = {
-            "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
-            "endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-            "access_key_id": ("AWS_ACCESS_KEY_ID",),
-            "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
-            "session_token": ("AWS_SESSION_TOKEN",),
-        }
-        config: dict[str, Any] = {}
-        for option, variables in names.items():
-            value = next((self._environment[name] for name in variables if self._environment.get(name)), None)
-            if value is not None:
-                config[option] = value
-        if place.region is not None:
-            config["region"] = place.region
-        if not self._has(_AWS_KEYS):
-            config["skip_signature"] = True
-        if self._environment.get("AWS_REQUEST_PAYER", "").lower() in ("requester", "true", "1"):
-            config["request_payer"] = True
-        config |= self._config
-        if self._config.get("access_key_id") and "skip_signature" not in self._config:
-            config.pop("skip_signature", None)
+        """Settings of a bucket: environment < address < the access's fallback < its own < the bucket's."""
+        access, profile = self._access, self._environment.get("AWS_PROFILE") or None
+        own, provider = access.s3_of(place.root), None
+        known = {} if place.region is None else {"region": place.region}
+        if access.credentials is not None and (provider := access.credentials.of("aws")) is not None:
+            known = ({"region": access.credentials.region} if access.credentials.region else {}) | known
+        config = {**environment_settings(self._environment), **known, **access.s3_fallback, **own}
+        anonymous = config.pop("skip_signature", None)
+        if provider is not None or anonymous:
+            for name in _SECRETS:
+                config.pop(name, None)
+            return config | ({"credential_provider": provider} if provider else {"skip_signature": True})
+        if "access_key_id" in own:
+            if "session_token" not in own:
+                config.pop("session_token", None)  # the environment's belongs to the environment's key
+            return config
+        if self._has(SIGNING_VARIABLES):
+            return config
+        if not config.get("request_payer") and profile is None and anonymous is None:
+            return config | {"skip_signature": True}
+        if has_boto3():
+            config["credential_provider"] = Provider(AwsChain(profile), "aws").of("aws")
+            if "region" not in config and (region := profile_region(profile)):
+                config["region"] = region
+        elif profile is not None:
+            raise InvalidArgumentError(
+                "AWS_PROFILE is set, but profiles are read by boto3: pip install 'rasteret-sql[aws]', set "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or unset AWS_PROFILE"
+            )
         return config
 
-    def _azure(self, place: Place, options: dict[str, Any], common: dict[str, Any]) -> Any:
-        account = place.account or self._environment.get("AZURE_STORAGE_ACCOUNT_NAME")
-        config = {} if self._has(_AZURE_KEYS) else {"skip_signature": True}
+    def _google(self, place: Place, common: dict[str, Any]) -> Any:
+        options = self._client.options(allow_http=False)
+        project = next((self._environment[name] for name in _GOOGLE_PROJECTS if self._environment.get(name)), None)
+        if "gcp" in self._access.requester_pays and project:
+            options["default_headers"] = {"x-goog-user-project": project}
+        provider = self._access.credentials and self._access.credentials.of("gcp")
+        config: dict[str, Any] = {}
+        if provider is not None:
+            config["credential_provider"] = provider
+        elif not self._has(_GOOGLE_KEYS) and "gcp" not in self._access.signed:
+            config["skip_signature"] = True
+        return GCSStore(place.root, client_options=options, **config, **common)
+
+    def _azure(self, place: Place, common: dict[str, Any]) -> Any:
+        container, account = place.root, place.account or self._environment.get("AZURE_STORAGE_ACCOUNT_NAME")
         if account is None:
             msg = (
-                f'the Azure container "{place.root}" is in no known account: '
+                f'the Azure container "{container}" is in no known account: '
                 "write abfs://container@account.dfs.core.windows.net/path or set AZURE_STORAGE_ACCOUNT_NAME"
             )
             raise InvalidArgumentError(msg)
-        return AzureStore(place.root, account_name=account, client_options=options, **config, **common)
+        config: dict[str, Any] = {}
+        endpoint = self._environment.get("AZURE_STORAGE_ENDPOINT")
+        if endpoint:  # a gateway or an emulator
+            config["endpoint"] = endpoint
+        provider = self._access.credentials and self._access.credentials.of("azure", account, container)
+        if provider is not None:
+            config["credential_provider"] = provider
+        elif not self._has(_AZURE_KEYS) and "azure" not in self._access.signed:
+            config["skip_signature"] = True
+        options = self._client.options(allow_http=(endpoint or "").startswith("http://"))
+        return AzureStore(container, account_name=account, client_options=options, **config, **common)
 
     def _has(self, names: Sequence[str]) -> bool:
         return any(self._environment.get(name) for name in names)

@@ -17,6 +17,7 @@ from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.kernels.access import keep_config, reader
 from rasteret_sql.kernels.registering import local_collection
 from rasteret_sql.kernels.tabling import Work, build_table_dataset
 from rasteret_sql.stac.bands import BandNaming
@@ -105,9 +106,7 @@ def build_dataset(
         if ready is not None:
             return ready
     table = descriptor.build_source_uri
-    config = CloudConfig.from_value(cloud_config) or CloudConfig.get_config(
-        descriptor.id, descriptor.stac_collection
-    )
+    config = CloudConfig.from_value(cloud_config) or CloudConfig.get_config(descriptor.id, descriptor.stac_collection)
     if table and (not address or not descriptor.stac_collection or prefer_geoparquet):
         return build_table_dataset(
             place,
@@ -209,12 +208,14 @@ def _build(
         workspace_dir=workspace_of(workspace_dir) if workspace_dir else place.workspace_dir,
         max_concurrent=max_concurrent,
         force=force,
-        backend=backend or place.backend,
+        backend=reader(place.backend, backend, data_source, config, source.collection),
     )
     path = build(request, progress=progress, cancelled=cancelled)
     if force:
         place.engine.cache.clear()  # the files were read anew because they may have changed
-    return open_collection(path, name)
+    index = open_collection(path, name)
+    keep_config(place.backend, index, config)
+    return index
 
 
 def _check_area(descriptor: DatasetDescriptor, bbox: Any, dates: Sequence[str] | None, *, is_static: bool) -> None:

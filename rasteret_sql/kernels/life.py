@@ -19,6 +19,7 @@ from rasteret_sql.index.refresh import Refreshed
 from rasteret_sql.index.remote import changing, remove
 from rasteret_sql.index.request import require_concurrency
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.kernels.access import reader
 from rasteret_sql.stac.found import Progress, SceneSource
 
 DEFAULT_MAX_CONCURRENT = 50
@@ -83,7 +84,7 @@ def append_collection(
         return appending.append(
             place,
             asked,
-            backend=backend or home.backend,
+            backend=reader(home.backend, backend, index.data_source),
             max_concurrent=number,
             progress=progress,
             cancelled=cancelled,
@@ -113,7 +114,7 @@ def refresh_collection(
         result = refreshing.refresh(
             place,
             sources,
-            backend=backend or home.backend,
+            backend=reader(home.backend, backend, index.data_source),
             max_concurrent=number,
             progress=progress,
             cancelled=cancelled,

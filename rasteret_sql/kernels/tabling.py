@@ -19,6 +19,7 @@ from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.kernels.access import keep_config, reader
 from rasteret_sql.stac.query import parse_query
 from rasteret_sql.tables.assets import BandChoice, KnownBands
 from rasteret_sql.tables.columns import Mapped
@@ -87,6 +88,7 @@ def build_table(
         MissingObjectError: no table is there.
     """
     config = CloudConfig.from_value(cloud_config) or (CloudConfig.get_config(data_source) if data_source else None)
+    backend = reader(place.backend, work.backend, data_source or "", config)
     source = TableSource(
         table,
         mapped=Mapped(column_map or {}, href_column or None, bbox_columns or {}, columns),
@@ -95,12 +97,19 @@ def build_table(
         date_range=date_range,
         filter_expr=filter_expr,
         url_patterns={**(config.url_patterns if config else {}), **_patterns(url_rewrite_patterns)},
-        backend=work.backend or place.backend,
+        backend=backend,
         filesystem=filesystem,
         label=label,
     )
     return _build(
-        place, source, work, name=name or default_name(table), data_source=data_source or "", enrich=enrich_cog
+        place,
+        source,
+        work,
+        name=name or default_name(table),
+        data_source=data_source or "",
+        enrich=enrich_cog,
+        backend=backend,
+        config=config,
     )
 
 
@@ -123,6 +132,7 @@ def build_table_dataset(
         as `build_table`.
     """
     known = [KnownBands(descriptor.band_map, descriptor.band_index_map)] if descriptor.band_map else []
+    backend = reader(place.backend, work.backend, descriptor.id, config, descriptor.stac_collection)
     source = TableSource(
         descriptor.build_source_uri,
         mapped=Mapped(descriptor.column_map or {}, descriptor.href_column, descriptor.bbox_columns or {}),
@@ -131,13 +141,23 @@ def build_table_dataset(
         date_range=date_range,
         filter_expr=parse_query(query).condition,
         url_patterns=config.url_patterns if config else {},
-        backend=work.backend or place.backend,
+        backend=backend,
     )
-    return _build(place, source, work, name=name, data_source=descriptor.id, enrich=True)
+    return _build(
+        place, source, work, name=name, data_source=descriptor.id, enrich=True, backend=backend, config=config
+    )
 
 
 def _build(
-    place: Place, source: TableSource, work: Work, *, name: str, data_source: str, enrich: bool
+    place: Place,
+    source: TableSource,
+    work: Work,
+    *,
+    name: str,
+    data_source: str,
+    enrich: bool,
+    backend: StorageBackend,
+    config: CloudConfig | None,
 ) -> CollectionIndex:
     request = BuildRequest(
         name=name,
@@ -146,13 +166,15 @@ def _build(
         workspace_dir=workspace_of(work.workspace_dir) if work.workspace_dir else place.workspace_dir,
         max_concurrent=work.max_concurrent,
         force=work.force,
-        backend=work.backend or place.backend,
+        backend=backend,
         enrich=enrich,
     )
     path = build(request, progress=work.progress, cancelled=work.cancelled)
     if work.force:
         place.engine.cache.clear()  # the files were read anew because they may have changed
-    return open_collection(path, name)
+    index = open_collection(path, name)
+    keep_config(place.backend, index, config)
+    return index
 
 
 def known_bands(data_source: str) -> list[KnownBands]:
