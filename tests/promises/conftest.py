@@ -63,8 +63,8 @@ class Site:
         return self.api.count(), self.files.counts()["requests"]
 
 
-def area(scene: str, margin: float = 0.0004) -> tuple[float, float, float, float]:
-    """A box within that scene."""
+def area(scene: str, margin: float = 0.00049) -> tuple[float, float, float, float]:
+    """A box within that scene, its edges beyond the centres of the pixels that they cut."""
     _, _, x, y, *_ = next(one for one in SCENES if one[1] == scene)
     return (x - margin, y - margin, x + margin, y + margin)
 

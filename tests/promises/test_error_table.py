@@ -63,14 +63,17 @@ BUILDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("call", "error", "says", "sql"), [row[1:] for row in BUILDS], ids=[row[0] for row in BUILDS])
-def test_builds_and_loads(site, home, call, error, says, sql):
+@pytest.mark.parametrize("row", BUILDS, ids=[row[0] for row in BUILDS])
+def test_builds_and_loads(site, home, row):
+    _, call, error, says, sql = row
     with pytest.raises(error, match=says):
         call(site)
     with rasteret.connect() as con, pytest.raises(duckdb.Error, match=says) as told:
         con.execute(f"FROM {sql}", {"api": site.url} if "$api" in sql else {}).fetchall()
-    # DuckDB itself adds the place in the statement, after an empty line.
-    assert "\n" not in str(told.value).partition("\n\nLINE 1:")[0].strip()
+    # DuckDB itself adds after an empty line: 2.0 the place in the statement, 1.5 that in Python.
+    message, _, added = str(told.value).strip().partition("\n\n")
+    assert "\n" not in message
+    assert not added or added.startswith(("LINE 1:", "At:"))
 
 
 def test_tables(home):
@@ -80,7 +83,7 @@ def test_tables(home):
     whole = pa.table({"id": ["a"], "datetime": [2020], "geometry": [b""]})
     with pytest.raises(ValueError, match="nope"):
         rasteret.build_from_table(whole, name="x", href_column="nope", band_index_map={"B": 0})
-    with pytest.raises(ValueError, match="geometry|datetime|assets"):
+    with pytest.raises(ValueError, match=r"geometry|datetime|assets"):
         rasteret.as_collection(table, name="x")
     with pytest.raises(TypeError):
         rasteret.as_collection(7, name="x")
