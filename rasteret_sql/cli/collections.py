@@ -285,9 +285,7 @@ def _open(arguments: argparse.Namespace, session: Session) -> CollectionIndex:
         starts = [
             entry
             for entry in list_collections(session.workspace_dir)
-            if any(
-                text.startswith(arguments.name) for text in (entry["name"], plain_name(Path(entry["path"]).name))
-            )
+            if any(text.startswith(arguments.name) for text in (entry["name"], plain_name(Path(entry["path"]).name)))
         ]
         if len(starts) != 1:
             raise

@@ -35,6 +35,9 @@ from rasteret_sql.stac.dates import parse_instant
 from rasteret_sql.stac.found import Cancelled, FoundScenes, Progress, SceneSource
 from rasteret_sql.stac.item import SceneItem
 
+_NAMED = 3
+"""Scenes that a warning names."""
+
 GONE = "gone: its source does not list this scene any more"
 """Status of such a scene. Its row and headers stay, for its files may still be there."""
 
@@ -109,7 +112,7 @@ def refresh(
         unreachable = _unreachable(differences, headers)
         again = replace(again, scenes=[scene for scene in again.scenes if scene.id not in unreachable])
         rows, notes = new_rows(now, again, headers, found.notes) if again.scenes else ([], list(found.notes))
-        notes += [f'scene "{scene}" was left as it was: {why}' for scene, why in unreachable.items()]
+        notes += _left(unreachable)
         if rows or differences.gone or differences.back:
             _publish(now, manifest, rows, differences, what=what, cancelled=cancelled)
     for text in [*notes, *problems_of(rows)]:
@@ -250,6 +253,18 @@ def _unreachable(
                 out[scene_id] = error
                 differences.changed.pop(scene_id, None)
     return out
+
+
+def _left(unreachable: Mapping[str, RasteretError]) -> list[str]:
+    """A note on the scenes that were left, which names some."""
+    if not unreachable:
+        return []
+    named = [f'"{scene}" ({why})' for scene, why in list(unreachable.items())[:_NAMED]]
+    more = len(unreachable) - len(named)
+    return [
+        f"{len(unreachable)} scenes were left as they were, since their files could not be asked: {'; '.join(named)}"
+        + (f"; and {more} more" if more else "")
+    ]
 
 
 def _read(
