@@ -68,6 +68,7 @@ def test_search(call):
 
 
 def test_info(call):
+    """D41: the description is shown."""
     code, out, _ = call("info", "earthsearch/naip")
     assert code == 0
     lines = dict(line.split(None, 1) for line in out.splitlines())

@@ -183,6 +183,7 @@ def test_what_rasteret_reads_is_the_same_in_its_columns(tmp_path):
 
 
 def test_our_files_have_the_columns_and_keys_that_rasteret_wants(tmp_path):
+    """E38, without rasteret; the live exchange is `.ci/run rasteret`."""
     write_collection([scene()], CollectionMetadata("bay", ("B04",), "earthsearch/x"), tmp_path / "c")
     theirs = pa.parquet.read_schema(OUT / "export" / "year=2024" / "month=1" / "part-0.parquet")
     export_collection(open_collection(tmp_path / "c"), tmp_path / "export")

@@ -67,6 +67,7 @@ def test_d30_requires_auth_alone_blocks_nothing() -> None:
 
 @pytest.mark.parametrize(("seconds", "requests"), [(3600, 1), (30, 3)])
 def test_b1_b29_b32_sas_tokens_are_kept_until_they_expire(seconds: int, requests: int) -> None:
+    """F3: a token endpoint is taken, by a class of ours."""
     with Login(("", ""), timedelta(seconds=seconds)) as server:
         endpoint = SasTokenEndpoint(f"{server.url}/token")
         provider = endpoint.of_container("acc", "con")

@@ -65,6 +65,7 @@ BUILDS = [
 
 @pytest.mark.parametrize("row", BUILDS, ids=[row[0] for row in BUILDS])
 def test_builds_and_loads(site, home, row):
+    """E12, C3, C4 and C9 among them."""
     _, call, error, says, sql = row
     with pytest.raises(error, match=says):
         call(site)
@@ -77,6 +78,7 @@ def test_builds_and_loads(site, home, row):
 
 
 def test_tables(home):
+    """E16 among them: a missing column is named."""
     table = pa.table({"id": ["a"]})
     with pytest.raises(ValueError, match="datetime"):
         rasteret.build_from_table(table, name="x")

@@ -52,3 +52,8 @@ def test_each_named_test_exists(row):
     for file, name in tests:
         text = (ROOT / file).read_text()
         assert not name or f"def {name}(" in text
+        number = re.compile(rf"(?<![A-Za-z0-9]){row[0]}(?![0-9])", re.IGNORECASE)
+        body = text.split(f"def {name}(", 1)[-1].split("\ndef ", 1)[0] if name else text
+        assert number.search(name or "") or number.search(body.replace("_", " ")), (
+            f"{file}::{name} says nothing of {row[0]}"
+        )

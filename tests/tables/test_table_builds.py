@@ -299,7 +299,7 @@ def custom(uri, **changes):
 
 
 def test_the_custom_aef_descriptor_builds_with_its_own_direction_of_urls(tmp_path):
-    """D33, D35, D8, D7: s3 mapped to where the replica is."""
+    """D33, D35, D8, D7, F7: s3 mapped to where the replica is."""
     names = "tge-labs/aef/v1/annual/aef_index.parquet"
     root = replica(tmp_path, "s3://us-west-2.opendata.source.coop/", names)
     config = {
