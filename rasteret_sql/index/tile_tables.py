@@ -9,8 +9,10 @@ mixed in one stream each would spoil the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -213,51 +215,43 @@ def _join(planes: list[bytes]) -> Words:
     return wide.view("<u8").reshape(-1).astype(np.uint64, copy=False)
 
 
-def _digit_widths(number: int) -> list[tuple[int, int]]:
-    """(first digit, one past the last, bits of each) of a permutation's code, most bits first."""
-    if number > _LEHMER_ENTRIES:
-        return [(number, (number - 1).bit_length())]
-    runs: list[tuple[int, int]] = []
-    left = number
-    while left > 0:
-        # The digit at which `left` entries are still free is below `left`.
-        bits = (left - 1).bit_length()
-        smallest = 2 ** (bits - 1) if bits else 0
-        runs.append((left - smallest, bits))
-        left = smallest
-    return runs
-
-
+@lru_cache(maxsize=64)
 def _order_bytes(number: int) -> int:
-    return (sum(digits * bits for digits, bits in _digit_widths(number)) + 7) // 8
+    if number > _LEHMER_ENTRIES:
+        return (number * (number - 1).bit_length() + 7) // 8
+    return ((math.factorial(number) - 1).bit_length() + 7) // 8
 
 
 def _pack_order(order: npt.NDArray[np.intp]) -> bytes:
+    """The number of a permutation among all, or, where that would be too much work, its entries as they are."""
     number = len(order)
-    digits = order
-    if number <= _LEHMER_ENTRIES:
-        # How many of the entries that are still free come before the one that is taken.
-        digits = np.triu(order[None, :] < order[:, None], 1).sum(axis=1)
-    bits = []
-    at = 0
-    for count, width in _digit_widths(number):
-        part = digits[at : at + count]
-        bits.append(((part[:, None] >> np.arange(width)) & 1).astype(np.uint8).reshape(-1))
-        at += count
-    return np.packbits(np.concatenate(bits), bitorder="little").tobytes()
+    if number > _LEHMER_ENTRIES:
+        bits = (order[:, None] >> np.arange((number - 1).bit_length())) & 1
+        return np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little").tobytes()
+    # How many of the entries that are still free come before the one that is taken.
+    digits = np.triu(order[None, :] < order[:, None], 1).sum(axis=1)
+    value = 0
+    for free, digit in zip(range(number, 0, -1), digits.tolist(), strict=True):
+        value = value * free + digit
+    return value.to_bytes(_order_bytes(number), "little")
 
 
 def _unpack_order(tables: bytes, start: int, number: int) -> tuple[npt.NDArray[np.intp], int]:
     end = start + _order_bytes(number)
-    bits = np.unpackbits(np.frombuffer(tables[start:end], np.uint8), bitorder="little")
-    parts = []
-    at = 0
-    for count, width in _digit_widths(number):
-        part = bits[at : at + count * width].reshape(count, width)
-        parts.append(part @ (1 << np.arange(width)) if width else np.zeros(count, np.int64))
-        at += count * width
-    digits = np.concatenate(parts).astype(np.intp)
+    if len(tables) < end:
+        msg = f"{len(tables)} bytes of tile tables where {end} were expected"
+        raise ValueError(msg)
     if number > _LEHMER_ENTRIES:
-        return digits, end
-    free = list(range(number))
-    return np.array([free.pop(digit) for digit in digits.tolist()], np.intp), end
+        width = (number - 1).bit_length()
+        bits = np.unpackbits(np.frombuffer(tables[start:end], np.uint8), bitorder="little")
+        return (bits[: number * width].reshape(number, width) @ (1 << np.arange(width))).astype(np.intp), end
+    value = int.from_bytes(tables[start:end], "little")
+    digits = []
+    for free in range(1, number + 1):
+        value, digit = divmod(value, free)
+        digits.append(digit)
+    if value:
+        msg = "a permutation beyond the last"
+        raise ValueError(msg)
+    left = list(range(number))
+    return np.array([left.pop(digit) for digit in reversed(digits)], np.intp), end
