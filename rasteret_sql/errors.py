@@ -102,6 +102,10 @@ class MissingObjectError(StorageError, FileNotFoundError):
     """The object or file does not exist (404)."""
 
 
+class FileChangedError(StorageError):
+    """A file is not the one that was indexed: its size, ETag or time of change differs."""
+
+
 class StorageTimeoutError(StorageError, TimeoutError):
     """The server did not answer in time."""
 

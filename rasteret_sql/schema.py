@@ -29,6 +29,9 @@ KEY_INDEX_VERSION = b"rasteret_sql_index_version"
 KEY_REQUEST = b"rasteret_sql_request"
 """JSON of all that shaped the build, without secrets; a cache hit compares it."""
 
+KEY_SIGNED = b"rasteret_sql_signed"
+"""JSON list of the hosts whose addresses were signed when they were indexed; the signatures are nowhere. Often absent."""
+
 BBOX_TYPE = pa.struct([pa.field(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
 """Lon/lat."""
 

@@ -181,10 +181,12 @@ def _mapping(dataset: str, name: str, value: Any, of: type) -> dict[str, Any] | 
     if value is None:
         return None
     fits = isinstance(value, Mapping) and all(
-        isinstance(k, str) and isinstance(v, of) and not isinstance(v, bool) for k, v in value.items()
+        isinstance(k, str) and k.strip() and isinstance(v, of) and not isinstance(v, bool) and v != ""
+        for k, v in value.items()
     )
     if not fits:
-        raise InvalidArgumentError(f'dataset "{dataset}": {name} has to map names to {of.__name__}, not {value!r}')
+        words = "to names, none of them empty" if of is str else f"to {of.__name__}, no name empty"
+        raise InvalidArgumentError(f'dataset "{dataset}": {name} has to map names {words}, not {value!r}')
     return dict(value)
 
 

@@ -22,7 +22,7 @@ from rasteret_sql.index.journal import Journal, writing
 from rasteret_sql.index.manifest import Manifest
 from rasteret_sql.index.metadata import CollectionMetadata
 from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.reading import problems_of, read_files, scene_row
+from rasteret_sql.index.reading import problems_of, read_files, scene_row, signed_hosts
 from rasteret_sql.index.remote import publish, remote_manifest, staging_directory
 from rasteret_sql.index.request import BuildRequest
 from rasteret_sql.index.rows import SceneRow
@@ -137,7 +137,7 @@ def _build(
     rows = [scene_row(scene, headers) for scene in scenes] if request.enrich else [SceneRow(scene) for scene in scenes]
     write_collection(
         rows,
-        _metadata(request, bands),
+        _metadata(request, bands, signed_hosts(scenes)),
         target,
         columns=found.columns,
         search=request.source.identity(),
@@ -147,7 +147,7 @@ def _build(
     return [*found.notes, *problems_of(rows)]
 
 
-def _metadata(request: BuildRequest, bands: Sequence[str]) -> CollectionMetadata:
+def _metadata(request: BuildRequest, bands: Sequence[str], signed: Sequence[str]) -> CollectionMetadata:
     dates = request.source.dates
     start, end = (dates.start, dates.end) if dates is not None else (None, None)
     return CollectionMetadata(
@@ -157,6 +157,7 @@ def _metadata(request: BuildRequest, bands: Sequence[str]) -> CollectionMetadata
         description=request.description,
         date_range=None if start is None or end is None else (start.isoformat(), end.isoformat()),
         request=request.identity(),
+        signed=signed,
     )
 
 

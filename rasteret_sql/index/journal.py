@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -27,6 +27,7 @@ from rasteret_sql.index.headers import FileHeader
 from rasteret_sql.index.packed import Packed, pack_file, unpack_file
 from rasteret_sql.index.publish import restore
 from rasteret_sql.io.backend import FileFacts
+from rasteret_sql.io.signed import can_be_read, is_signed
 from rasteret_sql.locks import held_and_removed
 from rasteret_sql.schema import MANIFEST
 from rasteret_sql.stac.found import FoundScenes
@@ -34,7 +35,7 @@ from rasteret_sql.stac.item import BandAsset, SceneItem
 
 _KEEP_SECONDS = 24 * 3600.0
 """What was not gone on with for longer is of a search that may give something else today."""
-_FORMAT = 1
+_FORMAT = 2
 """Of the files; a journal that an earlier program left is thrown away."""
 _RECORD = struct.Struct("<II")
 """Length and CRC-32 of what follows."""
@@ -98,15 +99,18 @@ class Journal:
                 self._log = None
 
     def scenes(self) -> FoundScenes | None:
-        """The result of the search, None where it did not come to its end."""
+        """The result of the search, None where it did not come to its end, or its files cannot be read any more."""
         try:
             said = json.loads((self._directory / _SCENES).read_text("utf-8").partition("\n")[2])
+            scenes = [_scene(item) for item in said["scenes"]]
+            if can_be_read(_addresses(scenes)) < said["signed"]:
+                return None  # their signatures were another process's, or are over: the search gives new ones
             columns = None
             if said["columns"]:
                 with pa.OSFile(str(self._directory / _COLUMNS)) as file:
                     columns = pa.ipc.open_file(file).read_all()
             return FoundScenes(
-                scenes=[_scene(item) for item in said["scenes"]],
+                scenes=scenes,
                 bands=tuple(said["bands"]),
                 named=tuple(said["named"]),
                 notes=tuple(said["notes"]),
@@ -127,6 +131,7 @@ class Journal:
             "named": found.named,
             "notes": found.notes,
             "columns": found.columns is not None,
+            "signed": sum(map(is_signed, _addresses(found.scenes))),
             "scenes": [_said(scene) for scene in found.scenes],
         }
         unfinished = self._directory / f"{_SCENES}.part"
@@ -200,6 +205,10 @@ def _state(target: Path) -> list[int] | None:
     except OSError:
         return None
     return [stat.st_mtime_ns, stat.st_size]
+
+
+def _addresses(scenes: Sequence[SceneItem]) -> set[str]:
+    return {asset.href for scene in scenes for asset in scene.bands.values()}
 
 
 def _said(scene: SceneItem) -> dict[str, Any]:

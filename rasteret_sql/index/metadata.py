@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,8 @@ class CollectionMetadata:
     """ISO (start, end) that was asked for."""
     request: Mapping[str, Any] | None = None
     """All that shaped the build, as JSON values without secrets."""
+    signed: Sequence[str] = ()
+    """Hosts whose addresses were signed."""
 
     def key_values(self, geo: Mapping[str, Any]) -> dict[bytes, bytes]:
         """The Parquet key/value metadata."""
@@ -41,6 +43,8 @@ class CollectionMetadata:
             schema.KEY_INDEX_VERSION: str(schema.INDEX_VERSION),
             schema.KEY_REQUEST: as_json(self.request or {}),
         }
+        if self.signed:
+            values[schema.KEY_SIGNED] = as_json(list(self.signed))
         return {key: value.encode() for key, value in values.items()}
 
 

@@ -25,6 +25,7 @@ from rasteret_sql.index.manifest import Manifest, read_manifest
 from rasteret_sql.index.names import require_name
 from rasteret_sql.index.places import is_remote
 from rasteret_sql.index.remote import mirrored
+from rasteret_sql.io.signed import know_places
 
 _GLOB_CHARACTERS = "[*?"
 
@@ -204,6 +205,7 @@ def _name(asked: str, metadata: dict[bytes, str], root: Path) -> str:
 
 def _said(metadata: dict[bytes, str]) -> dict[str, Any]:
     """Fields of a CollectionIndex that its key/value metadata say."""
+    know_places(json.loads(metadata.get(schema.KEY_SIGNED, "[]")))
     dates = tuple(metadata.get(schema.KEY_DATE_RANGE, "").split(","))
     return {
         "data_source": _data_source(metadata),

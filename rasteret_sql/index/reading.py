@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.band_encode import BandRecord
@@ -13,6 +13,8 @@ from rasteret_sql.index.samples import unsaid_samples
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.loop import run
+from rasteret_sql.io.plain import plain_text
+from rasteret_sql.io.signed import signed_places
 from rasteret_sql.io.stores import default_backend
 from rasteret_sql.stac.found import Cancelled, Progress
 from rasteret_sql.stac.item import BandAsset, SceneItem
@@ -73,7 +75,7 @@ def scene_row(scene: SceneItem, headers: Mapping[str, FileHeader | RasteretError
     for band, asset in scene.bands.items():
         found = headers[asset.href]
         if isinstance(found, RasteretError):
-            row.problems[band] = str(found)
+            row.problems[band] = plain_text(str(found))
         elif (asset.band_index or 0) >= found.header.count:
             row.problems[band] = _no_such_sample(asset, found)
         elif unsaid_samples(asset, found) > 1:
@@ -95,6 +97,11 @@ def problems_of(rows: Sequence[SceneRow]) -> list[str]:
     more = len(problems) - _NAMED_PROBLEMS
     named = "; ".join(problems[:_NAMED_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
     return [f"{len(problems)} bands could not be read, their scenes are kept and the column status says why: {named}"]
+
+
+def signed_hosts(scenes: Iterable[SceneItem]) -> list[str]:
+    """Hosts of the scenes' files whose addresses were signed."""
+    return signed_places(asset.href for scene in scenes for asset in scene.bands.values())
 
 
 def _no_such_sample(asset: BandAsset, found: FileHeader) -> str:

@@ -26,11 +26,14 @@ class AutomaticBackend(RoutedBackend):
         self._chosen: dict[str, RoutedBackend] = {}
         self._configs: dict[str, CloudConfig] = {}
 
-    async def get_range(self, url: str, start: int, length: int) -> Buffer:
-        return await self._of(url).get_range(url, start, length)
+    async def get_part(self, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
+        return await self._of(url).get_part(url, start, length)
 
-    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, FileFacts]:
-        return await self._of(url).get_prefix(url, length)
+    def credential(self, url: str) -> str:
+        return self._of(url).credential(url)
+
+    def renew(self, url: str) -> bool:
+        return self._of(url).renew(url)
 
     def store_of(self, url: str) -> tuple[Any, str]:
         return self._of(url).store_of(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,14 +45,62 @@ class FileFacts:
     modified: datetime | None = None
     """Time of its last change, naive UTC."""
 
+    def change_from(self, indexed: FileFacts) -> str:
+        """What shows that this is another file than the one indexed; empty where nothing does.
+
+        An ETag tells versions apart whatever else is equal; times are compared where no ETag is known of both.
+        Whole seconds are, since servers give no more, and a file may be read in several ways.
+        """
+        if None not in (self.size, indexed.size) and self.size != indexed.size:
+            return f"size {self.size} instead of {indexed.size}"
+        if self.etag and indexed.etag:
+            same = _strong(self.etag) == _strong(indexed.etag)
+            return "" if same else f"ETag {_strong(self.etag)} instead of {_strong(indexed.etag)}"
+        if self.modified and indexed.modified:
+            now, then = self.modified.replace(microsecond=0), indexed.modified.replace(microsecond=0)
+            exact = self.modified.microsecond and indexed.modified.microsecond
+            if now != then or (exact and self.modified != indexed.modified):
+                return f"changed at {self.modified} UTC instead of {indexed.modified}"
+        return ""
+
+
+def _strong(etag: str) -> str:
+    """Caches and compression mark a tag as weak, on its way, of a file that is the same."""
+    return etag.removeprefix("W/").strip('"')
+
 
 @runtime_checkable
-class PrefixBackend(Protocol):
-    """A backend that tells what it knows of a file with its first bytes, in the same request."""
+class FactsBackend(Protocol):
+    """A backend that tells what it knows of a file with each part of it, in the same request."""
 
-    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, FileFacts]:
-        """The first `length` bytes or the whole shorter file, and what is known of it."""
+    async def get_part(self, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
+        """`length` bytes from `start`, fewer only where the file ends, and what is known of the file."""
         ...
+
+
+@runtime_checkable
+class SigningBackend(Protocol):
+    """A backend that knows which credentials it uses."""
+
+    def credential(self, url: str) -> str:
+        """Which credential requests for an address carry and where it is from, in words; never the credential."""
+        ...
+
+    def renew(self, url: str) -> bool:
+        """Drop credentials that were refused; True where others will be asked for, so that another try may help."""
+        ...
+
+
+@functools.cache
+def tells_facts(backend: type) -> bool:
+    """True where parts are to be had through `get_part`; a subclass that has its own `get_range` wants that called."""
+    classes = backend.__mro__
+    first = {
+        name: next((number for number, one in enumerate(classes) if name in vars(one)), None)
+        for name in ("get_part", "get_range")
+    }
+    part, plain = first["get_part"], first["get_range"]
+    return part is not None and (plain is None or part <= plain)
 
 
 class ObstoreBackend:
@@ -91,20 +140,24 @@ class ObstoreBackend:
     async def get_ranges(self, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
         return await gather_ranges(self, url, ranges)
 
-    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, FileFacts]:
-        return await read_prefix(self.store, self.path(url), length)
+    async def get_part(self, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
+        return await read_part(self.store, self.path(url), start, length)
 
 
-async def read_prefix(store: Any, path: str, length: int) -> tuple[Buffer, FileFacts]:
-    """First bytes of an object and what its store says of it, with one request."""
+async def read_part(store: Any, path: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
+    """Bytes of an object and what its store says of it, with one request."""
     connecting()
-    result = await obstore.get_async(store, path, options={"range": (0, length)})
-    meta = result.meta
+    result = await obstore.get_async(store, path, options={"range": (start, start + length)})
+    return await result.bytes_async(), facts_of(result.meta)
+
+
+def facts_of(meta: Mapping[str, Any]) -> FileFacts:
+    """The same of an answer of obstore."""
     modified = meta["last_modified"]
-    facts = FileFacts(
-        meta["size"], meta["e_tag"], None if modified is None else modified.astimezone(UTC).replace(tzinfo=None)
-    )
-    return await result.bytes_async(), facts
+    if modified is not None:
+        # Stores that do not know it say the epoch.
+        modified = modified.astimezone(UTC).replace(tzinfo=None) if modified.timestamp() else None
+    return FileFacts(meta["size"], meta["e_tag"], modified)
 
 
 async def gather_ranges(backend: StorageBackend, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:

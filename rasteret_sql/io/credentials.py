@@ -41,6 +41,10 @@ class ContainerCredentials(Protocol):
         """The provider of one container, the same each time."""
         ...
 
+    def forget(self, account: str, container: str) -> None:
+        """Let go of the credentials of a container, which were refused."""
+        ...
+
 
 class Provider:
     """A credential provider as stores may have it: only called, for its own cloud and container, silent on failure."""
@@ -77,6 +81,25 @@ class Provider:
         """AWS region that the provider knows its files to be in."""
         region = self._config.get("region")
         return region if isinstance(region, str) else None
+
+    @property
+    def words(self) -> str:
+        """What its credentials are, after "the request was"."""
+        if isinstance(self.provider, AwsChain):
+            return f"signed with {self.provider.source}"
+        named = getattr(self.provider, "__name__", None) or type(self.provider).__name__
+        shown = repr(self.provider) if isinstance(self.provider, ContainerCredentials) else named
+        return f"signed with what {shown} gave"
+
+    def forget(self) -> None:
+        """Let go of what was given so far, of a provider of ours; others keep nothing, or renew it by themselves."""
+        if isinstance(self.provider, AwsChain):
+            self.provider.forget()
+
+    def forget_container(self, account: str, container: str) -> None:
+        """The same for one Azure container."""
+        if isinstance(self.provider, ContainerCredentials):
+            self.provider.forget(account, container)
 
     def serves(self, cloud: str) -> bool:
         """True where it may give credentials for a cloud."""
@@ -133,6 +156,17 @@ class AwsChain:
     def __init__(self, profile: str | None = None) -> None:
         self._profile = profile
         self._provider: Callable[[], Any] | None = None
+        self._method = ""
+
+    @property
+    def source(self) -> str:
+        """Where the credentials are from, in words."""
+        profile = f', profile "{self._profile}"' if self._profile else ""
+        return f"what boto3 found{f' ({self._method}{profile})' if self._method else profile}"
+
+    def forget(self) -> None:
+        """Look again: files may have been changed, a login renewed."""
+        self._provider = None
 
     def __call__(self) -> Any:
         if self._provider is None:
@@ -140,8 +174,10 @@ class AwsChain:
             from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
 
             session = Session(profile_name=self._profile)
-            if session.get_credentials() is None:
+            found = session.get_credentials()
+            if found is None:
                 raise CredentialsUnavailableError("no AWS credentials were found by boto3")
+            self._method = str(found.method)
             self._provider = Boto3CredentialProvider(session)
         return self._provider()
 

@@ -17,7 +17,13 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from rasteret_sql.errors import AccessDeniedError, MissingObjectError, StorageError, StorageTimeoutError
+from rasteret_sql.errors import (
+    AccessDeniedError,
+    FileChangedError,
+    MissingObjectError,
+    StorageError,
+    StorageTimeoutError,
+)
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.types import ByteRange
 
@@ -39,10 +45,11 @@ class Cause(Enum):
     BEYOND = ("beyond", False)
     REDIRECT = ("redirect", False)
     NO_RANGES = ("no ranges", False)
-    NO_HOST = ("no host", False)
     PATH = ("path", False)
     FORK = ("fork", False)
     OTHER = ("other", False)
+    NO_HOST = ("no host", True)
+    CHANGED = ("changed", True)
     BUSY = ("busy", True)
     SERVER = ("server", True)
     CONNECT = ("connect", True)
@@ -62,6 +69,10 @@ class Failure:
     cause: Cause
     said: str = ""
     """What the server or system answered, in its words but without secrets."""
+    retry_after: float | None = None
+    """Seconds that a busy server asks to wait."""
+    credential: str = ""
+    """Which credential was refused, and from where it was; never its value."""
 
     def error(self, address: str, part: ByteRange, attempts: int) -> StorageError:
         """The error for the user: what was asked of whom, what came back, what to do."""
@@ -77,6 +88,10 @@ class Failure:
         """
         tries = f" ({attempts} attempts)" if attempts > 1 else ""
         said = f": {self.said}" if self.said else ""
+        if self.retry_after:
+            said += f", asking to come back in {self.retry_after:.0f} s"
+        if self.credential:
+            said += f". The request was {self.credential}"
         kind, problem, remedy = _WORDS[self.cause]
         shown = safe_address(address)
         return kind(f"cannot {what} {shown}: {problem}{tries}{said}. {_remedy(self.cause, remedy, address)}")
@@ -90,10 +105,15 @@ _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
         "the file ends before that range",
         "It was truncated, or replaced since it was indexed: rebuild the collection with force.",
     ),
+    Cause.CHANGED: (
+        FileChangedError,
+        "the file was changed since it was indexed",
+        "Bring the index up to date with rasteret_refresh('name'), or read with on_change := 'refresh'.",
+    ),
     Cause.REDIRECT: (
         StorageError,
         "the server redirects without saying where to, as S3 does for a bucket of another region",
-        "Set AWS_REGION to the bucket's region.",
+        "Set AWS_REGION to the bucket's region, or pass backend=create_backend(region=...).",
     ),
     Cause.NO_RANGES: (
         StorageError,
@@ -108,11 +128,19 @@ _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
         "Start worker processes with the multiprocessing method `spawn` or `forkserver`.",
     ),
     Cause.OTHER: (StorageError, "the request failed", "Check that the address can be read from this machine."),
-    Cause.BUSY: (StorageError, "the server asks to slow down", "Lower the number of requests in flight, or retry."),
+    Cause.BUSY: (
+        StorageError,
+        "the server asks to slow down",
+        "Retry later, or lower max_requests_per_host in rasteret_settings().",
+    ),
     Cause.SERVER: (StorageError, "the server failed", "Retry later."),
     Cause.CONNECT: (StorageError, "no connection could be made", "Check host, port, network and proxy."),
     Cause.BROKEN: (StorageError, "the connection broke", "Retry later."),
-    Cause.TIMEOUT: (StorageTimeoutError, "no complete answer came in time", "Retry later, or raise the timeout."),
+    Cause.TIMEOUT: (
+        StorageTimeoutError,
+        "no complete answer came in time",
+        "Retry later, or raise request_timeout in rasteret_settings().",
+    ),
     Cause.SHORT: (
         StorageError,
         "the answer has the wrong length",
@@ -178,7 +206,7 @@ def _of_text(text: str) -> Failure:
         status = int(match[1] or match[2])
         if status == 416:
             return Failure(Cause.BEYOND, _answer(text))
-        if status == 429 or (status == 503 and "SlowDown" in text):
+        if status in (429, 503):
             return Failure(Cause.BUSY, _answer(text))
         cause = Cause.SERVER if status >= 500 or status == 408 else Cause.OTHER
         return Failure(cause, _answer(text))

@@ -18,9 +18,11 @@ from obstore.exceptions import BaseError
 
 from rasteret_sql.io import addresses
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.backend import Buffer, FileFacts, PrefixBackend, StorageBackend
+from rasteret_sql.io.backend import Buffer, FileFacts, SigningBackend, StorageBackend, tells_facts
 from rasteret_sql.io.failures import Cause, Failure, failure_of
 from rasteret_sql.io.loop import io_loop
+from rasteret_sql.io.retry_after import retry_after
+from rasteret_sql.io.settings import io_settings
 from rasteret_sql.types import ByteRange
 
 __all__ = ["RetryPolicy", "fetch", "fetch_prefix", "safe_address"]
@@ -28,6 +30,7 @@ __all__ = ["RetryPolicy", "fetch", "fetch_prefix", "safe_address"]
 T = TypeVar("T")
 
 _host = functools.lru_cache(maxsize=65_536)(addresses.host)
+_NO_FACTS = FileFacts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +43,86 @@ class RetryPolicy:
     """Most repetitions after an answer of the wrong length, or no connection: often these stay as they are."""
     first_wait: float = 0.1
     """Seconds before the first repetition, doubled each time, less a random part of up to a half."""
+    busy_wait: float = 1.0
+    """The same after the server asked to slow down, and more by a random part of up to a quarter."""
     longest_wait: float = 10.0
     window: float = 45.0
     """No repetition starts later than this many seconds after the first request: a stalled server ends in an error."""
 
     def wait(self, failure: Failure, repetitions: int, elapsed: float) -> float | None:
         """Seconds to wait before the next repetition; None where there is to be none."""
-        most = self.short_retries if failure.cause in (Cause.SHORT, Cause.CONNECT) else self.retries
-        if not failure.cause.retryable or repetitions >= most:
+        cause = failure.cause
+        most = self.retries
+        if cause is Cause.CHANGED:
+            most = min(most, 1)  # one odd answer, of an old copy in some cache, is no change
+        elif cause in (Cause.SHORT, Cause.CONNECT, Cause.NO_HOST):
+            most = min(most, self.short_retries)
+        if not cause.retryable or repetitions >= most:
             return None
-        seconds = min(self.longest_wait, self.first_wait * 2**repetitions) * random.uniform(0.5, 1)  # noqa: S311
+        if cause is Cause.BUSY:
+            seconds = min(self.longest_wait, self.busy_wait * 2**repetitions) * random.uniform(1, 1.25)  # noqa: S311
+            seconds = max(seconds, failure.retry_after or 0)
+        else:
+            seconds = min(self.longest_wait, self.first_wait * 2**repetitions) * random.uniform(0.5, 1)  # noqa: S311
         return seconds if elapsed + seconds < self.window else None
 
 
-_POLICY = RetryPolicy()
+def _policy() -> RetryPolicy:
+    settings = io_settings()
+    return RetryPolicy(retries=settings.retries, window=settings.retry_window)
 
 
-async def fetch(backend: StorageBackend, address: str, part: ByteRange, policy: RetryPolicy = _POLICY) -> memoryview:
+async def fetch(
+    backend: StorageBackend,
+    address: str,
+    part: ByteRange,
+    policy: RetryPolicy | None = None,
+    expected: FileFacts | None = None,
+) -> memoryview:
     """Read one range.
 
     Args:
         backend: who gives the bytes.
         address: of the file.
         part: the range.
-        policy: how failures are repeated.
+        policy: how failures are repeated; by default as the settings say.
+        expected: what was known of the file when it was indexed; None: any file will do.
 
     Returns:
         A view of exactly `part.length` bytes.
 
     Raises:
+        FileChangedError: the backend tells that the file is another one than `expected`.
         StorageError: or one of its leaves, after the last repetition; the message holds no secrets.
     """
-    if not part.length:
-        return memoryview(b"")
+    return (await fetch_known(backend, address, part, policy, expected))[0]
 
-    async def once() -> memoryview | Failure:
-        data = memoryview(await _call(backend.get_range, address, part.offset, part.length))
+
+async def fetch_known(
+    backend: StorageBackend,
+    address: str,
+    part: ByteRange,
+    policy: RetryPolicy | None = None,
+    expected: FileFacts | None = None,
+) -> tuple[memoryview, FileFacts]:
+    """The same, with what the backend tells of the file."""
+    if not part.length:
+        return memoryview(b""), _NO_FACTS
+
+    async def once() -> tuple[memoryview, FileFacts] | Failure:
+        buffer, facts = await _part(backend, address, part.offset, part.length)
+        if expected is not None and (change := facts.change_from(expected)):
+            return Failure(Cause.CHANGED, change)
+        data = memoryview(buffer)
         if data.nbytes == part.length:
-            return data
+            return data, facts
         return Failure(Cause.SHORT, f"expected {part.length} bytes, received {data.nbytes}")
 
-    return await _repeat(once, address, part, policy)
+    return await _repeat(once, address, part, policy or _policy(), backend, indexed=expected is not None)
 
 
 async def fetch_prefix(
-    backend: StorageBackend, address: str, length: int, policy: RetryPolicy = _POLICY
+    backend: StorageBackend, address: str, length: int, policy: RetryPolicy | None = None
 ) -> tuple[bytes, FileFacts]:
     """Read the start of a file, with one request.
 
@@ -98,10 +136,7 @@ async def fetch_prefix(
 
     async def once() -> tuple[bytes, FileFacts] | Failure:
         try:
-            if isinstance(backend, PrefixBackend):
-                buffer, facts = await _call(backend.get_prefix, address, length)
-            else:
-                buffer, facts = await _call(backend.get_range, address, 0, length), FileFacts()
+            buffer, facts = await _part(backend, address, 0, length)
         except BaseError as error:
             failure = failure_of(error)
             if failure is not None and failure.cause is Cause.BEYOND:
@@ -114,14 +149,21 @@ async def fetch_prefix(
         # A backend that gives less than asked says where the file ends.
         return data, replace(facts, size=len(data)) if size is None and len(data) < length else facts
 
-    return await _repeat(once, address, part, policy)
+    return await _repeat(once, address, part, policy or _policy(), backend)
 
 
-async def _repeat(once: Callable[[], Awaitable[T | Failure]], address: str, part: ByteRange, policy: RetryPolicy) -> T:
+async def _repeat(  # noqa: PLR0917
+    once: Callable[[], Awaitable[T | Failure]],
+    address: str,
+    part: ByteRange,
+    policy: RetryPolicy,
+    backend: StorageBackend,
+    indexed: bool = False,
+) -> T:
     limiter, host = io_loop().limiter, _host(address)
-    started, repetitions = time.monotonic(), 0
+    started, repetitions, renewed = time.monotonic(), 0, False
     while True:
-        await limiter.acquire(host)
+        gate = await limiter.acquire(host)
         result: T | Failure
         try:
             result = await once()
@@ -131,18 +173,43 @@ async def _repeat(once: Callable[[], Awaitable[T | Failure]], address: str, part
                 raise
             result = failure
         finally:
-            limiter.release(host)
+            limiter.release(gate)
         if not isinstance(result, Failure):
+            gate.answered()
             return result
+        if result.cause is Cause.DENIED and not renewed and await _renewed(backend, address):
+            renewed = True
+            continue
+        if result.cause is Cause.BEYOND and indexed:
+            raise Failure(Cause.CHANGED, "it ends before that range").error(address, part, repetitions + 1)
+        if result.cause is Cause.BUSY:
+            result = replace(result, retry_after=await retry_after(address, limiter, host))
         seconds = policy.wait(result, repetitions, time.monotonic() - started)
+        if result.cause is Cause.BUSY:
+            gate.turned_away(seconds or policy.busy_wait)
         if seconds is None:
+            if result.cause is Cause.DENIED and isinstance(backend, SigningBackend):
+                result = replace(result, credential=backend.credential(address))
             # Raised outside of `except`: the store's own error may hold a signed URL, and tracebacks show causes.
-            raise result.error(address, part, repetitions + 1)
+            raise result.error(address, part, repetitions + 1 + renewed)
         repetitions += 1
         await asyncio.sleep(seconds)
 
 
-async def _call(method: Callable[..., Any], *args: Any) -> Buffer:
+async def _renewed(backend: StorageBackend, address: str) -> bool:
+    """True where credentials that were refused, expired perhaps, are dropped, so that others will be asked for."""
+    return isinstance(backend, SigningBackend) and await asyncio.to_thread(backend.renew, address)
+
+
+async def _part(backend: StorageBackend, address: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
+    """A part and what is known of the file, from a backend of either kind."""
+    if tells_facts(type(backend)):
+        part: tuple[Buffer, FileFacts] = await _call(backend.get_part, address, start, length)  # type: ignore[attr-defined]
+        return part
+    return await _call(backend.get_range, address, start, length), _NO_FACTS
+
+
+async def _call(method: Callable[..., Any], *args: Any) -> Any:
     """Call a backend's method: coroutines on the loop, plain functions in a thread, so that they hold up nobody."""
     if inspect.iscoroutinefunction(method):
         return await method(*args)

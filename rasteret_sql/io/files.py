@@ -23,9 +23,9 @@ class LocalFiles:
         """`length` bytes from `start`; fewer only where the file ends."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, read_part, path, start, length)
 
-    async def read_prefix(self, path: str, length: int) -> tuple[bytes, FileFacts]:
-        """The first bytes, and what the file system says of the file."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, read_start, path, length)
+    async def read_known(self, path: str, start: int, length: int) -> tuple[bytes, FileFacts]:
+        """The same, and what the file system says of the file."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read_known, path, start, length)
 
 
 def read_part(path: str, start: int, length: int) -> bytes:
@@ -37,13 +37,15 @@ def read_part(path: str, start: int, length: int) -> bytes:
         os.close(descriptor)
 
 
-def read_start(path: str, length: int) -> tuple[bytes, FileFacts]:
-    """The first bytes of a file, with its size and time of change."""
+def read_known(path: str, start: int, length: int) -> tuple[bytes, FileFacts]:
+    """The same, with size and time of change of the file that the bytes are of."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        data = _pread(descriptor, start, length)
+        # Afterwards, so that bytes written meanwhile are not taken for older ones.
         stat = os.fstat(descriptor)
         modified = datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, UTC).replace(tzinfo=None)
-        return _pread(descriptor, 0, length), FileFacts(stat.st_size, None, modified)
+        return data, FileFacts(stat.st_size, None, modified)
     finally:
         os.close(descriptor)
 

@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-
-from rasteret_sql.errors import InvalidArgumentError
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Most requests in flight at a time."""
-
-    total: int = 128
-    """Of the process."""
-    per_host: int = 128
-    """To one host, bucket or container."""
-
-    def __post_init__(self) -> None:
-        for name in ("total", "per_host"):
-            if getattr(self, name) < 1:
-                msg = f"the limit of requests in flight ({name}) is 1 or more, not {getattr(self, name)}"
-                raise InvalidArgumentError(msg)
+from rasteret_sql.io.gate import Gate, HostGate
+from rasteret_sql.io.settings import io_settings
 
 
 class Limiter:
@@ -30,24 +12,34 @@ class Limiter:
     A host's place is taken first, so that requests waiting for a slow host hold no place of the process.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self._total = asyncio.Semaphore(limits.total)
-        self._hosts: dict[str, asyncio.Semaphore] = {}
+    def __init__(self) -> None:
+        self._total = Gate(lambda: io_settings().max_requests)
+        self._hosts: dict[str, HostGate] = {}
 
-    async def acquire(self, host: str) -> None:
-        """Wait for a place."""
-        semaphore = self._hosts.get(host)
-        if semaphore is None:
-            semaphore = self._hosts[host] = asyncio.Semaphore(self.limits.per_host)
-        await semaphore.acquire()
+    def host(self, host: str) -> HostGate:
+        """The gate of a host."""
+        gate = self._hosts.get(host)
+        if gate is None:
+            gate = self._hosts[host] = HostGate(lambda: io_settings().max_requests_per_host)
+        return gate
+
+    async def acquire(self, host: str) -> HostGate:
+        """Wait for a place at a host; `release` gives it back."""
+        gate = self.host(host)
+        await gate.enter()
         try:
-            await self._total.acquire()
+            await self._total.enter()
         except BaseException:
-            semaphore.release()
+            gate.leave()
             raise
+        return gate
 
-    def release(self, host: str) -> None:
+    def release(self, gate: HostGate) -> None:
         """Give the place back."""
-        self._total.release()
-        self._hosts[host].release()
+        self._total.leave()
+        gate.leave()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are out now."""
+        return self._total.inside

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from rasteret_sql.errors import InterruptedQueryError
-from rasteret_sql.io.limits import Limiter, Limits
+from rasteret_sql.io.limits import Limiter
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class IoLoop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.limiter = Limiter(Limits())
+        self.limiter = Limiter()
         self.thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self.thread.start()
 
@@ -131,11 +131,6 @@ def run(coro: Coroutine[Any, Any, T], cancelled: Callable[[], bool] | None = Non
     finally:
         # Also on Ctrl-C in the main thread; a future that is done takes no notice.
         future.cancel()
-
-
-def set_limits(limits: Limits) -> None:
-    """Replace the process-wide limits of requests in flight; requests already waiting keep the old ones."""
-    io_loop().limiter = Limiter(limits)
 
 
 async def _cancel_all() -> None:

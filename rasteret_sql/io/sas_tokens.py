@@ -56,6 +56,13 @@ class SasTokenEndpoint:
                 self._containers[key] = _ContainerTokens(f"{self.endpoint}/{quote(account)}/{quote(container)}")
             return self._containers[key]
 
+    def forget(self, account: str, container: str) -> None:
+        """Ask for another token of a container with the next request: this one was refused."""
+        with self._lock:
+            tokens = self._containers.get((account, container))
+        if tokens is not None:
+            tokens.forget()
+
 
 class _ContainerTokens:
     """The token of one container, kept until it is about to expire."""
@@ -64,6 +71,10 @@ class _ContainerTokens:
         self._address = address
         self._lock = threading.Lock()
         self._kept: dict[str, Any] | None = None
+
+    def forget(self) -> None:
+        with self._lock:
+            self._kept = None
 
     async def __call__(self) -> dict[str, Any]:
         return await asyncio.to_thread(self._token)

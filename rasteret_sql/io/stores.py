@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-import obstore
-from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
+from obstore.exceptions import BaseError, NotSupportedError
 
 from rasteret_sql.catalog.cloud_config import rewrite_url
-from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.access import Access
 from rasteret_sql.io.addresses import Kind, Place, route
-from rasteret_sql.io.backend import Buffer, FileFacts, gather_ranges, read_prefix
-from rasteret_sql.io.credentials import AwsChain, Provider, has_boto3, profile_region
+from rasteret_sql.io.backend import Buffer, FileFacts, gather_ranges, read_part
+from rasteret_sql.io.failures import Cause, failure_of
 from rasteret_sql.io.files import LocalFiles
 from rasteret_sql.io.loop import connecting
-from rasteret_sql.io.s3_settings import SIGNING_VARIABLES, environment_settings, s3_settings
+from rasteret_sql.io.opening import Opened, Opener
+from rasteret_sql.io.regions import bucket_region, said_region
+from rasteret_sql.io.s3_settings import s3_settings
+from rasteret_sql.io.settings import IoSettings, io_settings
+from rasteret_sql.io.whole import WholeFiles
 
 _KEPT_STORES = 256
 """Signed URLs may need a store each; the ones not used for longest go."""
 _KEPT_ROUTES = 65_536
+_RENEWED_SECONDS = 5.0
+"""Credentials younger than this are not asked for anew when they are refused: they were, by another request."""
 
-# Whoever sets one of these wants requests signed; without them they are anonymous, as open data needs it.
-_GOOGLE_KEYS = (
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_SERVICE_ACCOUNT",
-    "GOOGLE_SERVICE_ACCOUNT_PATH",
-    "GOOGLE_SERVICE_ACCOUNT_KEY",
-)
-_AZURE_KEYS = (
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_ACCESS_KEY",
-    "AZURE_STORAGE_SAS_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_STORAGE_TOKEN",
-    "AZURE_CLIENT_ID",
-)
-_GOOGLE_PROJECTS = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
-_CLOUDS = {Kind.S3: "aws", Kind.GCS: "gcp", Kind.AZURE: "azure"}
-_SECRETS = ("access_key_id", "secret_access_key", "session_token")
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """How connections behave, in seconds."""
-
-    connect_timeout: float = 5
-    timeout: float = 30
-    """For a whole request, its body included."""
-    pool_idle: float = 90
-    """How long an unused connection is kept."""
-
-    def options(self, *, allow_http: bool) -> dict[str, Any]:
-        """The same in obstore's words."""
-        return {
-            "connect_timeout": timedelta(seconds=self.connect_timeout),
-            "timeout": timedelta(seconds=self.timeout),
-            "pool_idle_timeout": timedelta(seconds=self.pool_idle),
-            "allow_http": allow_http,
-            "user_agent": "rasteret-sql",
-        }
+_Key = tuple[Kind, str, str | None, str | None, IoSettings]
 
 
 class RoutedBackend:
@@ -74,7 +40,7 @@ class RoutedBackend:
 
     def __init__(
         self,
-        client: ClientSettings | None = None,
+        settings: IoSettings | None = None,
         environment: Mapping[str, str] | None = None,
         access: Access | None = None,
         plain: RoutedBackend | None = None,
@@ -83,44 +49,77 @@ class RoutedBackend:
         """Make a backend that has no connection yet.
 
         Args:
-            client: timeouts.
+            settings: timeouts; by default those of the process, as they are at each read.
             environment: where credentials, endpoint and region come from; the process's own by default.
             access: rewriting, settings and credentials beside the environment's.
             plain: whose stores serve what `access` changes nothing of, so that connections are shared.
             config: settings for S3 stores in obstore's words, over those of the environment
                 (`region`, `access_key_id`, `secret_access_key`, `endpoint`, ...).
         """
-        self._client = client or ClientSettings()
-        self._environment = os.environ if environment is None else environment
+        self._settings = settings
         self._access = access or Access(s3=s3_settings(config, "config"))
+        self._opener = Opener(os.environ if environment is None else environment, self._access)
         self._plain = plain
         self._files = LocalFiles()
+        self._whole = WholeFiles()
         self._lock = threading.Lock()
-        self._stores: OrderedDict[tuple[Kind, str, str | None, str | None], Any] = OrderedDict()
+        self._stores: OrderedDict[_Key, Opened] = OrderedDict()
+        self._renewed: dict[_Key, float] = {}
+        self._regions: dict[str, str] = {}
+        """Bucket → where S3 said that it is."""
         self._routes: dict[str, Place] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._stores)} stores)"
 
     async def get_range(self, url: str, start: int, length: int) -> Buffer:
-        place = self._place(url)
-        if place.kind is Kind.FILE:
-            return await self._files.read(place.path, start, length)
-        return await obstore.get_range_async(self._store(place), place.path, start=start, length=length)
+        return (await self.get_part(url, start, length))[0]
 
     async def get_ranges(self, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
         return await gather_ranges(self, url, ranges)
 
-    async def get_prefix(self, url: str, length: int) -> tuple[Buffer, FileFacts]:
+    async def get_part(self, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
         place = self._place(url)
         if place.kind is Kind.FILE:
-            return await self._files.read_prefix(place.path, length)
-        return await read_prefix(self._store(place), place.path, length)
+            return await self._files.read_known(place.path, start, length)
+        if self._whole.has(url):
+            return await self._whole.part(self._opened(place).store, place.path, url, start, length)
+        try:
+            return await read_part(self._opened(place).store, place.path, start, length)
+        except NotSupportedError:
+            return await self._whole.part(self._opened(place).store, place.path, url, start, length)
+        except BaseError as error:
+            if place.kind is not Kind.S3 or not await self._found_region(place, error):
+                raise
+        return await read_part(self._opened(place).store, place.path, start, length)
 
     def store_of(self, url: str) -> tuple[Any, str]:
         """The obstore store of an address, which is no local file, and the path in it."""
         place = self._place(url)
-        return self._store(place), place.path
+        return self._opened(place).store, place.path
+
+    def credential(self, url: str) -> str:
+        """Which credential requests for an address carry and where it is from, in words."""
+        place = self._place(url)
+        return "made by the user of this process" if place.kind is Kind.FILE else self._opened(place).credential()
+
+    def renew(self, url: str) -> bool:
+        """Ask for new credentials where those that were refused came from a provider."""
+        place = self._place(url)
+        if place.kind is Kind.FILE:
+            return False
+        if self._plain is not None and not self._opener.changes(place):
+            return self._plain.renew(url)
+        opened, key = self._opened(place), self._key(place)
+        if opened.renewable is None:
+            return False
+        with self._lock:
+            now = time.monotonic()
+            if now - self._renewed.get(key, -_RENEWED_SECONDS) >= _RENEWED_SECONDS:
+                self._renewed[key] = now
+                opened.renewable()
+                self._stores.pop(key, None)  # it keeps credentials until they are about to expire
+        return True
 
     def _place(self, url: str) -> Place:
         place = self._routes.get(url)
@@ -131,101 +130,39 @@ class RoutedBackend:
             place = self._routes[url] = route(rewrite_url(url, patterns) if patterns else url)
         return place
 
-    def _store(self, place: Place) -> Any:
+    def _key(self, place: Place) -> _Key:
+        region = self._regions.get(place.root, place.region) if self._regions else place.region
+        return place.kind, place.root, region, place.account, self._settings or io_settings()
+
+    def _opened(self, place: Place) -> Opened:
         connecting()
-        key = (place.kind, place.root, place.region, place.account)
+        key = self._key(place)
         with self._lock:
-            store = self._stores.get(key)
-            if store is None:
-                store = self._stores[key] = self._open(place)
+            opened = self._stores.get(key)
+            if opened is None:
+                opened = self._stores[key] = self._open(place, key)
                 if len(self._stores) > _KEPT_STORES:
                     self._stores.popitem(last=False)
             else:
                 self._stores.move_to_end(key)
-            return store
+            return opened
 
-    def _open(self, place: Place) -> Any:
-        if self._plain is not None and not self._access.changes(_CLOUDS.get(place.kind, "")):
-            return self._plain._store(place)  # noqa: SLF001 - another of the same class
-        # fetch retries by itself: it sees short bodies, waits for one host at a time, and is bounded in time.
-        common = {"retry_config": {"max_retries": 0, "retry_timeout": timedelta(seconds=self._client.timeout)}}
-        if place.kind is Kind.HTTP:
-            return HTTPStore.from_url(place.root, client_options=self._client.options(allow_http=True), **common)
-        if place.kind is Kind.S3:
-            config = self._s3_config(place)
-            allow_http = config.get("endpoint", "").startswith("http://")
-            return S3Store(place.root, client_options=self._client.options(allow_http=allow_http), **config, **common)
-        if place.kind is Kind.GCS:
-            return self._google(place, common)
-        return self._azure(place, common)
+    def _open(self, place: Place, key: _Key) -> Opened:
+        if self._plain is not None and not self._opener.changes(place):
+            return self._plain._opened(place)  # noqa: SLF001 - another of the same class
+        return self._opener.open(place, key[-1], self._regions.get(place.root))
 
-    def _s3_config(self, place: Place) -> dict[str, Any]:
-        """Settings of a bucket: environment < address < the access's fallback < its own < the bucket's."""
-        access, profile = self._access, self._environment.get("AWS_PROFILE") or None
-        own, provider = access.s3_of(place.root), None
-        known = {} if place.region is None else {"region": place.region}
-        if access.credentials is not None and (provider := access.credentials.of("aws")) is not None:
-            known = ({"region": access.credentials.region} if access.credentials.region else {}) | known
-        config = {**environment_settings(self._environment), **known, **access.s3_fallback, **own}
-        anonymous = config.pop("skip_signature", None)
-        if provider is not None or anonymous:
-            for name in _SECRETS:
-                config.pop(name, None)
-            return config | ({"credential_provider": provider} if provider else {"skip_signature": True})
-        if "access_key_id" in own:
-            if "session_token" not in own:
-                config.pop("session_token", None)  # the environment's belongs to the environment's key
-            return config
-        if self._has(SIGNING_VARIABLES):
-            return config
-        if not config.get("request_payer") and profile is None and anonymous is None:
-            return config | {"skip_signature": True}
-        if has_boto3():
-            config["credential_provider"] = Provider(AwsChain(profile), "aws").of("aws")
-            if "region" not in config and (region := profile_region(profile)):
-                config["region"] = region
-        elif profile is not None:
-            raise InvalidArgumentError(
-                "AWS_PROFILE is set, but profiles are read by boto3: pip install 'rasteret-sql[aws]', set "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or unset AWS_PROFILE"
-            )
-        return config
-
-    def _google(self, place: Place, common: dict[str, Any]) -> Any:
-        options = self._client.options(allow_http=False)
-        project = next((self._environment[name] for name in _GOOGLE_PROJECTS if self._environment.get(name)), None)
-        if "gcp" in self._access.requester_pays and project:
-            options["default_headers"] = {"x-goog-user-project": project}
-        provider = self._access.credentials and self._access.credentials.of("gcp")
-        config: dict[str, Any] = {}
-        if provider is not None:
-            config["credential_provider"] = provider
-        elif not self._has(_GOOGLE_KEYS) and "gcp" not in self._access.signed:
-            config["skip_signature"] = True
-        return GCSStore(place.root, client_options=options, **config, **common)
-
-    def _azure(self, place: Place, common: dict[str, Any]) -> Any:
-        container, account = place.root, place.account or self._environment.get("AZURE_STORAGE_ACCOUNT_NAME")
-        if account is None:
-            msg = (
-                f'the Azure container "{container}" is in no known account: '
-                "write abfs://container@account.dfs.core.windows.net/path or set AZURE_STORAGE_ACCOUNT_NAME"
-            )
-            raise InvalidArgumentError(msg)
-        config: dict[str, Any] = {}
-        endpoint = self._environment.get("AZURE_STORAGE_ENDPOINT")
-        if endpoint:  # a gateway or an emulator
-            config["endpoint"] = endpoint
-        provider = self._access.credentials and self._access.credentials.of("azure", account, container)
-        if provider is not None:
-            config["credential_provider"] = provider
-        elif not self._has(_AZURE_KEYS) and "azure" not in self._access.signed:
-            config["skip_signature"] = True
-        options = self._client.options(allow_http=(endpoint or "").startswith("http://"))
-        return AzureStore(container, account_name=account, client_options=options, **config, **common)
-
-    def _has(self, names: Sequence[str]) -> bool:
-        return any(self._environment.get(name) for name in names)
+    async def _found_region(self, place: Place, error: BaseError) -> bool:
+        """True where S3 says that the bucket is in another region than the one asked."""
+        failure, region = failure_of(error), said_region(str(error))
+        if region is None and failure is not None and failure.cause is Cause.REDIRECT:
+            region = await asyncio.to_thread(bucket_region, place.root, self._opener.endpoint(place))
+        if region is None or self._regions.get(place.root) == region:
+            return False
+        self._regions[place.root] = region
+        if self._plain is not None:
+            self._plain._regions[place.root] = region  # noqa: SLF001 - another of the same class
+        return True
 
 
 @functools.cache

@@ -169,7 +169,7 @@ def item_row(item: Mapping[str, Any]) -> dict[str, Any]:
         "geometry": None if geometry is None else shapely.to_wkb(geometry),
         "bbox": None if box is None else dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)),
         "properties": _json(properties),
-        "assets": _json(item.get("assets") or {}),
+        "assets": _json(_plain_assets(item.get("assets") or {})),
         "links": _json(item.get("links") or []),
         "stac_version": version if isinstance(version, str) else None,
     }

@@ -8,6 +8,8 @@ from typing import Any
 
 import shapely
 
+from rasteret_sql.io.plain import plain_address, plain_values
+from rasteret_sql.io.signed import PlainAddresses
 from rasteret_sql.stac.address import absolute
 from rasteret_sql.stac.area import item_bbox, item_geometry
 from rasteret_sql.stac.bands import BandNaming, name_bands
@@ -43,7 +45,8 @@ def scene_items(
     """Make scenes of items.
 
     An item without geometry or datetime is kept, with NULL there, and so is one without bands. Of several items with
-    one id the first stays where their files are the same, else the one with the latest `updated`.
+    one id the first stays where their files are the same, else the one with the latest `updated`. Addresses are plain;
+    how they were signed is kept in this process alone.
 
     Args:
         items: STAC items with absolute asset hrefs, as `iter_items` gives them.
@@ -55,12 +58,13 @@ def scene_items(
 
     Raises:
         StacError: An item has no id, or no item has a TIFF.
-        InvalidArgumentError: The naming does not fit the items.
+        InvalidArgumentError: The naming does not fit the items, or only credentials tell two of their files apart.
     """
-    notes = _Notes()
+    notes, plain = _Notes(), PlainAddresses()
     unique = _unique([checked_item(item, f"item {n} of the search") for n, item in enumerate(items, 1)], notes)
     named = name_bands(unique, naming)
-    scenes = [_scene(item, bands, url_patterns or {}, notes) for item, bands in zip(unique, named.of_item, strict=True)]
+    patterns = url_patterns or {}
+    scenes = [_scene(item, bands, patterns, notes, plain) for item, bands in zip(unique, named.of_item, strict=True)]
     return scenes, [*named.warnings, *notes.texts()]
 
 
@@ -88,7 +92,7 @@ def _hrefs(item: Mapping[str, Any]) -> dict[str, Any]:
     assets = item.get("assets")
     if not isinstance(assets, Mapping):
         return {}
-    return {key: asset.get("href") for key, asset in assets.items() if isinstance(asset, Mapping)}
+    return {key: plain_address(str(asset.get("href"))) for key, asset in assets.items() if isinstance(asset, Mapping)}
 
 
 def _updated(item: Mapping[str, Any]) -> datetime:
@@ -99,10 +103,14 @@ def _updated(item: Mapping[str, Any]) -> datetime:
 
 
 def _scene(
-    item: Mapping[str, Any], bands: Mapping[str, BandAsset], url_patterns: Mapping[str, str], notes: _Notes
+    item: Mapping[str, Any],
+    bands: Mapping[str, BandAsset],
+    url_patterns: Mapping[str, str],
+    notes: _Notes,
+    plain: PlainAddresses,
 ) -> SceneItem:
     item_id = str(item["id"])
-    properties = dict(item.get("properties") or {})
+    properties: dict[str, Any] = plain_values(item.get("properties") or {})
     try:
         geometry = item_geometry(item)
     except ValueError:
@@ -125,7 +133,8 @@ def _scene(
         bbox=bounds,
         epsg=_epsg(item, bands, item_id, notes),
         bands={
-            name: BandAsset(absolute(rewrite(band.href, url_patterns)), band.band_index) for name, band in bands.items()
+            name: BandAsset(plain(absolute(rewrite(band.href, url_patterns))), band.band_index)
+            for name, band in bands.items()
         },
         properties=properties,
     )

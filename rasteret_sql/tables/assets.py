@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from rasteret_sql.errors import InvalidArgumentError, TableError, UnsaidSampleError, did_you_mean
+from rasteret_sql.io.signed import PlainAddresses
 from rasteret_sql.stac.address import absolute, file_name, is_url, resolve
 from rasteret_sql.stac.bands import BandNaming, name_bands
 from rasteret_sql.stac.hrefs import rewrite
@@ -248,7 +249,7 @@ def _ending(href: str) -> str:
 
 
 class Addresses:
-    """Hrefs of a table, rewritten and made absolute; each distinct one once.
+    """Hrefs of a table, rewritten, made absolute and plain; each distinct one once.
 
     A relative href of a table on this machine is looked for in the current directory, as rasteret has it, and then
     beside the table; one of a table elsewhere lies beside it.
@@ -258,11 +259,12 @@ class Addresses:
         self._patterns = url_patterns
         self._base = base
         self._known: dict[str, str] = {}
+        self._plain = PlainAddresses()
 
     def __call__(self, href: str) -> str:
         found = self._known.get(href)
         if found is None:
-            found = self._known[href] = self._absolute(rewrite(href, self._patterns))
+            found = self._known[href] = self._plain(self._absolute(rewrite(href, self._patterns)))
         return found
 
     def _absolute(self, href: str) -> str:

@@ -76,7 +76,7 @@ async def _ends(backend: StorageBackend, addresses: Sequence[str]) -> list[tuple
         if facts.size is None:
             raise TableError(
                 f"{safe_address(address)} cannot be read as a table: its backend does not tell the file's size; give a "
-                "backend that has get_prefix, or a filesystem"
+                "backend that has get_part, or a filesystem"
             )
         if facts.size <= len(start):
             return start, b"", facts.size

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from rasteret_sql.io.plain import plain_text, plain_values
 from rasteret_sql.schema import RESERVED_COLUMNS, STATUS_OK, header_column, metadata_column
 from rasteret_sql.stac.item import SceneItem
 from rasteret_sql.tables.columns import free_name
+from rasteret_sql.tables.where import is_text
 
 
 def kept_columns(
@@ -38,7 +41,7 @@ def kept_columns(
             continue
         name = free_name(wanted, used)
         used.add(name.lower())
-        columns[name] = storable(column)
+        columns[name] = plain_column(storable(column))
     return pa.table(columns) if columns else pa.table({}).slice(0, 0)
 
 
@@ -65,6 +68,39 @@ def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
         texts = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.string())])
     return column
+
+
+def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column with the addresses in its texts made plain, however deep they lie."""
+    if not any(_may_be_secret(chunk) for chunk in column.chunks):
+        return column
+    if is_text(column.type):
+        texts = column.combine_chunks().dictionary_encode()
+        texts = texts if isinstance(texts, pa.Array) else texts.combine_chunks()
+        words = pa.array([plain_text(text) for text in texts.dictionary.to_pylist()], column.type)
+        return pa.chunked_array([words.take(texts.indices)])
+    if pa.types.is_map(column.type):
+        values = [
+            None if one is None else [(key, plain_values(part)) for key, part in one] for one in column.to_pylist()
+        ]
+        return pa.chunked_array([pa.array(values, column.type)])
+    return pa.chunked_array([pa.array(plain_values(column.to_pylist()), column.type)])
+
+
+def _may_be_secret(values: pa.Array) -> bool:
+    """False for nearly all columns, which are then left as they are."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _may_be_secret(values.dictionary)
+    if is_text(kind):
+        return bool(pc.any(pc.match_substring_regex(values, "[=@]")).as_py())
+    if pa.types.is_struct(kind):
+        return any(_may_be_secret(part) for part in values.flatten())
+    if pa.types.is_map(kind):
+        return _may_be_secret(values.items)
+    if pa.types.is_nested(kind) and not pa.types.is_union(kind):
+        return _may_be_secret(values.flatten())
+    return False
 
 
 def _has_empty_struct(kind: pa.DataType) -> bool:

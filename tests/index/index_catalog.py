@@ -60,8 +60,8 @@ class CountingBackend:
         self.requests: list[str] = []
         self.in_flight = self.most_in_flight = 0
 
-    async def get_prefix(self, url, length):
-        return await self._counted(url, self.inner.get_prefix(url, length))
+    async def get_part(self, url, start, length):
+        return await self._counted(url, self.inner.get_part(url, start, length))
 
     async def get_range(self, url, start, length):
         return await self._counted(url, self.inner.get_range(url, start, length))

@@ -19,7 +19,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -313,7 +313,7 @@ class Program:
 
 @contextmanager
 def program() -> Iterator[Program]:
-    """Start the program."""
+    """Start the program, and end it with all its children, whatever happens: one of them may stand still."""
     here = Path(__file__).parent
     with subprocess.Popen(
         [sys.executable, __file__],
@@ -321,9 +321,15 @@ def program() -> Iterator[Program]:
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
+        start_new_session=True,
     ) as process:
-        yield Program(process)
-        process.stdin.close()
+        try:
+            yield Program(process)
+            process.stdin.close()
+            process.wait(timeout=30)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def kept_file(workspace: Path) -> Path:

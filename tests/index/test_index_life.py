@@ -210,7 +210,7 @@ def test_an_unreadable_file_that_became_readable(catalog, tmp_path):
 
 def test_a_store_that_cannot_be_asked_loses_nothing(index):
     class Down(CountingBackend):
-        async def get_prefix(self, url, length):
+        async def get_part(self, url, start, length):
             raise PermissionError("no")
 
         async def get_range(self, url, start, length):

@@ -100,11 +100,16 @@ def test_waiting_for_a_process_that_stands_still(tmp_path):
             build(request(catalog, workspace), cancelled=lambda: time.monotonic() > until)
         assert time.monotonic() - until < 1
 
+        # Who starts tests in the background may have had SIGINT ignored, which children inherit.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         ctrl_c = threading.Timer(0.2, _thread.interrupt_main)
         ctrl_c.start()
-        with pytest.raises(KeyboardInterrupt):
-            build(request(catalog, workspace))
-        ctrl_c.join()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                build(request(catalog, workspace))
+        finally:
+            ctrl_c.join()
+            signal.signal(signal.SIGINT, before)
 
         backend = CountingBackend()
         with ThreadPoolExecutor(1) as pool:

@@ -1,6 +1,7 @@
 """Exact bytes or an error that says what to do; the server counts what it cost."""
 
 import asyncio
+import os
 import time
 import traceback
 from pathlib import Path
@@ -8,12 +9,18 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from rasteret_sql.errors import AccessDeniedError, MissingObjectError, StorageError, StorageTimeoutError
+from rasteret_sql.errors import (
+    AccessDeniedError,
+    FileChangedError,
+    MissingObjectError,
+    StorageError,
+    StorageTimeoutError,
+)
 from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
 from rasteret_sql.io.fetch import RetryPolicy, fetch, fetch_prefix
-from rasteret_sql.io.limits import Limits
-from rasteret_sql.io.loop import run, set_limits
-from rasteret_sql.io.stores import ClientSettings, RoutedBackend
+from rasteret_sql.io.loop import run
+from rasteret_sql.io.settings import IoSettings, change_io_settings
+from rasteret_sql.io.stores import RoutedBackend
 from rasteret_sql.types import ByteRange
 from tests.servers.range_protocol import KINDS, Fault
 from tests.servers.range_server import RangeServer
@@ -21,7 +28,7 @@ from tests.servers.range_server import RangeServer
 DATA = bytes(i * i % 251 for i in range(100_000))
 PART = ByteRange(1000, 50_000)
 EXPECTED = DATA[1000:51_000]
-QUICK = RetryPolicy(first_wait=0.01)
+QUICK = RetryPolicy(first_wait=0.01, busy_wait=0.01)
 
 
 @pytest.fixture
@@ -31,7 +38,7 @@ def served(range_server: RangeServer) -> RangeServer:
 
 
 def read(address: str, part: ByteRange = PART, backend: StorageBackend | None = None) -> bytes:
-    return bytes(run(fetch(backend or RoutedBackend(ClientSettings(timeout=0.5)), address, part, QUICK)))
+    return bytes(run(fetch(backend or RoutedBackend(IoSettings(request_timeout=0.5)), address, part, QUICK)))
 
 
 def _prefix(*args):
@@ -110,7 +117,6 @@ def test_passing_faults_leave_no_trace(served: RangeServer, kind: str) -> None:
         ("reset", StorageError, ["connection broke"]),
         ("stall", StorageTimeoutError, ["in time"]),
         ("wrong-range", StorageError, ["wrong length", "4 attempts"]),
-        ("ignore-range", StorageError, ["ignores range requests"]),
         ("302", StorageError, ["AWS_REGION"]),
     ],
 )
@@ -150,11 +156,11 @@ def test_limits_hold(served: RangeServer) -> None:
             *(fetch(backend, f"{served.url}/a.bin", ByteRange(i, 100), QUICK) for i in range(60))
         )
 
-    set_limits(Limits(total=8, per_host=5))
+    change_io_settings(max_requests=8, max_requests_per_host=5)
     try:
         parts = run(many())
     finally:
-        set_limits(Limits())
+        change_io_settings(max_requests=128, max_requests_per_host=128)
     assert [bytes(p) for p in parts] == [DATA[i : i + 100] for i in range(60)]
     assert served.counts()["max_in_flight"] == 5
     assert served.counts()["faults"]["503"] >= 8
@@ -199,3 +205,73 @@ def test_obstore_backend_with_a_store_in_memory() -> None:
     assert read("x/a.bin", backend=backend) == EXPECTED
     assert [bytes(b) for b in run(backend.get_ranges("x/a.bin", [(0, 3), (7, 2)]))] == [DATA[:3], DATA[7:9]]
     assert _prefix(backend, "x/a.bin", 1 << 20) == (DATA, len(DATA))
+
+
+def test_a_server_without_ranges_sends_the_whole_file_once(served: RangeServer) -> None:
+    served.faults("ignore-range")
+    served.reset()
+    backend = RoutedBackend()
+
+    async def many() -> list[memoryview]:
+        return await asyncio.gather(
+            *(fetch(backend, f"{served.url}/a.bin", ByteRange(i, 100), QUICK) for i in range(30))
+        )
+
+    assert [bytes(part) for part in run(many())] == [DATA[i : i + 100] for i in range(30)]
+    assert served.counts()["requests"] <= 31  # all had asked before the first answer showed it; then one for the file
+    before = served.counts()["requests"]
+    assert bytes(run(fetch(backend, f"{served.url}/a.bin", PART, QUICK))) == EXPECTED
+    assert served.counts()["requests"] == before
+
+
+def test_a_large_file_of_a_server_without_ranges_is_an_error(served: RangeServer) -> None:
+    served.faults("ignore-range")
+    change_io_settings(whole_file_bytes=len(DATA) - 1)
+    try:
+        with pytest.raises(StorageError, match=r"ignores range requests .* has 100000 bytes.* whole_file_bytes"):
+            read(f"{served.url}/a.bin")
+    finally:
+        change_io_settings(whole_file_bytes=IoSettings().whole_file_bytes)
+
+
+def test_a_file_is_not_the_one_indexed(served: RangeServer) -> None:
+    address, backend = f"{served.url}/a.bin", RoutedBackend()
+    _, facts = run(fetch_prefix(backend, address, 10))
+    assert bytes(run(fetch(backend, address, PART, QUICK, facts))) == EXPECTED
+    (served.directory / "a.bin").write_bytes(DATA[::-1])
+    os.utime(served.directory / "a.bin", (1, 1))
+    served.reset()
+    with pytest.raises(FileChangedError, match=r"was changed since it was indexed \(2 attempts\): .* instead of"):
+        run(fetch(backend, address, PART, QUICK, facts))
+    assert served.counts()["requests"] == 2
+    (served.directory / "a.bin").write_bytes(DATA[:500])
+    with pytest.raises(FileChangedError, match="ends before that range"):
+        run(fetch(backend, address, PART, QUICK, facts))
+
+
+def test_credentials_that_were_refused_are_renewed_once(served: RangeServer) -> None:
+    class Signing(ObstoreBackend):
+        renewed = 0
+
+        def credential(self, url: str) -> str:
+            return f"signed with ticket {self.renewed}"
+
+        def renew(self, url: str) -> bool:
+            self.renewed += 1
+            served.faults()
+            return True
+
+    backend = Signing(served.url + "/", client_options={"allow_http": True})
+    served.faults("403")
+    assert bytes(run(fetch(backend, f"{served.url}/a.bin", PART, QUICK))) == EXPECTED
+    assert backend.renewed == 1
+
+    class Refused(Signing):
+        def renew(self, url: str) -> bool:
+            self.renewed += 1
+            return True
+
+    backend = Refused(served.url + "/", client_options={"allow_http": True})
+    served.faults("403")
+    with pytest.raises(AccessDeniedError, match=r"\(2 attempts\): HTTP 403. The request was signed with ticket 1"):
+        run(fetch(backend, f"{served.url}/a.bin", PART, QUICK))

@@ -23,13 +23,9 @@ class Counting(RoutedBackend):
         super().__init__()
         self.read = []
 
-    async def get_prefix(self, url, length):
+    async def get_part(self, url, start, length):
         self.read.append(url)
-        return await super().get_prefix(url, length)
-
-    async def get_range(self, url, start, length):
-        self.read.append(url)
-        return await super().get_range(url, start, length)
+        return await super().get_part(url, start, length)
 
     async def get_ranges(self, url, ranges):
         self.read.append(url)
