@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from rasteret_sql.index.headers import FileHeader
 from rasteret_sql.index.journal import Journal, writing
 from rasteret_sql.index.manifest import Manifest
 from rasteret_sql.index.open import CollectionIndex, open_collection
-from rasteret_sql.index.reading import problems_of, read_files, scene_row
+from rasteret_sql.index.reading import problems_of, read_files, scene_row, signed_hosts
 from rasteret_sql.index.rows import SceneRow
 from rasteret_sql.index.samples import name_samples
 from rasteret_sql.index.store import add_scenes, changed, keys_of, write_manifest
@@ -27,6 +27,7 @@ from rasteret_sql.index.stored import StoredHeaders
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.stac.dates import DateRange
 from rasteret_sql.stac.found import Cancelled, FoundScenes, Progress, SceneSource
+from rasteret_sql.stac.item import SceneItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def append(
                     cancelled=cancelled,
                 )
                 rows, notes = new_rows(now, new, headers, notes)
-            done = with_search(manifest, source)
+            done = with_signed(with_search(manifest, source), new.scenes)
             if rows or done is not manifest:
                 _publish(now, done, rows, new.columns, what=what, cancelled=cancelled)
         except RasteretError as error:
@@ -147,6 +148,14 @@ def new_rows(
         for scene in scenes
     ]
     return [scene_row(scene, headers) for scene in kept], [*notes, *more]
+
+
+def with_signed(manifest: Manifest, scenes: Iterable[SceneItem]) -> Manifest:
+    """The manifest that remembers the hosts whose addresses were signed, too; the same object where it does already."""
+    name = schema.KEY_SIGNED.decode()
+    known = json.loads(manifest.keys.get(name, "[]"))
+    hosts = sorted({*known, *signed_hosts(scenes)})
+    return manifest if hosts == known else replace(manifest, keys={**manifest.keys, name: json.dumps(hosts)})
 
 
 def with_search(manifest: Manifest, source: SceneSource) -> Manifest:

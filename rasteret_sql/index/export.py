@@ -22,6 +22,7 @@ from rasteret_sql.index.publish import published
 from rasteret_sql.index.remote import upload
 from rasteret_sql.index.stored import StoredHeaders
 from rasteret_sql.index.write import HEADERS_FOLDER, IDS_FOLDER, PART_ROWS, open_writer
+from rasteret_sql.tables.kept import plain_column
 
 _BATCH_ROWS = 512
 DEFAULT_PARTITIONS = ("year", "month")
@@ -87,10 +88,16 @@ def _files(index: CollectionIndex) -> Iterator[tuple[Path, Iterator[pa.Table]]]:
         with pq.ParquetFile(file) as source:
             stored = source.schema_arrow
             batches = (
-                pa.Table.from_batches([batch]).replace_schema_metadata(stored.metadata)
+                _plain(pa.Table.from_batches([batch])).replace_schema_metadata(stored.metadata)
                 for batch in source.iter_batches(_BATCH_ROWS)
             )
             yield (Path(file.name) if index.path == file else file.relative_to(index.path)), batches
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Rows of a file that may be rasteret's, whose addresses may be signed, without the signatures."""
+    columns = {name: plain_column(table[name]) for name in table.column_names}
+    return pa.table(columns, schema=table.schema)
 
 
 def _joined(index: CollectionIndex, file: Path, headers: pa.Table) -> Iterator[pa.Table]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from rasteret_sql import schema
 from rasteret_sql.errors import InterruptedQueryError, MissingObjectError, RasteretError, StacError, StorageError
-from rasteret_sql.index.append import new_rows, require_built
+from rasteret_sql.index.append import new_rows, require_built, with_signed
 from rasteret_sql.index.build import silent
 from rasteret_sql.index.found import asset_address
 from rasteret_sql.index.headers import FileHeader, read_headers
@@ -311,6 +311,7 @@ def _publish(
     ids = {number: table["id"].to_pylist() for number, table in headers.parts(())}
     numbers = {number for number, scenes in ids.items() if not touched.isdisjoint(scenes)}
     kept = without_parts(manifest, {manifest.parts[number].path for number in numbers})
+    kept = with_signed(kept, (row.item for row in rows))
     with changed(index.path, kept) as directory:
         writer = CollectionWriter(directory, keys_of(manifest), manifest, check)
         try:

@@ -35,6 +35,11 @@ class Access:
         """Settings of a bucket, over those of environment and address."""
         return {**self.s3, **self.buckets.get(bucket, {})}
 
+    def has_credentials(self, cloud: str) -> bool:
+        """True where there are credentials for a cloud that are not the environment's."""
+        explicit = cloud == "aws" and "access_key_id" in self.s3
+        return explicit or (self.credentials is not None and self.credentials.serves(cloud))
+
     def changes(self, cloud: str) -> bool:
         """True where files of a cloud (aws, gcp, azure) are reached in another way than by default."""
         if self.credentials is not None and self.credentials.serves(cloud):

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 _host = functools.lru_cache(maxsize=65_536)(addresses.host)
 _NO_FACTS = FileFacts()
+_PATIENCE = 3
+"""Request timeouts that one try may take: a part may be had by a second request, to another region, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,9 @@ async def _repeat(  # noqa: PLR0917
         gate = await limiter.acquire(host)
         result: T | Failure
         try:
-            result = await once()
+            # Stores end a request in time by themselves; this ends what another backend would wait for.
+            async with asyncio.timeout(_PATIENCE * io_settings().request_timeout):
+                result = await once()
         except Exception as error:
             failure = failure_of(error)
             if failure is None:

@@ -72,6 +72,15 @@ class PlainAddresses:
         return taken.plain
 
 
+def keep_signature(address: str) -> None:
+    """Keep how an address is signed that is only shown, in its plain form, to be read perhaps."""
+    if "?" not in address and "@" not in address:
+        return
+    taken = take_apart(address)
+    if (taken.query or taken.user) and not taken.is_opaque and address[:4].lower() == "http":
+        _keep(taken.plain, (taken.user, taken.query))
+
+
 def signed_form(address: str, has_credentials: Callable[[str], bool] | None = None) -> str:
     """The address to ask for: signed where this process knows a signature that still holds, else as it is.
 

@@ -24,6 +24,7 @@ from rasteret_sql.io.opening import Opened, Opener
 from rasteret_sql.io.regions import bucket_region, said_region
 from rasteret_sql.io.s3_settings import s3_settings
 from rasteret_sql.io.settings import IoSettings, io_settings
+from rasteret_sql.io.signed import signed_form
 from rasteret_sql.io.whole import WholeFiles
 
 _KEPT_STORES = 256
@@ -122,6 +123,7 @@ class RoutedBackend:
         return True
 
     def _place(self, url: str) -> Place:
+        url = signed_form(url, self._access.has_credentials)
         place = self._routes.get(url)
         if place is None:
             if len(self._routes) >= _KEPT_ROUTES:

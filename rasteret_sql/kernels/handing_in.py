@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from rasteret_sql.errors import IndexFormatError, TableError, TableTypeError
 from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.io.signed import keep_signature
 from rasteret_sql.schema import (
     KEY_DATA_SOURCE,
     KEY_DATE_RANGE,
@@ -22,7 +23,8 @@ from rasteret_sql.schema import (
     REQUIRED_COLUMNS,
     REQUIRED_METADATA,
 )
-from rasteret_sql.tables.kept import storable
+from rasteret_sql.tables.assets import read_assets
+from rasteret_sql.tables.kept import plain_column, storable
 from rasteret_sql.tables.opening import arrow_table
 from rasteret_sql.tables.scanning import plain_layout
 
@@ -65,7 +67,9 @@ def open_table_collection(
     said: Mapping[bytes, bytes] = rows.schema.metadata or {}
     given = {KEY_NAME: name, KEY_DATA_SOURCE: data_source, KEY_DESCRIPTION: description, KEY_DATE_RANGE: _range(dates)}
     metadata = {**said, **{key: value.encode() for key, value in given.items() if value}}
-    columns = {column: storable(plain_layout(rows.column(column))) for column in rows.column_names}
+    for href in _signed_hrefs(rows.column("assets")):
+        keep_signature(href)
+    columns = {column: plain_column(storable(plain_layout(rows.column(column)))) for column in rows.column_names}
     columns["datetime"] = _naive(columns["datetime"])
     path = directory / "scenes.parquet"
     pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path, row_group_size=_ROW_GROUP)

@@ -20,6 +20,8 @@ import pyarrow as pa
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.io.plain import plain_values
+from rasteret_sql.io.signed import keep_signature
 from rasteret_sql.kernels.building import required, sql_arguments
 from rasteret_sql.kernels.rows import Cancelled
 from rasteret_sql.stac.area import item_bbox, item_geometry
@@ -151,7 +153,8 @@ def search_source(text: str) -> StacSource:
 
 
 def item_row(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as an `ITEM`. What is malformed in it is NULL; `properties`, `assets` and `links` stay as they are."""
+    """An item as an `ITEM`. What is malformed in it is NULL; of `properties`, `assets` and `links` all stays as it is,
+    but addresses are plain: how files were signed is kept in this process alone, for a build from the rows."""
     properties = item.get("properties") or {}
     try:
         geometry = item_geometry(item)
@@ -168,11 +171,20 @@ def item_row(item: Mapping[str, Any]) -> dict[str, Any]:
         "datetime": _instant(properties.get("datetime") or properties.get("start_datetime")),
         "geometry": None if geometry is None else shapely.to_wkb(geometry),
         "bbox": None if box is None else dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)),
-        "properties": _json(properties),
+        "properties": _json(plain_values(properties)),
         "assets": _json(_plain_assets(item.get("assets") or {})),
-        "links": _json(item.get("links") or []),
+        "links": _json(plain_values(item.get("links") or [])),
         "stac_version": version if isinstance(version, str) else None,
     }
+
+
+def _plain_assets(assets: Any) -> Any:
+    for asset in assets.values() if isinstance(assets, Mapping) else ():
+        others = asset.get("alternate") if isinstance(asset, Mapping) else None
+        for one in (asset, *(others.values() if isinstance(others, Mapping) else ())):
+            if isinstance(one, Mapping) and isinstance(one.get("href"), str):
+                keep_signature(one["href"])
+    return plain_values(assets)
 
 
 def _instant(value: Any) -> Any:

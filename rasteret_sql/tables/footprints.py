@@ -145,11 +145,11 @@ def _moved(geometries: Geometries, crs: str) -> Geometries:
     wide = np.flatnonzero((edges[:, 2] - edges[:, 0]) > 180)
     moved = moved.copy()
     for row in wide.tolist():
-        moved[row] = _split(moved[row])
+        moved[row] = split_at_antimeridian(moved[row])
     return moved
 
 
-def _split(geometry: shapely.Geometry) -> shapely.Geometry:
+def split_at_antimeridian(geometry: shapely.Geometry) -> shapely.Geometry:
     """A footprint across the antimeridian, in two parts; vertices on both sides of it came out 360 degrees apart."""
     turned = shapely.transform(
         geometry, lambda xy: np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])

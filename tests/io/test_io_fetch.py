@@ -275,3 +275,20 @@ def test_credentials_that_were_refused_are_renewed_once(served: RangeServer) -> 
     served.faults("403")
     with pytest.raises(AccessDeniedError, match=r"\(2 attempts\): HTTP 403. The request was signed with ticket 1"):
         run(fetch(backend, f"{served.url}/a.bin", PART, QUICK))
+
+
+def test_a_backend_that_never_answers_is_not_waited_for_for_ever() -> None:
+    class Silent:
+        async def get_range(self, url: str, start: int, length: int) -> bytes:
+            await asyncio.Event().wait()
+            return b""
+
+        async def get_ranges(self, url: str, ranges: list[tuple[int, int]]) -> list[bytes]:
+            return []
+
+    change_io_settings(request_timeout=0.05)
+    try:
+        with pytest.raises(StorageTimeoutError, match=r"no complete answer came in time \(6 attempts\)"):
+            read("mem://a.bin", backend=Silent())
+    finally:
+        change_io_settings(request_timeout=IoSettings().request_timeout)

@@ -319,7 +319,7 @@ def test_better_dates_that_are_none_are_refused(world, given):
 def askew(home):
     """Scenes with files in two CRS (`two`), in none (`none`), and as they should be (`one`)."""
     for name, crs, corner in (("utm", 32632, (500000, 5000000, 10)), ("degrees", 4326, (9, 45.155, 0.0001)),
-                              ("loose", None, (0, 0, 1))):  # fmt: skip
+                              ("loose", None, (9, 45, 10))):  # fmt: skip
         x, y, step = corner
         placed = {"crs": crs, "transform": from_origin(x, y, step, step)}
         shape = {"width": 16, "height": 16, "count": 1, "dtype": "uint16"}
