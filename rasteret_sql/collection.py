@@ -17,8 +17,10 @@ import shapely
 
 from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG
 from rasteret_sql.bindings.own import OwnDatabase, hold
+from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.geo.crs import normalize_crs
 from rasteret_sql.index.export import DEFAULT_PARTITIONS, export_collection
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.places import workspace_of
@@ -26,6 +28,7 @@ from rasteret_sql.index.request import DEFAULT_WORKSPACE, require_concurrency
 from rasteret_sql.index.workspace import list_collections
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.life import append_collection, refresh_collection
+from rasteret_sql.selection.access import call_backend, own_bands
 from rasteret_sql.selection.areas import AUTO, Crs, read_areas
 from rasteret_sql.selection.conditions import box_condition
 from rasteret_sql.selection.filters import filtered
@@ -198,7 +201,10 @@ class Collection(SceneView):
         *,
         max_concurrent: int = 50,
         progress: bool | Progress | None = None,
+        cloud_config: CloudConfig | Mapping[str, Any] | None = None,
+        data_source: str | None = None,
         backend: StorageBackend | None = None,
+        target_crs: int | str | None = None,
         geometry_crs: Crs = AUTO,
         geometry_column: str | None = None,
         all_touched: bool = False,
@@ -211,7 +217,11 @@ class Collection(SceneView):
             bands: names.
             max_concurrent: taken for the sake of existing code: requests are bounded for the whole process.
             progress: True: shown on stderr; a function: told (done, total, what).
-            backend: how pixels are read, in place of the collection's.
+            cloud_config: how files are reached in this call, in place of what is registered for the data source.
+            data_source: dataset of the scenes, in place of the collection's: its config and login reach the files, and
+                its names of bands serve beside the collection's own.
+            backend: how pixels are read in this call, in place of all these.
+            target_crs: CRS of the pixels (EPSG code). They are not reprojected yet: all scenes have to be in it.
             geometry_crs: CRS of the areas; by default what they say themselves, else EPSG:4326.
             geometry_column: which column, where the areas are a table.
             all_touched: True: pixels that an area touches; False: pixels whose centre it holds.
@@ -222,22 +232,24 @@ class Collection(SceneView):
             area that meet, scene by scene in the order of the index. Outside an area: the file's nodata, else 0.
 
         Raises:
-            ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, or no scene
-                could be read. Where only some could not, a RuntimeWarning counts them.
+            ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, a scene is not
+                in `target_crs`, or no scene could be read. Where only some could not, a RuntimeWarning counts them.
         """
         require_concurrency(max_concurrent)
         chosen = filtered(self._selection, filters)
         areas = read_areas(geometries, geometry_crs, geometry_column)
-        names = [bands] if isinstance(bands, str) else list(bands)
+        wanted = None if target_crs is None else normalize_crs(target_crs)
+        reader = call_backend(self._session, backend, cloud_config, data_source, self.data_source)
+        names = own_bands(self.bands, [bands] if isinstance(bands, str) else list(bands), data_source)
         if not names:
             raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(self.bands)}")
         for band in names:
             self._index.require_band(band)
         west, south, east, north = shapely.total_bounds(areas.lonlat()).tolist()
         near = chosen.where(box_condition(self._index, (west, south, east, north))).values("id")
-        reading = Reading(self._session, backend or self._session.backend, self._listener(progress))
+        reading = Reading(self._session, reader, self._listener(progress))
         options = {"all_touched": all_touched, "collection": self.name}
-        samples = read_samples(reading, near, areas, names, options)
+        samples = read_samples(reading, near, areas, names, options, crs=wanted)
         if samples.failures:
             scene, error = next(iter(samples.failures.items()))
             failed = f'{len(samples.failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'

@@ -30,7 +30,7 @@ KEY_REQUEST = b"rasteret_sql_request"
 """JSON of all that shaped the build, without secrets; a cache hit compares it."""
 
 KEY_SIGNED = b"rasteret_sql_signed"
-"""JSON list of the hosts whose addresses were signed when they were indexed; the signatures are nowhere. Often absent."""
+"""JSON list of the hosts whose addresses were signed when they were indexed; absent where there are none."""
 
 BBOX_TYPE = pa.struct([pa.field(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
 """Lon/lat."""

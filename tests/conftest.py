@@ -8,6 +8,8 @@ import pytest
 
 from rasteret_sql.catalog import CloudConfig, DatasetRegistry
 
+pytest_plugins = ["tests.secrets.plugin"]
+
 
 @pytest.fixture(autouse=True)
 def local_datasets(tmp_path_factory, monkeypatch):

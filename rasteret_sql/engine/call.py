@@ -31,7 +31,7 @@ class Wanted:
 class Call:
     """State of one `Engine.run`; `done` is set when every job has finished or one failed for good."""
 
-    def __init__(self, jobs: Sequence[Job], cancelled: Callable[[], bool]) -> None:
+    def __init__(self, jobs: Sequence[Job], cancelled: Callable[[], bool], scope: int = 0) -> None:
         self.cancelled = cancelled
         self.begun = time.monotonic()
         """What the cache took from then on is not dropped for this call's tiles."""
@@ -49,7 +49,7 @@ class Call:
         for number, job in enumerate(jobs):
             for need in job.needs():
                 self._pending[number] += 1
-                key = need.key
+                key = need.key(scope)
                 if key is None:
                     self._holes.append((number, need.slot))
                     continue

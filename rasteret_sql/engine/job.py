@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rasteret_sql.engine.cache import TileKey
+from rasteret_sql.io.backend import FileFacts
 from rasteret_sql.tiff.header import Level
 
 
@@ -22,12 +23,13 @@ class TileNeed:
     """Position in the level's tile table."""
     slot: int
     """The job's own number for this need."""
+    version: FileFacts | None = None
+    """What is known of the file from the time when `level` was read."""
 
-    @property
-    def key(self) -> TileKey | None:
-        """Identity of the stored tile; None where nothing is stored (a sparse file's hole)."""
+    def key(self, scope: int = 0) -> TileKey | None:
+        """Identity of the stored tile for one backend; None where nothing is stored (a sparse file's hole)."""
         offset, length = int(self.level.offsets[self.index]), int(self.level.byte_counts[self.index])
-        return TileKey(self.address, offset, length) if offset and length else None
+        return TileKey(self.address, offset, length, self.version, scope) if offset and length else None
 
 
 class Job(ABC):

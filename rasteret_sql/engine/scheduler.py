@@ -14,10 +14,12 @@ from rasteret_sql.engine import cancel
 from rasteret_sql.engine.cache import TileCache, TileKey
 from rasteret_sql.engine.call import Call, Wanted
 from rasteret_sql.engine.job import Job
+from rasteret_sql.engine.versions import FirstVersions, Scopes
+from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io import loop
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.io.fetch import fetch
+from rasteret_sql.io.backend import FileFacts, StorageBackend
+from rasteret_sql.io.fetch import fetch_known
 from rasteret_sql.plan.ranges import MergedRange, merge_ranges
 from rasteret_sql.tiff.decode import decode_tile
 from rasteret_sql.types import ByteRange
@@ -48,6 +50,8 @@ class Engine:
         self._callers = ThreadPoolExecutor(64, "rasteret-call")
         self._lock = threading.Lock()
         self._flying: dict[TileKey, list[Wanted]] = {}
+        self._scopes = Scopes()
+        self._versions = FirstVersions(self.cache)
 
     def call(self, work: Callable[[Callable[[], bool]], T]) -> T:
         """Run a kernel on a thread of ours and wait for it, looking for Ctrl-C.
@@ -104,7 +108,7 @@ class Engine:
         cancelled: Callable[[], bool],
         tell: Callable[[int], None],
     ) -> None:
-        call = Call(jobs, cancelled)
+        call = Call(jobs, cancelled, self._scopes.of(backend))
         ready, own = self._claim(call.wanted.values())
         self._start(call, own, backend)
         try:
@@ -138,11 +142,12 @@ class Engine:
         return ready, own
 
     async def _drive(self, call: Call, own: list[Wanted], backend: StorageBackend, landed: set[TileKey]) -> None:
-        by_address: dict[str, dict[ByteRange, Wanted]] = defaultdict(dict)
+        by_file: dict[tuple[str, FileFacts | None], dict[ByteRange, Wanted]] = defaultdict(dict)
         for wanted in own:
-            by_address[wanted.key.address][ByteRange(wanted.key.offset, wanted.key.length)] = wanted
+            key = wanted.key
+            by_file[key.address, key.version][ByteRange(key.offset, key.length)] = wanted
         queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]] = deque(
-            (merged, wanted) for wanted in by_address.values() for merged in merge_ranges(wanted)
+            (merged, wanted) for wanted in by_file.values() for merged in merge_ranges(wanted)
         )
         try:
             await asyncio.gather(*(self._work(call, queue, backend, landed) for _ in range(min(WORKERS, len(queue)))))
@@ -162,7 +167,7 @@ class Engine:
             merged, wanted = queue.popleft()
             parts = [wanted[part] for part in merged.parts]
             try:
-                body = await fetch(backend, parts[0].key.address, merged.span)
+                body = await self._fetch(backend, parts[0].key, merged.span)
             except Exception as error:  # noqa: BLE001  given to every row that waits for these tiles
                 for part in parts:
                     landed.add(part.key)
@@ -171,6 +176,15 @@ class Engine:
             view = memoryview(body)
             # Waiting for the decoder here is what bounds the bodies held in memory.
             await running.run_in_executor(self._decoders, self._decode, merged, parts, view, landed)
+
+    async def _fetch(self, backend: StorageBackend, key: TileKey, span: ByteRange) -> memoryview:
+        try:
+            body, facts = await fetch_known(backend, key.address, span, expected=self._versions.expected(key))
+        except FileChangedError:
+            self._versions.forget(key)
+            raise
+        self._versions.settle(key, facts)
+        return body
 
     def _decode(self, merged: MergedRange, parts: list[Wanted], body: memoryview, landed: set[TileKey]) -> None:
         name = safe_address(parts[0].key.address)

@@ -77,4 +77,5 @@ def _stac(said: Mapping[str, Any], given: Mapping[str, Any]) -> StacScenes:
             None if bands is None else dict(bands), None if places is None else dict(places), strict=said["strict"]
         ),
         dict(said["url_patterns"]),
+        prefer_s3=said.get("prefer_s3", False),
     )

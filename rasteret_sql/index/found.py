@@ -13,6 +13,7 @@ from rasteret_sql.errors import IndexFormatError
 from rasteret_sql.index.band_decode import decode_metadata
 from rasteret_sql.index.packed import Packed, unpack_header
 from rasteret_sql.index.packed_v1 import unpack_header_v1
+from rasteret_sql.io.backend import FileFacts
 from rasteret_sql.tiff.header import BandHeader
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -28,6 +29,8 @@ class BandSource:
     address: str
     """URL or absolute path of the file."""
     header: BandHeader
+    facts: FileFacts | None = None
+    """What was known of the file when the header was read; None where the index does not say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +85,9 @@ class HeaderRows:
         """
         assets, stored = self.assets[band], self.stored[band]
         headers: Iterable[BandHeader | None]
+        facts: Sequence[FileFacts | None] = [None] * len(self.ids)
         if isinstance(stored, list):
+            facts = [_facts(value) for value in stored]
             headers = (
                 _unpacked(value, crs, f'{self.where}, band {band}, scene "{scene}"')
                 for scene, crs, value in zip(self.ids, self.crs, stored, strict=True)
@@ -90,8 +95,8 @@ class HeaderRows:
         else:
             samples = [asset.get("band_index") if isinstance(asset, dict) else None for asset in assets]
             headers = decode_metadata(stored, samples, list(self.crs), f"{self.where}, band {band}")
-        for scene, asset, header, status in zip(self.ids, assets, headers, self.status, strict=True):
-            yield scene, _found(scene, band, asset, header, status)
+        for scene, asset, header, known, status in zip(self.ids, assets, headers, facts, self.status, strict=True):
+            yield scene, _found(scene, band, asset, header, known, status)
 
 
 def crs_of(texts: Iterable[str | None], codes: Iterable[int | None]) -> list[str | None]:
@@ -151,7 +156,13 @@ def _unpacked(value: Mapping[str, Any] | None, crs: str | None, where: str) -> B
     return replace(header, crs=crs)
 
 
-def _found(scene: str, band: str, asset: Any, header: BandHeader | None, status: str | None) -> Found:
+def _facts(value: Mapping[str, Any] | None) -> FileFacts | None:
+    return None if value is None else FileFacts(value.get("size"), value.get("etag"), value.get("modified"))
+
+
+def _found(  # noqa: PLR0917
+    scene: str, band: str, asset: Any, header: BandHeader | None, facts: FileFacts | None, status: str | None
+) -> Found:
     address = asset_address(asset)
     if address is None:
         return None
@@ -162,4 +173,4 @@ def _found(scene: str, band: str, asset: Any, header: BandHeader | None, status:
             else "the index holds no header of this band's file; build it with enrich_cog := true"
         )
         return UnreadableBand(scene, band, address, str(reason))
-    return BandSource(scene, band, address, header)
+    return BandSource(scene, band, address, header, facts)

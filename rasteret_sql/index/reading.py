@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.band_encode import BandRecord
+from rasteret_sql.index.extents import placed
 from rasteret_sql.index.headers import FileHeader, read_headers
 from rasteret_sql.index.journal import Journal
 from rasteret_sql.index.rows import SceneRow
@@ -19,6 +21,7 @@ from rasteret_sql.io.stores import default_backend
 from rasteret_sql.stac.found import Cancelled, Progress
 from rasteret_sql.stac.item import BandAsset, SceneItem
 
+_NAMED_SCENES = 3
 _NAMED_PROBLEMS = 3
 """Unreadable files that a warning names; all of them stand in the column `status`."""
 
@@ -70,7 +73,7 @@ def read_files(
 
 
 def scene_row(scene: SceneItem, headers: Mapping[str, FileHeader | RasteretError]) -> SceneRow:
-    """A scene with the headers of its bands."""
+    """A scene with the headers of its bands, and with their extent where its item has no geometry."""
     row = SceneRow(scene)
     for band, asset in scene.bands.items():
         found = headers[asset.href]
@@ -86,11 +89,34 @@ def scene_row(scene: SceneItem, headers: Mapping[str, FileHeader | RasteretError
         else:
             header, facts = found.header.band(asset.band_index or 0), found.facts
             row.bands[band] = BandRecord(header, found.header.count, facts.size, facts.etag, facts.modified)
-    return row
+    return replace(row, item=placed(scene, row.bands.values()))
 
 
 def problems_of(rows: Sequence[SceneRow]) -> list[str]:
-    """A warning that names some of the files that could not be read; none where all could."""
+    """Warnings that name some of the files that could not be read, and of the scenes whose CRS is not one."""
+    return [*_unread(rows), *_odd_crs(rows)]
+
+
+def _odd_crs(rows: Sequence[SceneRow]) -> list[str]:
+    several, unknown = [], []
+    for row in rows:
+        said = {record.header.crs or row.crs for record in row.bands.values()}
+        if len(said) > 1:
+            several.append(row.item.id)
+        elif said == {None}:
+            unknown.append(row.item.id)
+    return [
+        f"{len(ids)} {'scene' if len(ids) == 1 else 'scenes'} {what}: {', '.join(ids[:_NAMED_SCENES])}"
+        + (", ..." if len(ids) > _NAMED_SCENES else "")
+        for ids, what in (
+            (several, "whose files are in several CRS, each band is read in its own"),
+            (unknown, "of which neither files nor item say the CRS, so only whole images of it can be read"),
+        )
+        if ids
+    ]
+
+
+def _unread(rows: Sequence[SceneRow]) -> list[str]:
     problems = [f'scene "{row.item.id}", band {band}: {why}' for row in rows for band, why in row.problems.items()]
     if not problems:
         return []

@@ -93,6 +93,14 @@ def plain_address(address: str) -> str:
     return take_apart(address).plain
 
 
+def known_by(address: str) -> str:
+    """What tells a file from others, for keys that are hashed: the plain address, unless others may have that, too."""
+    if "?" not in address and "@" not in address:
+        return address
+    taken = take_apart(address)
+    return address if taken.is_opaque else taken.plain
+
+
 def plain_text(text: str) -> str:
     """Text of any kind with the addresses in it made plain."""
     if "=" not in text and "@" not in text:
@@ -100,6 +108,16 @@ def plain_text(text: str) -> str:
     if "://" in text or ":\\/\\/" in text:
         text = _IN_TEXT.sub(_plain_match, text)
     return _BARE.sub(r"\1***", text) if "=" in text else text
+
+
+def plain_query(query: str) -> str:
+    """What of a query string may be written."""
+    return _without_secrets(query)[0]
+
+
+def is_secret_name(name: str) -> bool:
+    """True where a parameter or header of that name holds a secret."""
+    return _SECRET.fullmatch(name.lower()) is not None or name.lower() == "key"
 
 
 def plain_values(value: Any) -> Any:

@@ -16,6 +16,7 @@ from rasteret_sql.index.build import Progress, build
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import BuildRequest
+from rasteret_sql.io.automatic import AutomaticBackend
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.access import keep_config, reader
 from rasteret_sql.kernels.registering import local_collection
@@ -201,14 +202,17 @@ def _build(
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> CollectionIndex:
+    chosen = reader(place.backend, backend, data_source, config, source.collection)
+    patterns = config.url_patterns if config else {}
     request = BuildRequest(
         name=name,
         data_source=data_source,
-        source=StacScenes(source, naming, config.url_patterns if config else {}),
+        # As rasteret: where a backend was chosen, copies in buckets are read, which it may have the credentials for.
+        source=StacScenes(source, naming, patterns, prefer_s3=not isinstance(chosen, AutomaticBackend)),
         workspace_dir=workspace_of(workspace_dir) if workspace_dir else place.workspace_dir,
         max_concurrent=max_concurrent,
         force=force,
-        backend=reader(place.backend, backend, data_source, config, source.collection),
+        backend=chosen,
     )
     path = build(request, progress=progress, cancelled=cancelled)
     if force:

@@ -34,8 +34,9 @@ def _explain(read: RowRead) -> dict[str, Any] | None:
         return None
     stored: dict[str, set[ByteRange]] = defaultdict(set)
     for need in WindowJob(plan).needs():
-        if need.key is not None:
-            stored[need.address].add(ByteRange(need.key.offset, need.key.length))
+        key = need.key()
+        if key is not None:
+            stored[need.address].add(ByteRange(key.offset, key.length))
     requests = [merged for ranges in stored.values() for merged in merge_ranges(ranges)]
     return {
         "scene_id": read.scene_id,

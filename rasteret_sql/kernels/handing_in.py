@@ -67,8 +67,10 @@ def open_table_collection(
     said: Mapping[bytes, bytes] = rows.schema.metadata or {}
     given = {KEY_NAME: name, KEY_DATA_SOURCE: data_source, KEY_DESCRIPTION: description, KEY_DATE_RANGE: _range(dates)}
     metadata = {**said, **{key: value.encode() for key, value in given.items() if value}}
-    for href in _signed_hrefs(rows.column("assets")):
-        keep_signature(href)
+    assets = rows.column("assets")
+    if plain_column(assets) is not assets:
+        for asset in (one for of_row in read_assets("assets", assets) for one in of_row.values()):
+            keep_signature(str(asset.get("href") or ""))
     columns = {column: plain_column(storable(plain_layout(rows.column(column)))) for column in rows.column_names}
     columns["datetime"] = _naive(columns["datetime"])
     path = directory / "scenes.parquet"

@@ -39,7 +39,7 @@ class PointJob(Job):
         for slot, level in enumerate((header.levels[at], mask)):
             if level is not None:
                 index = (self._row // level.tile_height) * level.tiles_across + self._col // level.tile_width
-                yield TileNeed(source.address, level, index, slot)
+                yield TileNeed(source.address, level, index, slot, source.facts)
 
     def place(self, slot: int, tile: np.ndarray | None) -> None:
         header, at = self.read.sources[0].header, self.read.options.overview

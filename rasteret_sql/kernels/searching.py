@@ -153,8 +153,10 @@ def search_source(text: str) -> StacSource:
 
 
 def item_row(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as an `ITEM`. What is malformed in it is NULL; of `properties`, `assets` and `links` all stays as it is,
-    but addresses are plain: how files were signed is kept in this process alone, for a build from the rows."""
+    """An item as an `ITEM`. What is malformed in it is NULL; `properties`, `assets` and `links` stay as they are.
+
+    But addresses are plain: how files were signed is kept in this process alone, for a build from the rows.
+    """
     properties = item.get("properties") or {}
     try:
         geometry = item_geometry(item)

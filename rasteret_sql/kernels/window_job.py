@@ -100,10 +100,15 @@ def check_memory(plan: WindowPlan, scenes: Scenes) -> None:
 
 def _check_same_grid(read: RowRead, one: BandHeader, other: BandHeader) -> None:
     if (one.width, one.height, one.transform, one.crs) != (other.width, other.height, other.transform, other.crs):
-        sizes = ", ".join(f"{s.band} {s.header.width} × {s.header.height}" for s in read.sources)
+        sizes = ", ".join(f"{s.band} {_grid(s.header, one.crs == other.crs)}" for s in read.sources)
         raise InvalidArgumentError(
             f"{read.describe()}: the bands lie on different grids ({sizes}); read each in a call of its own"
         )
+
+
+def _grid(header: BandHeader, one_crs: bool) -> str:
+    size = f"{header.width} × {header.height}"
+    return size if one_crs else f"{size} in {header.crs or 'no CRS'}"
 
 
 def _check_same_size(read: RowRead, one: BandHeader, other: BandHeader) -> None:
@@ -149,7 +154,7 @@ class WindowJob(Job):
                 levels.append((mask, True))
             for level, is_mask in levels:
                 for part in window_tiles(self.plan.window, level):
-                    yield TileNeed(source.address, level, part.tile, len(self._slots))
+                    yield TileNeed(source.address, level, part.tile, len(self._slots), source.facts)
                     self._slots.append(_Slot(band, part, is_mask))
 
     def describe(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 
 from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, MemoryLimitError, RasteretError
+from rasteret_sql.geo.crs import same_crs
 from rasteret_sql.index.lookup import BandSource
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.chips import ChipJob, read_plans
@@ -65,6 +66,8 @@ def read_samples(
     areas: Areas,
     bands: Sequence[str],
     options: Mapping[str, object],
+    *,
+    crs: str | None = None,
 ) -> Samples:
     """Read every area on every scene, on the scene's own grid.
 
@@ -74,21 +77,23 @@ def read_samples(
         areas: what is read of each.
         bands: names, in the order of the result.
         options: named arguments of `read_chip`.
+        crs: in which all pixels have to be; None: each scene in its own.
 
     Raises:
-        InvalidArgumentError: the windows differ in size.
+        InvalidArgumentError: the windows differ in size, or a scene is in another CRS.
         MemoryLimitError: before any request, when the pixels together exceed `max_call_bytes`.
     """
     told = {**options, "geom_crs": areas.crs}
     if not ids:
         return Samples(None)
-    asked = _Asked(areas, bands, told)
+    asked = _Asked(areas, bands, told, crs)
     return reading.session.engine.call(lambda cancelled: _read(reading, ids, asked, cancelled))
 
 
 def _read(reading: Reading, ids: Sequence[str], asked: _Asked, cancelled: Cancelled) -> Samples:
     failures: dict[str, Exception] = {}
     plans = _plans(reading, ids, asked, failures)
+    _require_crs(plans, asked.crs)
     _require_one_shape(plans)
     jobs, buffer = read_plans(plans, reading, reading.session.engine, cancelled, _ToldJob)
     for job in jobs:
@@ -111,6 +116,7 @@ class _Asked:
     areas: Areas
     bands: Sequence[str]
     options: Mapping[str, object]
+    crs: str | None
 
     def of(self, ids: Sequence[str]) -> PixelArguments:
         """Every scene with every area, scene by scene."""
@@ -141,6 +147,16 @@ def _plans(reading: Reading, ids: Sequence[str], asked: _Asked, failures: dict[s
         half = len(ids) // 2
         return [*_plans(reading, ids[:half], asked, failures), *_plans(reading, ids[half:], asked, failures)]
     return plans
+
+
+def _require_crs(plans: Sequence[WindowPlan], wanted: str | None) -> None:
+    for plan in plans if wanted is not None else ():
+        found = plan.read.sources[0].header.crs
+        if found is None or wanted is None or not same_crs(found, wanted):
+            raise InvalidArgumentError(
+                f'scene "{plan.read.scene_id}" is in {found or "no CRS"}, not in target_crs {wanted}, and pixels are not '
+                "reprojected yet: choose scenes of that CRS with where, or leave target_crs out"
+            )
 
 
 def _require_one_shape(plans: Sequence[WindowPlan]) -> None:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import requests
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
-from urllib3 import Retry
+from urllib3 import BaseHTTPResponse, Retry
+from urllib3.exceptions import InvalidHeader
 
 from rasteret_sql.errors import (
     AccessDeniedError,
@@ -24,6 +25,7 @@ from rasteret_sql.errors import (
 )
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.fetch import fetch_prefix
+from rasteret_sql.io.log_filter import guard_logs
 from rasteret_sql.io.loop import run
 from rasteret_sql.io.stores import default_backend
 from rasteret_sql.stac.address import is_url, local_path
@@ -32,6 +34,8 @@ TIMEOUT = (5.0, 30.0)
 """Seconds to connect, and to wait for the next bytes of an answer."""
 BACKOFF = 0.25
 """Seconds of the first wait before a request is repeated, doubled each time."""
+LONGEST_WAIT = 20.0
+"""Most seconds that a server gets by Retry-After: some ask for hours, and a build would rather fail and say so."""
 _BROKEN_BODIES = 2
 RETRY_STATUS = (408, 429, 500, 502, 503, 504)
 MAX_BYTES = 256 << 20
@@ -48,12 +52,24 @@ class RefusedError(StacError):
         """HTTP status, 4xx."""
 
 
+class _Retry(Retry):
+    """Retries with a bound to what a server may ask for; one that asks for nonsense waits as one that asks nothing."""
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        try:
+            asked = super().get_retry_after(response)
+        except InvalidHeader:
+            return None
+        return None if asked is None else min(asked, LONGEST_WAIT)
+
+
 def connect(address: str, headers: Mapping[str, str] | None = None) -> StacApiIO:
     """A session for one search: pooled connections, short timeouts, bounded retries with backoff on 429 and 5xx.
 
     Headers go to the host of `address` only: catalogs link to other hosts, which must not see an Authorization.
     """
-    retry = Retry(
+    guard_logs()
+    retry = _Retry(
         total=4,
         connect=2,
         read=2,
@@ -66,8 +82,6 @@ def connect(address: str, headers: Mapping[str, str] | None = None) -> StacApiIO
         # After the last attempt the answer itself comes back, with the status and the server's words.
         raise_on_status=False,
     )
-    # Servers may ask for a wait of hours by Retry-After; a build would rather fail and say so.
-    retry.retry_after_max = 20
     host = urlsplit(address).netloc
 
     def authorise(request: requests.Request) -> requests.Request:

@@ -53,7 +53,7 @@ class SceneSource(Protocol):
         """All that changes what is found, as JSON values.
 
         Args:
-            secrets: True: addresses whole, with query strings; only ever hashed.
+            secrets: True: addresses with all of the query string that tells them apart; only ever hashed.
         """
 
     def describe(self) -> str:

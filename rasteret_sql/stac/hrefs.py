@@ -31,6 +31,21 @@ def _absolute_asset(asset: Any, base: str) -> Any:
     return changed
 
 
+def with_s3_siblings(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The item with the s3:// address of each asset `x` that has a copy `s3_x`, for readers with credentials."""
+    assets = item.get("assets")
+    if not isinstance(assets, Mapping):
+        return item
+    return {**item, "assets": {key: _sibling(asset, assets.get(f"s3_{key}")) for key, asset in assets.items()}}
+
+
+def _sibling(asset: Any, copy: Any) -> Any:
+    href = copy.get("href") if isinstance(copy, Mapping) else None
+    if not isinstance(asset, Mapping) or not isinstance(href, str) or not href.startswith("s3://"):
+        return asset
+    return {**asset, "href": href}
+
+
 def asset_href(asset: Mapping[str, Any]) -> str | None:
     """Where an asset is stored: its href, else the first of its alternates, s3 first."""
     if isinstance(asset.get("href"), str) and asset["href"]:

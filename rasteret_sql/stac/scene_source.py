@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.plain import known_by
 from rasteret_sql.stac.bands import BandNaming
 from rasteret_sql.stac.bulk import all_items
 from rasteret_sql.stac.dates import DateRange
@@ -24,6 +25,8 @@ class StacScenes:
     naming: BandNaming = field(default_factory=BandNaming)
     url_patterns: Mapping[str, str] = field(default_factory=dict)
     """Prefix of asset hrefs → what replaces it."""
+    prefer_s3: bool = False
+    """True: an asset `x` is read where its copy `s3_x` is stored, since a backend was given that can."""
 
     @property
     def kind(self) -> Literal["stac"]:
@@ -38,7 +41,7 @@ class StacScenes:
         return self.search.dates
 
     def identity(self, *, secrets: bool = False) -> dict[str, Any]:
-        address = self.search.address if secrets else safe_address(self.search.address)
+        address = known_by(self.search.address) if secrets else safe_address(self.search.address)
         bands, places = self.naming.band_map, self.naming.band_index_map
         return {
             "kind": self.kind,
@@ -48,6 +51,7 @@ class StacScenes:
             "band_index_map": None if places is None else sorted(list(pair) for pair in places.items()),
             "strict": self.naming.strict,
             "url_patterns": sorted(list(pair) for pair in self.url_patterns.items()),
+            **({"prefer_s3": True} if self.prefer_s3 else {}),
         }
 
     def describe(self) -> str:
@@ -70,6 +74,6 @@ class StacScenes:
         tell(len(items), len(items), "items")
         if not items:
             return FoundScenes([], ())
-        scenes, notes = scene_items(items, self.naming, self.url_patterns)
+        scenes, notes = scene_items(items, self.naming, self.url_patterns, prefer_s3=self.prefer_s3)
         named = tuple(self.naming.band_map or ())
         return FoundScenes(scenes, band_names(scenes, self.naming), named, tuple(notes))

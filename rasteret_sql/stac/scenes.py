@@ -15,7 +15,7 @@ from rasteret_sql.stac.area import item_bbox, item_geometry
 from rasteret_sql.stac.bands import BandNaming, name_bands
 from rasteret_sql.stac.dates import parse_instant
 from rasteret_sql.stac.feature import checked_item
-from rasteret_sql.stac.hrefs import rewrite
+from rasteret_sql.stac.hrefs import rewrite, with_s3_siblings
 from rasteret_sql.stac.item import BandAsset, SceneItem
 from rasteret_sql.types import Bounds
 
@@ -41,6 +41,8 @@ def scene_items(
     items: Iterable[Mapping[str, Any]],
     naming: BandNaming,
     url_patterns: Mapping[str, str] | None = None,
+    *,
+    prefer_s3: bool = False,
 ) -> tuple[list[SceneItem], list[str]]:
     """Make scenes of items.
 
@@ -52,6 +54,7 @@ def scene_items(
         items: STAC items with absolute asset hrefs, as `iter_items` gives them.
         naming: How bands get their names.
         url_patterns: Prefix → replacement for hrefs; the longest prefix that fits is used.
+        prefer_s3: True: an asset `x` is read where its copy `s3_x` is stored.
 
     Returns:
         The scenes in the order of the items, and warnings that name what is odd about the items.
@@ -62,6 +65,8 @@ def scene_items(
     """
     notes, plain = _Notes(), PlainAddresses()
     unique = _unique([checked_item(item, f"item {n} of the search") for n, item in enumerate(items, 1)], notes)
+    if prefer_s3:
+        unique = [with_s3_siblings(item) for item in unique]
     named = name_bands(unique, naming)
     patterns = url_patterns or {}
     scenes = [_scene(item, bands, patterns, notes, plain) for item, bands in zip(unique, named.of_item, strict=True)]
@@ -131,7 +136,7 @@ def _scene(
         datetime=_datetime(properties, item_id, notes),
         geometry=None if geometry is None else shapely.to_wkb(geometry),
         bbox=bounds,
-        epsg=_epsg(item, bands, item_id, notes),
+        epsg=_epsg(item, bands),
         bands={
             name: BandAsset(plain(absolute(rewrite(band.href, url_patterns))), band.band_index)
             for name, band in bands.items()
@@ -154,7 +159,7 @@ def _datetime(properties: Mapping[str, Any], item_id: str, notes: _Notes) -> dat
         return None
 
 
-def _epsg(item: Mapping[str, Any], bands: Mapping[str, BandAsset], item_id: str, notes: _Notes) -> int | None:
+def _epsg(item: Mapping[str, Any], bands: Mapping[str, BandAsset]) -> int | None:
     """Code of the item, else the one that the assets of its bands agree on; the files' headers have the last word."""
     own = _code(item.get("properties") or {})
     if own is not None:
@@ -166,8 +171,6 @@ def _epsg(item: Mapping[str, Any], bands: Mapping[str, BandAsset], item_id: str,
         for asset in (assets.values() if isinstance(assets, Mapping) else ())
         if isinstance(asset, Mapping) and asset.get("href") in used and (code := _code(asset)) is not None
     }
-    if len(codes) > 1:
-        notes.add("with assets in several CRS; each file's own is used", item_id)
     return codes.pop() if len(codes) == 1 else None
 
 

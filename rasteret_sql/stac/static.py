@@ -20,7 +20,7 @@ from rasteret_sql.stac.hrefs import absolute_hrefs
 from rasteret_sql.stac.older import complete
 from rasteret_sql.stac.waiting import start, wait
 
-MAX_DEPTH = 64
+MAX_DEPTH = 1000
 """Nested catalogs deeper than this are taken for a server that makes up links without end."""
 _AHEAD = 16
 

@@ -21,6 +21,7 @@ from rasteret_sql.expr.render import to_sql
 from rasteret_sql.expr.tree import Node
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.plain import known_by
 from rasteret_sql.stac.area import parse_bbox
 from rasteret_sql.stac.dates import DateLike, DateRange, parse_date_range
 from rasteret_sql.stac.found import Cancelled, FoundScenes, Progress
@@ -93,7 +94,7 @@ class TableSource:
         mapped, bands = self.mapped, self.bands
         return {
             "kind": self.kind,
-            "table": address if address is None or secrets else safe_address(address),
+            "table": address and (known_by(address) if secrets else safe_address(address)),
             "content": self.content,
             "filesystem": None if self.filesystem is None else type(self.filesystem).__name__,
             "column_map": _pairs(mapped.column_map),

@@ -13,6 +13,7 @@ from rasteret_sql.io.settings import IoSettings, change_io_settings
 from rasteret_sql.io.stores import RoutedBackend
 from tests.contract.scenes import item, small_pixels, write_items, write_small
 from tests.servers.range_server import RangeServer
+from tests.servers.secrets import planted
 
 SECRET = "TOPSECRET"
 BAD_FILES = {
@@ -39,8 +40,8 @@ def server(tmp_path_factory):
             return [item(name, b=f"{running.url}/{name}.tif?token={SECRET}") for name in names]
 
         good = served("good0", "good1", "good2")
-        write_items(folder / "good.json", good)
-        write_items(folder / "mixed.json", good + served(*BAD_FILES, "truncated", "missing"))
+        write_items(planted(folder / "good.json"), good)
+        write_items(planted(folder / "mixed.json"), good + served(*BAD_FILES, "truncated", "missing"))
         (folder / "broken.json").write_text('{"type": "FeatureCollection", "features": [{"id": 3')
         (folder / "other.json").write_text('{"hello": "world"}')
         yield running
@@ -211,7 +212,7 @@ def replaceable(tmp_path):
     file = folder / "a.tif"
     write_small(file, 7)
     with RangeServer(folder) as running, rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
-        write_items(folder / "a.json", [item("a", b=f"{running.url}/a.tif?token={SECRET}")])
+        write_items(planted(folder / "a.json"), [item("a", b=f"{running.url}/a.tif?token={SECRET}")])
         connection.execute(f"FROM rasteret_build_from_stac('c', '{running.url}/a.json')").fetchall()
         session_for(connection).engine.cache.clear()
         yield connection, file

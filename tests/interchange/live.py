@@ -16,12 +16,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import rasteret
@@ -169,8 +170,12 @@ def our_exports(report: Report, ours: Ours, world: World, made: Path) -> None:
         report.equal(part, loaded.bands, list(KINDS[kind].band_map), f"{path.name}: bands")
         report.equal(part, loaded.epsg, facts["epsg"], f"{path.name}: CRS")
         report.equal(part, list(loaded.bounds), list(facts["bounds"]), f"{path.name}: bounds")
+        _check_order(report, part, loaded, facts, path.name)
+        _check_dates(report, part, loaded, facts, path.name)
+        if path.name in KINDS and not KINDS[path.name].undated:
+            asked = [f"{DATES[0]}T00:00:00", f"{DATES[1]}T23:59:59.999999"]
+            report.equal(part, facts["dates"], asked, f"{path.name}: the end day is included")
         rows = loaded.to_table(columns=["id", "assets"] + [f"{band}_metadata" for band in loaded.bands])
-        report.equal(part, rows["id"].to_pylist(), facts["scenes"], f"{path.name}: scenes")
         _check_metadata(report, part, world, kind, rows.to_pylist())
     read_by_both(report, part, ours, "our-exports", reads)
     for read in (Read(made / "exports" / "plain", band, "whole") for band in world.bands()):
@@ -183,6 +188,25 @@ def our_exports(report: Report, ours: Ours, world: World, made: Path) -> None:
                 report.check(part, True, "")
             else:
                 report.check(part, False, f"{read}: rasteret read pixels of a file that is no TIFF")
+
+
+def _check_order(report: Report, part: str, loaded: Collection, facts: dict[str, Any], what: str) -> None:
+    """Scenes and their instants, row by row, as both read them."""
+    rows = loaded.to_table(columns=["id", "datetime"])
+    report.equal(part, facts["scenes"], rows["id"].to_pylist(), f"{what}: order of scenes")
+    instants = rows["datetime"].cast(pa.timestamp("us")).cast(pa.string()).to_pylist()
+    report.equal(part, facts["datetimes"], instants, f"{what}: datetimes")
+
+
+def _check_dates(report: Report, part: str, loaded: Collection, facts: dict[str, Any], what: str) -> None:
+    """The dates that a build asked for. Where it asked for none, rasteret has none, and we say the scenes' own."""
+    said = [None if at is None else at.isoformat() for at in (loaded.start_date, loaded.end_date)]
+    if said == [None, None]:
+        known = sorted(at for at in facts["datetimes"] if at is not None)
+        ours = [str(at).replace("T", " ")[:19] for at in facts["dates"]]
+        report.equal(part, ours, [known[0][:19], known[-1][:19]], f"{what}: first and last scene")
+    else:
+        report.equal(part, facts["dates"], said, f"{what}: dates")
 
 
 def _check_metadata(report: Report, part: str, world: World, kind: str, rows: list[dict[str, Any]]) -> None:
@@ -253,8 +277,9 @@ def their_builds(report: Report, ours: Ours, world: World, made: Path, folder: P
         report.equal(part, sorted(facts["bands"]), sorted(collection.bands), f"{path}: bands")
         report.equal(part, facts["epsg"], collection.epsg, f"{path}: CRS")
         report.equal(part, facts["bounds"], list(collection.bounds), f"{path}: bounds")
-        ids = collection.to_table(columns=["id"])["id"].to_pylist()
-        report.equal(part, sorted(facts["scenes"]), sorted(ids), f"{path}: scenes")
+        # As stored: what a build returns still has the order of its search.
+        _check_order(report, part, rasteret.load(path), facts, str(path))
+        _check_dates(report, part, rasteret.load(path), facts, str(path))
     read_by_both(report, part, ours, "their-builds", reads)
 
 
@@ -306,7 +331,11 @@ def exchange(folder: Path, python: str) -> Report:
     world = make_world(folder / "world")
     for kind in KINDS:
         world.write_items(kind)
-    asked = {name: {key: asdict(kind)[key] for key in ("band_map", "samples")} for name, kind in KINDS.items()}
+    asked = {
+        # Dates would leave out a scene without one.
+        name: {"band_map": kind.band_map, "samples": kind.samples, "dates": None if kind.undated else DATES}
+        for name, kind in KINDS.items()
+    }
     (world.folder / "kinds.json").write_text(json.dumps(asked))
     (folder / "ours").mkdir()
     (folder / "theirs").mkdir()

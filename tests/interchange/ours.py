@@ -29,6 +29,7 @@ def make(world: Path, folder: Path) -> None:
         built = rasteret_sql.build_from_stac(
             name=f"Our {name}", stac_api=world / f"{name}.json", data_source=f"world/{name}",
             band_map=kind["band_map"], band_index_map=kind["samples"], workspace_dir=folder / "ws",
+            date_range=kind["dates"],
         )  # fmt: skip
         built.export(folder / "exports" / name)
         pq.write_table(built.to_table(headers=True), folder / "tables" / f"{name}.parquet")
@@ -75,6 +76,7 @@ def _facts(collection: Collection) -> dict[str, Any]:
         "bounds": collection.bounds,
         "scenes": rows["id"].to_pylist(),
         "datetimes": rows["datetime"].cast(pa.string()).to_pylist(),
+        "dates": [None if at is None else at.isoformat() for at in (collection.start_date, collection.end_date)],
     }
 
 

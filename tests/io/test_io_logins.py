@@ -13,6 +13,7 @@ from rasteret_sql.io.loop import run
 from rasteret_sql.types import ByteRange
 from tests.servers.earthdata import PASSWORD, USER, Login
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.servers.secrets import planted
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def read(backend) -> bytes:
 @pytest.mark.parametrize("place", ["netrc", "environment"])
 def test_c10_c11_b7_b30_a_login_is_found_and_used_once(login: Login, monkeypatch, tmp_path, place: str) -> None:
     if place == "netrc":
-        (tmp_path / "netrc").write_text(f"machine localhost login {USER} password {PASSWORD}\n")
+        planted(tmp_path / "netrc").write_text(f"machine localhost login {USER} password {PASSWORD}\n")
         (tmp_path / "netrc").chmod(0o600)
     else:
         monkeypatch.setenv("EARTHDATA_USERNAME", USER)

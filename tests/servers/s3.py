@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -31,6 +32,8 @@ class S3Server:
         """An obstore store of a bucket, made where it does not exist, for putting test files."""
         import boto3
 
+        # At level debug it logs its requests with their signatures; the search for credentials is of our own logs.
+        logging.getLogger("botocore").setLevel(logging.INFO)
         client = boto3.client("s3", endpoint_url=self.endpoint, **self.keys, region_name="us-east-1")
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=bucket)
@@ -39,6 +42,7 @@ class S3Server:
             client.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [statement]}))
             client.put_bucket_acl(Bucket=bucket, ACL="public-read")
         client.close()
+        logging.getLogger("botocore").setLevel(logging.NOTSET)
         return S3Store(
             bucket,
             endpoint=self.endpoint,

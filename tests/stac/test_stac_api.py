@@ -112,6 +112,16 @@ def test_busy_servers_are_asked_again(status):
         assert len(ids(api, "demo")) == 25
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("asked", ["3600", "Fri, 31 Dec 2100 23:59:59 GMT", "soon"])
+def test_a_wait_that_a_server_asks_for_is_bounded(monkeypatch, status, asked):
+    monkeypatch.setattr(documents, "LONGEST_WAIT", 0.05)
+    with StacApiServer(ITEMS, faults=Faults(status, times=2, retry_after=asked)) as api:
+        start = time.perf_counter()
+        assert len(ids(api, "demo")) == 25
+        assert time.perf_counter() - start < 5
+
+
 def test_retries_end():
     with StacApiServer(
         ITEMS, faults=Faults(503, 99, '{"description": "overloaded, see http://h/p?sig=SECRET"}')

@@ -111,6 +111,15 @@ def test_circles_end_and_nothing_comes_twice(write):
     assert ids(path) == ["i"]
 
 
+def test_a_catalog_may_be_as_deep_as_it_is(write):
+    """Each level has an item of its own."""
+    for n in reversed(range(300)):
+        links = [{"rel": "item", "href": f"i{n}.json"}, {"rel": "child", "href": f"c{n + 1}.json"}]
+        write(f"i{n}.json", make_item(f"i{n}"))
+        top = write(f"c{n}.json", {"type": "Catalog", "id": f"c{n}", "links": links[: 2 if n < 299 else 1]})
+    assert ids(top) == [f"i{n}" for n in range(300)]
+
+
 def test_endless_depth_is_an_error(write):
     for n in range(MAX_DEPTH + 3):
         links = [{"rel": "child", "href": f"{n + 1}.json"}]
