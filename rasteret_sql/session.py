@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import duckdb
@@ -17,136 +15,36 @@ from rasteret_sql.errors import (
     AmbiguousSceneError,
     IndexFormatError,
     InvalidArgumentError,
-    MissingObjectError,
     RasteretError,
     UnknownBandError,
     UnknownCollectionError,
     UnknownSceneError,
     did_you_mean,
 )
+from rasteret_sql.index.fresh import FreshHeaders
 from rasteret_sql.index.gather import GatheredScenes
 from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
-from rasteret_sql.index.open import CollectionIndex, open_collection
+from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import DEFAULT_WORKSPACE
 from rasteret_sql.index.workspace import collection_names, find_collection
 from rasteret_sql.io.automatic import AutomaticBackend
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.kernels.life import bring_up_to_date
 from rasteret_sql.kernels.rows import one_of_bands
+from rasteret_sql.session_parts import (
+    Failures,
+    ForcedBuilds,
+    NamedBackend,
+    NamedBackends,
+    OpenCollections,
+    ProgressHook,
+    Receipts,
+    SessionSettings,
+)
 
 Request = tuple[str, tuple[str | int, ...]]
 """Scene id and the bands asked of it."""
-
-
-class OpenCollections:
-    """Collections built, loaded or queried, by name as DuckDB compares names: without regard to case."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[str, CollectionIndex] = {}
-        self._lock = threading.Lock()
-
-    def add(self, index: CollectionIndex) -> None:
-        """Open a collection; one of the same name is replaced."""
-        with self._lock:
-            self._by_key.pop(index.name.casefold(), None)
-            self._by_key[index.name.casefold()] = index
-
-    def remove(self, name: str) -> None:
-        """Close a collection, if it is open."""
-        with self._lock:
-            self._by_key.pop(name.casefold(), None)
-
-    def get(self, name: str) -> CollectionIndex | None:
-        """The collection as it is now, None where none of that name is open, or it is gone."""
-        index = self._by_key.get(name.casefold())
-        return None if index is None else self.current(index)
-
-    def __iter__(self) -> Iterator[CollectionIndex]:
-        """Newest first, each as it is now."""
-        with self._lock:
-            opened = list(self._by_key.values())[::-1]
-        return iter([current for index in opened if (current := self.current(index)) is not None])
-
-    def current(self, index: CollectionIndex) -> CollectionIndex | None:
-        """The collection opened again if it was changed, by whichever process; None if it is gone."""
-        if index.is_current():
-            return index
-        try:
-            current: CollectionIndex | None = open_collection(index.path, index.name)
-        except (MissingObjectError, IndexFormatError):
-            current = None
-        with self._lock:
-            key = index.name.casefold()
-            if self._by_key.get(key) is index:
-                if current is None:
-                    del self._by_key[key]
-                else:
-                    self._by_key[key] = current
-        return current
-
-    def __len__(self) -> int:
-        return len(self._by_key)
-
-
-class Receipts:
-    """How often each function was called and how many rows reached it: what tests of laziness assert."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def count(self, function: str, rows: int) -> None:
-        with self._lock:
-            self._rows[function] = self._rows.get(function, 0) + rows
-
-    def rows(self, function: str) -> int:
-        """Rows that reached a private function since the last `clear`."""
-        return self._rows.get(function, 0)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._rows.clear()
-
-
-class ForcedBuilds:
-    """Which builds with `force` were planned but not yet carried out.
-
-    DuckDB plans some statements twice (`con.sql(...)`, then its execution), and a forced build runs when planned. What
-    was made for a statement that has only been planned serves the next planning of the same call; once a statement
-    was carried out, the next one builds again.
-    """
-
-    KEEP_SECONDS = 600.0
-    """A plan older than this is no longer taken for the same statement."""
-
-    def __init__(self) -> None:
-        self._pending: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def is_pending(self, call: str) -> bool:
-        """True where this very call was made for a statement that was only planned so far."""
-        made = self._pending.get(call)
-        return made is not None and time.monotonic() - made < self.KEEP_SECONDS
-
-    def made(self, call: str) -> None:
-        with self._lock:
-            self._pending[call] = time.monotonic()
-
-    def executed(self) -> None:
-        """A statement with a forced build is being carried out."""
-        with self._lock:
-            self._pending.clear()
-
-
-class ProgressHook:
-    """Hands on how far builds and reads are to whoever listens: (done, total or None, what)."""
-
-    def __init__(self) -> None:
-        self.listener: Callable[[int, int | None, str], None] | None = None
-
-    def __call__(self, done: int, total: int | None, what: str) -> None:
-        if self.listener is not None:
-            self.listener(done, total, what)
 
 
 def _publish_nowhere(_name: str) -> None:
@@ -155,6 +53,10 @@ def _publish_nowhere(_name: str) -> None:
 
 def _no_relation(_name: str) -> None:
     """A session without a database has no tables."""
+
+
+def _no_secret(_name: str) -> None:
+    """A session without a database has no secrets."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -166,8 +68,7 @@ class Session:
     backend: StorageBackend
     """How bytes are read."""
     engine: Engine
-    max_call_bytes: int
-    """Most bytes of pixels that one call may hold."""
+    settings: SessionSettings
     lookup: SceneLookup
     """Reads indexes through a DuckDB connection of the session's own."""
     scenes: GatheredScenes
@@ -178,12 +79,47 @@ class Session:
     """Lets the host show it no more."""
     relation: Callable[[str], pa.Table | None] = _no_relation
     """Gives the rows of a table or view of the host by its name, None where it has none."""
+    secret: Callable[[str], NamedBackend | None] = _no_secret
+    """Gives the backend that a secret of the host means, None where it has none of that name."""
+    backends: NamedBackends = field(default_factory=NamedBackends)
+    fresh: FreshHeaders = field(default_factory=FreshHeaders)
+    """What stands in place of indexed headers of files that were changed."""
+    report: Failures = field(default_factory=Failures)
     collections: OpenCollections = field(default_factory=OpenCollections)
     forced: ForcedBuilds = field(default_factory=ForcedBuilds)
     progress: ProgressHook = field(default_factory=ProgressHook)
     receipts: Receipts = field(default_factory=Receipts)
     key: str = field(default_factory=lambda: uuid4().hex)
     """Identity, by which a database knows its session."""
+
+    @property
+    def max_call_bytes(self) -> int:
+        """Most bytes of pixels that one call may hold."""
+        return self.settings.max_call_bytes
+
+    def through(self, backend: str | None) -> Session:
+        """The same session, reading by another backend, known by name.
+
+        Raises:
+            InvalidArgumentError: there is none of that name.
+        """
+        if backend is None:
+            return self
+        return replace(self, backend=self.backends.get(backend, self.secret))
+
+    def read_again(self, sources: Iterable[BandSource], cancelled: Callable[[], bool]) -> int:
+        """Read the headers of files again, and bring the collections that have them up to date where that can be.
+
+        Returns:
+            How many of the files were changed.
+        """
+        known = list(sources)
+        changed = self.fresh.read(known, self.backend, cancelled)
+        if changed:
+            scenes = {source.scene_id for source in known if source.address in changed}
+            for index in self.collections:
+                bring_up_to_date(index, scenes, changed, cancelled)
+        return len(changed)
 
     def open(self, name: str, workspace_dir: Workspace | None = None) -> CollectionIndex:
         """The open collection of that name, else the cached one, which is then open.
@@ -263,7 +199,7 @@ class Session:
                     found[request].append(unknown)
         wanted_ids = list({scene_id for scene_id, _ in named})
         wanted_bands = list(dict.fromkeys(band for bands in named.values() for band in bands))
-        sources = self.lookup.bands(index, wanted_ids, wanted_bands) if named else {}
+        sources = self.fresh.applied(self.lookup.bands(index, wanted_ids, wanted_bands)) if named else {}
         if isinstance(self.backend, AutomaticBackend):
             addresses = (part.address for part in sources.values() if isinstance(part, BandSource))
             self.backend.serve(addresses, index.data_source, str(index.path))
@@ -272,8 +208,11 @@ class Session:
                 continue  # the collection does not have the scene
             parts = [sources.get((request[0], band)) for band in bands]
             failed = next((part for part in parts if isinstance(part, UnreadableBand)), None)
+            changed = next((part for part in parts if isinstance(part, RasteretError)), None)
             absent = [band for band, part in zip(bands, parts, strict=True) if part is None]
-            if failed is not None:
+            if changed is not None:
+                found[request].append(changed)
+            elif failed is not None:
                 found[request].append(
                     UnknownBandError(
                         f'band "{failed.band}" of scene "{failed.scene_id}" in {where} could not be indexed: '
@@ -335,7 +274,7 @@ def new_session(
         workspace_dir=workspace_of(workspace_dir or DEFAULT_WORKSPACE),
         backend=backend or AutomaticBackend(),
         engine=shared_engine(),
-        max_call_bytes=max_call_bytes or machine_memory() // 4,
+        settings=SessionSettings(max_call_bytes or machine_memory() // 4),
         lookup=SceneLookup(private),
         scenes=GatheredScenes(private),
         publish=publish,

@@ -39,10 +39,10 @@ class Scopes:
         """What keeps the number from being given to another backend at the same place in memory."""
         try:
             end = weakref.finalize(backend, self._numbers.pop, id(backend), None)
-            end.atexit = False
-            return end
         except TypeError:  # there are no weak references to it: it is kept
             return backend
+        end.atexit = False
+        return end
 
 
 class FirstVersions:

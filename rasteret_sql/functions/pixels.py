@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from rasteret_sql.functions import types
 from rasteret_sql.functions.spec import Argument, Function, Udf
+from rasteret_sql.kernels.calls import run_rows
 from rasteret_sql.kernels.chips import read_chip
 from rasteret_sql.kernels.explain import rasteret_explain
 from rasteret_sql.kernels.points import sample_point
@@ -38,6 +39,13 @@ _ALL_TOUCHED = Argument(
 )
 _OVERVIEW = Argument("overview", "INTEGER", "0 (default) full resolution, 1 the first overview, and so on", "NULL")
 _ON_ERROR = Argument("on_error", "VARCHAR", "'raise' (default), or 'null': a row that fails gives NULL", "NULL")
+_ON_CHANGE = Argument(
+    "on_change",
+    "VARCHAR",
+    "'raise' (default), or 'refresh': read the header again of a file that was changed since it was indexed",
+    "NULL",
+)
+_BACKEND = Argument("backend", "VARCHAR", "name of a backend of rasteret_create_backend, or of a DuckDB secret", "NULL")
 _WEIGHTED = Argument(
     "weighted", "BOOLEAN", "true: each pixel counts by the exact fraction that the zone covers", "NULL"
 )
@@ -56,7 +64,7 @@ def _reader(kernel: Callable[..., pa.Array]) -> Callable[..., pa.Array]:
     """A kernel over rows as a UDF over columns."""
 
     def run(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
-        return kernel(_arguments(*columns), session, session.engine, cancelled)
+        return run_rows(kernel, _arguments(*columns), session, session.engine, cancelled)
 
     return run
 
@@ -77,11 +85,11 @@ def _numbers(values: pa.Array) -> pa.StructArray:
 
 def _stat(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
     names = columns[4].to_pylist()
-    return _numbers(zonal_stat(_arguments(*columns[:4]), names, session, session.engine, cancelled))
+    return _numbers(run_rows(zonal_stat, _arguments(*columns[:4]), session, session.engine, cancelled, names))
 
 
 def _sample(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
-    return _numbers(sample_point(_arguments(*columns), session, session.engine, cancelled))
+    return _numbers(run_rows(sample_point, _arguments(*columns), session, session.engine, cancelled))
 
 
 PIXEL_FUNCTIONS = (
@@ -100,6 +108,8 @@ PIXEL_FUNCTIONS = (
             Argument("fill", "DOUBLE", "value outside the geometry; not given: the file's nodata, else 0", "NULL"),
             _OVERVIEW,
             _ON_ERROR,
+            _ON_CHANGE,
+            _BACKEND,
         ),
         returns="CHIP",
         doc="Pixels of the geometry's window, in the file's dtype and grid; without geom the whole image. "
@@ -112,7 +122,19 @@ PIXEL_FUNCTIONS = (
         name="zonal_stats",
         family="pixels",
         table=False,
-        arguments=(_SCENE, _ONE_BAND, _GEOM, _WEIGHTED, _COLLECTION, _GEOM_CRS, _ALL_TOUCHED, _OVERVIEW, _ON_ERROR),
+        arguments=(
+            _SCENE,
+            _ONE_BAND,
+            _GEOM,
+            _WEIGHTED,
+            _COLLECTION,
+            _GEOM_CRS,
+            _ALL_TOUCHED,
+            _OVERVIEW,
+            _ON_ERROR,
+            _ON_CHANGE,
+            _BACKEND,
+        ),
         returns=types.STATISTICS,
         doc="Statistics of the valid pixels of a zone, without keeping a chip. stddev is the sample one; percentiles "
         "interpolate as quantile_cont. NULL where the zone misses the scene; count 0 where it holds no valid pixel.",
@@ -135,6 +157,8 @@ PIXEL_FUNCTIONS = (
             _ALL_TOUCHED,
             _OVERVIEW,
             _ON_ERROR,
+            _ON_CHANGE,
+            _BACKEND,
         ),
         returns="DOUBLE",
         doc="One statistic of zonal_stats.",
@@ -160,6 +184,8 @@ PIXEL_FUNCTIONS = (
             _GEOM_CRS,
             _OVERVIEW,
             _ON_ERROR,
+            _ON_CHANGE,
+            _BACKEND,
         ),
         returns="DOUBLE",
         doc="Value of the pixel that holds a point; NULL outside the image and where the pixel is not valid.",

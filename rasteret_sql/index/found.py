@@ -31,6 +31,8 @@ class BandSource:
     header: BandHeader
     facts: FileFacts | None = None
     """What was known of the file when the header was read; None where the index does not say."""
+    band_index: int = 0
+    """0-based sample of the file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,4 +175,5 @@ def _found(  # noqa: PLR0917
             else "the index holds no header of this band's file; build it with enrich_cog := true"
         )
         return UnreadableBand(scene, band, address, str(reason))
-    return BandSource(scene, band, address, header, facts)
+    sample = asset.get("band_index") if isinstance(asset, dict) else None
+    return BandSource(scene, band, address, header, facts, sample or 0)

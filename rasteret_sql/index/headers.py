@@ -40,7 +40,7 @@ async def read_header(address: str, backend: StorageBackend) -> FileHeader:
             return FileHeader(parse_header(chunks, shown), facts)
         except NeedBytes as need:
             ranges = need.ranges
-        parts = await asyncio.gather(*(fetch(backend, address, part) for part in ranges))
+        parts = await asyncio.gather(*(fetch(backend, address, part, expected=facts) for part in ranges))
         for part, more in zip(ranges, parts, strict=True):
             chunks.add(part.offset, more)
     msg = f"{shown}: the TIFF header is in more than {_MOST_ROUNDS} places; rewrite the file as a COG"

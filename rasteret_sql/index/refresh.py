@@ -210,7 +210,7 @@ def _check_files(
         for address in waiting:
             try:
                 _, facts = await fetch_prefix(backend, address, 1)
-                same = is_same_file(differences.facts[address], facts)
+                same = not facts.change_from(differences.facts[address])
             except RasteretError:
                 same = False  # reading it again says why
             if not same:
@@ -231,14 +231,6 @@ def _check_files(
     for address in other:
         for scene_id in differences.users[address]:
             differences.changed[scene_id] = items[scene_id]
-
-
-def is_same_file(kept: FileFacts, now: FileFacts) -> bool:
-    """Whether two looks at an address saw the same file: by ETag where both have one, else by size and time."""
-    if kept.etag is not None and now.etag is not None:
-        return kept.etag == now.etag
-    pairs = ((kept.size, now.size), (kept.modified, now.modified))
-    return all(before == after for before, after in pairs if before is not None and after is not None)
 
 
 def _unreachable(
@@ -320,7 +312,7 @@ def _publish(
                 scenes = _part_rows(index.path / manifest.parts[number].path, index.schema, differences).filter(mask)
                 columns = [schema.header_column(band) for band in index.bands]
                 if scenes.num_rows:
-                    writer.write(_month_of(manifest.parts[number].path), scenes, stored.select(columns).filter(mask))
+                    writer.write(month_of(manifest.parts[number].path), scenes, stored.select(columns).filter(mask))
             for month, scenes, packed in scene_batches(rows, manifest.bands, HEADER_GROUP_ROWS, like=manifest.columns):
                 writer.write(month, scenes, packed)
             done = writer.finish(kept)
@@ -341,7 +333,7 @@ def _part_rows(file: Path, columns: pa.Schema, differences: _Differences) -> pa.
     return table.set_column(table.column_names.index("status"), "status", pa.array(status, pa.string()))
 
 
-def _month_of(path: str) -> tuple[int, int] | None:
+def month_of(path: str) -> tuple[int, int] | None:
     """Partition of a part."""
     year, month = (piece.split("=", 1)[1] for piece in path.split("/")[:2])
     return (int(year), int(month)) if year.isdigit() else None

@@ -41,7 +41,7 @@ class ChipJob(WindowJob):
     def fail(self, error: Exception) -> bool:
         self.failed = True
         self.error = error
-        return self.plan.read.options.on_error == "null" and isinstance(error, RasteretError)
+        return self.plan.read.tolerates(error)
 
 
 def fill_value(read: RowRead, nodata: float | None) -> float:
@@ -88,8 +88,8 @@ def read_windows(
             if plan is not None:
                 check_fill(plan)
                 check_memory(plan, scenes)
-        except RasteretError:
-            if read.options.on_error == "raise":
+        except RasteretError as error:
+            if not read.tolerates(error):
                 raise
             continue
         plans[read.row] = plan

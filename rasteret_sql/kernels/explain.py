@@ -22,8 +22,8 @@ def rasteret_explain(args: PixelArguments, scenes: Scenes) -> pa.Array:
     for read in resolve(args, scenes):
         try:
             results[read.row] = _explain(read)
-        except RasteretError:
-            if read.options.on_error == "raise":
+        except RasteretError as error:
+            if not read.tolerates(error):
                 raise
     return struct_rows(EXPLANATION, results)
 

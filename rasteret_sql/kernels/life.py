@@ -18,11 +18,13 @@ from rasteret_sql.index.places import Workspace
 from rasteret_sql.index.refresh import Refreshed
 from rasteret_sql.index.remote import changing, remove
 from rasteret_sql.index.request import require_concurrency
+from rasteret_sql.index.reread import Fresh, replace_headers
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.access import reader
 from rasteret_sql.stac.found import Progress, SceneSource
 
 DEFAULT_MAX_CONCURRENT = 50
+_WRITABLE = ("s3://", "gs://", "az://", "abfs://", "abfss://")
 
 
 class Home(Protocol):
@@ -135,6 +137,22 @@ def drop_collection(home: Home, index: CollectionIndex, *, cancelled: Callable[[
     else:
         remove(index.origin)
     home.close(index)
+
+
+def bring_up_to_date(
+    index: CollectionIndex, scenes: set[str], fresh: Fresh, cancelled: Callable[[], bool] | None = None
+) -> int:
+    """Put new headers in place of old ones, where the collection was built, and can be written, by us.
+
+    Returns:
+        How many of its scenes that were; 0 too where only the session can know the new headers.
+    """
+    if index.manifest is None or (index.origin is None and not os.access(index.path.parent, os.W_OK)):
+        return 0
+    if index.origin is not None and not index.origin.startswith(_WRITABLE):
+        return 0
+    with _writable(index) as place:
+        return replace_headers(place, scenes, fresh, cancelled=cancelled)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from rasteret_sql.errors import InvalidArgumentError, did_you_mean
+from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError, did_you_mean
 
 WHOLE_IMAGE = "(whole image)"
 """Default of `geom` in SQL: NULL means a missing geometry there and gives NULL."""
@@ -35,8 +35,18 @@ class PixelOptions:
     """How far a point looks for a valid pixel."""
     on_error: str = "raise"
     """'raise': one failing row fails the query; 'null': it gives NULL."""
+    on_change: str = "raise"
+    """'raise': a file that was changed since it was indexed is an error; 'refresh': its header is read again."""
+    backend: str | None = None
+    """Name under which the session knows the backend that reads; None: the session's own."""
+
+    def tolerates(self, error: Exception) -> bool:
+        """True where a row that fails so gives NULL; a changed file is to be read again first, where that is wanted."""
+        again = self.on_change == "refresh" and isinstance(error, FileChangedError)
+        return self.on_error == "null" and isinstance(error, RasteretError) and not again
 
     def __post_init__(self) -> None:
+        _require(self.on_change in ("raise", "refresh"), "on_change", self.on_change, "'raise' or 'refresh'")
         _require(self.on_error in ("raise", "null"), "on_error", self.on_error, "'raise' or 'null'")
         _require(self.overview >= 0, "overview", self.overview, "0 for full resolution, or the number of an overview")
         _require(
@@ -54,6 +64,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "weighted": (bool,),
     "max_distance_pixels": (int,),
     "on_error": (str,),
+    "on_change": (str,),
+    "backend": (str,),
 }
 _WORDS = {str: "text", int: "an integer", float: "a number", bool: "true or false", dict: "PROJJSON"}
 

@@ -68,7 +68,7 @@ class PointJob(Job):
 
     def fail(self, error: Exception) -> bool:
         self.value = None
-        return self.read.options.on_error == "null" and isinstance(error, RasteretError)
+        return self.read.tolerates(error)
 
 
 class NearestJob(WindowJob):
@@ -98,7 +98,7 @@ class NearestJob(WindowJob):
         self.data = self.invalid = None
 
     def fail(self, error: Exception) -> bool:
-        return self.read.options.on_error == "null" and isinstance(error, RasteretError)
+        return self.read.tolerates(error)
 
 
 def sample_point(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled) -> pa.Array:
@@ -123,8 +123,8 @@ def plan_points(reads: list[RowRead]) -> list[PointJob | NearestJob]:
                 raise InvalidGeometryError(
                     f"a point is wanted, not {kind} ({read.describe()}); use zonal_stats for areas"
                 )
-        except RasteretError:
-            if read.options.on_error == "raise":
+        except RasteretError as error:
+            if not read.tolerates(error):
                 raise
             continue
         header = source.header

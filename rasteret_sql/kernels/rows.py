@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +35,10 @@ class Scenes(Protocol):
     def progress(self) -> Callable[[int, int | None, str], None]:
         """Told how far a call is."""
 
+    @property
+    def report(self) -> Callable[[FailedRow], None]:
+        """Told of each row that gives NULL because it could not be read."""
+
     def band_sources(
         self, requests: Sequence[tuple[str, tuple[str | int, ...]]], collection: str | None
     ) -> dict[tuple[str, tuple[str | int, ...]], tuple[BandSource, ...] | RasteretError]:
@@ -57,6 +62,27 @@ class PixelArguments:
     def __len__(self) -> int:
         return len(self.scene_ids)
 
+    def at(self, rows: Sequence[int]) -> PixelArguments:
+        """Some of the rows."""
+        columns = (self.scene_ids, self.bands, self.geom_kinds, self.geom_wkbs, self.geom_texts, self.options)
+        return PixelArguments(*([column[row] for row in rows] for column in columns))  # type: ignore[arg-type]
+
+    def with_option(self, name: str, value: object) -> PixelArguments:
+        """All rows, with one named argument set."""
+        changed = {text: json.dumps({**json.loads(text), name: value}) for text in set(self.options)}
+        return replace(self, options=[changed[text] for text in self.options])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FailedRow:
+    """A row that gave NULL because it could not be read."""
+
+    collection: str | None
+    """As the call named it."""
+    scene_id: str
+    bands: str
+    error: Exception
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowRead:
@@ -68,6 +94,15 @@ class RowRead:
     geometry: shapely.Geometry | None
     """In the CRS of the image; None for the whole image."""
     options: PixelOptions
+    report: Callable[[FailedRow], None]
+
+    def tolerates(self, error: Exception) -> bool:
+        """True where the row gives NULL for that error, which is reported."""
+        if not self.options.tolerates(error):
+            return False
+        bands = ", ".join(source.band for source in self.sources)
+        self.report(FailedRow(self.options.collection, self.scene_id, bands, error))
+        return True
 
     def describe(self) -> str:
         """Scene and bands, for messages."""
@@ -102,12 +137,13 @@ def resolve(args: PixelArguments, scenes: Scenes) -> list[RowRead]:
         if failed is not None:
             if options[row].on_error == "raise":
                 raise failed
+            scenes.report(FailedRow(options[row].collection, args.scene_ids[row] or "", args.bands[row] or "", failed))
             continue
         if geometry is not None:
             if geometry.is_empty:
                 continue
             todo[crs, found[0].header.crs].append(len(reads))
-        reads.append(RowRead(row, args.scene_ids[row] or "", found, geometry, options[row]))
+        reads.append(RowRead(row, args.scene_ids[row] or "", found, geometry, options[row], scenes.report))
     lost: set[int] = set()
     for (crs, native), places in todo.items():
         if crs != native:
@@ -165,11 +201,13 @@ def _reproject(reads: list[RowRead], places: list[int], given: str, native: str)
         read = reads[place]
         geometry = moved[distinct[id(read.geometry)]]
         if geometry is not None:
-            reads[place] = RowRead(read.row, read.scene_id, read.sources, geometry, read.options)
+            reads[place] = replace(read, geometry=geometry)
             continue
         assert read.geometry is not None
-        if read.options.on_error == "raise" and not lies_elsewhere(read.geometry, given, _extent(read), native):
-            raise InvalidCrsError(f"{read.describe()}: {no_place(read.geometry, given, native)}")
+        if not lies_elsewhere(read.geometry, given, _extent(read), native):
+            error = InvalidCrsError(f"{read.describe()}: {no_place(read.geometry, given, native)}")
+            if not read.tolerates(error):
+                raise error
         lost.add(place)
     return lost
 

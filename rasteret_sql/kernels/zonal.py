@@ -58,7 +58,7 @@ class ZonalJob(WindowJob):
 
     def fail(self, error: Exception) -> bool:
         self.data = self.invalid = None
-        return self.plan.read.options.on_error == "null" and isinstance(error, RasteretError)
+        return self.plan.read.tolerates(error)
 
 
 def _plan_zone(read: RowRead, scenes: Scenes, names: Collection[str]) -> ZonalJob | None:
@@ -86,8 +86,8 @@ def _statistics(
     for read in resolve(args, scenes):
         try:
             job = _plan_zone(read, scenes, names[read.row])
-        except RasteretError:
-            if read.options.on_error == "raise":
+        except RasteretError as error:
+            if not read.tolerates(error):
                 raise
             continue
         if job is not None:
@@ -107,7 +107,7 @@ def zonal_stats(args: PixelArguments, scenes: Scenes, engine: Engine, cancelled:
 
 
 def zonal_stat(
-    args: PixelArguments, names: list[str | None], scenes: Scenes, engine: Engine, cancelled: Cancelled
+    args: PixelArguments, scenes: Scenes, engine: Engine, cancelled: Cancelled, names: Sequence[str | None]
 ) -> pa.Array:
     """One statistic of each row as DOUBLE; `names` are the fields of zonal_stats."""
     for name in names:

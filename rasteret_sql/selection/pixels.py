@@ -14,7 +14,7 @@ from rasteret_sql.geo.crs import same_crs
 from rasteret_sql.index.lookup import BandSource
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.chips import ChipJob, read_plans
-from rasteret_sql.kernels.rows import Cancelled, PixelArguments, resolve
+from rasteret_sql.kernels.rows import Cancelled, FailedRow, PixelArguments, resolve
 from rasteret_sql.kernels.window_job import WindowPlan, check_memory, plan_window
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.session import Session
@@ -35,6 +35,10 @@ class Reading:
     @property
     def max_call_bytes(self) -> int:
         return self.session.max_call_bytes
+
+    @property
+    def report(self) -> Callable[[FailedRow], None]:
+        return self.session.report
 
     def band_sources(
         self, requests: Sequence[_Request], collection: str | None
@@ -93,7 +97,8 @@ def read_samples(
 def _read(reading: Reading, ids: Sequence[str], asked: _Asked, cancelled: Cancelled) -> Samples:
     failures: dict[str, Exception] = {}
     plans = _plans(reading, ids, asked, failures)
-    _require_crs(plans, asked.crs)
+    if asked.crs is not None:
+        _require_crs(plans, asked.crs)
     _require_one_shape(plans)
     jobs, buffer = read_plans(plans, reading, reading.session.engine, cancelled, _ToldJob)
     for job in jobs:
@@ -149,13 +154,13 @@ def _plans(reading: Reading, ids: Sequence[str], asked: _Asked, failures: dict[s
     return plans
 
 
-def _require_crs(plans: Sequence[WindowPlan], wanted: str | None) -> None:
-    for plan in plans if wanted is not None else ():
+def _require_crs(plans: Sequence[WindowPlan], wanted: str) -> None:
+    for plan in plans:
         found = plan.read.sources[0].header.crs
-        if found is None or wanted is None or not same_crs(found, wanted):
+        if found is None or not same_crs(found, wanted):
             raise InvalidArgumentError(
-                f'scene "{plan.read.scene_id}" is in {found or "no CRS"}, not in target_crs {wanted}, and pixels are not '
-                "reprojected yet: choose scenes of that CRS with where, or leave target_crs out"
+                f'scene "{plan.read.scene_id}" is in {found or "no CRS"}, not in target_crs {wanted}, and pixels are '
+                "not reprojected yet: choose scenes of that CRS with where, or leave target_crs out"
             )
 
 

@@ -22,6 +22,7 @@ ROWS = [
     {"index"},
     {"engine"},
     {"kernels"},
+    {"session_parts"},
     {"session"},
     {"selection"},
     {"functions"},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def _in_python(job: dict[str, Any], backend: Any, report: dict[str, Any]) -> Non
     else:
         collection = rasteret_sql.build_from_stac(stac_api=job["stac_api"], backend=backend, **common)
     report["did"] = "build"
+    time.sleep(job["pause"])
     if job["reads"]:
         np.save(job["output"], collection.get_numpy(tuple(box), bands, backend=backend))
         report["did"] = "read"
@@ -61,6 +63,7 @@ def _in_sql(job: dict[str, Any], backend: Any, report: dict[str, Any]) -> None:
             build, first = _BUILD, [job["name"], job["stac_api"]]
         con.execute(build.format(more=named), [*first, job["bbox"], job["date_range"]]).fetchall()
         report["did"] = "build"
+        time.sleep(job["pause"])
         if job["reads"]:
             query = _READ.format(name=job["name"], more=named)
             rows = con.execute(query, [job["bands"], job["name"]]).fetchall()

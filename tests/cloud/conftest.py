@@ -56,6 +56,7 @@ def internet() -> Iterator[Internet]:
 @pytest.fixture
 def users(world: World, internet: Internet, tmp_path) -> Iterator[Users]:
     """Users, who end where they began: having asked no host that is not there."""
+    internet.asked.clear()
+    internet.unknown.clear()
     yield Users(world, tmp_path, internet.environment)
     assert internet.unknown == []
-    internet.asked.clear()

@@ -142,6 +142,7 @@ class Users:
         dataset: str | None = None,
         workspace: str | None = None,
         reads: bool = True,
+        pause: float = 0,
     ) -> Report:
         """Build and read in a new process.
 
@@ -154,6 +155,7 @@ class Users:
             dataset: Registered by `setup`, in place of `stac_api`.
             workspace: Of an earlier process; a new one by default.
             reads: False: only builds.
+            pause: Seconds between build and read.
         """
         number = uuid.uuid4().hex
         output = self.directory / f"{number}.npy"
@@ -172,6 +174,7 @@ class Users:
             "bands": list(BANDS),
             "output": str(output),
             "reads": reads,
+            "pause": pause,
         }
         clean = {
             "PATH": os.environ.get("PATH", ""),
@@ -192,16 +195,16 @@ class Users:
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
+        assert done.stderr == "", done.stderr
         report = json.loads(done.stdout)
         for word in secrets() | {value for name, value in clean.items() if "SECRET" in name or "TOKEN" in name}:
-            assert word not in done.stdout
+            assert word not in done.stdout, done.stdout
         pixels = np.load(output) if report["did"] == "read" else None
         return Report(report["did"], report.get("errors", []), pixels)
 
     def see(self, surface: str, report: Report) -> None:
         """Check that a process read what is in the local files."""
-        assert report.errors == []
+        assert not report.errors, report.errors
         assert report.pixels is not None
         expected = self.world.in_box() if surface == "python" else self.world.pixels()
         np.testing.assert_array_equal(report.pixels, expected)

@@ -205,7 +205,8 @@ LOADS = [
 SCENES = "rasteret_scenes('bay', 'POINT (0 0)'"
 CALLS = [
     Row("subset: nothing given", lambda w: w.bay.subset(), ValueError, "No filters provided"),
-    Row("subset: cloud_cover_lt above 100", lambda w: w.bay.subset(cloud_cover_lt=101), ValueError, "0 to 100, not 101"),
+    Row("subset: cloud_cover_lt above 100", lambda w: w.bay.subset(cloud_cover_lt=101), ValueError,
+        "0 to 100, not 101"),
     Row("subset: cloud_cover_lt below 0", lambda w: w.bay.subset(cloud_cover_lt=-1), ValueError, "0 to 100, not -1"),
     Row("subset: no cloud column", lambda w: bare(w).subset(cloud_cover_lt=5), ValueError, "'eo:cloud_cover', which"),
     Row("subset: date_range empty", lambda w: w.bay.subset(date_range=()), ValueError, r"date_range \(\)"),
@@ -227,7 +228,8 @@ CALLS = [
     Row("subset: bad value among the splits", lambda w: w.bay.subset(split=["train", ""]), ValueError, "'train', ''"),
     Row("select_split: bad split value", lambda w: w.bay.select_split(None), ValueError, "not None"),
     Row("subset: unknown keyword", lambda w: w.bay.subset(cloudy=1), TypeError, "cloudy"),
-    Row("get_numpy: unknown keyword", lambda w: w.bay.get_numpy(area("sf-jan"), ["B04"], cloudy=1), TypeError, "cloudy"),
+    Row("get_numpy: unknown keyword", lambda w: w.bay.get_numpy(area("sf-jan"), ["B04"], cloudy=1), TypeError,
+        "cloudy"),
     Row("head: n < 0", lambda w: w.bay.head(-1), ValueError, "0 or more"),
     Row("get_*: unknown band", lambda w: w.bay.get_numpy(area("sf-jan"), ["B99"]), ValueError, "B99.*Known: coastal",
         "(SELECT read_chip(id, 'B99', 'POINT (0 0)') FROM rasteret.bay)"),
@@ -247,8 +249,9 @@ REGISTRY = [
         ValueError, "field_roles", """rasteret_register('{"id": "a/b", "field_roles": {"id": 1}}')"""),
     Row("DatasetDescriptor: field_roles no mapping", lambda w: DatasetDescriptor(id="a/b", field_roles=["id"]),
         ValueError, "field_roles", """rasteret_register('{"id": "a/b", "field_roles": ["id"]}')"""),
-    Row("DatasetDescriptor: surface of surface_fields", lambda w: DatasetDescriptor(id="a/b", surface_fields={"sky": []}),
-        ValueError, "sky.*record_table", """rasteret_register('{"id": "a/b", "surface_fields": {"sky": []}}')"""),
+    Row("DatasetDescriptor: surface of surface_fields",
+        lambda w: DatasetDescriptor(id="a/b", surface_fields={"sky": []}), ValueError, "sky.*record_table",
+        """rasteret_register('{"id": "a/b", "surface_fields": {"sky": []}}')"""),
     Row("DatasetDescriptor: surface of filter_capabilities",
         lambda w: DatasetDescriptor(id="a/b", filter_capabilities={"sky": ["bbox"]}), ValueError, "sky.*record_table",
         """rasteret_register('{"id": "a/b", "filter_capabilities": {"sky": ["bbox"]}}')"""),
@@ -358,7 +361,7 @@ def test_crs_unresolved_or_conflicting(askew, home):
     assert built.where("id = 'two'").get_numpy(AREA, ["B"]).any()
     with pytest.raises(ValueError, match=r"different grids \(A 16 × 16 in EPSG:32632, B 16 × 16 in EPSG:4326\)"):
         built.where("id = 'two'").get_numpy(AREA, ["A", "B"])
-    with pytest.raises(ValueError, match='scene "none".*no georeference'):
+    with pytest.raises(ValueError, match=r'scene "none".*no georeference'):
         built.where("id = 'none'").get_numpy(AREA, ["A"])
     point = "POLYGON ((9 45.153, 9.001 45.153, 9.001 45.152, 9 45.153))"
     with rasteret.connect(workspace_dir=home) as con:

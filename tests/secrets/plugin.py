@@ -11,6 +11,7 @@ import contextlib
 import io
 import logging
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -50,6 +51,8 @@ class _Record(io.StringIO):
                     self.save()
 
     def save(self) -> None:
+        if not self.tell():
+            return
         with self._file.open("a", encoding="utf-8", errors="surrogatepass") as file:
             file.write(self.getvalue())
         self.seek(0)
@@ -149,6 +152,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     for file in shared.glob("output-*"):
         search.files += 1
         _found.extend(f"printed or logged: {line}" for line in _lines(file, search))
+    shutil.rmtree(shared, ignore_errors=True)
     _looked_into.append(f"{len(search.wanted)} credentials looked for in {search.files} files: ")
     if _found and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -156,20 +157,28 @@ def test_a_refresh_signs_anew_what_is_over(world):
 
 def test_the_hosts_that_signed_are_known_to_later_processes_after_build_append_and_export(world, tmp_path):
     world.sign()
-    every, world.scenes = world.scenes, world.scenes[:2]
-    world.items.write_text(world.items.read_text())
     built = world.build()
-    host = world.files.url
+    local = world.items.read_text().replace(world.files.url, str(world.files.directory)).replace("?version=3", "")
+    items = json.loads(local)
+    for number, one in enumerate(items["features"]):
+        one["assets"]["a"]["href"] = f"{world.files.directory}/s{number:02d}.tif"
+    planted(tmp_path / "local.json").write_text(json.dumps(items | {"features": items["features"][:1]}))
+    other = rasteret_sql.build_from_stac(name="x", stac_api=tmp_path / "local.json", workspace_dir=tmp_path / "other")
 
-    def known(path: Path) -> str:
+    def known(path: Path) -> bool:
         signed.forget()
         rasteret_sql.load(path)
-        return signed.remedy(f"{host}/other.tif")
+        return "signed when it was indexed" in signed.remedy(f"{world.files.url}/other.tif")
 
-    assert "signed when it was indexed" in known(built.path)
+    assert known(built.path)
+    assert not known(other.path)
     built.export(tmp_path / "export")
-    assert "signed when it was indexed" in known(tmp_path / "export")
-    world.scenes = every
+    assert known(tmp_path / "export")
+    shutil.copy(world.items, planted(tmp_path / "copy.json"))
+    with rasteret_sql.connect(workspace_dir=tmp_path / "other") as con:
+        added = con.execute("SELECT added FROM rasteret_append('x', stac_api := ?)", [str(tmp_path / "copy.json")])
+        assert added.fetchone() == (COUNT - 1,)
+    assert known(other.path)
 
 
 def test_a_build_that_was_stopped_asks_for_new_signatures_and_reads_no_header_twice(world):

@@ -1,4 +1,4 @@
-"""Azure Blob Storage (Azurite, in a process of its own), and a token endpoint as the Planetary Computer has it."""
+"""Azure Blob Storage: Azurite in a process of its own, a gate that answers as Azure does, and SAS tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import json
 import os
 import shutil
 import socket
@@ -19,21 +18,20 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlencode, urlsplit
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from obstore.store import AzureStore
 
+from tests.servers.gate import Answer, Gate, Onward, Request
 from tests.servers.secrets import secret
 from tests.servers.wanted import installing, unavailable
 
 AZURITE = "azurite@3.35.0"
 ACCOUNT = "sentinel2l2atests"
 ACCOUNT_KEY = "a2V5LW9mLWFuLWF6dXJlLWFjY291bnQtZm9yLXRlc3RzLW9ubHktMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMA=="
-SUBSCRIPTION_KEY = "planetary-computer-subscription-key-for-tests"
 _VERSION = "2020-12-06"
 """Of the storage service, which says how a SAS token is signed."""
 
@@ -75,7 +73,7 @@ def container_sas(container: str, lifetime: timedelta) -> str:
     After "Create a service SAS" of the storage service's REST reference.
     """
     now = datetime.now(UTC)
-    start, end = (f"{when:%Y-%m-%dT%H:%M:%SZ}" for when in (now - timedelta(minutes=5), now + lifetime))
+    start, end = _stamp(now - timedelta(minutes=5)), _stamp(now + lifetime)
     resource = f"/blob/{ACCOUNT}/{container}"
     # permissions, start, expiry, resource, identifier, IP, protocol, version, resource kind, snapshot, encryption
     # scope, and five headers of the answer
@@ -85,74 +83,83 @@ def container_sas(container: str, lifetime: timedelta) -> str:
 
 
 def _account_sas() -> dict[str, str]:
-    end = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    end = _stamp(datetime.now(UTC) + timedelta(hours=1))
     # account, permissions, services, resource types, start, expiry, IP, protocol, version, encryption scope
     fields = [ACCOUNT, "rwdlc", "b", "sco", "", end, "", "", _VERSION, "", ""]
     signature = _signed("\n".join(fields))
     return {"sv": _VERSION, "ss": "b", "srt": "sco", "sp": "rwdlc", "se": end, "sig": signature}
 
 
+def _stamp(when: datetime) -> str:
+    return f"{when:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _signed(text: str) -> str:
     return base64.b64encode(hmac.digest(base64.b64decode(ACCOUNT_KEY), text.encode(), hashlib.sha256)).decode()
 
 
-class TokenEndpoint:
-    """`GET /api/sas/v1/token/<account>/<container>` gives a SAS token of Azurite.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request, and what was answered."""
+
+    account: str
+    container: str
+    blob: str
+    signed: str
+    """`SAS`, `key`, or empty."""
+    range: str
+    status: int
+
+
+class AzureGate(Gate):
+    """`<account>.blob.core.windows.net`.
+
+    Unsigned and expired requests are answered as Azure's accounts without public access do it, which Azurite does in
+    other words.
 
     Attributes:
-        lifetime: of the tokens that are given.
-        granted: lifetime of which they say that they have it, where that is another one.
-        asked: account and container of each request.
-        keys: subscription keys that came along.
-        status: answered in place of a token.
+        log: what came, in order.
+        public: containers that everybody may read.
+        revoked: signatures that do not count any more.
     """
 
-    def __init__(self, lifetime: timedelta = timedelta(hours=1)) -> None:
-        self.lifetime, self.granted, self.status = lifetime, None, 200
-        self.asked: list[tuple[str, str]] = []
-        self.keys: list[str] = []
-        outer = self
+    def __init__(self, behind: str) -> None:
+        super().__init__(behind)
+        self.log: list[Seen] = []
+        self.public: set[str] = set()
+        self.revoked: set[str] = set()
+        self._lock = threading.Lock()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def decide(self, request: Request) -> Answer | Onward:
+        """Refuse, or let Azurite verify the signature and give the blob."""
+        is_named = request.host.endswith(".core.windows.net")
+        account, _, path = (request.host.partition(".")[0], "", request.raw_path) if is_named else _parts(request)
+        container, _, blob = path.lstrip("/").partition("/")
+        query = request.query
+        signed = "SAS" if "sig" in query else "key" if "authorization" in request.headers else ""
+        code = ""
+        if not signed and container not in self.public:
+            status, code, message = 409, "PublicAccessNotPermitted", "Public access is not permitted on this account."
+        elif "sig" in query and (query["se"] <= _stamp(datetime.now(UTC)) or query["sig"] in self.revoked):
+            status, code = 403, "AuthenticationFailed"
+            message = (
+                "Server failed to authenticate the request. Make sure the value of Authorization header is formed "
+                "correctly including the signature."
+            )
+        else:
+            status = 206 if request.range else 200
+        with self._lock:
+            self.log.append(Seen(account, container, blob, signed, request.range, status))
+        if code:
+            detail = f"<AuthenticationErrorDetail>Expiry [{query.get('se')}]</AuthenticationErrorDetail>"
+            inner = f"<Code>{code}</Code><Message>{message}\nRequestId:0\nTime:0</Message>{detail}"
+            return Answer(status, f'<?xml version="1.0" encoding="utf-8"?><Error>{inner}</Error>')
+        target = request.target if signed else f"{request.target}?{container_sas(container, timedelta(minutes=5))}"
+        return Onward(target, request.headers, request.host if is_named else "")
 
-            def log_message(self, *args: Any) -> None:
-                pass
 
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path).path.strip("/").split("/")
-                if parts[:4] != ["api", "sas", "v1", "token"] or len(parts) != 6:
-                    return self.reply(404, {"detail": "Not Found"})
-                outer.asked.append((parts[4], parts[5]))
-                outer.keys += [self.headers["Ocp-Apim-Subscription-Key"]] * (
-                    "Ocp-Apim-Subscription-Key" in self.headers
-                )
-                if outer.status != 200 or parts[4] != ACCOUNT:
-                    return self.reply(404 if outer.status == 200 else outer.status, {"detail": "no token"})
-                said = datetime.now(UTC) + (outer.granted or outer.lifetime)
-                token = container_sas(parts[5], outer.lifetime)
-                return self.reply(200, {"msft:expiry": f"{said:%Y-%m-%dT%H:%M:%SZ}", "token": token})
-
-            def reply(self, status: int, document: dict[str, str]) -> None:
-                body = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.origin = f"http://127.0.0.1:{self._server.server_port}"
-        self.url = f"{self.origin}/api/sas/v1/token"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_args: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+def _parts(request: Request) -> tuple[str, str, str]:
+    return request.raw_path.lstrip("/").partition("/")
 
 
 def azurite() -> Path:

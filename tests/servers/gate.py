@@ -62,6 +62,8 @@ class Onward:
 
     target: str
     headers: Mapping[str, str]
+    host: str = ""
+    """Name by which it is asked; by default its address."""
 
 
 class Gate:
@@ -143,6 +145,8 @@ class Gate:
         if handler.behind is None:
             handler.behind = http.client.HTTPConnection(self._behind.netloc, timeout=30)
         headers = {name: value for name, value in onward.headers.items() if name.lower() not in _HOP}
+        if onward.host:
+            headers["Host"] = onward.host
         try:
             answer = self._answer(handler, onward.target, headers)
         except (OSError, http.client.HTTPException):  # it had closed the connection

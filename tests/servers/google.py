@@ -87,7 +87,7 @@ class Seen:
 
 
 class GoogleGate(Gate):
-    """storage.googleapis.com and oauth2.googleapis.com.
+    """storage.googleapis.com, and accounts.google.com and oauth2.googleapis.com, where users get their tokens.
 
     Attributes:
         buckets: by name; others are refused.
@@ -105,7 +105,7 @@ class GoogleGate(Gate):
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._lock = threading.Lock()
 
-    def service_account(self, file: Path, **more: str) -> Path:
+    def service_account(self, file: Path, **more: object) -> Path:
         """Write the JSON file of a service account that may read all buckets."""
         key = self._key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -135,9 +135,9 @@ class GoogleGate(Gate):
 
     def decide(self, request: Request) -> Answer | Onward:
         """Give tokens, and objects to those who have one."""
-        if request.path == "/token":
+        if request.path in ("/token", "/o/oauth2/token"):
             return self._grant(request)
-        bucket, _, key = request.raw_path.lstrip("/").partition("/")
+        bucket, _, key = request.path.lstrip("/").partition("/")
         bearer = self._bearer(request)
         project = request.headers.get("x-goog-user-project", "")
         known = self.buckets.get(bucket, Bucket())

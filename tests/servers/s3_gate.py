@@ -43,6 +43,8 @@ class Key:
     secret: str
     token: str | None = None
     expires: datetime | None = None
+    uses: int | None = None
+    """After so many it has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +81,22 @@ class S3Gate(Gate):
         buckets: by name; others do not exist.
         keys: by access key id.
         log: what came, in order.
+        tells_region: whether answers name the bucket's region in a header, as S3's do.
     """
 
     def __init__(self, behind: str) -> None:
         super().__init__(behind)
+        self.tells_region = True
         self.buckets: dict[str, Bucket] = {}
         self.keys: dict[str, Key] = {ACCESS_KEY: Key(SECRET_KEY)}
         self.log: list[Seen] = []
         self._lock = threading.Lock()
 
-    def issue(self, lifetime: timedelta = timedelta(hours=1)) -> tuple[str, str, str]:
+    def issue(self, lifetime: timedelta = timedelta(hours=1), uses: int | None = None) -> tuple[str, str, str]:
         """Make a temporary key, as STS does: its id, its secret and its token."""
         number = uuid.uuid4().hex
         made = f"ASIA{number[:16].upper()}", secret(f"secret-{number}"), secret(f"token-{number}//+=")
-        self.keys[made[0]] = Key(made[1], made[2], datetime.now(UTC) + lifetime)
+        self.keys[made[0]] = Key(made[1], made[2], datetime.now(UTC) + lifetime, uses)
         return made
 
     def count(self, status: int, code: str = "") -> int:
@@ -120,7 +124,7 @@ class S3Gate(Gate):
             or _elsewhere(bucket, known, endpoint, signed)
             or _unwelcome(known, signed, payer)
         )
-        told = {"x-amz-bucket-region": known.region} if known is not None else {}
+        told = {"x-amz-bucket-region": known.region} if known is not None and self.tells_region else {}
         status, code = (refusal.status, refusal.code) if refusal else (206 if request.range else 200, "")
         with self._lock:
             signer = (signed.access_key, signed.region) if signed else (None, None)
@@ -142,7 +146,11 @@ class S3Gate(Gate):
         if signed.token != key.token:
             message = "The provided token is malformed or otherwise invalid."
             return _Refusal(400, "InvalidToken", message, {"Token-0": signed.token or ""})
-        if key.expires is not None and key.expires <= now:
+        with self._lock:
+            is_spent = key.uses == 0
+            if key.uses:
+                key.uses -= 1
+        if is_spent or (key.expires is not None and key.expires <= now):
             return _Refusal(400, "ExpiredToken", "The provided token has expired.", {"Token-0": signed.token or ""})
         right = sigv4.signature(signed, key.secret, request)
         if not hmac.compare_digest(right, signed.signature):

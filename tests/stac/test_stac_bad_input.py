@@ -18,7 +18,9 @@ from rasterio.warp import transform_bounds
 
 import rasteret_sql
 from rasteret_sql import DatasetDescriptor, DatasetRegistry
-from rasteret_sql.errors import CorruptTiffError, InvalidArgumentError, MissingObjectError, StacError
+from rasteret_sql.errors import CorruptTiffError, InvalidArgumentError, MissingObjectError, StacError, StorageError
+from rasteret_sql.stac import documents
+from tests.servers.stac_api import Faults, StacApiServer
 from tests.stac.stac_items import TIFF, make_item
 
 PAGE = Path(__file__).parents[2] / "docs" / "search.md"
@@ -156,6 +158,37 @@ def test_documents_that_are_none(files, text, error, says):
         rasteret_sql.build_from_stac(name="bad", stac_api=files / "items.json", workspace_dir=files / "ws")
     with rasteret_sql.connect(workspace_dir=files / "ws") as con, pytest.raises(duckdb.Error, match=says):
         con.execute("FROM rasteret_build_from_stac('bad', $1)", [str(files / "items.json")]).fetchall()
+    assert rasteret_sql.Collection.list_collections(files / "ws") == []
+
+
+@pytest.mark.parametrize(
+    ("faults", "counted", "says"),
+    [
+        (Faults(cap=100), True, "250 items match but gave 100"),
+        (Faults(cap=100), False, "neither counts what matches nor offers further pages"),
+        (Faults(stop_after=2), True, "250 items match but gave"),
+        (Faults(stop_after=2), False, "ended after .* items although it has more|neither counts"),
+        (Faults(circle=True), False, "pages in a circle"),
+        (Faults(503, 999), True, "answered 503 again after retries"),
+    ],
+)
+def test_a_server_that_gives_a_part_makes_no_collection(files, monkeypatch, faults, counted, says):
+    """Issue 3: one that stops early or caps silently is an error, never a short collection."""
+    monkeypatch.setattr(documents, "BACKOFF", 0.01)
+    image = {"a": asset((files / "metres.tif").as_uri())}
+    # Long enough that larger pages are not asked for.
+    many = [item(f"s{n}", {"note": "x" * 6000}, assets=image) for n in range(250)]
+    with StacApiServer(many, counted=counted, faults=faults) as api:
+        with pytest.raises((StacError, StorageError), match=says):
+            rasteret_sql.build_from_stac(name="bad", stac_api=api.url, collection="c", workspace_dir=files / "ws")
+        with rasteret_sql.connect(workspace_dir=files / "ws") as con:
+            for query in (
+                "FROM rasteret_build_from_stac('bad', $1, collection := 'c')",
+                "SELECT count(*) FROM rasteret_stac_search($1, 'c')",
+            ):
+                with pytest.raises(duckdb.Error, match=says) as told:
+                    con.execute(query, [api.url]).fetchall()
+                assert "\n" not in str(told.value).strip().partition("\n\n")[0]
     assert rasteret_sql.Collection.list_collections(files / "ws") == []
 
 
