@@ -30,12 +30,12 @@ from rasteret_sql.index.request import DEFAULT_WORKSPACE
 from rasteret_sql.index.workspace import collection_names, find_collection
 from rasteret_sql.io.automatic import AutomaticBackend
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.kernels.backends import NamedBackend
 from rasteret_sql.kernels.life import bring_up_to_date
 from rasteret_sql.kernels.rows import one_of_bands
 from rasteret_sql.session_parts import (
     Failures,
     ForcedBuilds,
-    NamedBackend,
     NamedBackends,
     OpenCollections,
     ProgressHook,

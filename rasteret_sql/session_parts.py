@@ -6,12 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rasteret_sql.errors import IndexFormatError, InvalidArgumentError, MissingObjectError, did_you_mean
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.kernels.backends import NamedBackend
 from rasteret_sql.kernels.rows import FailedRow
 
 _KEPT_FAILURES = 10_000
@@ -138,17 +139,6 @@ class SessionSettings:
     """Of calls that do not say."""
     on_change: str = "raise"
     """Of calls that do not say."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedBackend:
-    """A backend that SQL knows by name."""
-
-    backend: StorageBackend
-    kind: str
-    """What gives its credentials."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """As may be shown: secrets are `***`."""
 
 
 class NamedBackends:

@@ -53,6 +53,7 @@ def test_there_are_files():
     assert list(FOLDER.rglob("*.test"))
 
 
+@pytest.mark.filterwarnings("ignore:.*neither files nor item say the CRS:RuntimeWarning")
 @pytest.mark.parametrize(
     "path", sorted(FOLDER.rglob("*.test")), ids=lambda path: path.relative_to(FOLDER).with_suffix("").as_posix()
 )

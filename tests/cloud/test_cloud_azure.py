@@ -17,8 +17,8 @@ pytestmark = pytest.mark.xdist_group("cloud-azure")
 
 SURFACES = pytest.mark.parametrize("surface", ["python", "sql"])
 BLOBS = f"https://{ACCOUNT}.blob.core.windows.net/scenes/a%20b/"
-TOKENS = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
-BY_ENDPOINT = f"backend = rasteret_sql.create_backend({TOKENS!r})"
+ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
+BY_ENDPOINT = f"backend = rasteret_sql.create_backend({ENDPOINT!r})"
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tests.servers.stac_api import StacApiServer
 pytestmark = pytest.mark.xdist_group("cloud-earthdata")
 
 SURFACES = pytest.mark.parametrize("surface", ["python", "sql"])
-CREDENTIALS = "https://data.lpdaac.earthdatacloud.nasa.gov/s3credentials"
+LOGIN_AT = "https://data.lpdaac.earthdatacloud.nasa.gov/s3credentials"
 BUCKET = "lp-prod-protected"
 ACCOUNT = {"EARTHDATA_USERNAME": USER, "EARTHDATA_PASSWORD": PASSWORD}
 
@@ -48,7 +48,7 @@ def registered(users: Users) -> Iterator[Callable[[], dict[str, str]]]:
             "dataset": "nasa/scenes",
             "setup": (
                 "rasteret_sql.register(rasteret_sql.DatasetDescriptor(id='nasa/scenes', requires_auth=True, "
-                f"stac_api={api.url!r}, stac_collection='scenes', s3_credentials_url={CREDENTIALS!r}))"
+                f"stac_api={api.url!r}, stac_collection='scenes', s3_credentials_url={LOGIN_AT!r}))"
             ),
         }
 
@@ -75,7 +75,7 @@ def test_b7_b30_c10_c11_a_login_is_found(
 def test_b5_a_provider_of_obstore(users: Users, amazon: S3Gate, login: Login, surface: str) -> None:
     setup = (
         "from obstore.auth.earthdata import NasaEarthdataCredentialProvider\n"
-        f"provider = NasaEarthdataCredentialProvider(credentials_url={CREDENTIALS!r})\n"
+        f"provider = NasaEarthdataCredentialProvider(credentials_url={LOGIN_AT!r})\n"
         "backend = rasteret_sql.create_backend(credential_provider=provider, region='us-west-2')"
     )
     items = users.item_file(users.world.items(f"https://{BUCKET}.s3.us-west-2.amazonaws.com/a%20b/"))

@@ -1,11 +1,12 @@
 """What a user is told where access is refused: promises A20, B34, B35, and point 6 of the fourth issue.
 
-Each message has the class of the error, the address, the host's answer, which credential was tried and where it was from,
-and the remedy; none has the credential.
+Each message has the class of the error, the address, the host's answer, which credential was tried and where it was
+from, and the remedy; none has the credential.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import pytest
@@ -21,6 +22,8 @@ SURFACES = pytest.mark.parametrize("surface", ["python", "sql"])
 KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": "us-west-2"}
 UNKNOWN_KEY = "AKIDNOBODYKNOWS00000"
 OTHER_SECRET_KEY = "another-secret-key-for-tests-000000000000"
+FILE = r"s3://{}/a b/(one|two)_B[12]\.tif[ :]"
+"""One of the files, which one is read first is not said."""
 PRIVATE, PAID = "private-scenes", "paid-scenes"
 
 
@@ -65,7 +68,7 @@ CASES = {
     "payer without keys": Case(
         PAID,
         {"AWS_REGION": "us-west-2"},
-        ("no credentials were found", "AWS_ACCESS_KEY_ID"),
+        ("credentials were found", "signed with", "AWS_ACCESS_KEY_ID"),
         "backend = rasteret_sql.create_backend(cloud_config={'provider': 'aws', 'requester_pays': True})",
     ),
 }
@@ -83,7 +86,7 @@ def said(report: Report, bucket: str, surface: str) -> str:
         assert {"AccessDeniedError", "StorageError", "PermissionError"} <= report.classes
     else:
         assert "AccessDeniedError: rasteret_build_from_stac: " in report.words
-    assert f"s3://{bucket}/a b/one_B1.tif" in report.words
+    assert re.search(FILE.format(bucket), report.words), report.words
     assert "?" not in report.words.partition("LINE 1")[0]
     return report.words
 
@@ -95,7 +98,7 @@ def test_b34_a20_refused_by_s3(users: Users, surface: str, case: str) -> None:
     items = users.item_file(users.world.items(f"s3://{bucket}/a b/"))
     message = said(users.run(surface, items, environment, setup=setup), bucket, surface)
     for one in words:
-        assert one in message
+        assert one in message, message
     for hidden in (UNKNOWN_KEY, ACCESS_KEY, SECRET_KEY, OTHER_SECRET_KEY):
         assert hidden not in message
 
@@ -124,8 +127,9 @@ def test_b34_refused_when_read_only(users: Users, amazon: S3Gate, surface: str) 
     assert {seen.status for seen in amazon.log[built:]} == {403}
     if surface == "python":
         assert "PermissionError" in report.classes
-    for word in (f"s3://{PRIVATE}/a b/one_B1.tif", "HTTP 403, AccessDenied", "anonymous", "AWS_ACCESS_KEY_ID"):
-        assert word in report.words
+    assert re.search(FILE.format(PRIVATE), report.words), report.words
+    for word in ("HTTP 403, AccessDenied", "anonymous", "AWS_ACCESS_KEY_ID"):
+        assert word in report.words, report.words
 
 
 @SURFACES
@@ -141,5 +145,6 @@ def test_b35_a_region_that_is_wrong_and_not_told(
         amazon.tells_region = True
     assert report.did == "nothing"
     assert "StorageError" in (report.classes if surface == "python" else {"StorageError"})
-    for word in ("s3://open-scenes/a b/one_B1.tif", "another region", "AWS_REGION", "create_backend(region=...)"):
-        assert word in report.words
+    assert re.search(FILE.format("open-scenes"), report.words), report.words
+    for word in ("another region", "AWS_REGION", "create_backend(region=...)"):
+        assert word in report.words, report.words
