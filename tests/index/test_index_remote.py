@@ -18,28 +18,42 @@ from rasteret_sql.index.export import export_collection
 from rasteret_sql.index.open import open_collection
 from rasteret_sql.index.scan import scan_sql
 from rasteret_sql.index.workspace import collection_names, find_collection, list_collections
+from rasteret_sql.io.stores import default_backend
 from rasteret_sql.io.tree import ChangedMeanwhileError, RemoteTree
+from tests.servers.azure import ACCOUNT, ACCOUNT_KEY
 from tests.servers.fixtures import *  # noqa: F403
 
 FILES = {"red": "./s0_B04.tif", "nir": "./s0_B08.tif"}
 
 
 class Bucket:
-    def __init__(self, store, name):
+    def __init__(self, store, url):
         self.store = store
-        self.url = f"s3://{name}"
+        self.url = url
 
     def names(self):
         return sorted(meta["path"] for page in obstore.list(self.store) for meta in page)
 
 
-@pytest.fixture
-def bucket(s3_server, monkeypatch, tmp_path):
+@pytest.fixture(params=["s3", "az"])
+def bucket(request, monkeypatch, tmp_path):
     name = f"bkt-{uuid.uuid4().hex[:12]}"
-    for variable, value in s3_server.environment.items():
+    server = request.getfixturevalue("s3_server" if request.param == "s3" else "azure_server")
+    variables = (
+        server.environment
+        if request.param == "s3"
+        else {
+            "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY,
+            "AZURE_STORAGE_ENDPOINT": server.endpoint,
+        }
+    )
+    for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path / "cache"))
-    return Bucket(s3_server.store(name), name)
+    default_backend.cache_clear()  # it keeps what it read of the environment
+    yield Bucket(server.store(name), f"{request.param}://{name}")
+    default_backend.cache_clear()
 
 
 @pytest.fixture
@@ -137,9 +151,25 @@ def test_of_two_writers_one_is_told_to_try_again(bucket, catalog):
 
 
 def test_nothing_there_and_no_directory(bucket):
-    with pytest.raises(MissingObjectError, match="there is no collection at s3://"):
+    with pytest.raises(MissingObjectError, match=r"there is no collection at (s3|az)://"):
         open_collection(f"{bucket.url}/nothing")
     with pytest.raises(InvalidArgumentError, match="web server"):
         RemoteTree("http://127.0.0.1:1/x").files()
     with pytest.raises(InvalidArgumentError, match="no directory of an object store"):
         RemoteTree("https://example.com/x?signature=secret")
+
+
+def test_an_export_loads_from_google(google_server, catalog, tmp_path, monkeypatch):
+    """Its emulator takes no writes of obstore, so that files are put there by its own API."""
+    index = open_collection(build(request(catalog, tmp_path / "ws")))
+    export_collection(index, tmp_path / "out")
+    for file in (tmp_path / "out").rglob("*.parquet"):
+        name = file.relative_to(tmp_path / "out").as_posix()
+        google_server.put("bkt-loads", f"shared/bay/{name}", file.read_bytes())
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", google_server.url)
+    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path / "cache"))
+    default_backend.cache_clear()
+    try:
+        assert rows(open_collection("gs://bkt-loads/shared/bay")) == rows(index)
+    finally:
+        default_backend.cache_clear()

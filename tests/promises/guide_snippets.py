@@ -1,6 +1,6 @@
 """Programs of the authentication guide, as printed there. Only lines that are its prose are left out."""
 
-PLANETARY_COMPUTER = '''
+PLANETARY_COMPUTER = """
 import rasteret
 from obstore.auth.planetary_computer import PlanetaryComputerCredentialProvider
 # Create a backend with Planetary Computer credentials
@@ -23,9 +23,9 @@ geometries=(-122.45, 37.75, -122.35, 37.85),
 bands=["B04", "B03", "B02"],
 backend=backend,
 )
-'''
+"""
 
-EARTHDATA = '''
+EARTHDATA = """
 import rasteret
 from obstore.auth.earthdata import NasaEarthdataCredentialProvider
 # Create backend with Earthdata credentials
@@ -43,15 +43,15 @@ bbox=(-122.5, 37.7, -122.3, 37.9),
 date_range=("2024-06-01", "2024-07-15"),
 backend=backend,
 )
-'''
+"""
 
-NETRC = '''
+NETRC = """
 machine urs.earthdata.nasa.gov
 login YOUR_USERNAME
 password YOUR_PASSWORD
-'''
+"""
 
-REQUESTER_PAYS = '''
+REQUESTER_PAYS = """
 import rasteret
 # For Landsat, credentials + requester-pays config are pre-registered
 # You just need AWS credentials in your environment
@@ -61,9 +61,9 @@ name="landsat-example",
 bbox=(-122.5, 37.7, -122.3, 37.9),
 date_range=("2024-06-01", "2024-07-15"),
 )
-'''
+"""
 
-CUSTOM_S3_ANONYMOUS = '''
+CUSTOM_S3_ANONYMOUS = """
 import rasteret
 backend = rasteret.create_backend(
 region="us-east-1",
@@ -72,9 +72,9 @@ default_s3_config={
 "skip_signature": "true", # For anonymous access
 },
 )
-'''
+"""
 
-CUSTOM_S3_KEYS = '''
+CUSTOM_S3_KEYS = """
 # Or with explicit credentials
 backend = rasteret.create_backend(
 default_s3_config={
@@ -91,9 +91,9 @@ bbox=(11.3, 48.1, 11.5, 48.3),
 date_range=("2024-01-01", "2024-06-30"),
 backend=backend,
 )
-'''
+"""
 
-CLOUD_CONFIG = '''
+CLOUD_CONFIG = """
 from rasteret import CloudConfig
 # Register a cloud config for your dataset
 CloudConfig.register(
@@ -114,9 +114,9 @@ name="example",
 bbox=(11.3, 48.1, 11.5, 48.3),
 date_range=("2024-01-01", "2024-06-30"),
 )
-'''
+"""
 
-BUILD_TIME = '''
+BUILD_TIME = """
 backend = rasteret.create_backend(...)
 collection = rasteret.build(
 "pc/sentinel-2-l2a",
@@ -125,30 +125,30 @@ bbox=BBOX,
 date_range=DATE_RANGE,
 backend=backend, # Used for COG header parsing
 )
-'''
+"""
 
-READ_TIME = '''
+READ_TIME = """
 ds = collection.get_xarray(
 geometries=aoi,
 bands=["B04", "B03", "B02"],
 backend=backend, # Used for pixel reads
 )
-'''
+"""
 
-TORCHGEO = '''
+TORCHGEO = """
 # Or with TorchGeo
 dataset = collection.to_torchgeo_dataset(
 bands=["B04", "B03", "B02"],
 chip_size=256,
 backend=backend,
 )
-'''
+"""
 
-REGION_MISMATCH = '''
+REGION_MISMATCH = """
 backend = rasteret.create_backend(region="us-west-2")
-'''
+"""
 
-SENTINEL_2 = '''
+SENTINEL_2 = """
 import rasteret
 from obstore.auth.planetary_computer import PlanetaryComputerCredentialProvider
 backend = rasteret.create_backend(
@@ -168,9 +168,9 @@ geometries=(11.35, 48.15, 11.45, 48.25),
 bands=["B04", "B03", "B02"],
 backend=backend,
 )
-'''
+"""
 
-LANDSAT = '''
+LANDSAT = """
 import rasteret
 # Ensure AWS credentials are configured
 collection = rasteret.build(
@@ -183,7 +183,7 @@ ds = collection.get_xarray(
 geometries=(-122.45, 37.75, -122.35, 37.85),
 bands=["B4", "B5"], # Red, NIR
 )
-'''
+"""
 
 _CHANGES = {
     "import rasteret\n": "import rasteret_sql as rasteret\n",

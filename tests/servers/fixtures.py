@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.azure import azure_server
+from tests.servers.google import google_server
 from tests.servers.range_server import RangeServer
 from tests.servers.s3 import s3_server
 
-__all__ = ["range_server", "s3_server"]
+__all__ = ["azure_server", "google_server", "range_server", "s3_server"]
 
 
 @pytest.fixture
