@@ -2,8 +2,8 @@
 
     AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... python examples/landsat.py --requester-pays
 
-reads Landsat Collection 2 through Earth Search. Its bucket, usgs-landsat, bills the reader: that requests say so, and to
-which region they go, is registered with the dataset. Without the flag the small Landsat scenes of examples/data are
+reads Landsat Collection 2 through Earth Search. Its bucket, usgs-landsat, bills the reader: that requests say so, and
+to which region they go, is registered with the dataset. Without the flag the small Landsat scenes of examples/data are
 read, which takes neither network nor credentials.
 """
 

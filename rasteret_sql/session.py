@@ -30,9 +30,9 @@ from rasteret_sql.index.request import DEFAULT_WORKSPACE
 from rasteret_sql.index.workspace import collection_names, find_collection
 from rasteret_sql.io.automatic import AutomaticBackend
 from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.kernels.backends import NamedBackend
+from rasteret_sql.kernels.host_secrets import HostSecret
 from rasteret_sql.kernels.life import bring_up_to_date
-from rasteret_sql.kernels.rows import one_of_bands
+from rasteret_sql.kernels.rows import FailedRow, one_of_bands
 from rasteret_sql.session_parts import (
     Failures,
     ForcedBuilds,
@@ -79,12 +79,15 @@ class Session:
     """Lets the host show it no more."""
     relation: Callable[[str], pa.Table | None] = _no_relation
     """Gives the rows of a table or view of the host by its name, None where it has none."""
-    secret: Callable[[str], NamedBackend | None] = _no_secret
-    """Gives the backend that a secret of the host means, None where it has none of that name."""
+    secret: Callable[[str], HostSecret | None] = _no_secret
+    """Gives a secret of the host, None where it has none of that name."""
     backends: NamedBackends = field(default_factory=NamedBackends)
     fresh: FreshHeaders = field(default_factory=FreshHeaders)
     """What stands in place of indexed headers of files that were changed."""
-    report: Failures = field(default_factory=Failures)
+    failures: Failures = field(default_factory=Failures)
+    """Rows that gave NULL because they could not be read."""
+    function: str = ""
+    """What is being called, where that is known."""
     collections: OpenCollections = field(default_factory=OpenCollections)
     forced: ForcedBuilds = field(default_factory=ForcedBuilds)
     progress: ProgressHook = field(default_factory=ProgressHook)
@@ -106,6 +109,14 @@ class Session:
         if backend is None:
             return self
         return replace(self, backend=self.backends.get(backend, self.secret))
+
+    def called(self, function: str) -> Session:
+        """The same session, as a function of that name sees it."""
+        return replace(self, function=function)
+
+    def report(self, row: FailedRow) -> None:
+        """Take note of a row that gives NULL because it could not be read."""
+        self.failures.add(self.function, row)
 
     def read_again(self, sources: Iterable[BandSource], cancelled: Callable[[], bool]) -> int:
         """Read the headers of files again, and bring the collections that have them up to date where that can be.

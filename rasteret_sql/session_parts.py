@@ -13,6 +13,7 @@ from rasteret_sql.errors import IndexFormatError, InvalidArgumentError, MissingO
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.backends import NamedBackend
+from rasteret_sql.kernels.host_secrets import HostSecret, backend_of_secret
 from rasteret_sql.kernels.rows import FailedRow
 
 _KEPT_FAILURES = 10_000
@@ -145,7 +146,8 @@ class NamedBackends:
     """The backends of a session, by name; a name of none may be that of a secret of the host."""
 
     def __init__(self) -> None:
-        self._named: dict[str, NamedBackend] = {}
+        self._named: dict[str, tuple[str, NamedBackend]] = {}
+        self._of_secrets: dict[str, tuple[HostSecret, StorageBackend]] = {}
         self._lock = threading.Lock()
 
     def add(self, name: str, backend: NamedBackend) -> None:
@@ -153,32 +155,42 @@ class NamedBackends:
         if not isinstance(name, str) or not name.strip():
             raise InvalidArgumentError(f"the name of a backend is a text that is not empty, not {name!r}")
         with self._lock:
-            self._named[name] = backend
+            self._named[name.strip().casefold()] = name.strip(), backend
 
-    def get(self, name: str, secret: Callable[[str], NamedBackend | None]) -> StorageBackend:
-        """The backend of a name.
+    def get(self, name: str, secret: Callable[[str], HostSecret | None]) -> StorageBackend:
+        """The backend of a name, without regard to case.
 
         Args:
             name: As in `backend :=`.
-            secret: Makes one of the host's secret of that name, None where there is none.
+            secret: Gives the host's secret of that name, None where there is none.
 
         Raises:
             InvalidArgumentError: There is neither.
         """
-        known = self._named.get(name)
-        if known is None:
-            known = secret(name)
-            if known is None:
-                raise InvalidArgumentError(
-                    f'no backend "{name}" in this session, and no DuckDB secret of that name: '
-                    f"{did_you_mean(name, self._named)} Make one with rasteret_create_backend('{name}', ...)"
-                )
-        return known.backend
+        known = self._named.get(name.strip().casefold())
+        if known is not None:
+            return known[1].backend
+        held = secret(name)
+        if held is not None:
+            return self.of_secret(held)
+        there = f"{did_you_mean(name, self.shown())}. " if self._named else ""
+        raise InvalidArgumentError(
+            f'no backend "{name}" in this session, and no DuckDB secret of that name. {there}'
+            f"Make one with rasteret_create_backend('{name}', ...)"
+        )
+
+    def of_secret(self, secret: HostSecret) -> StorageBackend:
+        """The backend of a secret, the same as long as the secret is."""
+        with self._lock:
+            known = self._of_secrets.get(secret.name)
+            if known is None or known[0] != secret:
+                known = self._of_secrets[secret.name] = secret, backend_of_secret(secret)
+            return known[1]
 
     def shown(self) -> Mapping[str, NamedBackend]:
         """All of them by name."""
         with self._lock:
-            return dict(sorted(self._named.items()))
+            return dict(sorted(self._named.values(), key=lambda named: named[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +199,8 @@ class Failure:
 
     at: datetime
     """Naive UTC."""
+    function: str
+    """What was called; empty where that is not known."""
     row: FailedRow
 
 
@@ -196,8 +210,9 @@ class Failures:
     def __init__(self) -> None:
         self._kept: deque[Failure] = deque(maxlen=_KEPT_FAILURES)
 
-    def __call__(self, row: FailedRow) -> None:
-        self._kept.append(Failure(datetime.now(UTC).replace(tzinfo=None), row))
+    def add(self, function: str, row: FailedRow) -> None:
+        """Keep one; of too many the oldest goes."""
+        self._kept.append(Failure(datetime.now(UTC).replace(tzinfo=None), function, row))
 
     def listed(self, *, clear: bool = False) -> list[Failure]:
         """All of them, oldest first."""

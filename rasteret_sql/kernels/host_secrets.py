@@ -91,9 +91,11 @@ def backend_of_secret(secret: HostSecret) -> ScopedBackend:
 class SecretCredentials:
     """What a secret holds, as obstore asks for it."""
 
-    def __init__(self, name: str, given: Mapping[str, str]) -> None:
+    def __init__(self, name: str, given: Mapping[str, str], account: str | None = None) -> None:
         self.__name__ = f'the secret "{name}"'
         self._given = dict(given)
+        self.config = {"account_name": account} if account else {}
+        """For no other account of Azure."""
 
     def __call__(self) -> dict[str, Any]:
         return {**self._given, "expires_at": None}
@@ -152,7 +154,7 @@ def _azure(secret: HostSecret) -> RoutedBackend:
     elif "access_token" in values:
         given = {"token": values["access_token"]}
     if given is not None:
-        provider: Any = SecretCredentials(secret.name, given)
+        provider: Any = SecretCredentials(secret.name, given, account)
     elif "client_secret" in values or "chain" in values:
         provider = _identity(secret)
     else:

@@ -12,9 +12,11 @@ import shapely
 from rasterio.transform import from_origin
 
 from rasteret_sql import DatasetRegistry
+from tests.servers.fixtures import s3_server
 from tests.servers.range_server import RangeServer
 from tests.servers.stac_api import StacApiServer
 
+__all__ = ["s3_server"]
 SEVEN = ("coastal", "blue", "green", "red", "nir", "swir1", "swir2")
 FOUR = ("red", "green", "blue", "nir")
 TWELVE = tuple((DatasetRegistry.require("earthsearch/sentinel-2-l2a").band_map or {}).values())

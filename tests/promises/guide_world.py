@@ -1,4 +1,4 @@
-"""The clouds of the authentication guide on this machine: STAC APIs, a token endpoint, Azure and S3, by their own names.
+"""The clouds of the authentication guide on this machine: STAC APIs, a token endpoint, Azure, S3, by their own names.
 
 A process started with `Clouds.environment` runs the guide's programs as they are printed: real host names lead here.
 """
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 import rasterio
@@ -216,6 +216,10 @@ def _handler(clouds: Clouds) -> type[BaseHTTPRequestHandler]:
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_HEAD = do_POST = do_GET
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_POST(self) -> None:
+            self.do_GET()
 
     return Handler

@@ -187,8 +187,9 @@ def test_b15_anonymous_access(clouds, run):
     told = run(
         guide.changed(guide.CUSTOM_S3_ANONYMOUS)
         + "import pyarrow as pa\n"
-        + f'table = pa.table({{"id": ["a"], "datetime": [2024], "bbox": [dict(xmin=11.2, ymin=48.0, xmax=11.6, ymax=48.4)],'
-        + f' "assets": [{{"B1": "s3://open-bucket/{name}"}}]}})\n'
+        + "box = dict(xmin=11.2, ymin=48.0, xmax=11.6, ymax=48.4)\n"
+        + f'assets = {{"B1": "s3://open-bucket/{name}"}}\n'
+        + 'table = pa.table({"id": ["a"], "datetime": [2024], "bbox": [box], "assets": [assets]})\n'
         + 'collection = rasteret.build_from_table(table, name="t", enrich_cog=True, backend=backend)\n'
         + 'ds = collection.get_numpy((11.3, 48.1, 11.5, 48.3), ["B1"], backend=backend)\n'
         + TOLD,
