@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 _REMEMBERED = 32
 """Answers by which a host is judged."""
-_FEWEST = 8
+_FEWEST = 16
 _BUSY_SHARE = 0.25
 """A host that turns away more than this share of requests is overloaded; fewer are taken for accidents."""
 _BETWEEN_CUTS = 0.5

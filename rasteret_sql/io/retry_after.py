@@ -1,7 +1,7 @@
 """What a busy web server asks for in `Retry-After`.
 
-Stores do not hand on the headers of an answer that failed, so the server is asked once more, for the head alone, by the
-standard library: once for all requests that it turned away at that time.
+Stores do not hand on the headers of an answer that failed, so the server is asked once more, for one byte, by the standard
+library: once for all requests that it turned away at that time.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ _opener = urllib.request.build_opener(_NoRedirect)
 
 
 def _ask(address: str) -> float | None:
-    request = urllib.request.Request(address, method="HEAD", headers={"User-Agent": "rasteret-sql"})  # noqa: S310
+    headers = {"User-Agent": "rasteret-sql", "Range": "bytes=0-0"}
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310
     try:
         with _opener.open(request, timeout=_TIMEOUT_SECONDS):
             return None

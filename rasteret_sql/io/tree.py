@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
@@ -15,7 +15,7 @@ from rasteret_sql.errors import InvalidArgumentError, StorageError
 from rasteret_sql.io.addresses import Kind, route, safe_address
 from rasteret_sql.io.failures import failure_of
 from rasteret_sql.io.loop import connecting
-from rasteret_sql.io.stores import RoutedBackend, default_backend
+from rasteret_sql.io.stores import default_backend
 
 T = TypeVar("T")
 
@@ -23,6 +23,15 @@ _ANSWERS = (AlreadyExistsError, PreconditionError, NotSupportedError)
 """What a store may say to a conditional write, which is no failure."""
 _RETRIES = 5
 _FIRST_WAIT = 0.2
+
+
+@runtime_checkable
+class HasStores(Protocol):
+    """A backend that reads from stores of obstore."""
+
+    def store_of(self, url: str) -> tuple[Any, str]:
+        """The store of an address, and the path in it."""
+        ...
 
 
 class ChangedMeanwhileError(StorageError):
@@ -40,7 +49,7 @@ class RemoteTree:
         InvalidArgumentError: It is no such URL.
     """
 
-    def __init__(self, url: str, backend: RoutedBackend | None = None) -> None:
+    def __init__(self, url: str, backend: HasStores | None = None) -> None:
         self.url = url.rstrip("/")
         if route(f"{self.url}/x").kind is Kind.FILE or "?" in url:
             raise InvalidArgumentError(

@@ -113,7 +113,7 @@ def test_a4_a5_a7_b22_rewriting_and_buckets() -> None:
     assert web is create_backend().store_of("https://w.org/b.tif")[0]  # one pool an origin
 
 
-def test_a10_to_a17_obstore_backend(tmp_path: Path) -> None:
+def test_a14_a15_a16_a17_obstore_backend(tmp_path: Path) -> None:
     store = MemoryStore()
     store.put("x/a.bin", DATA)
     backend = ObstoreBackend(store, url_prefix="https://h.org/")

@@ -88,7 +88,7 @@ def test_a_host_that_turns_many_away_is_left_alone_and_then_tried_with_fewer():
         return narrowed, closed, waited, gate.limit()
 
     narrowed, closed, waited, after = asyncio.run(play())
-    assert narrowed == 28  # half of those that were on their way when the eighth was turned away
+    assert narrowed == 24  # half of those that were on their way when the sixteenth was turned away
     assert 0 < closed <= 0.05
     assert 0.03 < waited < 1
     assert after == 64

@@ -7,9 +7,11 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.gate import Server
 
 USER, PASSWORD = "someone", "password-for-tests-only"
 BEARER_TOKEN = "bearer-token-of-an-earthdata-user-for-tests"
@@ -83,7 +85,7 @@ class Login:
                 else:
                     self.reply(404)
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def __enter__(self) -> Self:

@@ -66,6 +66,13 @@ class Onward:
     """Name by which it is asked; by default its address."""
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many connections at once as clients open."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
 class Gate:
     """Serves on a free port while the context is open; `decide` says what becomes of each request."""
 
@@ -97,8 +104,7 @@ class Gate:
             def do_POST(self) -> None:
                 gate._serve(self)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def decide(self, request: Request) -> Answer | Onward:

@@ -12,6 +12,7 @@ import email.utils
 import json
 import mimetypes
 import os
+import random
 import re
 import socket
 import time
@@ -19,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 KINDS = (
     "truncate",  # half of the body, then the connection closes
@@ -31,8 +32,12 @@ KINDS = (
     "wrong-range",  # 206 whose Content-Range and body are those of another offset
     "wrong-length",  # 206 of the asked offset with half as many bytes, consistently declared
     "ignore-range",  # 200 and the whole file
+    "long",  # 206 of the asked range that goes on beyond it, consistently declared
+    "other-version",  # as it should be, but with the ETag and time of another file
+    "redirect",  # 302 to the same file
+    "redirect-nowhere",  # 302 to a host that no name server knows
 )
-"""What a fault may be, besides an HTTP status such as `503` or `429`."""
+"""What a fault may be, besides an HTTP status such as `503` or `429`, or `429/2`: with `Retry-After: 2`."""
 
 
 @dataclass(slots=True)
@@ -48,8 +53,7 @@ class Fault:
     done: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS and not re.fullmatch(r"[345]\d\d", self.kind):
-            raise ValueError(f"no such fault: {self.kind!r}; known: an HTTP status, {', '.join(KINDS)}")
+        check_kind(self.kind)
 
     def hits(self, path: str) -> bool:
         if not re.search(self.match, path) or (self.times is not None and self.done >= self.times):
@@ -59,6 +63,41 @@ class Fault:
             return False
         self.done += 1
         return True
+
+
+def check_kind(kind: str) -> None:
+    if kind not in KINDS and not re.fullmatch(r"[345]\d\d(/\d+)?", kind):
+        raise ValueError(f"no such fault: {kind!r}; known: an HTTP status, {', '.join(KINDS)}")
+
+
+@dataclass(slots=True)
+class Mix:
+    """A share of all counted GETs goes wrong, the kinds in turn; what went wrong goes well when asked again."""
+
+    share: float
+    kinds: list[str]
+    seed: int = 0
+    turn: int = 0
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            check_kind(kind)
+        self._random = random.Random(self.seed)
+        self._spared: set[tuple[str, int | None]] = set()
+
+    _random: random.Random = field(init=False, repr=False)
+    _spared: set[tuple[str, int | None]] = field(init=False, repr=False)
+
+    def hits(self, path: str, first: int | None) -> str | None:
+        """The kind of fault of a request, None for none."""
+        if (path, first) in self._spared:
+            self._spared.discard((path, first))
+            return None
+        if first is None or self._random.random() >= self.share:
+            return None  # whole files, which are asked for where ranges were ignored, are spared
+        self._spared.add((path, first))
+        self.turn += 1
+        return self.kinds[self.turn % len(self.kinds)]
 
 
 @dataclass(slots=True)
@@ -71,6 +110,8 @@ class State:
     bandwidth: float | None = None
     """Bytes a second of each connection; None without a cap."""
     faults: list[Fault] = field(default_factory=list)
+    mix: Mix | None = None
+    is_logging: bool = True
     log: list[tuple[str, str, int | None, int | None, int]] = field(default_factory=list)
     """(method, path, first byte, end-exclusive, status) of each request."""
     methods: Counter[str] = field(default_factory=Counter)
@@ -199,6 +240,9 @@ class Connection(asyncio.Protocol):
         elif what == "faults":
             state.faults = [Fault(**fault) for fault in json.loads(body)]
             reply = [asdict(fault) for fault in state.faults]
+        elif what == "mix":
+            said = json.loads(body)
+            state.mix = Mix(**said) if said else None
         elif what == "settings":
             for name, value in json.loads(body).items():
                 setattr(state, name, value)
@@ -225,17 +269,26 @@ class Connection(asyncio.Protocol):
         asked = parse_range(headers.get("range"))
         state.methods[method] += 1
         file = state.open(path)
-        kind = None
+        kind, retry_after = None, None
         fault = next((f for f in state.faults if f.hits(path)), None) if method == "GET" else None
         if fault is not None:
-            kind = fault.kind
+            kind, retry_after = fault.kind, fault.retry_after
+        elif state.mix is not None and method == "GET":
+            kind = state.mix.hits(path, asked[0] if asked else None)
+        if kind is not None:
             state.faulted[kind] += 1
+            kind, _, said = kind.partition("/")
+            retry_after = said or retry_after
         size = file[1] if file else 0
         first, end = resolve(asked, size)
-        state.log.append((method, path, first if asked else None, end if asked else None, 206 if asked else 200))
+        if state.is_logging:
+            state.log.append((method, path, first if asked else None, end if asked else None, 206 if asked else 200))
         if kind is not None and kind.isdigit():
-            extra = {"Retry-After": fault.retry_after} if fault is not None and fault.retry_after else {}
-            self.refuse(int(kind), extra)
+            self.refuse(int(kind), {"Retry-After": retry_after} if retry_after else {})
+        elif kind in ("redirect", "redirect-nowhere"):
+            # A query string, which the server does not look at, tells the two addresses apart.
+            place = f"{quote(path)}?redirected" if kind == "redirect" else "http://no-such-host.invalid/"
+            self.refuse(302, {"Location": place})
         elif kind == "reset-early":
             self.reset()
         elif kind == "stall-early":
@@ -261,6 +314,10 @@ class Connection(asyncio.Protocol):
             end = min(size, max(end, first + 1))
         elif kind == "wrong-length":
             end = first + max(1, (end - first) // 2)
+        elif kind == "long":
+            end = min(size, end + 1000)
+        elif kind == "other-version":
+            modified += 1_000_000_007
         headers = {
             "Content-Type": mimetypes.guess_type(path)[0] or "application/octet-stream",
             "Accept-Ranges": "bytes",

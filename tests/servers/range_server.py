@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.servers.range_protocol import Connection, Fault, State
+from tests.servers.range_protocol import Connection, Fault, Mix, State
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,9 +103,16 @@ class RangeServer:
         """Replace all faults; the first that hits a request wins."""
         self._control("faults", [asdict(fault) for fault in faults])
 
-    def settings(self, *, latency_ms: float | None = None, bandwidth: float | None = None) -> None:
+    def mix(self, mix: Mix | None) -> None:
+        """Let a share of all requests go wrong, or none any more."""
+        self._control("mix", mix and {"share": mix.share, "kinds": mix.kinds, "seed": mix.seed})
+
+    def settings(
+        self, *, latency_ms: float | None = None, bandwidth: float | None = None, is_logging: bool | None = None
+    ) -> None:
         """Change what is given, while running."""
-        given = {"latency": None if latency_ms is None else latency_ms / 1000, "bandwidth": bandwidth}
+        latency = None if latency_ms is None else latency_ms / 1000
+        given = {"latency": latency, "bandwidth": bandwidth, "is_logging": is_logging}
         self._control("settings", {name: value for name, value in given.items() if value is not None})
 
 

@@ -21,9 +21,6 @@ ACCESS_KEY = "AKIDFORTESTSONLY0000"
 SECRET_KEY = "secret-key-for-tests-only-0000000000000"
 """Fake credentials; moto accepts any."""
 
-# Amazon's client logs the requests that tests make with it, keys and all; what we log is searched for them.
-logging.getLogger("botocore").setLevel(logging.WARNING)
-
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
