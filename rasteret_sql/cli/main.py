@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from rasteret_sql import __version__
-from rasteret_sql.cli import collections, datasets, demo
+from rasteret_sql.cli import collections, datasets, demo, doctor
 from rasteret_sql.cli.arguments import workspace
 from rasteret_sql.cli.commands import read_script
 from rasteret_sql.cli.messages import readable
@@ -32,6 +32,7 @@ examples:
   rasteret-sql demo                               see what it does, on real scenes that came with it
   rasteret-sql datasets search sentinel           datasets that can be built; datasets --help says more
   rasteret-sql collections list                   what is cached; build, append, refresh, export, drop
+  rasteret-sql doctor earthsearch/naip            which credentials are found, whether a dataset can be read
   rasteret-sql -c "FROM rasteret_datasets()"      run SQL and leave
   rasteret-sql build.sql report.sql               run files, one connection for all
   rasteret-sql --format csv -c "SELECT ..." > values.csv
@@ -60,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="SQL files to run; or demo, datasets or collections",
+        help="SQL files to run; or demo, datasets, collections or doctor",
     )
     parsed.add_argument("-c", "--command", action="append", default=[], metavar="SQL", help="statements to run")
     parsed.add_argument(
@@ -93,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return datasets.main(words[1:])
         if words[:1] == ["collections"]:
             return collections.main(words[1:])
+        if words[:1] == ["doctor"]:
+            return doctor.main(words[1:])
         return _shell(parser().parse_args(words))
     except BrokenPipeError:
         # Python would complain once more when it flushes at its end.

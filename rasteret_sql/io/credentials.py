@@ -218,7 +218,7 @@ def earthdata(credentials_url: str, environment: Mapping[str, str] | None = None
     token = variables.get("EARTHDATA_TOKEN")
     user, password = variables.get("EARTHDATA_USERNAME"), variables.get("EARTHDATA_PASSWORD")
     host = variables.get("EARTHDATA_HOST") or EARTHDATA_HOST
-    if not token and not (user and password) and not _in_netrc(host, variables):
+    if not token and not (user and password) and not netrc_has(host, variables):
         return None
     try:
         import requests  # noqa: F401, PLC0415
@@ -231,8 +231,19 @@ def earthdata(credentials_url: str, environment: Mapping[str, str] | None = None
     return Provider(NasaEarthdataCredentialProvider(credentials_url, host=host, auth=auth), "aws")
 
 
-def _in_netrc(host: str, environment: Mapping[str, str]) -> bool:
-    file = Path(environment.get("NETRC") or Path.home() / ("_netrc" if os.name == "nt" else ".netrc")).expanduser()
+def netrc_file(environment: Mapping[str, str]) -> Path:
+    """Where logins for hosts are kept."""
+    home = Path(environment.get("HOME") or Path.home())
+    return Path(environment.get("NETRC") or home / ("_netrc" if os.name == "nt" else ".netrc")).expanduser()
+
+
+def netrc_has(host: str, environment: Mapping[str, str]) -> bool:
+    """True where that file has a login for a host.
+
+    Raises:
+        InvalidArgumentError: it cannot be parsed.
+    """
+    file = netrc_file(environment)
     if not file.is_file():
         return False
     try:

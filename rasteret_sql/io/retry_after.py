@@ -1,7 +1,7 @@
 """What a busy web server asks for in `Retry-After`.
 
-Stores do not hand on the headers of an answer that failed, so the server is asked once more, for one byte, by the standard
-library: once for all requests that it turned away at that time.
+Stores do not hand on the headers of an answer that failed, so the server is asked once more, for one byte, by the
+standard library: once for all requests that it turned away at that time.
 """
 
 from __future__ import annotations

@@ -99,6 +99,11 @@ class RoutedBackend:
         place = self._place(url)
         return self._opened(place).store, place.path
 
+    def endpoint_of(self, url: str) -> str | None:
+        """Where requests for an address of S3 go in place of AWS; None for AWS and all that is not S3."""
+        place = self._place(url)
+        return self._opener.endpoint(place) if place.kind is Kind.S3 else None
+
     def credential(self, url: str) -> str:
         """Which credential requests for an address carry and where it is from, in words."""
         place = self._place(url)
