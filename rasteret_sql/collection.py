@@ -28,6 +28,7 @@ from rasteret_sql.index.request import DEFAULT_WORKSPACE, require_concurrency
 from rasteret_sql.index.workspace import list_collections
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.life import append_collection, refresh_collection
+from rasteret_sql.kernels.options import PixelOptions
 from rasteret_sql.selection.access import call_backend, own_bands
 from rasteret_sql.selection.areas import AUTO, Crs, read_areas
 from rasteret_sql.selection.conditions import box_condition
@@ -208,6 +209,8 @@ class Collection(SceneView):
         geometry_crs: Crs = AUTO,
         geometry_column: str | None = None,
         all_touched: bool = False,
+        on_error: str = "null",
+        on_change: str = "raise",
         **filters: Any,
     ) -> np.ndarray:
         """Pixels of areas, on the native grid of each scene.
@@ -225,6 +228,10 @@ class Collection(SceneView):
             geometry_crs: CRS of the areas; by default what they say themselves, else EPSG:4326.
             geometry_column: which column, where the areas are a table.
             all_touched: True: pixels that an area touches; False: pixels whose centre it holds.
+            on_error: 'null': scenes that cannot be read are left out, and a RuntimeWarning counts them; 'raise': the
+                first of them is an error.
+            on_change: 'raise': a file that was changed since it was indexed cannot be read; 'refresh': its header is
+                read again, and the index brought up to date.
             **filters: which scenes: cloud_cover_lt, date_range, bbox, split, split_column, as for `subset`.
 
         Returns:
@@ -233,8 +240,10 @@ class Collection(SceneView):
 
         Raises:
             ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, a scene is not
-                in `target_crs`, or no scene could be read. Where only some could not, a RuntimeWarning counts them.
+                in `target_crs`, or no scene could be read.
+            RasteretError: with `on_error='raise'`, why a scene could not be read.
         """
+        PixelOptions(on_error=on_error, on_change=on_change)  # refuses other words
         require_concurrency(max_concurrent)
         chosen = filtered(self._selection, filters)
         areas = read_areas(geometries, geometry_crs, geometry_column)
@@ -248,10 +257,12 @@ class Collection(SceneView):
         west, south, east, north = shapely.total_bounds(areas.lonlat()).tolist()
         near = chosen.where(box_condition(self._index, (west, south, east, north))).values("id")
         reading = Reading(self._session, reader, self._listener(progress))
-        options = {"all_touched": all_touched, "collection": self.name}
+        options = {"all_touched": all_touched, "collection": self.name, "on_change": on_change}
         samples = read_samples(reading, near, areas, names, options, crs=wanted)
         if samples.failures:
             scene, error = next(iter(samples.failures.items()))
+            if on_error == "raise":
+                raise error
             failed = f'{len(samples.failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'
             if samples.pixels is None:
                 raise InvalidArgumentError(f"no valid data found: {failed}") from error

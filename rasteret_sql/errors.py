@@ -105,6 +105,9 @@ class MissingObjectError(StorageError, FileNotFoundError):
 class FileChangedError(StorageError):
     """A file is not the one that was indexed: its size, ETag or time of change differs."""
 
+    address = ""
+    """Of the file, where it was read for pixels."""
+
 
 class StorageTimeoutError(StorageError, TimeoutError):
     """The server did not answer in time."""

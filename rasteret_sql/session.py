@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
@@ -23,6 +23,7 @@ from rasteret_sql.errors import (
 )
 from rasteret_sql.index.fresh import FreshHeaders
 from rasteret_sql.index.gather import GatheredScenes
+from rasteret_sql.index.headers import FileHeader
 from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
 from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.index.places import Workspace, workspace_of
@@ -118,19 +119,21 @@ class Session:
         """Take note of a row that gives NULL because it could not be read."""
         self.failures.add(self.function, row)
 
-    def read_again(self, sources: Iterable[BandSource], cancelled: Callable[[], bool]) -> int:
-        """Read the headers of files again, and bring the collections that have them up to date where that can be.
+    def read_again(
+        self, sources: Sequence[BandSource], cancelled: Callable[[], bool]
+    ) -> Mapping[str, FileHeader | RasteretError]:
+        """Read the headers of changed files again, and bring collections that have them up to date where that can be.
 
         Returns:
-            How many of the files were changed.
+            Address → the header it has now, or why there is none.
         """
-        known = list(sources)
-        changed = self.fresh.read(known, self.backend, cancelled)
-        if changed:
-            scenes = {source.scene_id for source in known if source.address in changed}
+        again = self.fresh.read(sources, self.backend, cancelled)
+        new = {address: again.headers[address] for address in again.new}
+        scenes = {source.scene_id for source in sources if source.address in new}
+        if new:
             for index in self.collections:
-                bring_up_to_date(index, scenes, changed, cancelled)
-        return len(changed)
+                bring_up_to_date(index, scenes, new, cancelled)
+        return again.headers
 
     def open(self, name: str, workspace_dir: Workspace | None = None) -> CollectionIndex:
         """The open collection of that name, else the cached one, which is then open.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rasteret_sql.errors import IndexFormatError, InvalidArgumentError, MissingObjectError, did_you_mean
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.plain import plain_text
 from rasteret_sql.kernels.backends import NamedBackend
 from rasteret_sql.kernels.host_secrets import HostSecret, backend_of_secret
 from rasteret_sql.kernels.rows import FailedRow
@@ -140,6 +141,16 @@ class SessionSettings:
     """Of calls that do not say."""
     on_change: str = "raise"
     """Of calls that do not say."""
+    default_call_bytes: int = field(init=False)
+    """What `max_call_bytes` was at first."""
+
+    def __post_init__(self) -> None:
+        self.default_call_bytes = self.max_call_bytes
+
+    def of_calls(self) -> dict[str, str]:
+        """What holds for calls that do not say, where that is not the default."""
+        said = {"on_error": self.on_error, "on_change": self.on_change}
+        return {name: value for name, value in said.items() if value != "raise"}
 
 
 class NamedBackends:
@@ -201,22 +212,42 @@ class Failure:
     """Naive UTC."""
     function: str
     """What was called; empty where that is not known."""
-    row: FailedRow
+    collection: str | None
+    """As the call named it."""
+    scene_id: str
+    bands: str
+    error: str
+    """Name of its class."""
+    message: str
+    """Without what addresses in it have of secrets."""
 
 
 class Failures:
-    """The latest rows of a session that gave NULL because they could not be read."""
+    """What of a session gave NULL because it could not be read: of each scene, band and reason the latest."""
 
     def __init__(self) -> None:
-        self._kept: deque[Failure] = deque(maxlen=_KEPT_FAILURES)
+        self._kept: OrderedDict[tuple[str, str | None, str, str, str, str], Failure] = OrderedDict()
+        self._lock = threading.Lock()
 
     def add(self, function: str, row: FailedRow) -> None:
-        """Keep one; of too many the oldest goes."""
-        self._kept.append(Failure(datetime.now(UTC).replace(tzinfo=None), function, row))
+        """Keep one; of too many the oldest goes.
+
+        One scene may fail for thousands of zones, and DuckDB may make a call of constants more than once.
+        """
+        # Texts alone: an error holds all that was at hand when it was raised. Messages of ours have no secret in them;
+        # that of a backend that is not ours may.
+        error, message = type(row.error).__name__, plain_text(str(row.error))
+        key = (function, row.collection, row.scene_id, row.bands, error, message)
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = Failure(datetime.now(UTC).replace(tzinfo=None), *key)
+            if len(self._kept) > _KEPT_FAILURES:
+                self._kept.popitem(last=False)
 
     def listed(self, *, clear: bool = False) -> list[Failure]:
         """All of them, oldest first."""
-        kept = list(self._kept)
-        if clear:
-            self._kept.clear()
+        with self._lock:
+            kept = list(self._kept.values())
+            if clear:
+                self._kept.clear()
         return kept

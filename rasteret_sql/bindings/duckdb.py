@@ -17,12 +17,14 @@ import pyarrow as pa
 
 from rasteret_sql.bindings.duckdb_names import check_names, is_in_memory, quote
 from rasteret_sql.bindings.duckdb_relations import read_relation
+from rasteret_sql.bindings.duckdb_secrets import read_secret
 from rasteret_sql.bindings.duckdb_views import CollectionViews
 from rasteret_sql.engine.cancel import INTERRUPTED, Interrupts, watch_sigint
 from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, NameTakenError, RasteretError
 from rasteret_sql.functions.registry import FUNCTIONS, PRIVATE_MACROS, macro_sql, private_sql
 from rasteret_sql.functions.spec import Udf
 from rasteret_sql.index.workspace import collection_names
+from rasteret_sql.kernels.host_secrets import HostSecret
 from rasteret_sql.session import Session
 
 DEFAULT_CATALOG = "rasteret"
@@ -66,6 +68,11 @@ class _Database:
         """Rows of a committed table or view, None where there is none of that name."""
         cursor = self._cursor()
         return None if cursor is None else read_relation(cursor, name)
+
+    def secret(self, name: str) -> HostSecret | None:
+        """A secret of the database by its name, None where there is none."""
+        cursor = self._cursor()
+        return None if cursor is None else read_secret(cursor, name)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection | None:
         """A cursor from any connection that is still open. One kept for good would keep the database open."""
@@ -160,7 +167,9 @@ def install_session(con: duckdb.DuckDBPyConnection, make: MakeSession, catalog: 
             _databases[database.key] = database
         if session is None:
             made = make(database.views.show)
-            session = dataclasses.replace(made, withdraw=database.views.hide, relation=database.relation)
+            session = dataclasses.replace(
+                made, withdraw=database.views.hide, relation=database.relation, secret=database.secret
+            )
         database.keep(con, session)
         if not there.catalog:
             _create_catalog(con.cursor(), catalog)

@@ -89,11 +89,14 @@ def _report(probed: Probe | None) -> dict[str, Any]:
         "extras": installed_extras(),
         "versions": {"python": platform.python_version(), "rasteret-sql": __version__} | _versions(),
         "workspace": str(DEFAULT_WORKSPACE),
-        "environment": {
-            name: plain_text(safe_address(os.environ[name])) for name in _ENDPOINTS if os.environ.get(name)
-        },
+        "environment": {name: _shown_variable(os.environ[name]) for name in _ENDPOINTS if os.environ.get(name)},
         "settings": asdict(io_settings()),
     }
+
+
+def _shown_variable(value: str) -> str:
+    """An address without secrets; a proxy may be written without a scheme, `user:password@host:port`."""
+    return plain_text(safe_address(value if "://" in value else value.rpartition("@")[2]))
 
 
 def _versions() -> dict[str, str]:

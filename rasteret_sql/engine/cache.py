@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rasteret_sql.io.backend import FileFacts
-
 
 class TileKey(NamedTuple):
     """Identity of a stored tile, whichever band or level asks for it."""
@@ -19,10 +17,8 @@ class TileKey(NamedTuple):
     address: str
     offset: int
     length: int
-    version: FileFacts | None = None
-    """Of the file, as it was indexed; None where the index does not say."""
-    scope: int = 0
-    """Whose backend got it: what one may read, another may not."""
+    version: int = 0
+    """Number of the file's version, which tells whose backend got it, too: what one may read, another may not."""
 
 
 class TileCache:
@@ -68,13 +64,6 @@ class TileCache:
                 self._bytes -= self._tiles.pop(oldest)[0].nbytes
             self._tiles[key] = tile, time.monotonic()
             self._bytes += size
-
-    def forget(self, address: str, scope: int) -> None:
-        """Drop the tiles of a file whose version nobody knew."""
-        with self._lock:
-            gone = [key for key in self._tiles if key[::4] == (address, scope) and key.version is None]
-            for key in gone:
-                self._bytes -= self._tiles.pop(key)[0].nbytes
 
     def resize(self, max_bytes: int) -> None:
         """Set another bound, dropping what no longer fits."""

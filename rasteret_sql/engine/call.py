@@ -11,17 +11,20 @@ import numpy as np
 
 from rasteret_sql.engine.cache import TileKey
 from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.engine.versions import Version
 from rasteret_sql.errors import RasteretError
+from rasteret_sql.io.backend import FileFacts
 
 
 class Wanted:
     """A stored tile and the places in a call that wait for it."""
 
-    __slots__ = ("call", "index", "key", "level", "takers")
+    __slots__ = ("call", "index", "key", "level", "takers", "version")
 
-    def __init__(self, call: Call, key: TileKey, need: TileNeed) -> None:
+    def __init__(self, call: Call, key: TileKey, need: TileNeed, version: Version) -> None:
         self.call = call
         self.key = key
+        self.version = version
         self.level = need.level
         self.index = need.index
         self.takers: list[tuple[int, int]] = []
@@ -31,7 +34,12 @@ class Wanted:
 class Call:
     """State of one `Engine.run`; `done` is set when every job has finished or one failed for good."""
 
-    def __init__(self, jobs: Sequence[Job], cancelled: Callable[[], bool], scope: int = 0) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        cancelled: Callable[[], bool],
+        version_of: Callable[[str, FileFacts | None], Version],
+    ) -> None:
         self.cancelled = cancelled
         self.begun = time.monotonic()
         """What the cache took from then on is not dropped for this call's tiles."""
@@ -46,16 +54,22 @@ class Call:
         self._open = len(jobs)
         self.wanted: dict[TileKey, Wanted] = {}
         self._holes: list[tuple[int, int]] = []
+        # One version of each file for the whole call; what is known of a file is one object for all of a band's tiles.
+        versions: dict[tuple[str, int], Version] = {}
         for number, job in enumerate(jobs):
             for need in job.needs():
                 self._pending[number] += 1
-                key = need.key(scope)
+                file = need.address, id(need.version)
+                version = versions.get(file)
+                if version is None:
+                    version = versions[file] = version_of(need.address, need.version)
+                key = need.key(version.number)
                 if key is None:
                     self._holes.append((number, need.slot))
                     continue
                 wanted = self.wanted.get(key)
                 if wanted is None:
-                    wanted = self.wanted[key] = Wanted(self, key, need)
+                    wanted = self.wanted[key] = Wanted(self, key, need, version)
                 wanted.takers.append((number, need.slot))
         # Settled before any tile can arrive: a job is finished once.
         self._idle = [number for number, pending in enumerate(self._pending) if pending == 0]

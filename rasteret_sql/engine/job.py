@@ -26,10 +26,10 @@ class TileNeed:
     version: FileFacts | None = None
     """What is known of the file from the time when `level` was read."""
 
-    def key(self, scope: int = 0) -> TileKey | None:
-        """Identity of the stored tile for one backend; None where nothing is stored (a sparse file's hole)."""
+    def key(self, version: int) -> TileKey | None:
+        """Identity of the stored tile in a version of its file; None where nothing is stored (a sparse file's hole)."""
         offset, length = int(self.level.offsets[self.index]), int(self.level.byte_counts[self.index])
-        return TileKey(self.address, offset, length, self.version, scope) if offset and length else None
+        return TileKey(self.address, offset, length, version) if offset and length else None
 
 
 class Job(ABC):

@@ -14,11 +14,11 @@ from rasteret_sql.engine import cancel
 from rasteret_sql.engine.cache import TileCache, TileKey
 from rasteret_sql.engine.call import Call, Wanted
 from rasteret_sql.engine.job import Job
-from rasteret_sql.engine.versions import FirstVersions, Scopes
+from rasteret_sql.engine.versions import Scopes, Versions
 from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io import loop
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.backend import FileFacts, StorageBackend
+from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.fetch import fetch_known
 from rasteret_sql.plan.ranges import MergedRange, merge_ranges
 from rasteret_sql.tiff.decode import decode_tile
@@ -51,7 +51,7 @@ class Engine:
         self._lock = threading.Lock()
         self._flying: dict[TileKey, list[Wanted]] = {}
         self._scopes = Scopes()
-        self._versions = FirstVersions(self.cache)
+        self._versions = Versions()
 
     def call(self, work: Callable[[Callable[[], bool]], T]) -> T:
         """Run a kernel on a thread of ours and wait for it, looking for Ctrl-C.
@@ -108,7 +108,8 @@ class Engine:
         cancelled: Callable[[], bool],
         tell: Callable[[int], None],
     ) -> None:
-        call = Call(jobs, cancelled, self._scopes.of(backend))
+        scope = self._scopes.of(backend)
+        call = Call(jobs, cancelled, lambda address, indexed: self._versions.of(address, scope, indexed))
         ready, own = self._claim(call.wanted.values())
         self._start(call, own, backend)
         try:
@@ -142,10 +143,10 @@ class Engine:
         return ready, own
 
     async def _drive(self, call: Call, own: list[Wanted], backend: StorageBackend, landed: set[TileKey]) -> None:
-        by_file: dict[tuple[str, FileFacts | None], dict[ByteRange, Wanted]] = defaultdict(dict)
+        by_file: dict[int, dict[ByteRange, Wanted]] = defaultdict(dict)
         for wanted in own:
             key = wanted.key
-            by_file[key.address, key.version][ByteRange(key.offset, key.length)] = wanted
+            by_file[key.version][ByteRange(key.offset, key.length)] = wanted
         queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]] = deque(
             (merged, wanted) for wanted in by_file.values() for merged in merge_ranges(wanted)
         )
@@ -167,7 +168,7 @@ class Engine:
             merged, wanted = queue.popleft()
             parts = [wanted[part] for part in merged.parts]
             try:
-                body = await self._fetch(backend, parts[0].key, merged.span)
+                body = await self._fetch(backend, parts[0], merged.span)
             except Exception as error:  # noqa: BLE001  given to every row that waits for these tiles
                 for part in parts:
                     landed.add(part.key)
@@ -177,13 +178,17 @@ class Engine:
             # Waiting for the decoder here is what bounds the bodies held in memory.
             await running.run_in_executor(self._decoders, self._decode, merged, parts, view, landed)
 
-    async def _fetch(self, backend: StorageBackend, key: TileKey, span: ByteRange) -> memoryview:
+    async def _fetch(self, backend: StorageBackend, part: Wanted, span: ByteRange) -> memoryview:
+        address, version = part.key.address, part.version
         try:
-            body, facts = await fetch_known(backend, key.address, span, expected=self._versions.expected(key))
-        except FileChangedError:
-            self._versions.forget(key)
+            version.check()
+            body, facts = await fetch_known(backend, address, span, expected=version.expected)
+            version.settle(address, facts)
+        except FileChangedError as error:
+            error.address = address
+            version.end(str(error))
+            self._versions.forget(address, self._scopes.of(backend), version)
             raise
-        self._versions.settle(key, facts)
         return body
 
     def _decode(self, merged: MergedRange, parts: list[Wanted], body: memoryview, landed: set[TileKey]) -> None:

@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections import OrderedDict
 
-from rasteret_sql.engine.cache import TileCache, TileKey
 from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.automatic import AutomaticBackend
@@ -15,6 +14,7 @@ from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.io.stores import default_backend
 
 _KEPT_FILES = 65_536
+_NOTHING = FileFacts()
 
 
 class Scopes:
@@ -45,40 +45,85 @@ class Scopes:
         return end
 
 
-class FirstVersions:
-    """Files whose index does not say which version it is of: the first answer settles that."""
+class Version:
+    """The version of a file that calls read: the first answer says what the others have to agree with."""
 
-    def __init__(self, cache: TileCache) -> None:
-        self._cache = cache
-        self._known: OrderedDict[tuple[str, int], FileFacts] = OrderedDict()
+    __slots__ = ("_ended", "_facts", "_lock", "indexed", "number")
+
+    def __init__(self, number: int, indexed: FileFacts | None) -> None:
+        self.number = number
+        """Tells its tiles from those of any other version, file or backend."""
+        self.indexed = indexed
+        """What is known of the file from the time when its header was read."""
+        self._facts = indexed
+        self._ended = ""
+        """Why the file is another one now."""
         self._lock = threading.Lock()
 
-    def expected(self, key: TileKey) -> FileFacts | None:
+    @property
+    def expected(self) -> FileFacts | None:
         """What an answer has to agree with."""
-        return key.version if key.version is not None else self._known.get((key.address, key.scope))
+        return self._facts
 
-    def settle(self, key: TileKey, facts: FileFacts) -> None:
+    def check(self) -> None:
+        """Ask for nothing more once an answer was of another version.
+
+        Raises:
+            FileChangedError: One was.
+        """
+        if self._ended:
+            raise FileChangedError(self._ended)
+
+    def settle(self, address: str, facts: FileFacts) -> None:
         """Take note of an answer.
 
         Raises:
-            FileChangedError: it is of another version than an answer before it.
+            FileChangedError: It, or one before it, is of another version.
         """
-        if key.version is not None:
-            return
         with self._lock:
-            first = self._known.setdefault((key.address, key.scope), facts)
-            if len(self._known) > _KEPT_FILES:
-                self._known.popitem(last=False)
-        if change := facts.change_from(first):
-            self.forget(key)
-            raise FileChangedError(
-                f"{safe_address(key.address)} was changed while it was read: {change}. Run the same again, and build "
-                "the collection again if it still fails"
-            )
+            if change := facts.change_from(self._facts or _NOTHING):
+                self._ended = self._ended or (
+                    f"cannot read {safe_address(address)}: the file was changed while it was read: {change}. Run the "
+                    "same again, with on_change := 'refresh' if it was changed since it was indexed"
+                )
+            known = zip(_values(self._facts or _NOTHING), _values(facts), strict=True)
+            self._facts = FileFacts(*(now if before is None else before for before, now in known))  # type: ignore[arg-type]
+        self.check()
 
-    def forget(self, key: TileKey) -> None:
-        """The file was changed: let its new version be read."""
-        if key.version is None:
-            with self._lock:
-                self._known.pop((key.address, key.scope), None)
-            self._cache.forget(key.address, key.scope)
+    def end(self, why: str) -> None:
+        """The file is another one now."""
+        with self._lock:
+            self._ended = self._ended or why
+
+
+class Versions:
+    """Which version of each file is read, by address, backend, and what the index says of it."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, int, FileFacts | None], Version] = OrderedDict()
+        self._next = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def of(self, address: str, scope: int, indexed: FileFacts | None) -> Version:
+        """The version that a call reads from its first tile to its last."""
+        key = (address, scope, indexed)
+        with self._lock:
+            found = self._known.get(key)
+            if found is None:
+                found = self._known[key] = Version(next(self._next), indexed)
+                if len(self._known) > _KEPT_FILES:
+                    self._known.popitem(last=False)
+            else:
+                self._known.move_to_end(key)
+            return found
+
+    def forget(self, address: str, scope: int, version: Version) -> None:
+        """Its file is another one now: calls from now on begin anew, with none of its tiles."""
+        key = (address, scope, version.indexed)
+        with self._lock:
+            if self._known.get(key) is version:
+                del self._known[key]
+
+
+def _values(facts: FileFacts) -> tuple[object, ...]:
+    return facts.size, facts.etag, facts.modified

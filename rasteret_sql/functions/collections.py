@@ -16,6 +16,7 @@ from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.index.export import export_collection
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.places import workspace_of
+from rasteret_sql.index.remote import stores_of
 from rasteret_sql.index.workspace import describe, list_collections
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.kernels import building
@@ -43,6 +44,8 @@ _STAC_API = Argument("stac_api", "VARCHAR", "another address for the dataset's S
 _CLOUD = Argument(
     "cloud_config", "STRUCT or JSON", "{'url_patterns': {'https://cdn.example.com/': 's3://bucket/'}, ...}", "NULL"
 )
+BACKEND = Argument("backend", "VARCHAR", "name of a backend of rasteret_create_backend, or of a DuckDB secret", "NULL")
+"""Of every call that reads."""
 _SCENES = "TABLE of scenes: id, datetime, geometry, bbox, assets, proj:epsg, status, and the STAC properties"
 
 
@@ -52,6 +55,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "collection": (str, "text"),
     "data_source": (str, "text"),
     "workspace_dir": (str, "text"),
+    "backend": (str, "the name of a backend"),
     "force": (bool, "true or false"),
     "static_catalog": (bool, "true or false"),
     "prefer_geoparquet": (bool, "true or false"),
@@ -81,6 +85,14 @@ def _writing(what: str, remedy: str) -> Iterator[None]:
         raise StorageError(f"{what} cannot be written: {error.strerror or error}{at}; {remedy}") from error
 
 
+def backend_name(arguments: dict[str, Any]) -> str | None:
+    """Take the name of a backend out of the arguments of a call."""
+    named = arguments.pop("backend", None)
+    if named is not None and not isinstance(named, str):
+        raise InvalidArgumentError(f"backend := {named!r} cannot be used; expected the name of a backend")
+    return named
+
+
 def _for_each(texts: pa.Array, one: Callable[[str], str]) -> pa.Array:
     return pa.array([None if text is None else one(text) for text in texts.to_pylist()], pa.string())
 
@@ -104,7 +116,11 @@ def run_build(
         # DuckDB may plan a statement twice: what the first planning made is there for the second.
         fresh = force and not session.forced.is_pending(text)
         workspace = arguments.get("workspace_dir") or session.workspace_dir
-        with _writing(f"the collection in {workspace}", "give workspace_dir := a directory that can be written"):
+        named = arguments.pop("backend", None)
+        if named is not None:
+            arguments["backend"] = session.through(named).backend
+        writing = _writing(f"the collection in {workspace}", "give workspace_dir := a directory that can be written")
+        with writing, stores_of(session.through(named).backend):
             index = make(session, force=fresh, progress=session.progress, cancelled=cancelled, **arguments)
         if fresh:
             session.forced.made(text)
@@ -129,7 +145,9 @@ def _executed(session: Session, _cancelled: Cancelled, ids: pa.Array) -> pa.Arra
 def _load(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
     def one(text: str) -> str:
         arguments = json.loads(text)
-        return _show(session, open_collection(building.required(arguments, "path"), arguments.get("name") or ""))
+        path, named = building.required(arguments, "path"), backend_name(arguments)
+        with stores_of(session.through(named).backend):
+            return _show(session, open_collection(path, arguments.get("name") or ""))
 
     return _for_each(texts, one)
 
@@ -138,12 +156,13 @@ def _open(session: Session, _cancelled: Cancelled, names: pa.Array) -> pa.Array:
     return _for_each(names, lambda name: session.scenes.scan_sql(session.open(name)))
 
 
-def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.Array) -> pa.Array:
+def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.Array, backends: pa.Array) -> pa.Array:
     rows = []
-    for name, path in zip(names.to_pylist(), paths.to_pylist(), strict=True):
+    for name, path, named in zip(names.to_pylist(), paths.to_pylist(), backends.to_pylist(), strict=True):
         index = session.open(building.required({"name": name}, "name"))
         asked = building.required({"path": path}, "path")
-        with _writing(f'the export of "{index.name}" to {safe_address(asked)}', "give another path"):
+        writing = _writing(f'the export of "{index.name}" to {safe_address(asked)}', "give another path")
+        with writing, stores_of(session.through(named).backend):
             target = export_collection(index, asked)
         rows.append({"name": index.name, "path": os.fspath(target), "scenes": index.count_rows()})
     return pa.array([[row] for row in rows])
@@ -199,6 +218,7 @@ COLLECTION_FUNCTIONS = (
             ),
             _STAC_API,
             _CLOUD,
+            BACKEND,
         ),
         returns=_SCENES,
         doc="Scenes of a registered dataset. Searches, reads each file's header once and keeps the index; an identical "
@@ -234,6 +254,7 @@ COLLECTION_FUNCTIONS = (
             _WORKSPACE,
             Argument("static_catalog", "BOOLEAN", "true: a static catalog; not given: recognised", "NULL"),
             _CLOUD,
+            BACKEND,
         ),
         returns=_SCENES,
         doc="Scenes of any STAC API or static STAC catalog, as rasteret_build.",
@@ -248,6 +269,7 @@ COLLECTION_FUNCTIONS = (
         arguments=(
             Argument("path", "VARCHAR", "directory or Parquet file of an index"),
             Argument("name", "VARCHAR", "name of the collection; the one kept in the index by default", "NULL"),
+            BACKEND,
         ),
         returns=_SCENES,
         doc="Scenes of an index on disk, made by a build, by rasteret_export, or by rasteret.",
@@ -264,11 +286,14 @@ COLLECTION_FUNCTIONS = (
         arguments=(
             Argument("name", "VARCHAR", "name of an open or cached collection"),
             Argument("path", "VARCHAR", "directory to write"),
+            BACKEND,
         ),
         returns="TABLE(name VARCHAR, path VARCHAR, scenes BIGINT)",
         doc="Writes a collection as portable, partitioned GeoParquet with everything it knows.",
         example="SELECT scenes FROM rasteret_export('dunes', '${TMP}/dunes-export')",
-        udfs=(Udf("__rasteret_export", ("VARCHAR", "VARCHAR"), f"{types.EXPORTED}[]", pure=False, run=_export),),
+        udfs=(
+            Udf("__rasteret_export", ("VARCHAR", "VARCHAR", "VARCHAR"), f"{types.EXPORTED}[]", pure=False, run=_export),
+        ),
     ),
     Function(
         name="rasteret_collections",

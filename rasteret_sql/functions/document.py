@@ -13,6 +13,7 @@ _TITLES = {
     "collections": "Collections",
     "pixels": "Pixels",
     "chips": "Chips",
+    "access": "Access, settings and failures",
 }
 _HEAD = """# SQL functions
 

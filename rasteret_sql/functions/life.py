@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 
+from rasteret_sql.functions.collections import BACKEND, backend_name
 from rasteret_sql.functions.spec import Argument, Function, Udf, struct_type
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.places import workspace_of
+from rasteret_sql.index.remote import stores_of
 from rasteret_sql.kernels import life
 from rasteret_sql.kernels.building import required, sql_arguments
 from rasteret_sql.kernels.rows import Cancelled
@@ -35,6 +39,14 @@ _API = Argument("stac_api", "VARCHAR", "where the source is today; that of the b
 _WORKSPACE = Argument("workspace_dir", "VARCHAR", "where the collection is kept; that of the connection", "NULL")
 
 
+@contextmanager
+def _through(session: Session, arguments: dict[str, Any]) -> Iterator[Session]:
+    """The session as it reads by the backend that a call names, the collection itself too where that is elsewhere."""
+    reading = session.through(backend_name(arguments))
+    with stores_of(reading.backend):
+        yield reading
+
+
 def _opened(session: Session, arguments: dict[str, Any]) -> CollectionIndex:
     workspace = arguments.pop("workspace_dir", None)
     return session.open(required(arguments, "name"), workspace_of(workspace) if workspace else None)
@@ -46,10 +58,11 @@ def _rows(texts: pa.Array, one: Any) -> pa.Array:
 
 def _append(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
     def one(arguments: dict[str, Any]) -> dict[str, Any]:
-        index = _opened(session, arguments)
-        del arguments["name"]
-        done = life.append_collection(session, index, progress=session.progress, cancelled=cancelled, **arguments)
-        _show_again(session, index)
+        with _through(session, arguments) as reading:
+            index = _opened(session, arguments)
+            del arguments["name"]
+            done = life.append_collection(reading, index, progress=session.progress, cancelled=cancelled, **arguments)
+            _show_again(session, index)
         return {
             "name": index.name,
             "found": done.found,
@@ -63,10 +76,11 @@ def _append(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array
 
 def _refresh(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
     def one(arguments: dict[str, Any]) -> dict[str, Any]:
-        index = _opened(session, arguments)
-        del arguments["name"]
-        done = life.refresh_collection(session, index, progress=session.progress, cancelled=cancelled, **arguments)
-        _show_again(session, index)
+        with _through(session, arguments) as reading:
+            index = _opened(session, arguments)
+            del arguments["name"]
+            done = life.refresh_collection(reading, index, progress=session.progress, cancelled=cancelled, **arguments)
+            _show_again(session, index)
         return {
             "name": index.name,
             "checked": done.checked,
@@ -81,9 +95,10 @@ def _refresh(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Arra
 
 def _drop(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
     def one(arguments: dict[str, Any]) -> dict[str, Any]:
-        index = _opened(session, arguments)
-        scenes = index.count_rows()
-        life.drop_collection(session, index, cancelled=cancelled)
+        with _through(session, arguments):
+            index = _opened(session, arguments)
+            scenes = index.count_rows()
+            life.drop_collection(session, index, cancelled=cancelled)
         return {"name": index.name, "scenes": scenes, "path": index.place}
 
     return pa.array([[one(json.loads(text))] for text in texts.to_pylist()])
@@ -108,6 +123,7 @@ LIFE_FUNCTIONS = (
             _API,
             _MAX,
             _WORKSPACE,
+            BACKEND,
         ),
         returns=f"TABLE of {_APPENDED}",
         doc="Adds scenes of the collection's source that it does not have yet; only their files are read.",
@@ -118,7 +134,7 @@ LIFE_FUNCTIONS = (
         name="rasteret_refresh",
         family="collections",
         table=True,
-        arguments=(_NAME, _API, _MAX, _WORKSPACE),
+        arguments=(_NAME, _API, _MAX, _WORKSPACE, BACKEND),
         returns=f"TABLE of {_REFRESHED}",
         doc="Asks the collection's sources again: changed scenes are read again, new ones added, gone ones marked in "
         "status.",
@@ -129,7 +145,7 @@ LIFE_FUNCTIONS = (
         name="rasteret_drop",
         family="collections",
         table=True,
-        arguments=(_NAME, _WORKSPACE),
+        arguments=(_NAME, _WORKSPACE, BACKEND),
         returns=f"TABLE of {_DROPPED}",
         doc="Removes a cached collection with its files; exports and loaded collections are left alone.",
         example="SELECT scenes FROM rasteret_drop('dropped')",

@@ -53,24 +53,28 @@ _WEIGHTED = Argument(
 _PARAMETERS = ("VARCHAR", "VARCHAR", types.GEOMETRY, "VARCHAR")
 
 
-def _arguments(ids: pa.Array, bands: pa.Array, geometries: pa.StructArray, options: pa.Array) -> PixelArguments:
+def _arguments(
+    session: Session, ids: pa.Array, bands: pa.Array, geometries: pa.StructArray, options: pa.Array
+) -> PixelArguments:
     kinds, wkbs, texts = geometries.flatten()
-    return PixelArguments(
+    given = PixelArguments(
         ids.to_pylist(), bands.to_pylist(), kinds.to_pylist(), wkbs.to_pylist(), texts.to_pylist(), options.to_pylist()
     )
+    return given.with_defaults(session.settings.of_calls())
 
 
 def _reader(kernel: Callable[..., pa.Array]) -> Callable[..., pa.Array]:
     """A kernel over rows as a UDF over columns."""
 
     def run(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
-        return run_rows(kernel, _arguments(*columns), session, session.engine, cancelled)
+        called = session.called(kernel.__name__)
+        return run_rows(kernel, _arguments(session, *columns), called, session.engine, cancelled)
 
     return run
 
 
 def _explain(session: Session, _cancelled: Cancelled, *columns: Any) -> pa.Array:
-    return rasteret_explain(_arguments(*columns), session)
+    return rasteret_explain(_arguments(session, *columns), session.called("rasteret_explain"))
 
 
 def _numbers(values: pa.Array) -> pa.StructArray:
@@ -85,11 +89,13 @@ def _numbers(values: pa.Array) -> pa.StructArray:
 
 def _stat(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
     names = columns[4].to_pylist()
-    return _numbers(run_rows(zonal_stat, _arguments(*columns[:4]), session, session.engine, cancelled, names))
+    called = session.called("zonal_stat")
+    return _numbers(run_rows(zonal_stat, _arguments(session, *columns[:4]), called, session.engine, cancelled, names))
 
 
 def _sample(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
-    return _numbers(run_rows(sample_point, _arguments(*columns), session, session.engine, cancelled))
+    called = session.called("sample_point")
+    return _numbers(run_rows(sample_point, _arguments(session, *columns), called, session.engine, cancelled))
 
 
 PIXEL_FUNCTIONS = (

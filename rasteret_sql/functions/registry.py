@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from rasteret_sql.errors import RasteretError
+from rasteret_sql.functions.access import ACCESS_FUNCTIONS
 from rasteret_sql.functions.catalog import catalog_functions
 from rasteret_sql.functions.chips import CHIP_FUNCTIONS
 from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS
@@ -15,6 +16,7 @@ from rasteret_sql.functions.life import LIFE_FUNCTIONS
 from rasteret_sql.functions.pixels import PIXEL_FUNCTIONS
 from rasteret_sql.functions.registration import REGISTRATION_FUNCTIONS
 from rasteret_sql.functions.search import SEARCH_FUNCTIONS
+from rasteret_sql.functions.settings import SETTING_FUNCTIONS
 from rasteret_sql.functions.spec import Function
 from rasteret_sql.functions.tables import TABLE_FUNCTIONS
 
@@ -26,6 +28,8 @@ _DECLARED = (
     *LIFE_FUNCTIONS,
     *PIXEL_FUNCTIONS,
     *CHIP_FUNCTIONS,
+    *ACCESS_FUNCTIONS,
+    *SETTING_FUNCTIONS,
 )
 FUNCTIONS: tuple[Function, ...] = (*catalog_functions(_DECLARED), *_DECLARED)
 """Every public function."""

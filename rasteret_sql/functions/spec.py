@@ -9,7 +9,7 @@ from typing import Any, Literal
 REQUIRED = object()
 """Default of an argument that has none."""
 
-Family = Literal["pixels", "chips", "collections", "catalog"]
+Family = Literal["pixels", "chips", "collections", "catalog", "access"]
 
 
 @dataclass(frozen=True, slots=True)

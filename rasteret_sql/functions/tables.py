@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from rasteret_sql.errors import InvalidArgumentError, MissingObjectError
-from rasteret_sql.functions.collections import run_build
+from rasteret_sql.functions.collections import BACKEND, run_build
 from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.index.open import CollectionIndex
 from rasteret_sql.kernels.building import required
@@ -30,7 +30,7 @@ _FILES = (".parquet", ".geoparquet", ".pq", ".parq")
 def _build_table(session: Session, **arguments: Any) -> CollectionIndex:
     uri = _text("uri", required(arguments, "uri"))
     work = {name: arguments.pop(name) for name in ("force", "progress", "cancelled")}
-    for name in ("max_concurrent", "workspace_dir"):
+    for name in ("max_concurrent", "workspace_dir", "backend"):
         if name in arguments:
             work[name] = arguments.pop(name)
     del arguments["uri"]
@@ -131,6 +131,7 @@ TABLE_FUNCTIONS = (
             Argument("max_concurrent", "INTEGER", "headers read at a time; 300 by default", "NULL"),
             Argument("workspace_dir", "VARCHAR", "where collections are kept; that of the connection", "NULL"),
             Argument("cloud_config", "STRUCT or JSON", "{'url_patterns': {...}, 'provider': 'aws'}", "NULL"),
+            BACKEND,
         ),
         returns="TABLE of scenes: id, datetime, geometry, bbox, assets, proj:epsg, status, and the table's own columns",
         doc="Scenes of the rows of a table that lists files. Conditions are applied before any file is read; headers "

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from rasteret_sql.errors import FileChangedError, RasteretError
+from rasteret_sql.errors import FileChangedError, InterruptedQueryError, RasteretError
 from rasteret_sql.index.found import BandSource, Found
 from rasteret_sql.index.headers import FileHeader, read_headers
 from rasteret_sql.io.addresses import safe_address
@@ -16,48 +17,48 @@ from rasteret_sql.io.loop import run
 
 _KEPT_FILES = 4096
 _MAX_CONCURRENT = 50
+_POLL_SECONDS = 0.05
 
-Key = tuple[str, str]
-"""Scene id and band."""
 Known = FileFacts | None
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadAgain:
+    """What came of reading headers again, by address."""
+
+    headers: Mapping[str, FileHeader | RasteretError]
+    """The header that a file has now, or why there is none."""
+    new: frozenset[str]
+    """Files that were read just now; of the others another call has done so, and dealt with it."""
 
 
 class FreshHeaders:
-    """What stands in place of a file's indexed header, for this session: by address and what was indexed of it."""
+    """What stands in place of a file's indexed header, for this session: by address and what was known of the file."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, Known], FileHeader | RasteretError] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, Known], FileHeader] = OrderedDict()
+        self._reading = threading.Lock()
 
     def read(
         self, sources: Iterable[BandSource], backend: StorageBackend, cancelled: Callable[[], bool] | None
-    ) -> dict[str, FileHeader | RasteretError]:
-        """Read the headers of files again.
+    ) -> ReadAgain:
+        """Read the headers of changed files, each once however many calls want it at a time.
 
         Args:
-            sources: As they are known now.
+            sources: As they are known to the call.
             backend: How bytes are read.
             cancelled: Polled; stops the reading.
-
-        Returns:
-            Address → new header, or why there is none, of the files that are not those that are known.
         """
         known = {source.address: source.facts for source in sources}
-        found = run(read_headers(known, backend, _MAX_CONCURRENT), cancelled)
-        changed: dict[str, FileHeader | RasteretError] = {}
-        for address, header in found.items():
-            before = known[address]
-            if isinstance(header, FileHeader) and before is not None and not header.facts.change_from(before):
-                continue
-            changed[address] = header
-        with self._lock:
-            for address, header in changed.items():
-                if isinstance(header, FileHeader):
-                    self._kept.pop((address, header.facts), None)  # it is again what it was once
-                self._kept[address, known[address]] = header
-            while len(self._kept) > _KEPT_FILES:
-                self._kept.popitem(last=False)
-        return changed
+        with self._alone(cancelled):
+            there = {address: fresh for address in known if (fresh := self._kept.get((address, known[address])))}
+            missing = known.keys() - there.keys()
+            found = run(read_headers(missing, backend, _MAX_CONCURRENT), cancelled)
+            for address, header in found.items():
+                if isinstance(header, FileHeader) and header.facts != known[address]:
+                    self._keep(address, known[address], header)
+        return ReadAgain({**there, **found}, frozenset(missing))
 
     def applied(self, found: Mapping[Key, Found]) -> Mapping[Key, Found | FileChangedError]:
         """The same bands with the headers that their files have now; an error for one that its file has no more."""
@@ -65,26 +66,38 @@ class FreshHeaders:
             return found
         return {key: self._now(one) if isinstance(one, BandSource) else one for key, one in found.items()}
 
+    def _keep(self, address: str, before: Known, header: FileHeader) -> None:
+        self._kept.pop((address, header.facts), None)  # it is again what it was once
+        self._kept[address, before] = header
+        while len(self._kept) > _KEPT_FILES:
+            self._kept.popitem(last=False)
+
     def _now(self, source: BandSource) -> BandSource | FileChangedError:
-        while True:
-            fresh = self._kept.get((source.address, source.facts))
-            if fresh is None:
-                return source
+        while fresh := self._kept.get((source.address, source.facts)):
             now = _with_header(source, fresh)
             if isinstance(now, FileChangedError):
                 return now
             source = now
+        return source
+
+    @contextmanager
+    def _alone(self, cancelled: Callable[[], bool] | None) -> Iterator[None]:
+        while not self._reading.acquire(timeout=_POLL_SECONDS):
+            if cancelled is not None and cancelled():
+                raise InterruptedQueryError("the query was interrupted while headers of changed files were read again")
+        try:
+            yield
+        finally:
+            self._reading.release()
 
 
-def _with_header(source: BandSource, fresh: FileHeader | RasteretError) -> BandSource | FileChangedError:
+def _with_header(source: BandSource, fresh: FileHeader) -> BandSource | FileChangedError:
     """A band as its file has it now, or why there is none."""
-    where = f'scene "{source.scene_id}", band {source.band}: {safe_address(source.address)} was changed'
-    if isinstance(fresh, RasteretError):
-        return FileChangedError(f"{where} since it was indexed, and cannot be read now: {fresh}")
     sample = source.band_index
     if sample >= fresh.header.count:
         return FileChangedError(
-            f"{where} since it was indexed: it has {fresh.header.count} bands, and no band {sample}"
+            f'scene "{source.scene_id}", band {source.band}: {safe_address(source.address)} was changed since it was '
+            f"indexed: it has {fresh.header.count} bands now, and no band_index {sample}"
         )
     header = fresh.header.band(sample)
     # A file that does not say its CRS has the one that its scene says.

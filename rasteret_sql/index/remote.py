@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +24,16 @@ from rasteret_sql.index.journal import writing
 from rasteret_sql.index.manifest import Manifest, read_manifest
 from rasteret_sql.index.names import RECORDS_SUFFIX, STAC_SUFFIX
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.tree import RemoteTree
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.tree import HasStores, RemoteTree
 from rasteret_sql.schema import MANIFEST
 
 CACHE_VARIABLE = "RASTERET_SQL_CACHE"
 """Environment variable that names the directory of copies."""
 _TRANSFERS = 16
 _TOKEN = re.compile(r"-[0-9a-f]{8}$")
+_backend: ContextVar[HasStores | None] = ContextVar("backend", default=None)
+"""Whose stores are used; the process's own by default."""
 _ETAG = "_etag"
 """File of a copy that keeps the ETag of the manifest that it is a copy of."""
 
@@ -57,7 +61,7 @@ def mirrored(url: str) -> Path:
     """
     url = url.rstrip("/")
     copy = cache_directory() / "copies" / _key(url) / url.rpartition("/")[2]
-    tree = RemoteTree(url)
+    tree = _tree(url)
     with writing(copy, f"the copy of {safe_address(url)}", None):
         if url.endswith(".parquet"):
             _copy_file(tree, copy)
@@ -77,6 +81,20 @@ def mirrored(url: str) -> Path:
 
 
 @contextmanager
+def stores_of(backend: StorageBackend) -> Iterator[None]:
+    """Reach collections elsewhere through a backend's stores, with its credentials, while the block runs."""
+    token = _backend.set(backend if isinstance(backend, HasStores) else None)
+    try:
+        yield
+    finally:
+        _backend.reset(token)
+
+
+def _tree(url: str) -> RemoteTree:
+    return RemoteTree(url, _backend.get())
+
+
+@contextmanager
 def changing(url: str) -> Iterator[Path]:
     """Give the copy of a collection to be changed; when the block ends well the changes are carried to the URL.
 
@@ -89,7 +107,7 @@ def changing(url: str) -> Iterator[Path]:
     try:
         yield copy
         after = read_manifest((copy / MANIFEST).read_bytes(), safe_address(url))
-        _carry(RemoteTree(url), copy, before, after, etag)
+        _carry(_tree(url), copy, before, after, etag)
     except BaseException:
         # The copy is not what is there; the next look fetches it anew.
         shutil.rmtree(copy, ignore_errors=True)
@@ -101,7 +119,7 @@ def publish(directory: Path, url: str) -> None:
 
     Files get other names than those that are there, so that no reader of the old ones is disturbed.
     """
-    tree = RemoteTree(url)
+    tree = _tree(url)
     there = tree.read(MANIFEST)
     before = None if there is None else read_manifest(there[0], safe_address(url))
     manifest = read_manifest((directory / MANIFEST).read_bytes(), str(directory))
@@ -115,7 +133,7 @@ def publish(directory: Path, url: str) -> None:
 
 def upload(directory: Path, url: str) -> None:
     """Carry the files of a directory that has no manifest, an export, to a URL; others there are removed."""
-    tree = RemoteTree(url)
+    tree = _tree(url)
     old = set(tree.files())
     names = [file.relative_to(directory).as_posix() for file in directory.rglob("*") if file.is_file()]
     _each(names, lambda name: tree.upload(directory / name, name))
@@ -124,7 +142,7 @@ def upload(directory: Path, url: str) -> None:
 
 def remove(url: str) -> None:
     """Remove a collection; without its manifest it is none any more, so that goes first."""
-    tree = RemoteTree(url)
+    tree = _tree(url)
     names = tree.files()
     if not names:
         raise MissingObjectError(f"there is no collection at {safe_address(url)} any more")
@@ -136,12 +154,12 @@ def remove(url: str) -> None:
 def collection_urls(workspace: str) -> list[str]:
     """URLs of the collections of a workspace elsewhere, by their directories' names."""
     root = workspace.rstrip("/")
-    return [f"{root}/{name}" for name in RemoteTree(root).folders() if name.endswith((STAC_SUFFIX, RECORDS_SUFFIX))]
+    return [f"{root}/{name}" for name in _tree(root).folders() if name.endswith((STAC_SUFFIX, RECORDS_SUFFIX))]
 
 
 def remote_manifest(url: str) -> Manifest | None:
     """What the collection at a URL says of itself; None where there is none, or it has no manifest."""
-    found = RemoteTree(url).read(MANIFEST)
+    found = _tree(url).read(MANIFEST)
     return None if found is None else read_manifest(found[0], safe_address(url))
 
 
@@ -176,7 +194,7 @@ def _carry(tree: RemoteTree, directory: Path, before: Manifest | None, after: Ma
 
 def _copy_file(tree: RemoteTree, copy: Path) -> None:
     parent, _, name = tree.url.rpartition("/")
-    RemoteTree(parent).download(name, copy)
+    _tree(parent).download(name, copy)
 
 
 def _copy_listed(tree: RemoteTree, copy: Path) -> None:

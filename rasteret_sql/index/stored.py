@@ -129,6 +129,16 @@ class StoredHeaders:
             table = opened.read(range(first, last), self._columns(bands, fields))
             yield number, table.slice(part.start - int(opened.starts[first]), part.rows)
 
+    def parts_of(self, scenes: Sequence[str]) -> set[int]:
+        """Numbers of the parts that have some scenes; perhaps some more, where ids share a hash."""
+        newest = [places[0] for places in find_places(self._ids, scenes) if places]
+        found = {split_place(place) for places in newest for place in places}
+        return {
+            number
+            for number, part in enumerate(self._manifest.parts)
+            if any(file == part.headers and 0 <= row - part.start < part.rows for file, row in found)
+        }
+
     def has(self, scenes: Sequence[str]) -> set[str]:
         """Those of the scenes that there are."""
         return set(self.rows(scenes, ()).ids)

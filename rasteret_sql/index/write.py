@@ -143,6 +143,24 @@ class CollectionWriter:
             part.boxes += _box(rows["bbox"])
             start += rows.num_rows
 
+    def give_headers(self, part: Part, rows: pa.Table, headers: pa.Table) -> None:
+        """Give a part of the collection other headers; its own file stays as it is.
+
+        Args:
+            part: As the manifest has it.
+            rows: What stands beside the headers: `HEADER_FILE_COLUMNS` of all its rows.
+            headers: `{band}_header` of the same rows.
+        """
+        self._check()
+        self._close_part()  # the rows of a part lie together
+        if self._header is not None and self._header.rows + part.rows > PART_ROWS:
+            self._close_header()
+        header = self._header_for(rows, headers)
+        self._hashes.append(hash_ids(rows["id"].to_pylist()))
+        self._places.append(places(self._number, header.rows, part.rows))
+        self._parts.append(replace(part, headers=self._number, start=header.rows))
+        header.add(_header_rows(rows, headers))
+
     def finish(self, manifest: Manifest) -> Manifest:
         """Close the files, write the ids, and give the manifest with all files that the directory has now."""
         self._close_part()

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from obstore.exceptions import BaseError
+
+from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.credentials import EARTHDATA_HOST, has_boto3, netrc_file, netrc_has
+from rasteret_sql.io.opening import AZURE_KEYS, GOOGLE_KEYS
+from rasteret_sql.io.s3_settings import SIGNING_VARIABLES
+from rasteret_sql.io.sas_tokens import PLANETARY_COMPUTER
 from rasteret_sql.io.stores import RoutedBackend
 
 _SUBSCRIPTION = "PC_SDK_SUBSCRIPTION_KEY"
@@ -18,6 +24,7 @@ _LIKELY = {
     "gcp": "gs://bucket/key",
     "azure": "abfs://container@account.dfs.core.windows.net/x",
 }
+_VARIABLES = {"aws": SIGNING_VARIABLES, "gcp": GOOGLE_KEYS, "azure": AZURE_KEYS}
 _EXTRAS = {
     "aws": ("boto3",),
     "gcp": ("google.auth",),
@@ -70,14 +77,28 @@ def _there(module: str) -> bool:
 
 
 def _cloud(cloud: str, variables: Mapping[str, str]) -> FoundCredential:
-    words = RoutedBackend(environment=variables).credential(_LIKELY[cloud])
+    try:
+        words = RoutedBackend(environment=variables).credential(_LIKELY[cloud])
+    except BaseError:
+        # Its text may hold what the variable does.
+        named = next((name for name in _VARIABLES[cloud] if variables.get(name)), "a variable")
+        return FoundCredential(cloud, False, f"{named} of the environment", f"requests fail: {_mend(cloud, variables)}")
     found = not words.startswith("anonymous")
     source = words.removeprefix("signed by ") if found else words.removeprefix("anonymous: ")
     return FoundCredential(cloud, found, source, f"requests are {'signed' if found else 'anonymous'}")
 
 
+def _mend(cloud: str, variables: Mapping[str, str]) -> str:
+    """Why a store cannot be opened with what the variables give, as far as it can be told without showing it."""
+    if cloud == "aws" and variables.get("AWS_ACCESS_KEY_ID") and not variables.get("AWS_SECRET_ACCESS_KEY"):
+        return "AWS_SECRET_ACCESS_KEY is not set beside it"
+    if cloud == "gcp" and not variables.get("GOOGLE_SERVICE_ACCOUNT_KEY"):
+        return "it has to name a file of credentials (JSON) that can be read"
+    return "what it holds cannot be parsed; copy it anew"
+
+
 def _aws(variables: Mapping[str, str]) -> FoundCredential:
-    if variables.get("AWS_PROFILE"):
+    if variables.get("AWS_PROFILE") and not any(variables.get(name) for name in SIGNING_VARIABLES):
         profile = f'profile "{variables["AWS_PROFILE"]}" of AWS_PROFILE'
         if not has_boto3():
             return FoundCredential("aws", False, profile, "an error: pip install 'rasteret-sql[aws]' to use profiles")
@@ -85,7 +106,12 @@ def _aws(variables: Mapping[str, str]) -> FoundCredential:
         words = "requests are signed with it" if known else "requests will fail: no file of AWS has that profile"
         return FoundCredential("aws", known, profile, words)
     plain = _cloud("aws", variables)
-    if plain.found or not (profiles := _profiles(variables)):
+    if plain.found and not any(variables.get(name) for name in SIGNING_VARIABLES):
+        # Requester pays: boto3's chain or a role is asked with the first request, over the network perhaps.
+        looked = ", ".join(_profiles(variables)) or "none"
+        source = f"to be looked for, in profiles ({looked}) and the role of this machine"
+        return FoundCredential("aws", bool(_profiles(variables)), source, "requests are signed with it, or fail")
+    if plain.found or plain.effect.startswith("requests fail") or not (profiles := _profiles(variables)):
         return plain
     named = ", ".join(profiles)
     how = "signed in requester-pays buckets" if has_boto3() else "never signed: the extra aws is not installed"
@@ -112,13 +138,16 @@ def _profiles(variables: Mapping[str, str]) -> list[str]:
 
 
 def _earthdata(variables: Mapping[str, str]) -> FoundCredential:
-    where = ""
+    where, host = "", variables.get("EARTHDATA_HOST") or EARTHDATA_HOST
     if variables.get("EARTHDATA_TOKEN"):
         where = "EARTHDATA_TOKEN of the environment"
     elif variables.get("EARTHDATA_USERNAME") and variables.get("EARTHDATA_PASSWORD"):
         where = "EARTHDATA_USERNAME and EARTHDATA_PASSWORD of the environment"
-    elif netrc_has(variables.get("EARTHDATA_HOST") or EARTHDATA_HOST, variables):
-        where = f"{netrc_file(variables)}, machine {variables.get('EARTHDATA_HOST') or EARTHDATA_HOST}"
+    else:
+        try:
+            where = f"{netrc_file(variables)}, machine {host}" if netrc_has(host, variables) else ""
+        except InvalidArgumentError as error:
+            return FoundCredential("earthdata", False, str(error), "datasets that need a login cannot be built")
     if not where:
         looked = f"neither EARTHDATA_TOKEN, EARTHDATA_USERNAME, nor {netrc_file(variables)} has a login"
         return FoundCredential("earthdata", False, looked, "datasets that need a login cannot be built")
@@ -130,4 +159,6 @@ def _earthdata(variables: Mapping[str, str]) -> FoundCredential:
 def _pc(variables: Mapping[str, str]) -> FoundCredential:
     key = bool(variables.get(_SUBSCRIPTION))
     source = f"{_SUBSCRIPTION} of the environment" if key else "needs none"
-    return FoundCredential("planetary-computer", True, source, "SAS tokens are asked for when they are needed")
+    return FoundCredential(
+        "planetary-computer", True, source, f"tokens are asked for by create_backend({PLANETARY_COMPUTER!r})"
+    )

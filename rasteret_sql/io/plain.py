@@ -7,7 +7,6 @@ says, such as a version, stays as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, unquote_plus
@@ -124,7 +123,7 @@ def plain_values(value: Any) -> Any:
     """JSON values with the addresses in all their texts made plain."""
     if isinstance(value, str):
         return plain_text(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: plain_values(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain_values(one) for one in value]

@@ -15,12 +15,13 @@ from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.create import backend_of
 from rasteret_sql.io.credentials import EARTHDATA_HOST, AwsChain, Provider, earthdata, has_boto3, profile_region
-from rasteret_sql.io.plain import is_secret_name, plain_text
+from rasteret_sql.io.plain import plain_text
 from rasteret_sql.io.sas_tokens import SasTokenEndpoint
 
 HIDDEN = "***"
 """What is shown of a secret."""
 PROVIDERS = ("planetary-computer", "earthdata", "aws", "google", "azure")
+_KEYS = ("access_key_id", "secret_access_key", "session_token")
 _ONLY_FOR = {"profile": "aws", "credentials_url": "earthdata"}
 _OF_OBSTORE = {
     "google": ("obstore.auth.google", "GoogleCredentialProvider", "gcp"),
@@ -117,7 +118,7 @@ def _earthdata(credentials_url: str | None) -> Provider:
 
 
 def _shown(name: str, value: object) -> str:
-    if is_secret_name(name):
+    if name in _KEYS:
         return HIDDEN
     return safe_address(value) if isinstance(value, str) else json.dumps(value)
 

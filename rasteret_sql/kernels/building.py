@@ -49,7 +49,7 @@ def sql_arguments(text: str) -> dict[str, Any]:
     """The named arguments that SQL hands over as a JSON object, NULLs left out, JSON text inside read."""
     given = {name: value for name, value in json.loads(text).items() if value is not None}
     # `query` stays text: it may be JSON or an SQL condition, which the search tells apart.
-    for name in ("band_map", "band_index_map", "cloud_config"):
+    for name in ("band_map", "band_index_map", "cloud_config", "url_patterns"):
         if isinstance(given.get(name), str):
             given[name] = _document(name, given[name])
     return given

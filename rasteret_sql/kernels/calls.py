@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from rasteret_sql.engine.scheduler import Engine
-from rasteret_sql.errors import FileChangedError
+from rasteret_sql.errors import FileChangedError, RasteretError
 from rasteret_sql.index.found import BandSource
+from rasteret_sql.index.headers import FileHeader
+from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.kernels.options import pixel_options
-from rasteret_sql.kernels.rows import Cancelled, PixelArguments, Scenes, resolve
+from rasteret_sql.kernels.rows import Cancelled, PixelArguments, RowRead, Scenes
 
 Kernel = Callable[..., pa.Array]
 """(args, scenes, engine, cancelled, *columns) → an array, a value each row."""
@@ -25,8 +28,10 @@ class CallScenes(Scenes, Protocol):
     def through(self, backend: str) -> CallScenes:
         """The same session, reading by another backend, known by name."""
 
-    def read_again(self, sources: Iterable[BandSource], cancelled: Cancelled) -> int:
-        """Read the headers of files again; how many of the files were changed."""
+    def read_again(
+        self, sources: Sequence[BandSource], cancelled: Cancelled
+    ) -> Mapping[str, FileHeader | RasteretError]:
+        """Read the headers of files again: address → header, or why there is none."""
 
 
 def run_rows(
@@ -69,16 +74,53 @@ def _run(  # noqa: PLR0917
     scenes: CallScenes,
     engine: Engine,
     cancelled: Cancelled,
-    columns: Iterable[Sequence[Any]],
+    columns: Sequence[Sequence[Any]],
 ) -> pa.Array:
-    try:
-        return kernel(args, scenes, engine, cancelled, *columns)
-    except FileChangedError:
-        again = [row for row, text in enumerate(args.options) if pixel_options(text).on_change == "refresh"]
-        if not again:
-            raise
-        sources = [source for read in resolve(args.at(again), scenes) for source in read.sources]
-        if not scenes.read_again(sources, cancelled):
-            raise
-    # Once: a file that changes under the second try, too, is an error.
-    return kernel(args.with_option("on_change", None), scenes, engine, cancelled, *columns)
+    """Run a kernel, and again over the rows of which a file was changed, with the header that the file has now.
+
+    A file that changes under the second try, too, is an error.
+    """
+    parts = [kernel(args, scenes, engine, cancelled, *columns)]
+    if not args.changed:
+        return parts[0]
+    order = np.arange(len(args))
+    done = len(args)
+    asked: set[str] = set()
+    todo = list(args.changed)
+    while todo:
+        for last, rows in _to_read_again(todo, asked, scenes, cancelled):
+            again = args.at(rows)
+            again = again.with_option("on_change", None) if last else again
+            some = [[column[row] for row in rows] for column in columns]
+            parts.append(kernel(again, scenes, engine, cancelled, *some))
+            order[rows] = np.arange(done, done + len(rows))
+            done += len(rows)
+            todo += [replace(read, row=rows[read.row]) for read in again.changed]
+    return pa.concat_arrays(parts).take(pa.array(order))
+
+
+def _to_read_again(
+    todo: list[RowRead], asked: set[str], scenes: CallScenes, cancelled: Cancelled
+) -> list[tuple[bool, list[int]]]:
+    """Take the rows that wait, read headers again, and give the rows to read now, and whether for the last time."""
+    reads = [*todo]
+    todo.clear()
+    final = [read.row for read in reads if read.changed_file in asked]
+    first = [read for read in reads if read.changed_file not in asked]
+    sources = [source for read in first for source in read.sources if source.address == read.changed_file]
+    found = scenes.read_again(sources, cancelled) if sources else {}
+    asked |= {read.changed_file for read in first}
+    rows = []
+    for read in first:
+        why = found.get(read.changed_file)
+        if not isinstance(why, RasteretError):
+            rows.append(read.row)
+            continue
+        shown = safe_address(read.changed_file)
+        error = FileChangedError(
+            f"{read.describe()}: {shown} was changed since it was indexed, and has no header that can be read: {why}"
+        )
+        if not read.options.tolerates(error):
+            raise error
+        read.tell(error)
+    return [(last, some) for last, some in ((True, final), (False, rows)) if some]

@@ -34,7 +34,7 @@ def _explain(read: RowRead) -> dict[str, Any] | None:
         return None
     stored: dict[str, set[ByteRange]] = defaultdict(set)
     for need in WindowJob(plan).needs():
-        key = need.key()
+        key = need.key(0)
         if key is not None:
             stored[need.address].add(ByteRange(key.offset, key.length))
     requests = [merged for ranges in stored.values() for merged in merge_ranges(ranges)]

@@ -171,7 +171,7 @@ def _identity(secret: HostSecret) -> Any:
         from obstore.auth.azure import AzureCredentialProvider  # noqa: PLC0415
     except ImportError:
         raise InvalidArgumentError(
-            f'the secret "{secret.name}" needs more packages: pip install \'rasteret-sql[azure]\''
+            f"the secret \"{secret.name}\" needs more packages: pip install 'rasteret-sql[azure]'"
         ) from None
     values = secret.values
     if "client_secret" not in values:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rasteret_sql.engine.scheduler import Engine
+from rasteret_sql.errors import RasteretError, TiffError
 from rasteret_sql.index import append as appending
 from rasteret_sql.index import drop as dropping
 from rasteret_sql.index import refresh as refreshing
 from rasteret_sql.index.again import changed_source, sources_of
 from rasteret_sql.index.append import Appended
+from rasteret_sql.index.headers import FileHeader
 from rasteret_sql.index.open import CollectionIndex, open_collection
 from rasteret_sql.index.places import Workspace
 from rasteret_sql.index.refresh import Refreshed
@@ -24,7 +28,8 @@ from rasteret_sql.kernels.access import reader
 from rasteret_sql.stac.found import Progress, SceneSource
 
 DEFAULT_MAX_CONCURRENT = 50
-_WRITABLE = ("s3://", "gs://", "az://", "abfs://", "abfss://")
+_PATIENCE = 5.0
+"""Seconds that a read takes for writing down headers that it read again."""
 
 
 class Home(Protocol):
@@ -142,17 +147,41 @@ def drop_collection(home: Home, index: CollectionIndex, *, cancelled: Callable[[
 def bring_up_to_date(
     index: CollectionIndex, scenes: set[str], fresh: Fresh, cancelled: Callable[[], bool] | None = None
 ) -> int:
-    """Put new headers in place of old ones, where the collection was built, and can be written, by us.
+    """Put new headers in place of old ones, where the collection was built here and can be written.
+
+    A read waits but a while for one that changes the collection, and goes on with a warning where it cannot be written:
+    the session knows the new headers anyhow.
+
+    Args:
+        index: An open collection.
+        scenes: Ids of scenes that use the files; those of other collections count for nothing.
+        fresh: Address → the header it has now, or why there is none. What may pass is not written down.
+        cancelled: Polled; stops before anything is changed.
 
     Returns:
-        How many of its scenes that were; 0 too where only the session can know the new headers.
+        How many of its scenes that were.
     """
-    if index.manifest is None or (index.origin is None and not os.access(index.path.parent, os.W_OK)):
+    lasting = {place: found for place, found in fresh.items() if isinstance(found, FileHeader | TiffError)}
+    if not lasting or index.manifest is None or index.origin is not None or not os.access(index.path.parent, os.W_OK):
         return 0
-    if index.origin is not None and not index.origin.startswith(_WRITABLE):
+    end = time.monotonic() + _PATIENCE
+    try:
+        return replace_headers(
+            index,
+            scenes,
+            lasting,
+            cancelled=lambda: (cancelled is not None and cancelled()) or time.monotonic() > end,
+        )
+    except (RasteretError, OSError) as error:
+        if cancelled is not None and cancelled():
+            raise
+        warnings.warn(
+            f'collection "{index.name}" could not be brought up to date with changed files: {error}; this session '
+            "reads them as they are now, others need rasteret_refresh",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return 0
-    with _writable(index) as place:
-        return replace_headers(place, scenes, fresh, cancelled=cancelled)
 
 
 @contextmanager

@@ -41,9 +41,12 @@ class PixelOptions:
     """Name under which the session knows the backend that reads; None: the session's own."""
 
     def tolerates(self, error: Exception) -> bool:
-        """True where a row that fails so gives NULL; a changed file is to be read again first, where that is wanted."""
-        again = self.on_change == "refresh" and isinstance(error, FileChangedError)
-        return self.on_error == "null" and isinstance(error, RasteretError) and not again
+        """True where a row that fails so gives NULL."""
+        return self.on_error == "null" and isinstance(error, RasteretError)
+
+    def refreshes(self, error: Exception) -> bool:
+        """True where a row that fails so is read again, with the headers that its files have now."""
+        return self.on_change == "refresh" and isinstance(error, FileChangedError)
 
     def __post_init__(self) -> None:
         _require(self.on_change in ("raise", "refresh"), "on_change", self.on_change, "'raise' or 'refresh'")

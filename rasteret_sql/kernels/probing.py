@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from obstore.exceptions import BaseError
+
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
@@ -135,6 +137,7 @@ def _file(
     begun = time.monotonic()
     header: FileHeader = run(read_header(address, backend), cancelled)
     found.header_seconds = time.monotonic() - begun
+    found.credential = _credential(backend, address)  # only now boto3's chain tells what it found
     level = header.header.levels[0]
     found.header = f"{level.width} × {level.height} pixels, {header.header.count} × {level.dtype}"
     _measure(found, address, backend, header.facts.size, cancelled)
@@ -159,11 +162,19 @@ def _reach(
 def _name(found: Probe, address: str, backend: StorageBackend, config: CloudConfig | None) -> None:
     found.address = plain_text(safe_address(address))
     place = route(address)
-    if isinstance(backend, SigningBackend):
-        found.credential = backend.credential(address)
+    found.credential = _credential(backend, address)
     if place.kind is Kind.S3:
         endpoint = getattr(backend, "endpoint_of", lambda _: None)(address)
         found.region = place.region or bucket_region(place.root, endpoint) or (config.region if config else "") or ""
+
+
+def _credential(backend: StorageBackend, address: str) -> str:
+    if not isinstance(backend, SigningBackend):
+        return ""
+    try:
+        return backend.credential(address)
+    except BaseError:  # its text may hold a key
+        return "not made: a store cannot be opened with the credentials of the environment"
 
 
 def _measure(

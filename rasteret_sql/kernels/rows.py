@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import shapely
 
-from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError, UnknownBandError, did_you_mean
+from rasteret_sql.errors import (
+    FileChangedError,
+    InvalidArgumentError,
+    InvalidCrsError,
+    RasteretError,
+    UnknownBandError,
+    did_you_mean,
+)
 from rasteret_sql.geo.crs import LONLAT, lies_elsewhere, no_place, normalize_crs, transform_where_possible
 from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, srid_crs
 from rasteret_sql.index.lookup import BandSource
@@ -58,6 +65,8 @@ class PixelArguments:
     geom_texts: Sequence[str | None]
     options: Sequence[str]
     """JSON object of the named arguments."""
+    changed: list[RowRead] = field(default_factory=list, init=False)
+    """Filled while they are read: rows to be read again, since a file of theirs was changed."""
 
     def __len__(self) -> int:
         return len(self.scene_ids)
@@ -66,6 +75,16 @@ class PixelArguments:
         """Some of the rows."""
         columns = (self.scene_ids, self.bands, self.geom_kinds, self.geom_wkbs, self.geom_texts, self.options)
         return PixelArguments(*([column[row] for row in rows] for column in columns))  # type: ignore[arg-type]
+
+    def with_defaults(self, values: Mapping[str, str]) -> PixelArguments:
+        """All rows, with named arguments set where a row does not say them."""
+        if not values:
+            return self
+        changed = {}
+        for text in set(self.options):
+            said = {name: value for name, value in json.loads(text).items() if value is not None}
+            changed[text] = json.dumps({**values, **said})
+        return replace(self, options=[changed[text] for text in self.options])
 
     def with_option(self, name: str, value: object) -> PixelArguments:
         """All rows, with one named argument set."""
@@ -95,14 +114,25 @@ class RowRead:
     """In the CRS of the image; None for the whole image."""
     options: PixelOptions
     report: Callable[[FailedRow], None]
+    changed: list[RowRead]
+    """Where the row puts itself to be read again."""
+    changed_file: str = ""
+    """Address of the file on whose account it does."""
 
     def tolerates(self, error: Exception) -> bool:
-        """True where the row gives NULL for that error, which is reported."""
+        """True where the row gives NULL for that error, which is reported, or is to be read again."""
+        if isinstance(error, FileChangedError) and self.options.refreshes(error):
+            self.changed.append(replace(self, changed_file=error.address))
+            return True
         if not self.options.tolerates(error):
             return False
+        self.tell(error)
+        return True
+
+    def tell(self, error: Exception) -> None:
+        """Report that the row gives NULL."""
         bands = ", ".join(source.band for source in self.sources)
         self.report(FailedRow(self.options.collection, self.scene_id, bands, error))
-        return True
 
     def describe(self) -> str:
         """Scene and bands, for messages."""
@@ -137,13 +167,16 @@ def resolve(args: PixelArguments, scenes: Scenes) -> list[RowRead]:
         if failed is not None:
             if options[row].on_error == "raise":
                 raise failed
-            scenes.report(FailedRow(options[row].collection, args.scene_ids[row] or "", args.bands[row] or "", failed))
+            bands = ", ".join(map(str, band_request(args.bands[row] or "[]")))
+            scenes.report(FailedRow(options[row].collection, args.scene_ids[row] or "", bands, failed))
             continue
         if geometry is not None:
             if geometry.is_empty:
                 continue
             todo[crs, found[0].header.crs].append(len(reads))
-        reads.append(RowRead(row, args.scene_ids[row] or "", found, geometry, options[row], scenes.report))
+        reads.append(
+            RowRead(row, args.scene_ids[row] or "", found, geometry, options[row], scenes.report, args.changed)
+        )
     lost: set[int] = set()
     for (crs, native), places in todo.items():
         if crs != native:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
 
-from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, MemoryLimitError, RasteretError
+from rasteret_sql.errors import (
+    FileChangedError,
+    InterruptedQueryError,
+    InvalidArgumentError,
+    MemoryLimitError,
+    RasteretError,
+)
 from rasteret_sql.geo.crs import same_crs
+from rasteret_sql.index.headers import FileHeader
 from rasteret_sql.index.lookup import BandSource
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.chips import ChipJob, read_plans
@@ -95,25 +102,50 @@ def read_samples(
 
 
 def _read(reading: Reading, ids: Sequence[str], asked: _Asked, cancelled: Cancelled) -> Samples:
+    """Read, and again where files were changed and that is wanted; a file that changes meanwhile is left out."""
+    again: dict[str, FileHeader | RasteretError] = {}
+    while True:
+        samples, changed = _read_once(reading, ids, asked, cancelled)
+        new = [source for source in changed if source.address not in again]
+        if asked.options.get("on_change") != "refresh" or not new:
+            break
+        again |= replace(reading.session, backend=reading.backend).read_again(new, cancelled)
+    for scene, error in samples.failures.items():
+        why = again.get(error.address) if isinstance(error, FileChangedError) else None
+        if isinstance(why, RasteretError):
+            samples.failures[scene] = FileChangedError(
+                f"a file of it was changed since it was indexed, and has no header that can be read: {why}"
+            )
+    return samples
+
+
+def _read_once(
+    reading: Reading, ids: Sequence[str], asked: _Asked, cancelled: Cancelled
+) -> tuple[Samples, list[BandSource]]:
+    """The samples, and bands whose file is not the one that was indexed."""
     failures: dict[str, Exception] = {}
     plans = _plans(reading, ids, asked, failures)
     if asked.crs is not None:
         _require_crs(plans, asked.crs)
     _require_one_shape(plans)
     jobs, buffer = read_plans(plans, reading, reading.session.engine, cancelled, _ToldJob)
+    changed: list[BandSource] = []
     for job in jobs:
-        if job is not None and job.failed and job.error is not None:
-            failures.setdefault(job.plan.read.scene_id, job.error)
+        if job is None or not job.failed or job.error is None:
+            continue
+        failures.setdefault(job.plan.read.scene_id, job.error)
+        if isinstance(job.error, FileChangedError):
+            changed += [source for source in job.plan.sources if source.address == job.error.address]
     # A scene is there with all its areas or with none, so that samples count off.
     kept = [at for at, plan in enumerate(plans) if plan.read.scene_id not in failures]
     order = {scene: at for at, scene in enumerate(ids)}
     failures = dict(sorted(failures.items(), key=lambda failure: order[failure[0]]))
     if not kept:
-        return Samples(None, failures)
+        return Samples(None, failures), changed
     if len({plan.dtype for plan in plans}) == 1:
         pixels = buffer.view(plans[0].dtype).reshape(len(plans), *plans[0].shape)
-        return Samples(pixels if len(kept) == len(plans) else pixels[kept], failures)
-    return Samples(np.stack([job.pixels() for at in kept if (job := jobs[at]) is not None]), failures)
+        return Samples(pixels if len(kept) == len(plans) else pixels[kept], failures), changed
+    return Samples(np.stack([job.pixels() for at in kept if (job := jobs[at]) is not None]), failures), changed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

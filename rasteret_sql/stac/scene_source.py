@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.plain import known_by
+from rasteret_sql.io.plain import known_by, plain_address
 from rasteret_sql.stac.bands import BandNaming
 from rasteret_sql.stac.bulk import all_items
 from rasteret_sql.stac.dates import DateRange
@@ -50,7 +50,7 @@ class StacScenes:
             "band_map": None if bands is None else [list(pair) for pair in bands.items()],
             "band_index_map": None if places is None else sorted(list(pair) for pair in places.items()),
             "strict": self.naming.strict,
-            "url_patterns": sorted(list(pair) for pair in self.url_patterns.items()),
+            "url_patterns": sorted([start, plain_address(other)] for start, other in self.url_patterns.items()),
             **({"prefer_s3": True} if self.prefer_s3 else {}),
         }
 

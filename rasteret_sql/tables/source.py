@@ -21,7 +21,7 @@ from rasteret_sql.expr.render import to_sql
 from rasteret_sql.expr.tree import Node
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.io.plain import known_by
+from rasteret_sql.io.plain import known_by, plain_address
 from rasteret_sql.stac.area import parse_bbox
 from rasteret_sql.stac.dates import DateLike, DateRange, parse_date_range
 from rasteret_sql.stac.found import Cancelled, FoundScenes, Progress
@@ -109,7 +109,7 @@ class TableSource:
             "bbox": None if self.area is None else list(self.area),
             "dates": self.dates.interval() if self.dates else None,
             "filter": _filter_identity(self.filter_expr),
-            "url_patterns": _pairs(self.url_patterns),
+            "url_patterns": _pairs({start: plain_address(other) for start, other in self.url_patterns.items()}),
         }
 
     def describe(self) -> str:

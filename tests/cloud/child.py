@@ -52,7 +52,7 @@ def _in_python(job: dict[str, Any], backend: Any, report: dict[str, Any]) -> Non
 
 
 def _in_sql(job: dict[str, Any], backend: Any, report: dict[str, Any]) -> None:
-    named = ", backend := 'mine'" if job["sql_setup"] else ""
+    named = ", backend := 'mine'" if any("'mine'" in statement for statement in job["sql_setup"]) else ""
     with rasteret_sql.connect(workspace_dir=job["workspace"], backend=backend) as con:
         for statement in job["sql_setup"]:
             con.execute(statement).fetchall()

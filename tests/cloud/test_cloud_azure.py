@@ -7,7 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from tests.cloud.world import Users, World
+from rasteret_sql.io.fetch import fetch_prefix
+from rasteret_sql.io.loop import run
+from rasteret_sql.kernels.host_secrets import backend_of_secret, parse_secret
+from tests.cloud.known import DENIED_BY_OTHER_STATUS, MESSAGE_LINES, TOKEN_ENDPOINT_WORDS
+from tests.cloud.world import Users, World, by_turns
 from tests.servers.azure import ACCOUNT, ACCOUNT_KEY, AzureGate, AzureServer, azure_server, container_sas
 from tests.servers.internet import Internet
 from tests.servers.planetary_computer import SUBSCRIPTION_KEY, TokenEndpoint
@@ -45,8 +49,9 @@ def tokens() -> Iterator[TokenEndpoint]:
         yield endpoint
 
 
-@SURFACES
-@pytest.mark.parametrize("prefix", [BLOBS, f"abfs://scenes@{ACCOUNT}.dfs.core.windows.net/a b/", "az://scenes/a b/"])
+@pytest.mark.parametrize(
+    ("surface", "prefix"), by_turns(BLOBS, f"abfs://scenes@{ACCOUNT}.dfs.core.windows.net/a b/", "az://scenes/a b/")
+)
 def test_b1_b2_b29_b33_a_token_endpoint(
     users: Users, azure: AzureGate, tokens: TokenEndpoint, surface: str, prefix: str
 ) -> None:
@@ -71,8 +76,7 @@ def test_a3_a_provider_of_obstore(users: Users, azure: AzureGate, tokens: TokenE
     assert {(seen.signed, seen.status) for seen in azure.log} == {("SAS", 206)}
 
 
-@SURFACES
-@pytest.mark.parametrize("how", ["key", "SAS"])
+@pytest.mark.parametrize(("surface", "how"), [("python", "key"), ("sql", "SAS")])
 def test_keys_and_tokens_of_the_environment(users: Users, azure: AzureGate, surface: str, how: str) -> None:
     sas = container_sas("scenes", timedelta(hours=1))
     environment = {"AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY} if how == "key" else {"AZURE_STORAGE_SAS_TOKEN": sas}
@@ -80,10 +84,104 @@ def test_keys_and_tokens_of_the_environment(users: Users, azure: AzureGate, surf
     assert {(seen.signed, seen.status) for seen in azure.log} == {(how, 206)}
 
 
-@SURFACES
-def test_an_open_container_and_an_endpoint_of_its_own(users: Users, azure: AzureGate, surface: str) -> None:
+def test_an_open_container_and_an_endpoint_of_its_own(users: Users, azure: AzureGate) -> None:
     azure.public.add("scenes")
     items = users.item_file(users.world.items("az://scenes/a b/"))
     environment = {"AZURE_STORAGE_ENDPOINT": f"{azure.url}/{ACCOUNT}", "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT}
-    users.see(surface, users.run(surface, items, environment))
+    users.see("sql", users.run("sql", items, environment))
     assert {(seen.account, seen.signed, seen.status) for seen in azure.log} == {(ACCOUNT, "", 206)}
+
+
+@pytest.mark.parametrize("provider", ["planetary-computer", ENDPOINT])
+def test_b1_b33_a_backend_named_in_sql(users: Users, azure: AzureGate, tokens: TokenEndpoint, provider: str) -> None:
+    make = f"FROM rasteret_create_backend('mine', credential_provider := '{provider}')"
+    users.see("sql", users.run("sql", users.item_file(users.world.items(BLOBS)), sql_setup=[make]))
+    assert tokens.asked == [(ACCOUNT, "scenes")]
+    assert {(seen.signed, seen.status) for seen in azure.log} == {("SAS", 206)}
+
+
+def test_b2_a_token_endpoint_named_in_sql(users: Users, azure: AzureGate, tokens: TokenEndpoint) -> None:
+    make = f"FROM rasteret_create_backend('mine', credential_provider := '{ENDPOINT}')"
+    users.see("sql", users.run("sql", users.item_file(users.world.items(BLOBS)), sql_setup=[make]))
+    assert tokens.asked == [(ACCOUNT, "scenes")]
+    assert {(seen.signed, seen.status) for seen in azure.log} == {("SAS", 206)}
+
+
+def test_b32_tokens_that_are_about_to_expire_are_renewed(users: Users, azure: AzureGate, tokens: TokenEndpoint) -> None:
+    """Tokens that live for a second: none is used after its end."""
+    tokens.lifetime = timedelta(seconds=1)
+    items = users.item_file(users.world.items(BLOBS))
+    users.see("python", users.run("python", items, setup=BY_ENDPOINT, pause=1.1))
+    assert len(tokens.asked) >= 2
+    assert {seen.status for seen in azure.log} == {206}
+
+
+@SURFACES
+def test_b32_a_token_that_is_refused_in_the_middle_of_a_read_is_renewed(
+    users: Users, azure: AzureGate, tokens: TokenEndpoint, surface: str
+) -> None:
+    """It said that it would live for an hour; Azure refuses it when the pixels are read."""
+    tokens.lifetime, tokens.granted = timedelta(seconds=2), timedelta(hours=1)
+    items = users.item_file(users.world.items(BLOBS))
+    users.see(surface, users.run(surface, items, setup=BY_ENDPOINT, pause=2.2))
+    assert len(tokens.asked) == 2
+    assert [seen.status for seen in azure.log].count(403) >= 1
+
+
+REFUSED = {
+    # setup, variables of which each is a token of so many seconds, status or lifetime of the endpoint's, words
+    "nothing": ("", {}, 0, ("anonymous: no AZURE_STORAGE_* variable", "PublicAccessNotPermitted", "SAS token")),
+    "expired": (
+        "",
+        {"AZURE_STORAGE_SAS_TOKEN": -60},
+        0,
+        ("AuthenticationFailed", "AZURE_STORAGE_SAS_TOKEN", "expired"),
+    ),
+    "no such container": (BY_ENDPOINT, {}, 404, ("token endpoint", "answered HTTP 404")),
+    "expired at once": (BY_ENDPOINT, {}, -60, ("AuthenticationFailed", "SasTokenEndpoint", "expired")),
+}
+
+
+MARKS = {
+    "nothing": DENIED_BY_OTHER_STATUS,
+    "expired": MESSAGE_LINES,
+    "no such container": TOKEN_ENDPOINT_WORDS,
+    "expired at once": MESSAGE_LINES,
+}
+
+
+@pytest.mark.parametrize(("surface", "case"), [pytest.param(*one, marks=MARKS[one[1]]) for one in by_turns(*REFUSED)])
+def test_b34_refused(users: Users, azure: AzureGate, tokens: TokenEndpoint, surface: str, case: str) -> None:
+    """The host's answer, which credential was tried and from where, and the remedy."""
+    setup, environment, odd, words = REFUSED[case]
+    given = {name: container_sas("scenes", timedelta(seconds=seconds)) for name, seconds in environment.items()}
+    if odd > 0:
+        tokens.status = odd
+    elif odd < 0:
+        tokens.lifetime, tokens.granted = timedelta(seconds=odd), timedelta(hours=1)
+    report = users.run(surface, users.item_file(users.world.items(BLOBS)), given, setup=setup)
+    assert report.did == "nothing"
+    if surface == "python":
+        assert "PermissionError" in report.classes, report.words
+    else:
+        assert "AccessDeniedError: rasteret_build_from_stac: " in report.words, report.words
+    for word in (f"{BLOBS}one_B1.tif", *words):
+        assert word in report.words, report.words
+    assert "sig=" not in report.words
+    assert "\n" not in report.words.partition("\n\nLINE")[0]
+
+
+@pytest.mark.parametrize("how", ["key", "SAS"])
+def test_a_secret_of_duckdb(azure_gate: AzureGate, azure_server: AzureServer, world: World, how: str) -> None:
+    """A connection string as DuckDB keeps it: key or token, and an endpoint of its own."""
+    token = container_sas("scenes", timedelta(hours=1))
+    given = f"AccountKey={ACCOUNT_KEY}" if how == "key" else f"SharedAccessSignature={token}"
+    text = (
+        "name=x;type=azure;provider=config;serializable=true;scope=azure://,az://;connection_string="
+        f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};{given};BlobEndpoint={azure_server.endpoint}"
+    )
+    backend = backend_of_secret(parse_secret("x", "azure", ["azure://", "az://"], text))
+    expected = world.files()["one_B1.tif"]
+    for prefix in ("az://scenes/a b/", BLOBS):
+        data, _ = run(fetch_prefix(backend, f"{prefix}one_B1.tif", 64))
+        assert bytes(data) == expected[:64]

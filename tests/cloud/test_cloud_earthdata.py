@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from tests.cloud.conftest import BUCKETS
-from tests.cloud.world import Users
+from tests.cloud.known import DENIED_BY_OTHER_STATUS
+from tests.cloud.world import Users, by_turns
 from tests.servers.earthdata import BEARER_TOKEN, HOST, PASSWORD, USER, Login
 from tests.servers.internet import Internet
 from tests.servers.s3_gate import S3Gate
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.xdist_group("cloud-earthdata")
 SURFACES = pytest.mark.parametrize("surface", ["python", "sql"])
 LOGIN_AT = "https://data.lpdaac.earthdatacloud.nasa.gov/s3credentials"
 BUCKET = "lp-prod-protected"
+WRONG_PASSWORD = "a-wrong-password-of-earthdata"
 ACCOUNT = {"EARTHDATA_USERNAME": USER, "EARTHDATA_PASSWORD": PASSWORD}
 
 
@@ -53,8 +55,7 @@ def registered(users: Users) -> Iterator[Callable[[], dict[str, str]]]:
         }
 
 
-@SURFACES
-@pytest.mark.parametrize("how", ["netrc", "account", "token"])
+@pytest.mark.parametrize(("surface", "how"), by_turns("netrc", "account", "token"))
 def test_b7_b30_c10_c11_a_login_is_found(
     users: Users, amazon: S3Gate, login: Login, registered, *, surface: str, how: str
 ) -> None:
@@ -71,30 +72,27 @@ def test_b7_b30_c10_c11_a_login_is_found(
     assert {(seen.region, seen.endpoint, seen.status) for seen in amazon.log} == {("us-west-2", "us-west-2", 206)}
 
 
-@SURFACES
-def test_b5_a_provider_of_obstore(users: Users, amazon: S3Gate, login: Login, surface: str) -> None:
+def test_b5_a_provider_of_obstore(users: Users, amazon: S3Gate, login: Login) -> None:
     setup = (
         "from obstore.auth.earthdata import NasaEarthdataCredentialProvider\n"
         f"provider = NasaEarthdataCredentialProvider(credentials_url={LOGIN_AT!r})\n"
         "backend = rasteret_sql.create_backend(credential_provider=provider, region='us-west-2')"
     )
     items = users.item_file(users.world.items(f"https://{BUCKET}.s3.us-west-2.amazonaws.com/a%20b/"))
-    users.see(surface, users.run(surface, items, ACCOUNT, setup=setup))
+    users.see("python", users.run("python", items, ACCOUNT, setup=setup))
     assert login.given == 1
     assert {seen.status for seen in amazon.log} == {206}
 
 
-@SURFACES
-def test_b32_keys_that_are_about_to_expire_are_renewed(
-    users: Users, amazon: S3Gate, login: Login, registered, surface: str
-) -> None:
+def test_b32_keys_that_are_about_to_expire_are_renewed(users: Users, amazon: S3Gate, login: Login, registered) -> None:
     """Keys that say themselves that they live for a second: none is used after its end."""
     login.lifetime = timedelta(seconds=1)
-    users.see(surface, users.run(surface, None, ACCOUNT, pause=1.1, **registered()))
+    users.see("sql", users.run("sql", None, ACCOUNT, pause=1.1, **registered()))
     assert login.given >= 2
     assert {seen.status for seen in amazon.log} == {206}
 
 
+@DENIED_BY_OTHER_STATUS
 @SURFACES
 def test_b32_keys_that_expire_in_the_middle_of_a_read_are_renewed(
     users: Users, amazon: S3Gate, login: Login, registered, surface: str
@@ -113,3 +111,23 @@ def test_b32_keys_that_expire_in_the_middle_of_a_read_are_renewed(
     assert login.given == 2
     assert amazon.count(400, "ExpiredToken") >= 1
     assert len({seen.access_key for seen in amazon.log if seen.status == 206}) == 2
+
+
+@pytest.mark.parametrize(("surface", "how"), by_turns("wrong password", "wrong token", "no login"))
+def test_b34_refused(users: Users, login: Login, registered, surface: str, how: str) -> None:
+    """The login's answer, or where a login is looked for."""
+    environment = {
+        "wrong password": ACCOUNT | {"EARTHDATA_PASSWORD": WRONG_PASSWORD},
+        "wrong token": {"EARTHDATA_TOKEN": WRONG_PASSWORD},
+        "no login": {},
+    }[how]
+    report = users.run(surface, None, environment, **registered())
+    assert report.did == "nothing"
+    if how == "no login":
+        words = ("~/.netrc", "EARTHDATA_TOKEN", "rasteret-sql[earthdata]", f"machine {HOST}")
+    else:
+        words = (f"s3://{BUCKET}/a b/one_B1.tif", "NasaEarthdataCredentialProvider gave no credentials: HTTP 401")
+        assert "AccessDenied" in report.words + " ".join(report.classes)
+    for word in words:
+        assert word in report.words, report.words
+    assert login.given == 0

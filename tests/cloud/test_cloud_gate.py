@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from datetime import timedelta
 
 import boto3
@@ -19,6 +21,16 @@ from tests.servers.s3_gate import S3Gate
 pytestmark = pytest.mark.xdist_group("cloud-refused")
 
 BUCKET, OBJECT = "private-scenes", "a b/one_B1.tif"
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Amazon's client logs what it sends at level debug; the search for credentials is of our own logs."""
+    logger = logging.getLogger("botocore")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(before)
 
 
 def client(gate: S3Gate, keys: tuple[str, ...] = (ACCESS_KEY, SECRET_KEY), region: str = "us-west-2"):

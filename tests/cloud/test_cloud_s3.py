@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cloud.world import Users
+from tests.cloud.known import REGION_RACE
+from tests.cloud.world import Users, by_turns
 from tests.servers.internet import Internet
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.s3_gate import S3Gate
@@ -29,8 +30,7 @@ def hosts(internet: Internet, amazon: S3Gate) -> None:
     internet.routes = {"*.amazonaws.com": amazon.url}
 
 
-@SURFACES
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("surface", "form"), by_turns(*FORMS))
 def test_b12_b13_signed_by_the_environment(users: Users, amazon: S3Gate, surface: str, form: str) -> None:
     items = users.item_file(users.world.items(form.format("private-scenes")))
     users.see(surface, users.run(surface, items, {**KEYS, **WEST}))
@@ -38,14 +38,13 @@ def test_b12_b13_signed_by_the_environment(users: Users, amazon: S3Gate, surface
     assert came == {(ACCESS_KEY, "us-west-2", "us-west-2", 206)}
 
 
-@SURFACES
-def test_b12_a_session_token_of_the_environment(users: Users, amazon: S3Gate, surface: str) -> None:
+def test_b12_a_session_token_of_the_environment(users: Users, amazon: S3Gate) -> None:
     access_key, secret_key, token = amazon.issue()
     amazon.buckets["private-scenes"].readers = {access_key}
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_SESSION_TOKEN": token}
     items = users.item_file(users.world.items("s3://private-scenes/a b/"))
     try:
-        users.see(surface, users.run(surface, items, {**keys, **WEST}))
+        users.see("sql", users.run("sql", items, {**keys, **WEST}))
     finally:
         amazon.buckets["private-scenes"].readers = None
 
@@ -63,8 +62,8 @@ def test_b16_b17_keys_of_a_backend_sign_for_a_stac_api(users: Users, amazon: S3G
     assert {(seen.access_key, seen.region, seen.status) for seen in amazon.log} == {(ACCESS_KEY, "us-west-2", 206)}
 
 
-@SURFACES
-@pytest.mark.parametrize("form", FORMS[:2])
+@REGION_RACE
+@pytest.mark.parametrize(("surface", "form"), by_turns(*FORMS[:2]))
 def test_a19_unsigned(users: Users, amazon: S3Gate, surface: str, form: str) -> None:
     """Open data needs nothing: the region of the bucket is found where the address does not tell it."""
     items = users.item_file(users.world.items(form.format("open-scenes")))
@@ -78,19 +77,15 @@ def test_a19_unsigned(users: Users, amazon: S3Gate, surface: str, form: str) -> 
         assert not asked_elsewhere
 
 
-@SURFACES
-def test_b15_skip_signature_reads_without_the_keys_of_the_environment(
-    users: Users, amazon: S3Gate, surface: str
-) -> None:
+def test_b15_skip_signature_reads_without_the_keys_of_the_environment(users: Users, amazon: S3Gate) -> None:
     setup = "backend = rasteret_sql.create_backend(default_s3_config={'region': 'us-west-2', 'skip_signature': 'true'})"
     items = users.item_file(users.world.items("s3://open-scenes/a b/"))
     unknown = {"AWS_ACCESS_KEY_ID": "AKIDNOBODYKNOWS00000", "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-    users.see(surface, users.run(surface, items, unknown, setup=setup))
+    users.see("python", users.run("python", items, unknown, setup=setup))
     assert {(seen.access_key, seen.endpoint, seen.status) for seen in amazon.log} == {(None, "us-west-2", 206)}
 
 
-@SURFACES
-@pytest.mark.parametrize("how", ["environment", "config", "registered"])
+@pytest.mark.parametrize(("surface", "how"), by_turns("registered", "environment", "config"))
 def test_a5_b9_b10_requester_pays(users: Users, amazon: S3Gate, surface: str, how: str) -> None:
     """Buckets where the reader pays: told by a variable, by a CloudConfig, or by the one of a dataset."""
     config = "rasteret_sql.CloudConfig(provider='aws', requester_pays=True, region='us-west-2')"
@@ -115,8 +110,8 @@ def test_a5_b9_b10_requester_pays(users: Users, amazon: S3Gate, surface: str, ho
     assert came == {(ACCESS_KEY, "us-west-2", "requester", 206)}
 
 
-@SURFACES
-@pytest.mark.parametrize("region", ["us-east-1", None])
+@REGION_RACE
+@pytest.mark.parametrize(("surface", "region"), [("python", "us-east-1"), ("sql", None)])
 def test_b35_wrong_region_is_found_and_asked_once(
     users: Users, amazon: S3Gate, surface: str, region: str | None
 ) -> None:
@@ -131,20 +126,19 @@ def test_b35_wrong_region_is_found_and_asked_once(
     assert {seen.region for seen in amazon.log if seen.status == 206} == {"us-west-2"}
 
 
-@SURFACES
-def test_b35_wrong_region_at_a_custom_endpoint(users: Users, amazon: S3Gate, surface: str) -> None:
+@REGION_RACE
+def test_b35_wrong_region_at_a_custom_endpoint(users: Users, amazon: S3Gate) -> None:
     """An endpoint that serves all regions answers 400 with the right one."""
     environment = {**KEYS, "AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL": amazon.url}
     items = users.item_file(users.world.items("s3://private-scenes/a b/"))
-    users.see(surface, users.run(surface, items, environment))
+    users.see("sql", users.run("sql", items, environment))
     assert amazon.count(400, "AuthorizationHeaderMalformed") >= 1
     assert {seen.endpoint for seen in amazon.log} == {None}
     assert {seen.region for seen in amazon.log if seen.status == 206} == {"us-west-2"}
 
 
-@SURFACES
-def test_b35_a_region_that_is_given_is_asked_at_once(users: Users, amazon: S3Gate, surface: str) -> None:
+def test_b35_a_region_that_is_given_is_asked_at_once(users: Users, amazon: S3Gate) -> None:
     setup = "backend = rasteret_sql.create_backend(region='us-west-2')"
     items = users.item_file(users.world.items("s3://open-scenes/a b/"))
-    users.see(surface, users.run(surface, items, setup=setup))
+    users.see("sql", users.run("sql", items, setup=setup))
     assert {(seen.endpoint, seen.status) for seen in amazon.log} == {("us-west-2", 206)}

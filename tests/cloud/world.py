@@ -29,6 +29,13 @@ BOX = (10.00101, 49.98081, 10.01919, 49.99999)
 """Within both scenes; its edges lie beyond the centres of the pixels that they cut."""
 
 
+def by_turns(*values: Any) -> list[tuple[str, Any]]:
+    """(surface, value): the first value on both surfaces, the others by turns, since each is a process."""
+    first, *others = values
+    turns = [(("sql", "python")[number % 2], value) for number, value in enumerate(others)]
+    return [("python", first), ("sql", first), *turns]
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Files, each with tiles enough for several requests."""

@@ -41,6 +41,7 @@ def world(tmp_path_factory):
                 {"name": name, "catalog": variables["DATA"] + "/catalog/catalog.json"},
             ).fetchall()
         con.execute("FROM rasteret_export('dunes', $path)", {"path": variables["EXPORT"]}).fetchall()
+        con.execute("SELECT read_chip('no such scene', 'B04', on_error := 'null')").fetchall()  # a failure to list
         yield con, variables
 
 
@@ -148,6 +149,10 @@ TABLES = {
     "rasteret_export_descriptor": {"id": "'earthsearch/naip'", "path": "'${TMP}/null.json'"},
     "rasteret_datasets": {},
     "rasteret_functions": {},
+    "rasteret_create_backend": {"name": "'null'"},
+    "rasteret_cloud_config": {"dataset": "'my-org/null'", "provider": "'gcp'"},
+    "rasteret_settings": {},
+    "rasteret_failures": {},
 }
 """Good arguments of each table function, enough to call it."""
 
@@ -187,8 +192,8 @@ def test_null_in_a_required_argument_of_a_table_is_an_error(world, name, argumen
 )
 def test_null_in_a_named_argument_of_a_table_means_not_given(world, name, argument):
     con, _ = world
-    if (name, argument) == ("rasteret_build", "stac_api"):
-        return  # not given it is an API far away
+    if (name, argument) in (("rasteret_build", "stac_api"), ("rasteret_cloud_config", "provider")):
+        return  # not given it is an API far away, or nothing is said but the dataset
     without = {key: value for key, value in TABLES[name].items() if key != argument}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TABLES, name, without)

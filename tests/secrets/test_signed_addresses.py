@@ -278,6 +278,22 @@ def test_user_info_is_taken_off(world):
     assert signed.signed_form(f"{world.files.url}/s00.tif") == f"{host}/s00.tif"
 
 
+def test_credentials_that_rewriting_adds_are_not_stored_either(world):
+    """A pattern is kept for refreshs; without them."""
+    features = [feature(scene) for scene in world.scenes]
+    for one in features:
+        one["assets"]["a"]["href"] = f"https://plain.example.com/{one['id']}.tif"
+    world.items.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    token = world.files.token()
+    patterns = {
+        f"https://plain.example.com/{scene.id}.tif": f"{world.files.url}/{scene.id}.tif?{token}"
+        for scene in world.scenes
+    }
+    built = world.build(cloud_config={"provider": "aws", "url_patterns": patterns})
+    assert world.read(built).max() > 0
+    assert Search({token.rpartition("=")[2]}).folder(world.workspace) == []
+
+
 def test_a_signature_that_ended_is_not_sent(world):
     world.sign(timedelta(seconds=-5))
     with pytest.raises(AccessDeniedError, match="access was denied") as caught:

@@ -77,6 +77,7 @@ class Internet:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # in which what was closed lets go of its socket
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -84,8 +85,10 @@ class Internet:
         self._tasks.add(task)
         try:
             # What breaks off here breaks off at the client, which says so.
-            with contextlib.suppress(OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             writer.close()
             self._tasks.discard(task)

@@ -1,0 +1,108 @@
+"""Backends and access settings made in SQL, from fresh processes: promises A4, A5, B7, B9, B12, B16, B19, B20, B30."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.cloud.conftest import BUCKETS
+from tests.cloud.world import Users
+from tests.servers.earthdata import PASSWORD, USER, Login
+from tests.servers.internet import Internet
+from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
+from tests.servers.s3_gate import S3Gate
+from tests.servers.secrets import planted
+from tests.servers.stac_api import StacApiServer
+
+pytestmark = pytest.mark.xdist_group("cloud-s3")
+
+KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+SIGNED = {(ACCESS_KEY, "us-west-2", 206)}
+LOGIN_AT = "https://data.lpdaac.earthdatacloud.nasa.gov/s3credentials"
+
+
+@pytest.fixture(autouse=True)
+def hosts(internet: Internet, amazon: S3Gate) -> None:
+    internet.routes = {"*.amazonaws.com": amazon.url}
+
+
+def came(amazon: S3Gate) -> set[tuple[str | None, str | None, int]]:
+    return {(seen.access_key, seen.region, seen.status) for seen in amazon.log}
+
+
+def test_b16_keys_of_a_named_backend_sign(users: Users, amazon: S3Gate) -> None:
+    make = (
+        "FROM rasteret_create_backend('mine', region := 'us-west-2', default_s3_config := {"
+        f"'aws_access_key_id': '{ACCESS_KEY}', 'aws_secret_access_key': '{SECRET_KEY}'}})"
+    )
+    items = users.item_file(users.world.items("s3://private-scenes/a b/"))
+    users.see("sql", users.run("sql", items, sql_setup=[make]))
+    assert came(amazon) == SIGNED
+
+
+def test_b12_a_profile_through_botos_chain(users: Users, amazon: S3Gate) -> None:
+    pytest.importorskip("boto3")
+    (users.directory / "home" / ".aws").mkdir(parents=True)
+    file = planted(users.directory / "home" / ".aws" / "credentials")
+    file.write_text(f"[project]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
+    (users.directory / "home" / ".aws" / "config").write_text("[profile project]\nregion = us-west-2\n")
+    make = "FROM rasteret_create_backend('mine', credential_provider := 'aws', profile := 'project')"
+    items = users.item_file(users.world.items("s3://private-scenes/a b/"))
+    users.see("sql", users.run("sql", items, sql_setup=[make]))
+    assert came(amazon) == SIGNED
+
+
+@pytest.mark.parametrize("how", ["backend", "registered", "registered dataset"])
+def test_a4_a5_b9_b19_b20_requester_pays(users: Users, amazon: S3Gate, how: str) -> None:
+    """Who pays, the region and the rewriting of addresses: of a backend, or registered for a collection or dataset."""
+    patterns = "{'https://scenes.example.com/': 's3://paid-scenes/a b/'}"
+    said = f"'provider': 'aws', 'requester_pays': true, 'region': 'us-west-2', 'url_patterns': {patterns}"
+    named = f"FROM rasteret_create_backend('mine', cloud_config := {{{said}}})"
+    arguments = said.replace("'provider':", "provider :=").replace("'requester_pays':", "requester_pays :=")
+    arguments = arguments.replace("'region':", "region :=").replace("'url_patterns':", "url_patterns :=")
+    known_as = "my-org/scenes" if how == "registered dataset" else "scenes"
+    registered = f"FROM rasteret_cloud_config('{known_as}', {arguments})"
+    with StacApiServer(users.world.items("https://scenes.example.com/", collection="scenes")) as api:
+        register = (
+            f"FROM rasteret_register({{'id': 'my-org/scenes', 'stac_api': '{api.url}', 'stac_collection': 'scenes', "
+            "'band_map': {'B1': 'B1', 'B2': 'B2'}})"
+        )
+        setup = [named if how == "backend" else registered, register]
+        users.see("sql", users.run("sql", None, KEYS, sql_setup=setup, dataset="my-org/scenes"))
+    assert came(amazon) == SIGNED
+    assert {seen.payer for seen in amazon.log} == {"requester"}
+
+
+def test_b7_b30_earthdata(users: Users, amazon: S3Gate, internet: Internet) -> None:
+    readers: set[str] = set()
+
+    def issue(lifetime: timedelta) -> tuple[str, str, str]:
+        made = amazon.issue(lifetime)
+        readers.add(made[0])
+        return made
+
+    BUCKETS["lp-prod-protected"].readers = readers
+    make = (
+        "FROM rasteret_create_backend('mine', credential_provider := 'earthdata', "
+        f"credentials_url := '{LOGIN_AT}', region := 'us-west-2')"
+    )
+    items = users.item_file(users.world.items("s3://lp-prod-protected/a b/"))
+    with Login(issue) as login:
+        internet.routes = {"*.amazonaws.com": amazon.url, "*.nasa.gov": login.url}
+        account = {"EARTHDATA_USERNAME": USER, "EARTHDATA_PASSWORD": PASSWORD}
+        try:
+            users.see("sql", users.run("sql", items, account, sql_setup=[make]))
+        finally:
+            BUCKETS["lp-prod-protected"].readers = None
+    assert {seen.access_key for seen in amazon.log} == readers
+
+
+def test_a_backend_that_no_call_names_is_not_used(users: Users, amazon: S3Gate) -> None:
+    make = (
+        "FROM rasteret_create_backend('other', region := 'us-west-2', default_s3_config := {"
+        f"'access_key_id': '{ACCESS_KEY}', 'secret_access_key': '{SECRET_KEY}'}})"
+    )
+    report = users.run("sql", users.item_file(users.world.items("s3://private-scenes/a b/")), sql_setup=[make])
+    assert (report.did, "anonymous" in report.words) == ("nothing", True)
+    assert {seen.access_key for seen in amazon.log} == {None}
