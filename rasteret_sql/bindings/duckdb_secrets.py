@@ -27,8 +27,8 @@ def read_secret(cursor: duckdb.DuckDBPyConnection, name: str) -> HostSecret | No
         rows = cursor.execute(_ASK.format("false"), [name]).fetchall()
     except duckdb.InvalidInputException:
         raise InvalidArgumentError(
-            f'the DuckDB secret "{found[0][0]}" cannot be used: DuckDB shows what is in one only where the database was '
-            "opened with connect(config={'allow_unredacted_secrets': 'true'}), and then to whoever uses it. Give the "
-            f"credentials to rasteret_create_backend('{name}', ...) instead"
+            f'the DuckDB secret "{found[0][0]}" cannot be used: DuckDB shows what is in one only where the database '
+            "was opened with connect(config={'allow_unredacted_secrets': 'true'}), and then to whoever uses it. Give "
+            f"the credentials to rasteret_create_backend('{name}', ...) instead"
         ) from None
     return parse_secret(*rows[0]) if rows else None

@@ -12,9 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rasteret_sql import __version__
-from rasteret_sql.cli.arguments import AS_JSON
+from rasteret_sql.cli.arguments import AS_JSON, workspace
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.render import visible
+from rasteret_sql.index.places import Workspace, workspace_of
 from rasteret_sql.index.request import DEFAULT_WORKSPACE
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.found_credentials import found_credentials, installed_extras
@@ -26,6 +27,7 @@ _EPILOG = """\
 examples:
   rasteret-sql doctor                                   credentials, packages and settings of this machine
   rasteret-sql doctor earthsearch/sentinel-2-l2a        reads a little of the dataset's example scene
+  rasteret-sql doctor bay                               the same of a cached collection
   rasteret-sql doctor s3://bucket/scene.tif --json      the same of one file, for programs
 
 The exit code is 1 where what was asked for cannot be read. No credential is ever shown.
@@ -59,7 +61,20 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[AS_JSON],
     )
-    parsed.add_argument("target", nargs="?", metavar="DATASET", help="id of a dataset, or address or path of a file")
+    parsed.add_argument(
+        "target",
+        nargs="?",
+        metavar="DATASET",
+        help="id of a dataset, name or directory of a collection, or address or path of a file",
+    )
+    parsed.add_argument(
+        "-w",
+        "--workspace",
+        type=workspace,
+        default=DEFAULT_WORKSPACE,
+        metavar="DIR",
+        help="where collections are kept: a directory or the URL of one (~/rasteret_workspace)",
+    )
     return parsed
 
 
@@ -72,15 +87,15 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     output = Output()
     try:
-        probed = probe(arguments.target) if arguments.target else None
-        report = _report(probed)
+        probed = probe(arguments.target, workspace_of(arguments.workspace)) if arguments.target else None
+        report = _report(probed, arguments.workspace)
         output.text(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else _text(report, probed))
     finally:
         output.close()
     return 0 if probed is None or probed.is_reached else 1
 
 
-def _report(probed: Probe | None) -> dict[str, Any]:
+def _report(probed: Probe | None, place: Workspace) -> dict[str, Any]:
     report: dict[str, Any] = {"credentials": [asdict(one) for one in found_credentials()]}
     if probed is not None:
         report["probe"] = asdict(probed) | {"is_reached": probed.is_reached}
@@ -88,7 +103,7 @@ def _report(probed: Probe | None) -> dict[str, Any]:
     return report | {
         "extras": installed_extras(),
         "versions": {"python": platform.python_version(), "rasteret-sql": __version__} | _versions(),
-        "workspace": str(DEFAULT_WORKSPACE),
+        "workspace": plain_text(safe_address(str(place))),
         "environment": {name: _shown_variable(os.environ[name]) for name in _ENDPOINTS if os.environ.get(name)},
         "settings": asdict(io_settings()),
     }

@@ -10,11 +10,12 @@ from pathlib import Path
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import ThreadedCompleter
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
 
 from rasteret_sql.cli.completion import Names, SqlCompleter, SqlLexer
+from rasteret_sql.cli.history import CarefulHistory
 from rasteret_sql.cli.runner import LeaveShell, Runner, StatementError
 from rasteret_sql.cli.statements import is_complete, split_statements
 
@@ -123,6 +124,6 @@ def open_history(folder: Path | None) -> History:
         folder.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         with path.open("ab"):
-            return FileHistory(path)
+            return CarefulHistory(path)
     except OSError:
         return InMemoryHistory()

@@ -37,11 +37,13 @@ _ITEM = struct_type(
 _PAGE = struct_type([("token", "VARCHAR"), ("number", "BIGINT"), ("done", "BOOLEAN"), ("items", f"{_ITEM}[]")])
 
 
-def _page(_session: Session, cancelled: Cancelled, texts: pa.Array, tokens: pa.Array, numbers: pa.Array) -> pa.Array:
+def _page(session: Session, cancelled: Cancelled, texts: pa.Array, tokens: pa.Array, numbers: pa.Array) -> pa.Array:
     asked = zip(texts.to_pylist(), tokens.to_pylist(), numbers.to_pylist(), strict=True)
-    return pa.array(
-        [SEARCHES.page(search_source(text), token, number, cancelled) for text, token, number in asked], PAGE
-    )
+    pages = [
+        SEARCHES.page(search_source(text, lambda name: session.through(name).backend), token, number, cancelled)
+        for text, token, number in asked
+    ]
+    return pa.array(pages, PAGE)
 
 
 def _scenes(session: Session, _cancelled: Cancelled, geometries: pa.Array, texts: pa.Array) -> pa.Array:
@@ -117,6 +119,7 @@ SEARCH_FUNCTIONS = (
                 "NULL",
             ),
             Argument("page_size", "INTEGER", "items asked of an API at a time, 1 to 1000; 100 by default", "NULL"),
+            Argument("backend", "VARCHAR", "name of a backend that reads static catalogs in buckets", "NULL"),
         ),
         returns="TABLE(id VARCHAR, collection VARCHAR, datetime TIMESTAMP, geometry GEOMETRY, bbox STRUCT, "
         "properties JSON, assets JSON, links JSON, stac_version VARCHAR)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,10 @@ def replace_headers(
                 done = writer.finish(without_parts(manifest, moved))
             finally:
                 writer.abandon()
-            write_manifest(directory, done)
+            # Scenes stay in the order that they had.
+            order = {path: number for number, path in enumerate(paths)}
+            parts = sorted(done.parts, key=lambda part: order.get(part.path, len(order)))
+            write_manifest(directory, replace(done, parts=tuple(parts)))
     return sum(replaced.scenes for replaced in todo.values())
 
 

@@ -137,6 +137,8 @@ def _silent(provider: Callable[[], Any]) -> Callable[[], Any]:
 async def _awaited(given: Awaitable[Any], provider: Any) -> Any:
     try:
         return await given
+    except CredentialsUnavailableError:
+        raise
     except Exception as error:  # noqa: BLE001
         raise CredentialsUnavailableError(_refused(provider, error)) from None
 

@@ -29,7 +29,16 @@ from rasteret_sql.types import ByteRange
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})|status: (\d{3})\b")
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9_.-]{1,80})\s*</Code>")
-_MESSAGE = re.compile(r"<Message>([^<\\]{1,200})")
+_MESSAGE = re.compile(r"<Message>([^<\\\n]{1,200})")
+_DENIALS = (
+    "ExpiredToken",
+    "InvalidToken",
+    "InvalidAccessKeyId",
+    "TokenRefreshRequired",
+    "UserProjectMissing",
+    "PublicAccessNotPermitted",
+)
+"""Codes of refusals that come with a status other than 401 or 403."""
 NO_CREDENTIALS = "rasteret-credentials"
 """Marks what our credential providers say, in the text of a store's error."""
 _OURS = re.compile(NO_CREDENTIALS + r"\[([^\]]{1,200})\]")
@@ -94,7 +103,7 @@ class Failure:
             said += f". The request was {self.credential}"
         kind, problem, remedy = _WORDS[self.cause]
         shown = safe_address(address)
-        return kind(f"cannot {what} {shown}: {problem}{tries}{said}. {_remedy(self.cause, remedy, address)}")
+        return kind(f"cannot {what} {shown}: {problem}{tries}{said}. {_remedy(self, remedy, address)}")
 
 
 _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
@@ -149,9 +158,11 @@ _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
 }
 
 
-def _remedy(cause: Cause, remedy: str, address: str) -> str:
-    if cause is not Cause.DENIED:
+def _remedy(failure: Failure, remedy: str, address: str) -> str:
+    if failure.cause is not Cause.DENIED:
         return remedy
+    if "UserProjectMissing" in failure.said:
+        return "The reader pays for this bucket: set GOOGLE_CLOUD_PROJECT to a project that is billed for it."
     scheme = address.partition(":")[0].lower()
     if scheme.startswith("s3") or ".amazonaws.com/" in address:
         return (
@@ -208,8 +219,10 @@ def _of_text(text: str) -> Failure:
             return Failure(Cause.BEYOND, _answer(text))
         if status in (429, 503):
             return Failure(Cause.BUSY, _answer(text))
-        cause = Cause.SERVER if status >= 500 or status == 408 else Cause.OTHER
-        return Failure(cause, _answer(text))
+        code = _CODE.search(text)
+        if code is not None and code[1] in _DENIALS:
+            return Failure(Cause.DENIED, _answer(text))
+        return Failure(Cause.SERVER if status >= 500 or status == 408 else Cause.OTHER, _answer(text))
     if "BareRedirect" in text or "redirect without LOCATION" in text:
         return Failure(Cause.REDIRECT)
     if "UnexpectedRange" in text:

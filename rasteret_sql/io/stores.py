@@ -68,6 +68,7 @@ class RoutedBackend:
         self._renewed: dict[_Key, float] = {}
         self._regions: dict[str, str] = {}
         """Bucket → where S3 said that it is."""
+        self._lookups: dict[str, asyncio.Task[str | None]] = {}
         self._routes: dict[str, Place] = {}
 
     def __repr__(self) -> str:
@@ -85,12 +86,13 @@ class RoutedBackend:
             return await self._files.read_known(place.path, start, length)
         if self._whole.has(url):
             return await self._whole.part(self._opened(place).store, place.path, url, start, length)
+        asked = self._regions.get(place.root)
         try:
             return await read_part(self._opened(place).store, place.path, start, length)
         except NotSupportedError:
             return await self._whole.part(self._opened(place).store, place.path, url, start, length)
         except BaseError as error:
-            if place.kind is not Kind.S3 or not await self._found_region(place, error):
+            if place.kind is not Kind.S3 or not await self._found_region(place, asked, error):
                 raise
         return await read_part(self._opened(place).store, place.path, start, length)
 
@@ -159,17 +161,30 @@ class RoutedBackend:
             return self._plain._opened(place)  # noqa: SLF001 - another of the same class
         return self._opener.open(place, key[-1], self._regions.get(place.root))
 
-    async def _found_region(self, place: Place, error: BaseError) -> bool:
-        """True where S3 says that the bucket is in another region than the one asked."""
+    async def _found_region(self, place: Place, asked: str | None, error: BaseError) -> bool:
+        """True where S3 says that the bucket is in another region than the one that was asked."""
         failure, region = failure_of(error), said_region(str(error))
-        if region is None and failure is not None and failure.cause is Cause.REDIRECT:
-            region = await asyncio.to_thread(bucket_region, place.root, self._opener.endpoint(place))
-        if region is None or self._regions.get(place.root) == region:
+        is_redirect = failure is not None and failure.cause is Cause.REDIRECT
+        if region is None and not is_redirect:
             return False
+        if region is None and self._regions.get(place.root) == asked:
+            region = await self._looked_up(place)
+        now = self._regions.get(place.root)
+        if region is None or region == now:
+            return now != asked  # another request has found it meanwhile
         self._regions[place.root] = region
         if self._plain is not None:
             self._plain._regions[place.root] = region  # noqa: SLF001 - another of the same class
         return True
+
+    async def _looked_up(self, place: Place) -> str | None:
+        """The region of a bucket, asked for once by all requests that are sent elsewhere at a time."""
+        task = self._lookups.get(place.root)
+        if task is None:
+            task = asyncio.create_task(asyncio.to_thread(bucket_region, place.root, self._opener.endpoint(place)))
+            self._lookups[place.root] = task
+            task.add_done_callback(lambda _: self._lookups.pop(place.root, None))
+        return await asyncio.shield(task)
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from rasteret_sql.catalog.cloud_config import CloudConfig
@@ -208,7 +209,9 @@ def _build(
         name=name,
         data_source=data_source,
         # As rasteret: where a backend was chosen, copies in buckets are read, which it may have the credentials for.
-        source=StacScenes(source, naming, patterns, prefer_s3=not isinstance(chosen, AutomaticBackend)),
+        source=StacScenes(
+            replace(source, backend=chosen), naming, patterns, prefer_s3=not isinstance(chosen, AutomaticBackend)
+        ),
         workspace_dir=workspace_of(workspace_dir) if workspace_dir else place.workspace_dir,
         max_concurrent=max_concurrent,
         force=force,

@@ -26,6 +26,7 @@ from rasteret_sql.index.reread import Fresh, replace_headers
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.kernels.access import reader
 from rasteret_sql.stac.found import Progress, SceneSource
+from rasteret_sql.stac.scene_source import StacScenes
 
 DEFAULT_MAX_CONCURRENT = 50
 _PATIENCE = 5.0
@@ -87,11 +88,12 @@ def append_collection(
     changes = {"address": stac_api, "bbox": bbox, "date_range": date_range, "query": query}
     asked = source or changed_source(index, changes)
     number = require_concurrency(max_concurrent)
+    chosen = reader(home.backend, backend, index.data_source)
     with _writable(index) as place:
         return appending.append(
             place,
-            asked,
-            backend=reader(home.backend, backend, index.data_source),
+            _reached(asked, chosen),
+            backend=chosen,
             max_concurrent=number,
             progress=progress,
             cancelled=cancelled,
@@ -117,11 +119,12 @@ def refresh_collection(
     appending.require_built(index)
     sources = sources_of(index, address=stac_api)
     number = require_concurrency(max_concurrent)
+    chosen = reader(home.backend, backend, index.data_source)
     with _writable(index) as place:
         result = refreshing.refresh(
             place,
-            sources,
-            backend=reader(home.backend, backend, index.data_source),
+            [_reached(source, chosen) for source in sources],
+            backend=chosen,
             max_concurrent=number,
             progress=progress,
             cancelled=cancelled,
@@ -129,6 +132,11 @@ def refresh_collection(
     if result.changed:
         home.engine.cache.clear()  # tiles of the files as they were
     return result
+
+
+def _reached(source: SceneSource, backend: StorageBackend) -> SceneSource:
+    """Tables know their backend, or are read as any file."""
+    return source.reached_by(backend) if isinstance(source, StacScenes) else source
 
 
 def drop_collection(home: Home, index: CollectionIndex, *, cancelled: Callable[[], bool] | None = None) -> None:

@@ -11,7 +11,7 @@ import json
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -20,6 +20,7 @@ import pyarrow as pa
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.plain import plain_values
 from rasteret_sql.io.signed import keep_signature
 from rasteret_sql.kernels.building import required, sql_arguments
@@ -129,8 +130,16 @@ SEARCHES = Searches()
 """Those of the process."""
 
 
-def search_source(text: str) -> StacSource:
+def _no_backend(name: str) -> StorageBackend:
+    raise InvalidArgumentError(f'backend := "{name}": no backend is known by name here')
+
+
+def search_source(text: str, through: Callable[[str], StorageBackend] = _no_backend) -> StacSource:
     """The search that the named arguments, a JSON object, ask for.
+
+    Args:
+        text: The arguments.
+        through: Gives the backend of a name.
 
     Raises:
         InvalidArgumentError: one is missing or cannot be used.
@@ -139,7 +148,7 @@ def search_source(text: str) -> StacSource:
     size = given.get("page_size", 100)
     if type(size) is not int or not 1 <= size <= MOST_ITEMS:
         raise InvalidArgumentError(f"page_size := {size!r} cannot be used; expected a number from 1 to {MOST_ITEMS}")
-    for name in ("stac_api", "collection"):
+    for name in ("stac_api", "collection", "backend"):
         if name in given and not isinstance(given[name], str):
             raise InvalidArgumentError(f"{name} := {given[name]!r} cannot be used; expected a text")
     return StacSource(
@@ -149,6 +158,7 @@ def search_source(text: str) -> StacSource:
         given.get("date_range"),
         given.get("query"),
         page_size=size,
+        backend=through(given["backend"]) if "backend" in given else None,
     )
 
 

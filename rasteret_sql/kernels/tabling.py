@@ -131,9 +131,25 @@ def build_table_dataset(
     Raises:
         as `build_table`.
     """
-    known = [KnownBands(descriptor.band_map, descriptor.band_index_map)] if descriptor.band_map else []
     backend = reader(place.backend, work.backend, descriptor.id, config, descriptor.stac_collection)
-    source = TableSource(
+    source = table_of_dataset(descriptor, bbox=bbox, date_range=date_range, query=query, config=config, backend=backend)
+    return _build(
+        place, source, work, name=name, data_source=descriptor.id, enrich=True, backend=backend, config=config
+    )
+
+
+def table_of_dataset(
+    descriptor: DatasetDescriptor,
+    *,
+    bbox: Any,
+    date_range: Any,
+    query: Any,
+    config: CloudConfig | None,
+    backend: StorageBackend,
+) -> TableSource:
+    """The table in which a dataset lists its scenes, asked for those of an area, dates and query."""
+    known = [KnownBands(descriptor.band_map, descriptor.band_index_map)] if descriptor.band_map else []
+    return TableSource(
         descriptor.build_source_uri,
         mapped=Mapped(descriptor.column_map or {}, descriptor.href_column, descriptor.bbox_columns or {}),
         bands=BandChoice(band_index_map=None if known else descriptor.band_index_map, known=known),
@@ -142,9 +158,6 @@ def build_table_dataset(
         filter_expr=parse_query(query).condition,
         url_patterns=config.url_patterns if config else {},
         backend=backend,
-    )
-    return _build(
-        place, source, work, name=name, data_source=descriptor.id, enrich=True, backend=backend, config=config
     )
 
 

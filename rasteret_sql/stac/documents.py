@@ -24,6 +24,7 @@ from rasteret_sql.errors import (
     StorageTimeoutError,
 )
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.fetch import fetch_prefix
 from rasteret_sql.io.log_filter import guard_logs
 from rasteret_sql.io.loop import run
@@ -63,7 +64,13 @@ class _Retry(Retry):
         return None if asked is None else min(asked, LONGEST_WAIT)
 
 
-def connect(address: str, headers: Mapping[str, str] | None = None) -> StacApiIO:
+class _Session(StacApiIO):  # type: ignore[misc]  # it has no types
+    """With the backend of documents that are in a bucket."""
+
+    backend: StorageBackend | None = None
+
+
+def connect(address: str, headers: Mapping[str, str] | None = None, backend: StorageBackend | None = None) -> StacApiIO:
     """A session for one search: pooled connections, short timeouts, bounded retries with backoff on 429 and 5xx.
 
     Headers go to the host of `address` only: catalogs link to other hosts, which must not see an Authorization.
@@ -89,7 +96,8 @@ def connect(address: str, headers: Mapping[str, str] | None = None) -> StacApiIO
             request.headers = {**(request.headers or {}), **headers}
         return request
 
-    session = StacApiIO(timeout=TIMEOUT, max_retries=retry, request_modifier=authorise)
+    session = _Session(timeout=TIMEOUT, max_retries=retry, request_modifier=authorise)
+    session.backend = backend
     for scheme in ("http://", "https://"):
         session.session.mount(scheme, requests.adapters.HTTPAdapter(16, 16, max_retries=retry))
     return session
@@ -154,7 +162,8 @@ def entry_address(address: str) -> str:
 def _fetch_text(address: str, session: StacApiIO) -> str | bytes:
     if address.lower().startswith(("http://", "https://")):
         return send(session, address)
-    data, _ = run(fetch_prefix(default_backend(), address, MAX_BYTES + 1))
+    backend = (session.backend if isinstance(session, _Session) else None) or default_backend()
+    data, _ = run(fetch_prefix(backend, address, MAX_BYTES + 1))
     if len(data) > MAX_BYTES:
         raise StacError(f"{safe_address(address)} is longer than {MAX_BYTES >> 20} MiB, too long for a STAC document")
     return data

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.plain import known_by, plain_address
 from rasteret_sql.stac.bands import BandNaming
 from rasteret_sql.stac.bulk import all_items
@@ -27,6 +28,10 @@ class StacScenes:
     """Prefix of asset hrefs → what replaces it."""
     prefer_s3: bool = False
     """True: an asset `x` is read where its copy `s3_x` is stored, since a backend was given that can."""
+
+    def reached_by(self, backend: StorageBackend) -> StacScenes:
+        """The same scenes, where documents in buckets are read by a backend."""
+        return replace(self, search=replace(self.search, backend=backend))
 
     @property
     def kind(self) -> Literal["stac"]:

@@ -67,7 +67,7 @@ def _parts(
     source: StacSource, cancelled: Callable[[], bool] | None, batches: Iterator[int]
 ) -> Generator[list[dict[str, Any]], None, None]:
     """Items in lists: the answers of an API as they are, those of a static catalog as many as `batches` says."""
-    session = connect(source.address, source.headers)
+    session = connect(source.address, source.headers, source.backend)
     try:
         address = entry_address(source.address)
         document = _read(address, session, cancelled)

@@ -9,6 +9,7 @@ from typing import Any
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.expr.render import to_sql
 from rasteret_sql.expr.tree import Node
+from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.stac.address import absolute
 from rasteret_sql.stac.area import parse_bbox
 from rasteret_sql.stac.dates import DateLike, DateRange, parse_date_range
@@ -39,6 +40,8 @@ class StacSource:
     """Items asked of an API in one request. Answers of 100 items stay below the size limits of known servers."""
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     """HTTP headers for the STAC server only, such as an Authorization; never written to messages."""
+    backend: StorageBackend | None = field(default=None, repr=False, compare=False)
+    """How documents are read that are in a bucket; by default as any file. Web servers are asked directly."""
     dates: DateRange | None = field(init=False, default=None)
     """`date_range` as a closed interval of instants, naive UTC."""
     condition: Node | None = field(init=False, default=None)

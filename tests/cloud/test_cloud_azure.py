@@ -10,7 +10,6 @@ import pytest
 from rasteret_sql.io.fetch import fetch_prefix
 from rasteret_sql.io.loop import run
 from rasteret_sql.kernels.host_secrets import backend_of_secret, parse_secret
-from tests.cloud.known import DENIED_BY_OTHER_STATUS, MESSAGE_LINES, TOKEN_ENDPOINT_WORDS
 from tests.cloud.world import Users, World, by_turns
 from tests.servers.azure import ACCOUNT, ACCOUNT_KEY, AzureGate, AzureServer, azure_server, container_sas
 from tests.servers.internet import Internet

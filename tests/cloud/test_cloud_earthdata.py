@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from tests.cloud.conftest import BUCKETS
-from tests.cloud.known import DENIED_BY_OTHER_STATUS
 from tests.cloud.world import Users, by_turns
 from tests.servers.earthdata import BEARER_TOKEN, HOST, PASSWORD, USER, Login
 from tests.servers.internet import Internet
@@ -92,7 +91,6 @@ def test_b32_keys_that_are_about_to_expire_are_renewed(users: Users, amazon: S3G
     assert {seen.status for seen in amazon.log} == {206}
 
 
-@DENIED_BY_OTHER_STATUS
 @SURFACES
 def test_b32_keys_that_expire_in_the_middle_of_a_read_are_renewed(
     users: Users, amazon: S3Gate, login: Login, registered, surface: str

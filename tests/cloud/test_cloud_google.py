@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cloud.known import DENIED_BY_OTHER_STATUS
 from tests.cloud.world import Users, World, by_turns
 from tests.servers.google import Bucket, GoogleGate, GoogleServer, google_server
 from tests.servers.internet import Internet
@@ -97,7 +96,7 @@ NO_PROJECT = ("HTTP 400, UserProjectMissing", "GOOGLE_CLOUD_PROJECT")
         ("python", "private-scenes", ANONYMOUS),
         ("sql", "private-scenes", ANONYMOUS),
         ("python", "private-scenes", OTHER_ACCOUNT),
-        pytest.param("sql", "paid-scenes", NO_PROJECT, marks=DENIED_BY_OTHER_STATUS),
+        pytest.param("sql", "paid-scenes", NO_PROJECT),
     ],
 )
 def test_b34_refused(

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.cloud.known import DENIED_BY_OTHER_STATUS
 from tests.cloud.world import Report, Users, by_turns
 from tests.servers.internet import Internet
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
@@ -103,7 +102,6 @@ def test_b34_a20_refused_by_s3(users: Users, surface: str, case: str) -> None:
         assert hidden not in message
 
 
-@DENIED_BY_OTHER_STATUS
 @SURFACES
 def test_b34_expired_token(users: Users, amazon: S3Gate, surface: str) -> None:
     """Nobody can renew what the environment has: S3 says 400 with the token in its answer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cloud.known import REGION_RACE
 from tests.cloud.world import Users, by_turns
 from tests.servers.internet import Internet
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
@@ -62,7 +61,6 @@ def test_b16_b17_keys_of_a_backend_sign_for_a_stac_api(users: Users, amazon: S3G
     assert {(seen.access_key, seen.region, seen.status) for seen in amazon.log} == {(ACCESS_KEY, "us-west-2", 206)}
 
 
-@REGION_RACE
 @pytest.mark.parametrize(("surface", "form"), by_turns(*FORMS[:2]))
 def test_a19_unsigned(users: Users, amazon: S3Gate, surface: str, form: str) -> None:
     """Open data needs nothing: the region of the bucket is found where the address does not tell it."""
@@ -110,7 +108,6 @@ def test_a5_b9_b10_requester_pays(users: Users, amazon: S3Gate, surface: str, ho
     assert came == {(ACCESS_KEY, "us-west-2", "requester", 206)}
 
 
-@REGION_RACE
 @pytest.mark.parametrize(("surface", "region"), [("python", "us-east-1"), ("sql", None)])
 def test_b35_wrong_region_is_found_and_asked_once(
     users: Users, amazon: S3Gate, surface: str, region: str | None
@@ -126,7 +123,6 @@ def test_b35_wrong_region_is_found_and_asked_once(
     assert {seen.region for seen in amazon.log if seen.status == 206} == {"us-west-2"}
 
 
-@REGION_RACE
 def test_b35_wrong_region_at_a_custom_endpoint(users: Users, amazon: S3Gate) -> None:
     """An endpoint that serves all regions answers 400 with the right one."""
     environment = {**KEYS, "AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL": amazon.url}

@@ -16,6 +16,7 @@ from rasterio.transform import from_origin
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
+from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io.backend import FileFacts
 from rasteret_sql.io.settings import IoSettings, change_io_settings
 from tests.contract.scenes import item, write_items
@@ -234,6 +235,53 @@ def test_many_rows_with_some_changed(http):
         assert {(scene, value) for scene, _, value in rows} == {("s0", 900), ("s1", 101), ("s2", 900)}
 
 
+def test_only_the_changed_file_is_asked_again(http):
+    with http.connect() as connection:
+        http.build(connection)
+        query = "SELECT id, read_chip(id, 'b', on_change := 'refresh').data FROM rasteret.c"
+        session_for(connection).engine.cache.clear()
+        http.server.reset()
+        connection.execute(query).fetchall()
+        undisturbed = {name: len(http.requests(name)) for name in ("s0.tif", "s1.tif", "s2.tif")}
+        same_size(http.folder / "s1.tif")
+        session_for(connection).engine.cache.clear()
+        http.server.reset()
+        rows = connection.execute(query).fetchall()
+        assert {scene: values(data) for scene, data in rows} == {"s0": [100], "s1": [900], "s2": [102]}
+        for name in ("s0.tif", "s2.tif"):
+            assert len(http.requests(name)) == undisturbed[name]
+        # Each request of pixels may see the change, and is asked twice then; the header, and the pixels again.
+        assert len(http.requests("s1.tif")) <= 3 * undisturbed["s1.tif"] + 1
+
+
+def test_a_query_over_many_parts_goes_on_when_one_of_them_is_refreshed(http):
+    """The index is brought up to date while it is scanned."""
+    months = range(1, 13)
+    items = []
+    for month in months:
+        write_version(http.folder / f"m{month}.tif", month)
+        one = item(f"m{month}", b=f"{http.server.url}/m{month}.tif")
+        one["properties"]["datetime"] = f"2024-{month:02}-05T00:00:00Z"
+        items.append(one)
+    write_items(http.folder / "year.json", items)
+    with http.connect() as connection:
+        connection.execute(f"FROM rasteret_build_from_stac('y', '{http.server.url}/year.json')").fetchall()
+        for month in months:
+            write_version(http.folder / f"m{month}.tif", 100 + month)
+        # One row a call, each of which changes the index; the scan opens file by file, and so does the join.
+        connection.execute("SET threads = 1")
+        rows = connection.execute(
+            "SELECT s.id, max(sample_point(s.id, 'b', 'POINT (600005 5099995)', geom_crs := 'EPSG:32632', "
+            "on_change := 'refresh')) FROM rasteret.y s JOIN rasteret.y t ON t.datetime <= s.datetime GROUP BY s.id"
+        ).fetchall()
+        assert dict(rows) == {f"m{month}": 100 + month for month in months}
+        for month in months:
+            got = connection.execute(
+                f"SELECT sample_point('m{month}', 'b', 'POINT (600005 5099995)', geom_crs := 'EPSG:32632')"
+            ).fetchone()
+            assert got == (100 + month,)
+
+
 def test_rows_that_do_not_ask_for_it_are_not_refreshed(http):
     with http.connect() as connection:
         http.build(connection)
@@ -276,11 +324,11 @@ def test_a_file_replaced_by_something_else(served, kind):
         assert "changed since it was indexed" in text, text
         text = message(connection, READ.format(scene="s0", more=REFRESH))
         assert "s0.tif" in text
-        assert "s0" in text
         assert "changed since it was indexed, and has no header that can be read: " in text
         assert read(connection, "s1", REFRESH) == [101]
         rows = connection.execute(
-            "SELECT id, read_chip(id, 'b', on_change := 'refresh', on_error := 'null') IS NULL FROM rasteret.c ORDER BY id"
+            "SELECT id, read_chip(id, 'b', on_change := 'refresh', on_error := 'null') IS NULL FROM rasteret.c "
+            "ORDER BY id"
         ).fetchall()
         assert rows == [("s0", True), ("s1", False), ("s2", False)]
         status = dict(connection.execute("SELECT id, status FROM rasteret.c").fetchall())
@@ -327,7 +375,7 @@ class Switching:
         versions = self.versions[Path(urlsplit(url).path).name]
         number = min(self.at, len(versions) - 1)
         data = versions[number]
-        return data[start : start + length], FileFacts(len(data), f"v{number}", None)
+        return data[start : start + length], FileFacts(len(data), f"v{number}", None) if self.tells else FileFacts()
 
     async def get_range(self, url, start, length):
         return (await self.get_part(url, start, length))[0]
@@ -345,9 +393,10 @@ def big_version(tmp_path, value):
 
 @pytest.fixture
 def switching(tmp_path):
-    def make(count, after):
+    def make(count, after, tells=True):
         versions = tuple(big_version(tmp_path, value) for value in range(1, count + 1))
         backend = Switching({"s0.tif": versions}, after)
+        backend.tells = tells
         write_items(tmp_path / "items.json", [item("s0", b="https://host.example/s0.tif")])
         connection = rasteret_sql.connect(workspace_dir=tmp_path / "ws", backend=backend)
         connection.execute(f"FROM rasteret_build_from_stac('c', '{tmp_path / 'items.json'}')").fetchall()
@@ -373,6 +422,27 @@ def test_a_file_replaced_during_a_read_never_mixes(switching, after):
 @pytest.mark.parametrize("after", range(1, 5))
 def test_with_refresh_the_answer_is_of_one_version(switching, after):
     connection, backend = switching(2, after)
+    assert read(connection, more=REFRESH) == [2]
+    assert backend.headers == 1
+    connection.close()
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_index_that_knows_nothing_of_its_files_does_not_mix_either(switching, after):
+    """As indexes of rasteret, which keep neither size nor ETag nor time."""
+    connection, backend = switching(3, after, tells=False)
+    backend.tells = True
+    text = message(connection, READ.format(scene="s0", more=""))
+    assert "the file was changed" in text
+    backend.switching = False
+    assert len(read(connection)) == 1, "the next call reads what is there now"
+    connection.close()
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_index_that_knows_nothing_of_its_files_is_refreshed(switching, after):
+    connection, backend = switching(2, after, tells=False)
+    backend.tells = True
     assert read(connection, more=REFRESH) == [2]
     assert backend.headers == 1
     connection.close()
@@ -485,6 +555,17 @@ def test_python_takes_it_too(http):
     assert set(pixels.ravel().tolist()) == {101, 102}
     pixels = collection.get_numpy(area, ["b"], geometry_crs=32632, on_change="refresh")
     assert set(pixels.ravel().tolist()) == {900, 101, 102}
+    same_size(http.folder / "s1.tif")
+    session_of.clear()
+    with pytest.raises(FileChangedError, match=r"s1.tif: the file was changed since it was indexed"):
+        collection.get_numpy(area, ["b"], geometry_crs=32632, on_error="raise")
+    pixels = collection.get_numpy(area, ["b"], geometry_crs=32632, on_error="raise", on_change="refresh")
+    assert set(pixels.ravel().tolist()) == {900, 102}
+    replace_bytes(http.folder / "s1.tif", b"<html></html>" * 10_000)
+    session_of.clear()
+    with pytest.warns(RuntimeWarning, match="no header that can be read: .*this is not a TIFF file"):
+        pixels = collection.get_numpy(area, ["b"], geometry_crs=32632, on_change="refresh")
+    assert set(pixels.ravel().tolist()) == {900, 102}
     with pytest.raises(ValueError, match="on_change"):
         collection.get_numpy(area, ["b"], geometry_crs=32632, on_change="whatever")
 
