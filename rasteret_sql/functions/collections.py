@@ -153,7 +153,8 @@ def _load(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
 
 
 def _open(session: Session, _cancelled: Cancelled, names: pa.Array) -> pa.Array:
-    return _for_each(names, lambda name: session.scenes.scan_sql(session.open(name)))
+    with stores_of(session.backend):
+        return _for_each(names, lambda name: session.scenes.scan_sql(session.open(name)))
 
 
 def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.Array, backends: pa.Array) -> pa.Array:
@@ -168,18 +169,20 @@ def _export(session: Session, _cancelled: Cancelled, names: pa.Array, paths: pa.
     return pa.array([[row] for row in rows])
 
 
-def _collections(session: Session, _cancelled: Cancelled, workspaces: pa.Array) -> pa.Array:
-    def rows(workspace: str | None) -> list[dict[str, Any]]:
+def _collections(session: Session, _cancelled: Cancelled, workspaces: pa.Array, backends: pa.Array) -> pa.Array:
+    def rows(workspace: str | None, backend: str | None) -> list[dict[str, Any]]:
         where = workspace_of(workspace) if workspace else session.workspace_dir
         opened = {} if workspace else {index.place: index for index in session.collections}
-        listed = {entry["path"]: entry for entry in list_collections(where)}
+        with stores_of(session.through(backend).backend):
+            listed = {entry["path"]: entry for entry in list_collections(where)}
         listed |= {path: describe(index) for path, index in opened.items()}
         for path, entry in listed.items():
             entry["open"] = path in opened
             entry["date_start"], entry["date_end"] = entry["date_range"] or (None, None)
         return sorted(listed.values(), key=lambda entry: (entry["name"], entry["path"]))
 
-    return pa.array([rows(workspace) for workspace in workspaces.to_pylist()], pa.list_(_COLLECTION))
+    asked = zip(workspaces.to_pylist(), backends.to_pylist(), strict=True)
+    return pa.array([rows(workspace, backend) for workspace, backend in asked], pa.list_(_COLLECTION))
 
 
 _COLLECTION = pa.struct(
@@ -299,10 +302,21 @@ COLLECTION_FUNCTIONS = (
         name="rasteret_collections",
         family="collections",
         table=True,
-        arguments=(Argument("workspace_dir", "VARCHAR", "where to look; that of the connection by default", "NULL"),),
+        arguments=(
+            Argument("workspace_dir", "VARCHAR", "where to look; that of the connection by default", "NULL"),
+            BACKEND,
+        ),
         returns=f"TABLE of {types.COLLECTION}",
         doc="Collections that are open in this session or cached in its workspace.",
         example="SELECT name, size FROM rasteret_collections()",
-        udfs=(Udf("__rasteret_collections", ("VARCHAR",), f"{types.COLLECTION}[]", pure=False, run=_collections),),
+        udfs=(
+            Udf(
+                "__rasteret_collections",
+                ("VARCHAR", "VARCHAR"),
+                f"{types.COLLECTION}[]",
+                pure=False,
+                run=_collections,
+            ),
+        ),
     ),
 )

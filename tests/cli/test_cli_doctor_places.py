@@ -13,10 +13,13 @@ from rasteret_sql.cli.main import main
 from rasteret_sql.io.stores import default_backend
 from tests.cli.test_cli_doctor import doctor, nothing_set
 from tests.contract.scenes import item, write_items, write_small
-from tests.servers.fixtures import range_server
+from tests.servers.earthdata import PASSWORD as LOGIN_PASSWORD
+from tests.servers.earthdata import SESSION_TOKEN, USER, Login
+from tests.servers.fixtures import range_server, s3_server
+from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.stac_api import StacApiServer
 
-__all__ = ["nothing_set", "range_server"]
+__all__ = ["nothing_set", "range_server", "s3_server"]
 
 DATA = Path(__file__).resolve().parents[2] / "examples" / "data"
 SIGNATURE = "signature-of-the-doctors-tests"
@@ -167,3 +170,32 @@ def test_credentials_that_are_broken_are_the_answer(capsys, monkeypatch, name, v
     assert "cannot be opened with the credentials of the environment" in text
     if "key" in value:
         assert value not in text
+
+
+def test_b7_a_dataset_that_needs_a_login_and_finds_one(capsys, s3_server, monkeypatch, tmp_path):
+    """The login's temporary keys read the bucket; neither they nor the password are shown."""
+    write_small(tmp_path / "a.tif", 3)
+    s3_server.store("doctor-protected").put("a.tif", (tmp_path / "a.tif").read_bytes())
+    for name, value in {
+        "EARTHDATA_HOST": "localhost",
+        "EARTHDATA_USERNAME": USER,
+        "EARTHDATA_PASSWORD": LOGIN_PASSWORD,
+        "AWS_ENDPOINT_URL": s3_server.endpoint,
+    }.items():
+        monkeypatch.setenv(name, value)
+    write_items(tmp_path / "a.json", [item("a", b="s3://doctor-protected/a.tif")])
+    with Login((ACCESS_KEY, SECRET_KEY)) as login:
+        address = f"{login.url}/s3credentials"
+        register(
+            DatasetDescriptor(
+                id="nasa/doctor", stac_api=str(tmp_path / "a.json"), requires_auth=True, s3_credentials_url=address
+            )
+        )
+        one = looked_at(capsys, "nasa/doctor")
+        code, text = doctor(capsys, "nasa/doctor")
+        assert (login.given, code) == (1, 0)
+    assert one["credential"] == "signed with what NasaEarthdataCredentialProvider gave"
+    assert one["region"] == "us-east-1"  # moto says where the bucket is
+    assert "EARTHDATA_USERNAME and EARTHDATA_PASSWORD of the environment" in text
+    for hidden in (ACCESS_KEY, SECRET_KEY, LOGIN_PASSWORD, SESSION_TOKEN):
+        assert hidden not in text + json.dumps(one)

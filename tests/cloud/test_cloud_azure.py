@@ -141,15 +141,7 @@ REFUSED = {
 }
 
 
-MARKS = {
-    "nothing": DENIED_BY_OTHER_STATUS,
-    "expired": MESSAGE_LINES,
-    "no such container": TOKEN_ENDPOINT_WORDS,
-    "expired at once": MESSAGE_LINES,
-}
-
-
-@pytest.mark.parametrize(("surface", "case"), [pytest.param(*one, marks=MARKS[one[1]]) for one in by_turns(*REFUSED)])
+@pytest.mark.parametrize(("surface", "case"), by_turns(*REFUSED))
 def test_b34_refused(users: Users, azure: AzureGate, tokens: TokenEndpoint, surface: str, case: str) -> None:
     """The host's answer, which credential was tried and from where, and the remedy."""
     setup, environment, odd, words = REFUSED[case]

@@ -134,6 +134,8 @@ def test_a_collection_in_a_private_store(s3_server: S3Server, tmp_path: Path, mo
             "backend := 'store')"
         )
         assert con.execute(build, [catalog]).fetchall() == scenes
+        there = "SELECT name FROM rasteret_collections(workspace_dir := 's3://named-backends/w', backend := 'store')"
+        assert con.execute(there).fetchall() == [("far",)]
         for call in ("rasteret_append('far'", "rasteret_refresh('far'", "rasteret_drop('far'"):
             done = f"FROM {call}, workspace_dir := 's3://named-backends/w', backend := 'store')"
             assert con.execute(done).fetchall(), call

@@ -397,7 +397,9 @@ def switching(tmp_path):
         versions = tuple(big_version(tmp_path, value) for value in range(1, count + 1))
         backend = Switching({"s0.tif": versions}, after)
         backend.tells = tells
-        write_items(tmp_path / "items.json", [item("s0", b="https://host.example/s0.tif")])
+        # Of two scenes: the id of a single one is a constant, for which DuckDB calls again after an error.
+        scenes = [item(name, b="https://host.example/s0.tif") for name in ("s0", "twin")]
+        write_items(tmp_path / "items.json", scenes)
         connection = rasteret_sql.connect(workspace_dir=tmp_path / "ws", backend=backend)
         connection.execute(f"FROM rasteret_build_from_stac('c', '{tmp_path / 'items.json'}')").fetchall()
         session_for(connection).engine.cache.clear()
@@ -439,11 +441,11 @@ def test_an_index_that_knows_nothing_of_its_files_does_not_mix_either(switching,
     connection.close()
 
 
-@pytest.mark.parametrize("after", [1, 3])
-def test_an_index_that_knows_nothing_of_its_files_is_refreshed(switching, after):
-    connection, backend = switching(2, after, tells=False)
+@pytest.mark.parametrize(("count", "after"), [(3, 1), (2, 3)])
+def test_an_index_that_knows_nothing_of_its_files_is_refreshed(switching, count, after):
+    connection, backend = switching(count, after, tells=False)
     backend.tells = True
-    assert read(connection, more=REFRESH) == [2]
+    assert read(connection, more=REFRESH) == [count]
     assert backend.headers == 1
     connection.close()
 
@@ -563,7 +565,7 @@ def test_python_takes_it_too(http):
     assert set(pixels.ravel().tolist()) == {900, 102}
     replace_bytes(http.folder / "s1.tif", b"<html></html>" * 10_000)
     session_of.clear()
-    with pytest.warns(RuntimeWarning, match="no header that can be read: .*this is not a TIFF file"):
+    with pytest.warns(RuntimeWarning, match="this is not a TIFF file"):
         pixels = collection.get_numpy(area, ["b"], geometry_crs=32632, on_change="refresh")
     assert set(pixels.ravel().tolist()) == {900, 102}
     with pytest.raises(ValueError, match="on_change"):

@@ -110,6 +110,15 @@ def test_a_catalog_in_a_bucket_is_read_by_the_backend(con, bucket: Path):
         assert con.execute(build).fetchall() == scenes
         assert con.execute("SELECT added FROM rasteret_append('tiny', backend := 'mine')").fetchall() == [(0,)]
         assert con.execute("SELECT gone FROM rasteret_refresh('tiny', backend := 'mine')").fetchall() == [(0,)]
+        # A table of files, in the bucket like the files.
+        (bucket / "scenes" / "table").mkdir()
+        con.execute(
+            "COPY (SELECT 'plain' AS id, TIMESTAMP '2024-06-01' AS datetime, 's3://scenes/plain.tif' AS href, "
+            f"ST_AsWKB('POLYGON ((0 0, 1 0, 1 1, 0 0))'::GEOMETRY) AS geometry) TO '{bucket}/scenes/table/t.parquet'"
+        )
+        table = "SELECT id, status FROM rasteret_build_from_table('s3://scenes/table/t.parquet', name := 'tabled', {})"
+        arguments = "href_column := 'href', band_index_map := {'b': 0}, backend := 'mine'"
+        assert con.execute(table.format(arguments)).fetchall() == [("plain", "ok")]
         assert {(seen.access_key, seen.status // 100) for seen in gate.log} == {(ACCESS_KEY, 2)}
 
 
