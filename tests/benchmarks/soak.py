@@ -1,4 +1,4 @@
-"""A soak: `python -m tests.benchmarks.soak [--requests 100000] [--share 0.05]`.
+"""A soak: `python -m tests.benchmarks.soak [--requests 112000] [--share 0.05]`.
 
 Reads one tile a request, many calls at a time, of files on a range server: undisturbed, and with a share of the requests
 going wrong in every way that a store may fail. Prints a table and what it says; exits with 1 where a check fails:
@@ -273,10 +273,10 @@ def perform(requests: int, share: float, scenes: int, calls: int, least: int) ->
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__.partition("\n")[0])
-    parser.add_argument("--requests", type=int, default=120_000, help="how often the server is asked in each run")
+    parser.add_argument("--requests", type=int, default=112_000, help="how often the server is asked in each run")
     parser.add_argument("--share", type=float, default=0.05, help="of requests that go wrong")
     parser.add_argument("--scenes", type=int, default=1000, help="files, of 64 tiles each")
-    parser.add_argument("--calls", type=int, default=6, help="queries at a time")
+    parser.add_argument("--calls", type=int, default=8, help="queries at a time")
     parser.add_argument("--least", type=int, default=300, help="faults of each kind that there have to be")
     given = parser.parse_args()
     lines, failed = perform(given.requests, given.share, given.scenes, given.calls, given.least)

@@ -270,7 +270,6 @@ def test_b38_the_landsat_example(clouds, tmp_path):
     assert {(seen.bucket, seen.payer) for seen in clouds.s3.log} == {("usgs-landsat", "requester")}
 
 
-@pytest.mark.xfail(reason="S3 says by HTTP 400 that a token has expired, which is not taken as denied", strict=False)
 def test_b31_keys_that_a_profile_gives_for_a_while_are_renewed(clouds, run, tmp_path):
     """By boto3's chain: a process that gives keys is asked again when they have expired, in the middle of the work.
 

@@ -148,7 +148,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     shared = Path(os.environ[SHARED])
     search = Search(secrets(), inputs())
-    _found.extend(search.folder(Path(config._tmp_path_factory.getbasetemp())))
+    written = Path(config._tmp_path_factory.getbasetemp())
+    if not written.is_dir():
+        _found.append(f"{written} is gone: what tests wrote cannot be searched")
+    _found.extend(search.folder(written))
     for file in shared.glob("output-*"):
         search.files += 1
         _found.extend(f"printed or logged: {line}" for line in _lines(file, search))
