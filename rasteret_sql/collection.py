@@ -259,6 +259,8 @@ class Collection(SceneView):
         reading = Reading(self._session, reader, self._listener(progress))
         options = {"all_touched": all_touched, "collection": self.name, "on_change": on_change}
         samples = read_samples(reading, near, areas, names, options, crs=wanted)
+        if on_change == "refresh" and not self._index.is_current():
+            self._follow()
         if samples.failures:
             scene, error = next(iter(samples.failures.items()))
             if on_error == "raise":
@@ -272,6 +274,12 @@ class Collection(SceneView):
                 f'no valid data found: no scene of "{self.name}" meets the areas ({areas.describe()})'
             )
         return samples.pixels[:, 0] if len(names) == 1 else samples.pixels
+
+    def _follow(self) -> None:
+        """Go on with the index as it is now, after headers of changed files were put into it."""
+        index = open_collection(self._index.place, self.name)
+        self._selection = dataclasses.replace(self._selection, index=index)
+        self.__dict__.pop("_connection", None)
 
     def _listener(self, progress: bool | Progress | None) -> Progress:
         if callable(progress):

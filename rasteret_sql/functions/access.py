@@ -59,7 +59,7 @@ def _create_backend(session: Session, _cancelled: Cancelled, texts: pa.Array) ->
         try:
             session.backends.add(required(given, "name"), _made(session, given))
         except RasteretError as error:
-            wrong = str(error)
+            wrong = plain_text(str(error))
         shown = exp.Anonymous(this=_SHOWN.name, expressions=[exp.Literal.string(name), exp.Literal.string(wrong)])
         return f"SELECT unnest({shown.sql('duckdb')}, max_depth := 2)"
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from rasteret_sql.catalog.cloud_config import CloudConfig
+from rasteret_sql.catalog.descriptor import DatasetDescriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.access import Access, access_of
 from rasteret_sql.io.backend import Buffer, FileFacts
 from rasteret_sql.io.create import backend_of
 from rasteret_sql.io.credentials import EARTHDATA_HOST, Provider, earthdata
+from rasteret_sql.io.sas_tokens import PLANETARY_COMPUTER_HOST, SasTokenEndpoint
 from rasteret_sql.io.stores import RoutedBackend, default_backend
 
 _EMPTY = Access()
@@ -28,6 +32,9 @@ class AutomaticBackend(RoutedBackend):
 
     async def get_part(self, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
         return await self._of(url).get_part(url, start, length)
+
+    def endpoint_of(self, url: str) -> str | None:
+        return self._of(url).endpoint_of(url)
 
     def credential(self, url: str) -> str:
         return self._of(url).credential(url)
@@ -99,6 +106,8 @@ def backend_for(
                 '... password ..." to ~/.netrc, or set EARTHDATA_TOKEN, or EARTHDATA_USERNAME and EARTHDATA_PASSWORD '
                 "(needs pip install 'rasteret-sql[earthdata]'), or pass backend=create_backend(credential_provider=...)"
             )
+    if credentials is None and descriptor is not None and _is_planetary(descriptor):
+        credentials = _planetary_computer()
     access = access_of(config, credentials=credentials)
     return None if access == _EMPTY else backend_of(access)
 
@@ -113,6 +122,17 @@ def _login(address: str) -> Provider | None:
         return None
     key = (address, _account())
     return _logins.setdefault(key, found)
+
+
+def _is_planetary(descriptor: DatasetDescriptor) -> bool:
+    """True for datasets whose containers are read with the Planetary Computer's tokens, which need no login."""
+    return descriptor.requires_auth and urlsplit(descriptor.stac_api or "").hostname == PLANETARY_COMPUTER_HOST
+
+
+@functools.cache
+def _planetary_computer() -> Provider:
+    """One for all of its datasets, so that a container's token is asked for once."""
+    return Provider(SasTokenEndpoint())
 
 
 def _account() -> tuple[str | None, ...]:

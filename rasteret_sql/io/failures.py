@@ -25,6 +25,7 @@ from rasteret_sql.errors import (
     StorageTimeoutError,
 )
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.signed import remedy as signed_remedy
 from rasteret_sql.types import ByteRange
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})|status: (\d{3})\b")
@@ -161,6 +162,8 @@ _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
 def _remedy(failure: Failure, remedy: str, address: str) -> str:
     if failure.cause is not Cause.DENIED:
         return remedy
+    if words := signed_remedy(address):
+        return words
     if "UserProjectMissing" in failure.said:
         return "The reader pays for this bucket: set GOOGLE_CLOUD_PROJECT to a project that is billed for it."
     scheme = address.partition(":")[0].lower()
@@ -229,11 +232,11 @@ def _of_text(text: str) -> Failure:
         return Failure(Cause.SHORT, "another range than the one asked for")
     if "dns error" in text:
         return Failure(Cause.NO_HOST)
+    if "InvalidCertificate" in text:
+        return Failure(Cause.OTHER, "its TLS certificate is not trusted")
     for kind, cause in (("Timeout", Cause.TIMEOUT), ("Connect", Cause.CONNECT), ("Interrupted", Cause.BROKEN)):
         if f"kind: {kind}," in text:
             return Failure(cause)
-    if "ertificate" in text:
-        return Failure(Cause.OTHER, "its TLS certificate is not trusted")
     return Failure(Cause.BROKEN if "body error" in text else Cause.OTHER)
 
 

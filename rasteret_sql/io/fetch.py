@@ -23,6 +23,7 @@ from rasteret_sql.io.failures import Cause, Failure, failure_of
 from rasteret_sql.io.loop import io_loop
 from rasteret_sql.io.retry_after import retry_after
 from rasteret_sql.io.settings import io_settings
+from rasteret_sql.io.signed import signed_form
 from rasteret_sql.types import ByteRange
 
 __all__ = ["RetryPolicy", "fetch", "fetch_prefix", "safe_address"]
@@ -187,7 +188,7 @@ async def _repeat(  # noqa: PLR0917
         if result.cause is Cause.BEYOND and indexed:
             raise Failure(Cause.CHANGED, "it ends before that range").error(address, part, repetitions + 1)
         if result.cause is Cause.BUSY:
-            result = replace(result, retry_after=await retry_after(address, limiter, host))
+            result = replace(result, retry_after=await retry_after(signed_form(address), limiter, host))
         seconds = policy.wait(result, repetitions, time.monotonic() - started)
         if result.cause is Cause.BUSY:
             gate.turned_away(seconds or policy.busy_wait)
@@ -210,7 +211,8 @@ async def _part(backend: StorageBackend, address: str, start: int, length: int) 
     if tells_facts(type(backend)):
         part: tuple[Buffer, FileFacts] = await _call(backend.get_part, address, start, length)  # type: ignore[attr-defined]
         return part
-    return await _call(backend.get_range, address, start, length), _NO_FACTS
+    # A backend of the user's does not know what this process knows of signatures.
+    return await _call(backend.get_range, signed_form(address), start, length), _NO_FACTS
 
 
 async def _call(method: Callable[..., Any], *args: Any) -> Any:

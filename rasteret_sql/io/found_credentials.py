@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from obstore.exceptions import BaseError
-
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.credentials import EARTHDATA_HOST, has_boto3, netrc_file, netrc_has
-from rasteret_sql.io.opening import AZURE_KEYS, GOOGLE_KEYS
+from rasteret_sql.io.opening import BrokenCredentialsError
 from rasteret_sql.io.s3_settings import SIGNING_VARIABLES
 from rasteret_sql.io.sas_tokens import PLANETARY_COMPUTER
 from rasteret_sql.io.stores import RoutedBackend
@@ -24,7 +22,6 @@ _LIKELY = {
     "gcp": "gs://bucket/key",
     "azure": "abfs://container@account.dfs.core.windows.net/x",
 }
-_VARIABLES = {"aws": SIGNING_VARIABLES, "gcp": GOOGLE_KEYS, "azure": AZURE_KEYS}
 _EXTRAS = {
     "aws": ("boto3",),
     "gcp": ("google.auth",),
@@ -79,22 +76,11 @@ def _there(module: str) -> bool:
 def _cloud(cloud: str, variables: Mapping[str, str]) -> FoundCredential:
     try:
         words = RoutedBackend(environment=variables).credential(_LIKELY[cloud])
-    except BaseError:
-        # Its text may hold what the variable does.
-        named = next((name for name in _VARIABLES[cloud] if variables.get(name)), "a variable")
-        return FoundCredential(cloud, False, f"{named} of the environment", f"requests fail: {_mend(cloud, variables)}")
+    except BrokenCredentialsError as error:
+        return FoundCredential(cloud, False, f"{error.source} of the environment", f"requests fail: {error.mend}")
     found = not words.startswith("anonymous")
     source = words.removeprefix("signed by ") if found else words.removeprefix("anonymous: ")
     return FoundCredential(cloud, found, source, f"requests are {'signed' if found else 'anonymous'}")
-
-
-def _mend(cloud: str, variables: Mapping[str, str]) -> str:
-    """Why a store cannot be opened with what the variables give, as far as it can be told without showing it."""
-    if cloud == "aws" and variables.get("AWS_ACCESS_KEY_ID") and not variables.get("AWS_SECRET_ACCESS_KEY"):
-        return "AWS_SECRET_ACCESS_KEY is not set beside it"
-    if cloud == "gcp" and not variables.get("GOOGLE_SERVICE_ACCOUNT_KEY"):
-        return "it has to name a file of credentials (JSON) that can be read"
-    return "what it holds cannot be parsed; copy it anew"
 
 
 def _aws(variables: Mapping[str, str]) -> FoundCredential:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from rasteret_sql.errors import InvalidArgumentError
@@ -38,8 +41,22 @@ AZURE_KEYS = (
 )
 _GOOGLE_FILES = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH")
 _GOOGLE_PROJECTS = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
+_VARIABLES = {Kind.S3: SIGNING_VARIABLES, Kind.GCS: GOOGLE_KEYS, Kind.AZURE: AZURE_KEYS}
 _CLOUDS = {Kind.S3: "aws", Kind.GCS: "gcp", Kind.AZURE: "azure"}
 _SECRETS = ("access_key_id", "secret_access_key", "session_token")
+
+
+class BrokenCredentialsError(InvalidArgumentError):
+    """Credentials with which no store can be opened.
+
+    Attributes:
+        source: Where they are from.
+        mend: What to do.
+    """
+
+    def __init__(self, source: str, mend: str) -> None:
+        super().__init__(f"the credentials of {source} cannot be used: {mend}")
+        self.source, self.mend = source, mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +88,32 @@ class Opener:
             place: In an object store or on a web server.
             settings: Timeouts.
             region: That the bucket is known to be in, whatever else is said.
+
+        Raises:
+            BrokenCredentialsError: What the environment or a setting gives cannot be used.
         """
+        try:
+            return self._open(place, settings, region)
+        except BaseError:
+            pass
+        # Raised outside of `except`: the store's own error may show what the variable holds.
+        named = self._first(_VARIABLES.get(place.kind, ())) or "what the backend was given"
+        raise BrokenCredentialsError(named, self._mend(place.kind))
+
+    def _mend(self, kind: Kind) -> str:
+        """What to do about credentials with which no store can be opened, as far as it is told without showing them."""
+        if kind is Kind.S3 and self._first(("AWS_ACCESS_KEY_ID",)) and not self._first(("AWS_SECRET_ACCESS_KEY",)):
+            return "AWS_SECRET_ACCESS_KEY is not set beside it"
+        if kind is Kind.GCS and not self._first(("GOOGLE_SERVICE_ACCOUNT_KEY",)):
+            return "it has to name a file of credentials (JSON) that can be read"
+        return "what it holds cannot be parsed; copy it anew"
+
+    def _open(self, place: Place, settings: IoSettings, region: str | None) -> Opened:
         # fetch retries by itself: it sees short bodies, waits for one host at a time, and is bounded in time.
         common = {"retry_config": {"max_retries": 0, "retry_timeout": timedelta(seconds=settings.request_timeout)}}
         if place.kind is Kind.HTTP:
-            store = HTTPStore.from_url(place.root, client_options=_options(settings, allow_http=True), **common)
+            options = _options(settings, allow_http=True) | _login(place.root)
+            store = HTTPStore.from_url(place.root, client_options=options, **common)
             return Opened(store, _said(_of_url(place.root)))
         if place.kind is Kind.S3:
             config, credential, provider = self._s3(place)
@@ -213,6 +251,15 @@ def _of_url(root: str) -> str:
     if "@" in root.split("/", 3)[2]:
         return "sent with user and password of its address"
     return "sent without credentials"
+
+
+def _login(root: str) -> dict[str, Any]:
+    """User and password of a URL, which stores do not send by themselves, as the header that they belong in."""
+    parts = urlsplit(root)
+    if not parts.username:
+        return {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"default_headers": {"authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}}
 
 
 def _said(words: str) -> Callable[[], str]:

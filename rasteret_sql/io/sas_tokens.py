@@ -17,7 +17,8 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.credentials import CredentialsUnavailableError
 
-PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
+PLANETARY_COMPUTER_HOST = "planetarycomputer.microsoft.com"
+PLANETARY_COMPUTER = f"https://{PLANETARY_COMPUTER_HOST}/api/sas/v1/token"
 _TIMEOUT_SECONDS = 30
 _RENEW_BEFORE = timedelta(seconds=60)
 _LONGEST_ANSWER = 1 << 20

@@ -85,16 +85,21 @@ class RoutedBackend:
         if place.kind is Kind.FILE:
             return await self._files.read_known(place.path, start, length)
         if self._whole.has(url):
-            return await self._whole.part(self._opened(place).store, place.path, url, start, length)
+            return await self._from_whole(place, url, start, length)
         asked = self._regions.get(place.root)
         try:
             return await read_part(self._opened(place).store, place.path, start, length)
         except NotSupportedError:
-            return await self._whole.part(self._opened(place).store, place.path, url, start, length)
+            return await self._from_whole(place, url, start, length)
         except BaseError as error:
             if place.kind is not Kind.S3 or not await self._found_region(place, asked, error):
                 raise
         return await read_part(self._opened(place).store, place.path, start, length)
+
+    async def _from_whole(self, place: Place, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
+        """A part of a file whose server does not serve parts."""
+        limit = (self._settings or io_settings()).whole_file_bytes
+        return await self._whole.part(self._opened(place).store, place.path, url, start, length, limit)
 
     def store_of(self, url: str) -> tuple[Any, str]:
         """The obstore store of an address, which is no local file, and the path in it."""

@@ -12,7 +12,6 @@ import obstore
 from rasteret_sql.errors import StorageError
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import FileFacts, facts_of
-from rasteret_sql.io.settings import io_settings
 
 _KEPT_FILES = 4
 """Times the largest size that a file may have, in bytes, of files are kept."""
@@ -32,22 +31,23 @@ class WholeFiles:
         known = self._files.get(address)
         return known is not None and time.monotonic() - known[0] < _KEPT_SECONDS and not _failed(known[1])
 
-    async def part(self, store: Any, path: str, address: str, start: int, length: int) -> tuple[memoryview, FileFacts]:
+    async def part(  # noqa: PLR0917
+        self, store: Any, path: str, address: str, start: int, length: int, limit: int
+    ) -> tuple[memoryview, FileFacts]:
         """A part of a file, fewer bytes only where it ends.
 
         Raises:
-            StorageError: The file is larger than `whole_file_bytes`.
+            StorageError: The file is larger than `limit`.
         """
         if not self.has(address):
-            self._files[address] = (time.monotonic(), asyncio.create_task(_read(store, path, address)))
+            self._files[address] = (time.monotonic(), asyncio.create_task(_read(store, path, address, limit)))
             self._files.move_to_end(address)
         # Shielded: other parts wait for the same file.
         body, facts = await asyncio.shield(self._files[address][1])
-        self._drop()
+        self._drop(_KEPT_FILES * limit)
         return body[start : start + length], facts
 
-    def _drop(self) -> None:
-        room = _KEPT_FILES * io_settings().whole_file_bytes
+    def _drop(self, room: int) -> None:
         held = 0
         for address, (begun, task) in list(self._files.items())[::-1]:
             if not task.done():
@@ -61,8 +61,7 @@ def _failed(task: asyncio.Task[Whole]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
-async def _read(store: Any, path: str, address: str) -> Whole:
-    limit = io_settings().whole_file_bytes
+async def _read(store: Any, path: str, address: str, limit: int) -> Whole:
     result = await obstore.get_async(store, path)
     facts = facts_of(result.meta)
     if facts.size is None or facts.size > limit:

@@ -92,7 +92,13 @@ def _run(  # noqa: PLR0917
             again = args.at(rows)
             again = again.with_option("on_change", None) if last else again
             some = [[column[row] for row in rows] for column in columns]
-            parts.append(kernel(again, scenes, engine, cancelled, *some))
+            try:
+                parts.append(kernel(again, scenes, engine, cancelled, *some))
+            except FileChangedError as error:
+                if not last:
+                    raise
+                text = f"{error} It was read again already: try later, when it stays as it is"
+                raise FileChangedError(text) from error
             order[rows] = np.arange(done, done + len(rows))
             done += len(rows)
             todo += [replace(read, row=rows[read.row]) for read in again.changed]

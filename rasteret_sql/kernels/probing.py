@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from obstore.exceptions import BaseError
-
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.errors import RasteretError, UnknownCollectionError, UnknownDatasetError, did_you_mean
 from rasteret_sql.index.headers import FileHeader, read_header
@@ -22,6 +20,7 @@ from rasteret_sql.io.automatic import AutomaticBackend
 from rasteret_sql.io.backend import SigningBackend
 from rasteret_sql.io.fetch import fetch, fetch_prefix
 from rasteret_sql.io.loop import run
+from rasteret_sql.io.opening import BrokenCredentialsError
 from rasteret_sql.io.plain import plain_text
 from rasteret_sql.io.regions import bucket_region
 from rasteret_sql.kernels.examples import Example, example_of_collection, example_of_dataset
@@ -145,8 +144,8 @@ def _credential(example: Example) -> str:
         return ""
     try:
         return example.backend.credential(example.address)
-    except BaseError:  # its text may hold a key
-        return "not made: a store cannot be opened with the credentials of the environment"
+    except BrokenCredentialsError as error:
+        return f"not made: {error}"
 
 
 def _measure(found: Probe, example: Example, size: int | None, cancelled: Callable[[], bool] | None) -> None:

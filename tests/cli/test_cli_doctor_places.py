@@ -167,7 +167,7 @@ def test_credentials_that_are_broken_are_the_answer(capsys, monkeypatch, name, v
     code, text = doctor(capsys, address)
     assert code == 1
     assert f"{name} of the environment; requests fail" in text
-    assert "cannot be opened with the credentials of the environment" in text
+    assert f"the credentials of {name} cannot be used" in text
     if "key" in value:
         assert value not in text
 

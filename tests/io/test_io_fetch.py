@@ -229,7 +229,7 @@ def test_a_large_file_of_a_server_without_ranges_is_an_error(served: RangeServer
     change_io_settings(whole_file_bytes=len(DATA) - 1)
     try:
         with pytest.raises(StorageError, match=r"ignores range requests .* has 100000 bytes.* whole_file_bytes"):
-            read(f"{served.url}/a.bin")
+            read(f"{served.url}/a.bin", backend=RoutedBackend())
     finally:
         change_io_settings(whole_file_bytes=IoSettings().whole_file_bytes)
 

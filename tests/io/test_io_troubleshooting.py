@@ -209,10 +209,7 @@ CASES: dict[str, Case] = {
 }
 
 
-UNTOLD = pytest.mark.xfail(reason="a certificate that is not trusted is taken for a failed connection", strict=False)
-
-
-@pytest.mark.parametrize("words", [pytest.param(one, marks=UNTOLD) if "TLS" in one else one for one in CASES])
+@pytest.mark.parametrize("words", CASES)
 def test_b34_b35_what_is_seen(words: str, range_server: RangeServer, gate: S3Gate, monkeypatch, tmp_path) -> None:
     for name in ("EARTHDATA_TOKEN", "EARTHDATA_USERNAME", "EARTHDATA_PASSWORD", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -138,9 +138,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(recorder.stop)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The last test: after all others, and after all workers have ended."""
+    """The last test: after all others, and after all workers have ended; before pytest lets go of its directory."""
     config = session.config
     recorder = config.pluginmanager.get_plugin("rasteret-recorder")
     recorder.stop()
