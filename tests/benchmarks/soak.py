@@ -1,7 +1,8 @@
 """A soak: `python -m tests.benchmarks.soak [--requests 112000] [--share 0.05]`.
 
-Reads one tile a request, many calls at a time, of files on a range server: undisturbed, and with a share of the requests
-going wrong in every way that a store may fail. Prints a table and what it says; exits with 1 where a check fails:
+Reads one tile a request, many calls at a time, of files on a range server: undisturbed, and with a share of the
+requests going wrong in every way that a store may fail. Prints a table and what it says; exits with 1 where a check
+fails:
 
 - every array equals the one that was written, in both runs;
 - nothing is leaked: sockets, threads, memory;
@@ -75,7 +76,7 @@ _MOST_GROWTH = 64 << 20
 class RenewingBackend(RoutedBackend):
     """Its credentials are new whenever they were refused, as a provider's are."""
 
-    def renew(self, url: str) -> bool:  # noqa: ARG002
+    def renew(self, url: str) -> bool:
         return True
 
 
@@ -206,7 +207,7 @@ def report(calm: Run, rough: Run, limit: int, least: int) -> tuple[list[str], li
     waits = waited(faults)
     allowed = SLOWER * calm.seconds + sum(waits.values()) / limit
     lines = [
-        "| run | seconds | requests | tiles | wrong | in flight | sockets | threads | memory, first and last tenth, MB |",
+        "| run | seconds | requests | tiles | wrong | in flight | sockets | threads | MB, first and last tenth |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     failed = []
@@ -226,7 +227,7 @@ def report(calm: Run, rough: Run, limit: int, least: int) -> tuple[list[str], li
     failed += [f"only {faults.get(kind, 0)} faults of kind {kind}" for kind in KINDS if faults.get(kind, 0) < least]
     lines += [
         "waited for, summed over requests: " + ", ".join(f"{what} {seconds:.0f} s" for what, seconds in waits.items()),
-        f"allowed: {SLOWER} × {calm.seconds:.1f} s + {sum(waits.values()):.0f} s / {limit} = {allowed:.1f} s; "
+        f"allowed: {SLOWER} × {calm.seconds:.1f} s + {sum(waits.values()):.0f} s / {limit} = {allowed:.1f} s",
         f"taken: {rough.seconds:.1f} s",
     ]
     if rough.seconds > allowed:

@@ -98,9 +98,13 @@ def test_a_busy_server_is_waited_for(server, tmp_path, where):
     server.faults()
 
 
+SIGNED = (
+    "The request was signed by the query string of its address. The server wants credentials, or a signed address has "
+    "expired"
+)
 LASTING = {
-    "403": "access was denied: HTTP 403. The request was signed by the query string of its address. The server wants credentials, or a signed address has expired",
-    "401": "access was denied: HTTP 401. The request was signed by the query string of its address. The server wants credentials, or a signed address has expired",
+    "403": f"access was denied: HTTP 403. {SIGNED}",
+    "401": f"access was denied: HTTP 401. {SIGNED}",
     "404": "there is no such file. Check the address, or rebuild the collection",
     "410": "HTTP 410",
     "302": "the server redirects without saying where to",

@@ -13,6 +13,7 @@ from obstore.store import HTTPStore, MemoryStore
 
 import rasteret_sql as rasteret
 from rasteret_sql import CloudConfig, Collection, ObstoreBackend, StorageBackend
+from rasteret_sql.io.automatic import backend_for
 from rasteret_sql.io.loop import run
 from tests.promises.conftest import area
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server
@@ -114,10 +115,9 @@ def test_a19_built_in_datasets_work_without_a_backend(site, home):
     without = [
         one
         for one in every
-        if not one.requires_auth or one.s3_credentials_url or CloudConfig.get_config(one.id, one.stac_collection)
+        if not one.requires_auth or one.s3_credentials_url or backend_for(one.id, build=True) is not None
     ]
-    with_backend = sorted({one.id.partition("/")[0] for one in every} - {one.id.partition("/")[0] for one in without})
-    assert with_backend == ["pc"]
+    assert [one.id for one in every if one not in without] == []
     collection = bay(site, home)
     pixels = collection.get_numpy(area("sf-jan"), ["B04"], date_range=("2024-01-01", "2024-01-31"))
     assert np.unique(pixels).tolist() == [site.value("sf-jan", "red")]

@@ -82,6 +82,26 @@ def test_b1_b2_b3_b23_b24_b25_b29_b33_planetary_computer(clouds, run):
     assert all(good for _, good in clouds.blobs)
 
 
+@pytest.mark.parametrize("surface", ["python", "sql"])
+def test_a19_the_planetary_computer_needs_no_backend(clouds, run, surface):
+    """(net) Its datasets ask for their tokens by themselves, one for headers and pixels."""
+    if surface == "python":
+        lines = guide.changed(guide.PLANETARY_COMPUTER).replace("backend=backend,\n", "").splitlines()
+        start = next(number for number, line in enumerate(lines) if line.startswith("backend ="))
+        end = next(number for number, line in enumerate(lines) if line.startswith("# Use the backend for building"))
+        told = run("\n".join(lines[:start] + lines[end:]) + TOLD)
+        assert told["ds"] == of_s2("B04", "B03", "B02")
+    else:
+        told = run(
+            "import json, rasteret_sql\ncon = rasteret_sql.connect()\n"
+            "rows = con.execute(\"SELECT id, zonal_stats(id, 'B04', geometry).max FROM rasteret_build("
+            "'pc/sentinel-2-l2a', name := 'auto', bbox := [-122.5, 37.7, -122.3, 37.9], "
+            "date_range := ['2024-06-01', '2024-07-15'])\").fetchall()\nprint(json.dumps(rows))"
+        )
+        assert [row[1] for row in told] == of_s2("B04")
+    assert clouds.tokens == ["sentinel2l2a01/sentinel2-l2"]
+
+
 def test_b36_the_whole_example_of_sentinel_2(clouds, run):
     """(net) Munich, June 2024, then a smaller area."""
     told = run(guide.changed(guide.SENTINEL_2) + TOLD)
