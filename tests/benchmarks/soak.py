@@ -1,8 +1,8 @@
 """A soak: `python -m tests.benchmarks.soak [--requests 112000] [--share 0.05]`.
 
-Reads one tile a request, many calls at a time, of files on a range server: undisturbed, and with a share of the
-requests going wrong in every way that a store may fail. Prints a table and what it says; exits with 1 where a check
-fails:
+Reads one tile a request (but of files that had to be read as a whole), many calls at a time, from a range server:
+undisturbed, and with a share of the requests going wrong in every way that a store may fail. Prints a table and what it
+says; exits with 1 where a check fails:
 
 - every array equals the one that was written, in both runs;
 - nothing is leaked: sockets, threads, memory;
@@ -35,6 +35,7 @@ import rasteret_sql
 from rasteret_sql.connection import session_for
 from rasteret_sql.engine.scheduler import DEFAULT_CACHE_BYTES
 from rasteret_sql.io.fetch import RetryPolicy
+from rasteret_sql.io.loop import io_loop
 from rasteret_sql.io.settings import change_io_settings, io_settings
 from rasteret_sql.io.stores import RoutedBackend
 from tests.servers.range_protocol import Mix
@@ -69,6 +70,8 @@ ACROSS, TILE = 8, 64
 """A file has 8 × 8 tiles of 64 × 64 pixels."""
 SLOWER = 1.3
 """Times the undisturbed run that the other may take beside what was waited for."""
+_OWN_SOCKETS = 16
+"""Sockets of a process that are no connections to the server: those of event loops, for one."""
 _MOST_GROWTH = 64 << 20
 """Bytes by which memory may differ between the first and the last tenth of a run."""
 
@@ -92,6 +95,8 @@ class Run:
     """Resident bytes, now and then."""
     sockets: int = 0
     threads: int = 0
+    left: int = 0
+    """Requests that the limiter still counts, when all is done."""
 
 
 def pixels(scene: int) -> np.ndarray:
@@ -170,6 +175,7 @@ def soak(
     server.mix(None)
     gc.collect()
     run.sockets, run.threads = open_sockets(), threading.active_count()
+    run.left = io_loop().limiter.in_flight
     return run
 
 
@@ -232,8 +238,11 @@ def report(calm: Run, rough: Run, limit: int, least: int) -> tuple[list[str], li
     ]
     if rough.seconds > allowed:
         failed.append(f"took {rough.seconds:.1f} s, more than {allowed:.1f} s")
-    if rough.sockets > calm.sockets + limit:
-        failed.append(f"{rough.sockets} sockets are open, {calm.sockets} were before")
+    for name, run in (("undisturbed", calm), ("disturbed", rough)):
+        if run.sockets > limit + _OWN_SOCKETS:
+            failed.append(f"{name}: {run.sockets} sockets are open, more than the {limit} that are kept for requests")
+        if run.left:
+            failed.append(f"{name}: {run.left} requests are still counted as in flight")
     if rough.threads > calm.threads + 8:
         failed.append(f"{rough.threads} threads run, {calm.threads} did before")
     return lines, failed

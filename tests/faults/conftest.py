@@ -1,0 +1,3 @@
+from tests.servers.fixtures import range_server
+
+__all__ = ["range_server"]
