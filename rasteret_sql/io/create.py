@@ -57,7 +57,8 @@ def create_backend(
 
 def backend_of(access: Access) -> RoutedBackend:
     """The process's backend for an access, the one there is by default where it changes nothing."""
-    key = (_frozen(access), _environment())
+    # Its connections are those of the default backend, of which there may be another one later, after a fork, say.
+    key = (_frozen(access), _environment(), _Same(default_backend()))
     with _backends.lock:
         found = _backends.kept.get(key)
         if found is None:
