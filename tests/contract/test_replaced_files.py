@@ -53,7 +53,8 @@ def values(data):
 def read(connection, scene="s0", more=""):
     """Pixels as they are read, not as they are kept."""
     session_for(connection).engine.cache.clear()
-    return values(connection.execute(READ.format(scene=scene, more=more)).fetchone()[0])
+    # All rows: DuckDB 1.5 hangs where a cursor goes away while a function of ours still runs for its result.
+    return values(connection.execute(READ.format(scene=scene, more=more)).fetchall()[0][0])
 
 
 REFRESH = ", on_change := 'refresh'"
