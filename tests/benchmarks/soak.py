@@ -1,4 +1,4 @@
-"""A soak: `python -m tests.benchmarks.soak [--requests 112000] [--share 0.05]`.
+"""A soak: `python -m tests.benchmarks.soak [--requests 118000] [--share 0.05]`.
 
 Reads one tile a request (but of files that had to be read as a whole), many calls at a time, from a range server:
 undisturbed, and with a share of the requests going wrong in every way that a store may fail. Prints a table and what it
@@ -283,7 +283,7 @@ def perform(requests: int, share: float, scenes: int, calls: int, least: int) ->
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__.partition("\n")[0])
-    parser.add_argument("--requests", type=int, default=112_000, help="how often the server is asked in each run")
+    parser.add_argument("--requests", type=int, default=118_000, help="how often the server is asked in each run")
     parser.add_argument("--share", type=float, default=0.05, help="of requests that go wrong")
     parser.add_argument("--scenes", type=int, default=1000, help="files, of 64 tiles each")
     parser.add_argument("--calls", type=int, default=8, help="queries at a time")
