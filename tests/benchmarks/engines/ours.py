@@ -112,6 +112,6 @@ class OursKernels(OursSql):
                 return read_chip(arguments, session, session.engine, cancelled)
             if self.answer == "point":
                 return sample_point(arguments, session, session.engine, cancelled)
-            return zonal_stat(arguments, ["mean"] * len(arguments), session, session.engine, cancelled)
+            return zonal_stat(arguments, session, session.engine, cancelled, ["mean"] * len(arguments))
 
         return session.engine.call(work)
