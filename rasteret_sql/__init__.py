@@ -1,22 +1,53 @@
-"""SQL over cloud rasters: index Cloud-Optimized GeoTIFFs once, then read pixels and statistics from DuckDB."""
+"""Reads pixels and statistics of cloud rasters from SQL: indexes Cloud-Optimized GeoTIFFs once, for DuckDB."""
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from rasteret_sql import catalog
-from rasteret_sql.api import build, build_from_stac, load
-from rasteret_sql.catalog.cloud_config import CloudConfig
-from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.lifecycle import register
-from rasteret_sql.catalog.registry import DatasetRegistry
-from rasteret_sql.collection import Collection
-from rasteret_sql.connection import connect, install, interrupt
-from rasteret_sql.errors import RasteretError
-from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
-from rasteret_sql.io.create import SasTokenEndpoint, create_backend
-from rasteret_sql.kernels.registering import register_local
-from rasteret_sql.tables_api import as_collection, build_from_table
+from rasteret_sql.lazy import lazy_names
 
-__version__ = version("rasteret-sql")
+if TYPE_CHECKING:
+    from rasteret_sql import catalog
+    from rasteret_sql.api import as_collection, build, build_from_stac, build_from_table, load
+    from rasteret_sql.catalog.cloud_config import CloudConfig
+    from rasteret_sql.catalog.descriptor import DatasetDescriptor
+    from rasteret_sql.catalog.register import register
+    from rasteret_sql.catalog.registry import DatasetRegistry
+    from rasteret_sql.collection import Collection
+    from rasteret_sql.connection import connect, install, interrupt
+    from rasteret_sql.errors import RasteretError
+    from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
+    from rasteret_sql.io.clouds.planetary_computer import SasTokenEndpoint
+    from rasteret_sql.library.create_backend import create_backend
+    from rasteret_sql.library.register import register_local
+    from rasteret_sql.version import __version__
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "CloudConfig": "rasteret_sql.catalog.cloud_config",
+            "Collection": "rasteret_sql.collection",
+            "DatasetDescriptor": "rasteret_sql.catalog.descriptor",
+            "DatasetRegistry": "rasteret_sql.catalog.registry",
+            "ObstoreBackend": "rasteret_sql.io.backend",
+            "RasteretError": "rasteret_sql.errors",
+            "SasTokenEndpoint": "rasteret_sql.io.clouds.planetary_computer",
+            "StorageBackend": "rasteret_sql.io.backend",
+            "__version__": "rasteret_sql.version",
+            "as_collection": "rasteret_sql.api",
+            "build": "rasteret_sql.api",
+            "build_from_stac": "rasteret_sql.api",
+            "build_from_table": "rasteret_sql.api",
+            "catalog": "rasteret_sql.catalog",
+            "connect": "rasteret_sql.connection",
+            "connection": "rasteret_sql.connection",
+            "create_backend": "rasteret_sql.library.create_backend",
+            "errors": "rasteret_sql.errors",
+            "install": "rasteret_sql.connection",
+            "interrupt": "rasteret_sql.connection",
+            "load": "rasteret_sql.api",
+            "register": "rasteret_sql.catalog.register",
+            "register_local": "rasteret_sql.library.register",
+        },
+    )
 
 __all__ = [
     "CloudConfig",

@@ -1,11 +1,10 @@
-"""A collection in Python: a view of an index, with pixels through the same kernels as in SQL."""
+"""Shows a collection in Python: views of an index, with pixels through the code of SQL."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cached_property
@@ -13,32 +12,38 @@ from typing import Any, Self
 
 import duckdb
 import numpy as np
-import shapely
 
-from rasteret_sql.bindings.duckdb import DEFAULT_CATALOG
-from rasteret_sql.bindings.own import OwnDatabase, hold
+from rasteret_sql.callbacks import Progress
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.geo.crs import normalize_crs
-from rasteret_sql.index.export import DEFAULT_PARTITIONS, export_collection
-from rasteret_sql.index.open import CollectionIndex, open_collection
-from rasteret_sql.index.places import workspace_of
-from rasteret_sql.index.request import DEFAULT_WORKSPACE, require_concurrency
-from rasteret_sql.index.workspace import list_collections
+from rasteret_sql.functions.misspelt import explained
+from rasteret_sql.geo.crs import LONLAT, normalize_crs, reaches
+from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
+from rasteret_sql.hosts.private_database import OwnDatabase, hold
+from rasteret_sql.index.change.build_request import require_concurrency
+from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
+from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
+from rasteret_sql.index.place.location import workspace_of
+from rasteret_sql.index.place.workspace import list_collections
 from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.kernels.life import append_collection, refresh_collection
-from rasteret_sql.kernels.options import PixelOptions
-from rasteret_sql.selection.access import call_backend, own_bands
+from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
+from rasteret_sql.library.build_options import BuildOptions
+from rasteret_sql.library.maintain import append_collection, refresh_collection
+from rasteret_sql.quoting import quote_name
+from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.scenes.dates import DateLike
 from rasteret_sql.selection.areas import AUTO, Crs, read_areas
-from rasteret_sql.selection.conditions import box_condition
+from rasteret_sql.selection.areas import Areas as PlacedAreas
+from rasteret_sql.selection.call_access import call_backend, own_bands
+from rasteret_sql.selection.conditions import near_areas
 from rasteret_sql.selection.filters import filtered
-from rasteret_sql.selection.pixels import Progress, Reading, read_samples
-from rasteret_sql.selection.reader import Reader
-from rasteret_sql.selection.select import Selection
-from rasteret_sql.selection.view import SceneView
-from rasteret_sql.session import Session, new_session
-from rasteret_sql.stac.dates import DateLike
+from rasteret_sql.selection.pixels import read_samples
+from rasteret_sql.selection.private_reader import Reader
+from rasteret_sql.selection.scene_view import SceneView
+from rasteret_sql.selection.selection import Selection
+from rasteret_sql.session.session import Session, new_session
+from rasteret_sql.warning import warn
 
 Areas = Any
 """What `get_numpy` reads: see `selection/areas.py`."""
@@ -65,7 +70,10 @@ class Collection(SceneView):
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike[str], name: str = "", *, data_source: str = "") -> Self:
-        """Open an index on disk, as `load`; `data_source` says where its scenes come from if the index does not."""
+        """Open an index on disk, as `load` does, and leave what names mean as it is.
+
+        `data_source` says where its scenes come from if the index does not.
+        """
         index = open_collection(os.fspath(path), name)
         return cls(dataclasses.replace(index, data_source=data_source or index.data_source), new_session())
 
@@ -77,17 +85,16 @@ class Collection(SceneView):
             For each: name, kind (`stac` or `records`), data_source, date_range ((first, last) ISO day of its scenes,
             or None), size (scenes), bands, created (seconds since 1970), path. A missing directory gives [].
         """
-        found = list_collections(workspace_of(workspace_dir or DEFAULT_WORKSPACE))
+        found = list_collections(workspace_of(workspace_dir))
         return [{**entry, "created": entry["created"].replace(tzinfo=UTC).timestamp()} for entry in found]
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         con = self._database.connect(self.name)
         if self._selection.is_whole:
-            quoted = self.name.replace('"', '""')
-            scenes = f'FROM {DEFAULT_CATALOG}.main."{quoted}"'
+            scenes = f"FROM {DEFAULT_CATALOG}.main.{quote_name(self.name)}"
         else:
-            scenes = self._selection.sql(scan=self._session.scenes.scan_sql(self._index))
+            scenes = self._selection.shown_sql()
         con.execute(f"CREATE OR REPLACE TEMP VIEW scenes AS {scenes}")
         hold(con, self._selection)
         return con
@@ -101,8 +108,17 @@ class Collection(SceneView):
 
         Returns:
             A DuckDB relation: `.fetchall()`, `.to_arrow_table()`, `.df()`, ...
+
+        Raises:
+            duckdb.Error: as DuckDB has it; of a named argument that is misspelt it says which is meant.
         """
-        return self._connection.sql(query, params=params) if params is not None else self._connection.sql(query)
+        try:
+            return self._connection.sql(query, params=params) if params is not None else self._connection.sql(query)
+        except duckdb.BinderException as error:
+            text = explained(query, str(error))
+            if text == str(error):
+                raise
+            raise duckdb.BinderException(text) from None
 
     def scenes(self) -> duckdb.DuckDBPyRelation:
         """The scenes as a DuckDB relation, to filter, join and aggregate."""
@@ -118,7 +134,7 @@ class Collection(SceneView):
             partition_by: columns whose values make the directories.
         """
         ids = None if self._selection.is_whole else set(self._selection.values("id"))
-        export_collection(self._index, os.fspath(path), ids=ids, partition_by=partition_by)
+        export_collection(self._index, os.fspath(path), ids=ids, partition_by=partition_by, stores=self._session.stores)
 
     def append(
         self,
@@ -127,58 +143,77 @@ class Collection(SceneView):
         date_range: Sequence[DateLike] | str | None = None,
         query: Mapping[str, Any] | str | None = None,
         stac_api: str | os.PathLike[str] | None = None,
-        max_concurrent: int = 50,
+        max_concurrent: int = DEFAULT_MAX_CONCURRENT,
         backend: StorageBackend | None = None,
-        progress: Progress | None = None,
+        headers: Mapping[str, str] | None = None,
+        progress: bool | Progress | None = None,
     ) -> Self:
         """Add the scenes of another place or time to the stored collection; only their files are read.
 
-        What is not given is as it was in the build. Parts that were taken with `subset` or `where` before stay as they
-        were.
+        What is not given is as it was in the build, but `headers` are never kept: give them again. Parts that were
+        taken with `subset` or `where` before stay as they were.
+
+        Args:
+            bbox: where the new scenes are; as in the build.
+            date_range: first and last day of the new scenes; as in the build.
+            query: conditions on the new items; as in the build.
+            stac_api: where the source is today; that of the build by default.
+            max_concurrent: headers read at a time; 50 by default.
+            backend: how headers are read, in place of the collection's.
+            headers: sent to the STAC server alone, to sign in: {'Authorization': 'Bearer ...'}; never kept.
+            progress: True: shown on stderr; a function: told (done, total or None, what) while it runs.
 
         Returns:
             This collection, which has the new scenes now.
         """
         self._require_whole("append")
         watch_sigint()
-        append_collection(
-            self._session,
-            self._index,
+        options = BuildOptions(
             bbox=bbox,
             date_range=date_range,
             query=query,
             stac_api=stac_api,
             max_concurrent=max_concurrent,
             backend=backend,
-            progress=progress,
+            headers=headers,
+            progress=progress_listener(progress),
             cancelled=cancellation(),
         )
+        append_collection(self._session, self._index, options)
         return self._reopened()
 
     def refresh(
         self,
         *,
         stac_api: str | os.PathLike[str] | None = None,
-        max_concurrent: int = 50,
+        max_concurrent: int = DEFAULT_MAX_CONCURRENT,
         backend: StorageBackend | None = None,
-        progress: Progress | None = None,
+        headers: Mapping[str, str] | None = None,
+        progress: bool | Progress | None = None,
     ) -> Self:
         """Ask the collection's sources again: changed scenes are read anew, new ones added, gone ones marked in status.
+
+        Args:
+            stac_api: where the source is today; that of the build by default.
+            max_concurrent: headers read at a time; 50 by default.
+            backend: how headers are read, in place of the collection's.
+            headers: sent to the STAC server alone, to sign in: {'Authorization': 'Bearer ...'}; never kept.
+            progress: True: shown on stderr; a function: told (done, total or None, what) while it runs.
 
         Returns:
             This collection, as it is now.
         """
         self._require_whole("refresh")
         watch_sigint()
-        refresh_collection(
-            self._session,
-            self._index,
+        options = BuildOptions(
             stac_api=stac_api,
             max_concurrent=max_concurrent,
             backend=backend,
-            progress=progress,
+            headers=headers,
+            progress=progress_listener(progress),
             cancelled=cancellation(),
         )
+        refresh_collection(self._session, self._index, options)
         return self._reopened()
 
     def _require_whole(self, what: str) -> None:
@@ -189,7 +224,7 @@ class Collection(SceneView):
             )
 
     def _reopened(self) -> Self:
-        self._selection = Selection(open_collection(self._index.place, self.name), self._selection.reader)
+        self._selection = Selection(self._read_anew(), self._selection.reader)
         self._session.add(self._index)
         return self
 
@@ -200,7 +235,7 @@ class Collection(SceneView):
         geometries: Areas,
         bands: Sequence[str],
         *,
-        max_concurrent: int = 50,
+        max_concurrent: int = DEFAULT_MAX_CONCURRENT,
         progress: bool | Progress | None = None,
         cloud_config: CloudConfig | Mapping[str, Any] | None = None,
         data_source: str | None = None,
@@ -243,7 +278,8 @@ class Collection(SceneView):
                 in `target_crs`, or no scene could be read.
             RasteretError: with `on_error='raise'`, why a scene could not be read.
         """
-        PixelOptions(on_error=on_error, on_change=on_change)  # refuses other words
+        PixelOptions(on_error=on_error)  # refuses other words
+        options = PixelOptions(self.name, all_touched=all_touched, on_change=on_change)
         require_concurrency(max_concurrent)
         chosen = filtered(self._selection, filters)
         areas = read_areas(geometries, geometry_crs, geometry_column)
@@ -254,11 +290,9 @@ class Collection(SceneView):
             raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(self.bands)}")
         for band in names:
             self._index.require_band(band)
-        west, south, east, north = shapely.total_bounds(areas.lonlat()).tolist()
-        near = chosen.where(box_condition(self._index, (west, south, east, north))).values("id")
-        reading = Reading(self._session, reader, self._listener(progress))
-        options = {"all_touched": all_touched, "collection": self.name, "on_change": on_change}
-        samples = read_samples(reading, near, areas, names, options, crs=wanted)
+        near = self._near(chosen, areas).values("id")
+        context = self._session.reading(backend=reader, progress=progress_listener(progress))
+        samples = read_samples(context, near, areas, names, options, crs=wanted)
         if on_change == "refresh" and not self._index.is_current():
             self._follow()
         if samples.failures:
@@ -268,23 +302,37 @@ class Collection(SceneView):
             failed = f'{len(samples.failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'
             if samples.pixels is None:
                 raise InvalidArgumentError(f"no valid data found: {failed}") from error
-            warnings.warn(f"{failed}; they are left out", RuntimeWarning, stacklevel=2)
+            warn(f"{failed}; they are left out")
         if samples.pixels is None:
             raise InvalidArgumentError(
                 f'no valid data found: no scene of "{self.name}" meets the areas ({areas.describe()})'
             )
         return samples.pixels[:, 0] if len(names) == 1 else samples.pixels
 
+    def _near(self, chosen: Selection, areas: PlacedAreas) -> Selection:
+        """Scenes that may meet the areas by their box; all where the areas are of another globe than boxes."""
+        if not reaches(areas.crs, LONLAT):
+            return chosen
+        return chosen.where(near_areas(areas.lonlat()))
+
+    def _read_anew(self) -> CollectionIndex:
+        """The index as it is now, reached as it was."""
+        return open_collection(self._index.place, self.name, self._index.stores)
+
     def _follow(self) -> None:
         """Go on with the index as it is now, after headers of changed files were put into it."""
-        index = open_collection(self._index.place, self.name)
+        index = self._read_anew()
         self._selection = dataclasses.replace(self._selection, index=index)
         self.__dict__.pop("_connection", None)
 
-    def _listener(self, progress: bool | Progress | None) -> Progress:
-        if callable(progress):
-            return progress
-        return _show if progress else self._session.progress
+
+def progress_listener(progress: bool | Progress | None) -> Progress | None:
+    """The listener that `progress=` means in Python: a function as it is, True for a line on stderr, else nothing."""
+    if callable(progress):
+        return progress
+    if progress is None or isinstance(progress, bool):
+        return _show if progress else None
+    raise InvalidArgumentError(f"progress={progress!r} cannot be used; give True, or a function (done, total, what)")
 
 
 def _show(done: int, total: int | None, what: str) -> None:

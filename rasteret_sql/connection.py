@@ -1,24 +1,28 @@
-"""connect() and install(): the functions in a DuckDB connection."""
+"""Opens DuckDB connections with the functions: connect() and install()."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from rasteret_sql.bindings.duckdb import (
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.hosts.duckdb import (
     DEFAULT_CATALOG,
+    UTC_HERE,
     install_session,
     interrupt_database,
     module_connection,
     session_of,
 )
-from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.session import Session, new_session
+from rasteret_sql.hosts.late_session import LateSession, late_session
+from rasteret_sql.session.progress_hook import ProgressHook
+
+if TYPE_CHECKING:
+    from rasteret_sql.io.backend import StorageBackend
+    from rasteret_sql.session.session import Session
 
 
 def connect(
@@ -33,7 +37,9 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB database with the functions installed.
 
-    Nothing is written into the database file: it opens in any DuckDB afterwards.
+    Nothing is written into the database file: it opens in any DuckDB afterwards. Its `TimeZone` is UTC, whatever the
+    machine's, so that days, months and times without a zone are those of the catalogs; `SET TimeZone`
+    changes that.
 
     Args:
         database: file, or `:memory:`.
@@ -52,12 +58,14 @@ def connect(
     """
     con = duckdb.connect(os.fspath(database), read_only=read_only, config=config or {})
     try:
-        return install(
-            con, catalog=catalog, workspace_dir=workspace_dir, max_call_bytes=max_call_bytes, backend=backend
-        )
+        if not any(name.casefold() == "timezone" for name in config or {}):
+            con.execute(UTC_HERE)
+        is_new = os.fspath(database) == ":memory:"  # one with a name after it may be open already
+        install_session(con, lambda: late_session(workspace_dir, max_call_bytes, backend), catalog, is_new=is_new)
     except BaseException:
         con.close()
         raise
+    return con
 
 
 def install(
@@ -90,11 +98,7 @@ def install(
     if not isinstance(target, duckdb.DuckDBPyConnection):
         msg = f"install takes a DuckDB connection or the module duckdb, not {type(con).__name__}"
         raise InvalidArgumentError(msg)
-
-    def make(publish: Callable[[str], None]) -> Session:
-        return new_session(workspace_dir, max_call_bytes, backend, publish)
-
-    install_session(target, make, catalog)
+    install_session(target, lambda: late_session(workspace_dir, max_call_bytes, backend), catalog)
     return target
 
 
@@ -114,7 +118,20 @@ def session_for(con: duckdb.DuckDBPyConnection) -> Session:
     Raises:
         InvalidArgumentError: nothing is installed in it.
     """
-    session = session_of(con)
-    if session is None:
+    return _late_session(con).get()
+
+
+def progress_of(con: duckdb.DuckDBPyConnection) -> ProgressHook:
+    """The hook that tells how far the builds and reads of a connection's session are.
+
+    Raises:
+        InvalidArgumentError: nothing is installed in it.
+    """
+    return _late_session(con).progress
+
+
+def _late_session(con: duckdb.DuckDBPyConnection) -> LateSession:
+    late = session_of(con)
+    if late is None:
         raise InvalidArgumentError("rasteret_sql is not installed in this connection; call rasteret_sql.install(con)")
-    return session
+    return late

@@ -1,4 +1,4 @@
-"""Every error this package raises, in one tree.
+"""Defines every error that this package raises, in one tree.
 
 DuckDB shows only an error's message, so each message stands alone: what was given, what was expected or exists, and
 what to do next. Leaves also derive from the builtin that says the same thing, so Python callers catch what they expect.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any, Self, TypeVar
 
 
 class RasteretError(Exception):
@@ -16,6 +17,17 @@ class RasteretError(Exception):
     def __str__(self) -> str:
         # KeyError would show the repr of its message; every leaf shows the message itself.
         return str(self.args[0]) if self.args else type(self).__name__
+
+    def retold(self, message: str) -> Self:
+        """The same error with another message: of its type, with all that it carries. Nothing is constructed anew.
+
+        Args:
+            message: In place of its own, which it should contain.
+        """
+        return _made(type(self), (message,), self.__dict__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), self.args, self.__dict__)
 
 
 class InvalidArgumentError(RasteretError, ValueError):
@@ -67,7 +79,7 @@ class TableError(RasteretError, ValueError):
 
 
 class TableTypeError(TableError, TypeError):
-    """What was given for a table is none."""
+    """A value that was given for a table is none."""
 
 
 class UnsaidSampleError(InvalidArgumentError, NotImplementedError):
@@ -92,6 +104,9 @@ class UnsupportedTiffError(TiffError, NotImplementedError):
 
 class StorageError(RasteretError, OSError):
     """Bytes could not be fetched."""
+
+    status: int | None = None
+    """Of HTTP, where a server answered and it is known."""
 
 
 class AccessDeniedError(StorageError, PermissionError):
@@ -121,6 +136,36 @@ class InterruptedQueryError(RasteretError):
     """The call was stopped by Ctrl-C or `rasteret_sql.interrupt`."""
 
 
+_E = TypeVar("_E", bound=RasteretError)
+
+
+def _made(kind: type[_E], arguments: tuple[Any, ...], carried: dict[str, Any]) -> _E:
+    """An error without a call of its constructor, which may ask for more than a message."""
+    for parent in kind.__mro__:
+        if "__new__" not in vars(parent):
+            continue
+        try:
+            error: _E = parent.__new__(kind, *arguments)
+        except TypeError:
+            continue  # a child of ours and of MemoryError is allocated by Exception, whatever Python finds first
+        error.args = arguments
+        error.__dict__.update(carried)
+        return error
+    raise AssertionError(f"{kind} is no exception")
+
+
+def name_meant(name: str, known: Iterable[str]) -> str | None:
+    """The name of `known` that is meant: itself, else the only one that differs from it in case; None where none is.
+
+    Bands and columns are found so wherever they are named.
+    """
+    names = list(dict.fromkeys(known))
+    if name in names:
+        return name
+    alike = [one for one in names if one.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
 def did_you_mean(name: str, known: Iterable[str], limit: int = 12) -> str:
     """Say what exists, nearest first: `did you mean "B04"? Known: B02, B03, B04`."""
     names = [str(k) for k in known]
@@ -129,6 +174,6 @@ def did_you_mean(name: str, known: Iterable[str], limit: int = 12) -> str:
     ]
     hint = f'did you mean "{near[0]}"? ' if near else ""
     if not names:
-        return hint + "There are none."
+        return hint + "There are none"
     more = f", and {len(names) - limit} more" if len(names) > limit else ""
     return f"{hint}Known: {', '.join(names[:limit])}{more}"

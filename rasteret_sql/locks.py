@@ -1,8 +1,9 @@
-"""A file that one writer holds at a time, among threads and processes; the system frees it when its holder dies."""
+"""Locks a file for one writer at a time, among threads and processes; the system frees it when the holder dies."""
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-_POLL_SECONDS = 0.02
+from rasteret_sql.callbacks import POLL_SECONDS
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def held(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
         started = time.monotonic()
         while not _take(file):
             on_wait(time.monotonic() - started)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         try:
             yield
         finally:
@@ -49,7 +50,7 @@ def held_and_removed(path: Path, on_wait: Callable[[float], None]) -> Iterator[N
                     return
                 continue  # its last holder removed it while we opened it
         on_wait(time.monotonic() - started)
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -59,8 +60,17 @@ def _opened(path: Path) -> IO[bytes]:
             return path.open("a+b")
         except (FileNotFoundError, FileExistsError):
             # Another one that made the directory, and did not need it, removed it again just then.
-            if os.path.lexists(path.parent) and not path.parent.is_dir():
+            if _is_something_else(path.parent):
                 raise
+
+
+def _is_something_else(directory: Path) -> bool:
+    """True where no directory is at its place but another thing; one look, since it may be removed between two."""
+    try:
+        mode = directory.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (directory.is_dir() if stat.S_ISLNK(mode) else stat.S_ISDIR(mode))
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Every Arrow schema of the Parquet index, with its version; docs/index.md says the same in prose.
+"""Defines every Arrow schema of the Parquet index, with its version; docs/format.md says the same in prose.
 
 The layout is rasteret's, so that either program opens what the other wrote. What rasteret does not know stands in
 columns of its own (`{band}_header`, `status`), which it ignores: it takes only columns ending in `_metadata` for bands.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-INDEX_VERSION = 2
-"""Version of the columns, files and keys that are ours. A reader refuses a higher one, and reads the lower ones."""
+INDEX_VERSION = 3
+"""Version of the columns, files and keys that are ours. A reader refuses a higher one, and reads version 2,
+whose header files have `status` in place of `problems`."""
 
 METADATA_SUFFIX = "_metadata"
 HEADER_SUFFIX = "_header"
@@ -24,7 +25,6 @@ KEY_DATA_SOURCE = b"data_source"
 KEY_CREATED = b"created"
 KEY_DATE_RANGE = b"date_range"
 KEY_RASTERET_VERSION = b"rasteret_collection_version"
-KEY_GEO = b"geo"
 KEY_INDEX_VERSION = b"rasteret_sql_index_version"
 KEY_REQUEST = b"rasteret_sql_request"
 """JSON of all that shaped the build, without secrets; a cache hit compares it."""
@@ -85,13 +85,18 @@ HEADER_TYPE = pa.struct(
     ]
 )
 """`{band}_header`, ours: what the server said of the file (size, ETag, time of change in UTC), its samples per pixel,
-and everything that its tags say (levels, masks, exact nodata, ...) in three values, see `index/packed.py`. A few leaves
-instead of sixty keep the footers of the files small and read fast."""
+and everything that its tags say (levels, masks, exact nodata, ...) in three values, see
+`index/format/header_codec.py`. A few leaves instead of sixty keep the footers of the files small and read fast."""
 
 PACKED_FIELDS = ("layout", "head", "tables")
-"""Those fields of it that make up the header. Version 1 had one, `packed`."""
+"""Those fields of it that make up the header."""
 
-PACKED_V1_FIELD = "packed"
+WIDE_BANDS = 256
+"""With more bands than this, a file of an export but the first has columns only for bands that its scenes have: all of
+3,000 bands in each of twelve files are 860,000 column chunks, nearly all of nulls."""
+
+PROBLEMS_TYPE = pa.list_(pa.struct([pa.field("of", pa.string()), pa.field("reason", pa.string())]))
+"""`problems` of a header file: the bands and columns of a scene that could not be read, and why; `status` as a list."""
 
 CORE_FIELDS = (
     pa.field("id", pa.string()),
@@ -109,8 +114,8 @@ REQUIRED_COLUMNS = ("id", "datetime", "geometry", "assets", "bbox")
 """Columns without which a Parquet file is no collection."""
 
 MANIFEST = "_manifest.json"
-"""What the directory of a built collection holds, see `index/manifest.py`. Files beside it whose names begin with `_`
-are no scenes, which rasteret and Arrow know, too."""
+"""What the directory of a built collection holds, see `index/format/manifest.py`. Files beside it whose names begin
+with `_` are no scenes, which rasteret and Arrow know, too."""
 
 RESERVED_COLUMNS = frozenset(
     {field.name for field in CORE_FIELDS} | {"assets", *PARTITION_COLUMNS, "filename", "file_row_number"}

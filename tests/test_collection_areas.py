@@ -44,6 +44,12 @@ def test_a_box_on_the_grid_is_its_pixels(collection, pixels):
     np.testing.assert_array_equal(collection.get_numpy(box, ["a"], geometry_crs=32632)[0], pixels[1:30, 1:30])
 
 
+def test_boxes_in_a_list_are_areas(collection, pixels):
+    boxes = [(600_010, 5_099_700, 600_300, 5_099_990), (600_000, 5_099_710, 600_290, 5_100_000)]
+    found = collection.get_numpy(boxes, ["a"], geometry_crs=32632)
+    np.testing.assert_array_equal(found, [pixels[1:30, 1:30], pixels[0:29, 0:29]])
+
+
 @pytest.mark.parametrize(
     ("area", "message"),
     [

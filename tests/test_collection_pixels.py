@@ -18,6 +18,7 @@ import shapely
 import rasteret_sql
 from rasteret_sql.errors import MemoryLimitError
 from rasteret_sql.selection.areas import read_areas
+from rasteret_sql.session.session import new_session
 from tests.collection_world import make_world
 
 NATIVE = (600_000, 5_099_840, 600_160, 5_100_000)
@@ -141,6 +142,10 @@ FORMS = {
     "array that says its crs": lambda: (Array(*geoarrow(WKB, crs=UTM)), {}),
     "stream of arrays": lambda: (Stream(pa.chunked_array([WKB])), {"geometry_crs": UTM}),
     "frame": lambda: (Frame([AREA], pyproj.CRS(32632)), {}),
+    "frame of collections": lambda: (
+        Frame([shapely.GeometryCollection([AREA, shapely.Point(AREA.exterior.coords[0])])], pyproj.CRS(32632)),
+        {},
+    ),
     "ewkt": lambda: (f"SRID=32632;{AREA.wkt}", {}),
     "tuple of geometries": lambda: ((AREA,), {"geometry_crs": pyproj.CRS(32632).to_wkt()}),
     "auto": lambda: (shapely.set_srid(AREA, 32632), {"geometry_crs": "auto"}),
@@ -297,7 +302,7 @@ def test_scenes_that_lack_a_band_are_told(tmp_path):
 
 
 def test_too_many_pixels_are_refused_at_once(whole):
-    session = rasteret_sql.session.new_session(max_call_bytes=600)
+    session = new_session(max_call_bytes=600)
     small = rasteret_sql.Collection(whole._index, session)
     assert small.get_numpy(NATIVE, "a", geometry_crs=32632).shape == (1, 16, 16)
     with pytest.raises(MemoryLimitError, match="max_call_bytes = 600"):

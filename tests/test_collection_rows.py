@@ -14,7 +14,7 @@ import shapely
 
 import rasteret_sql
 from rasteret_sql import Collection
-from rasteret_sql.catalog.lifecycle import register
+from rasteret_sql.catalog.register import register
 from tests.collection_world import feature, make_world
 
 DATA = Path(__file__).resolve().parents[1] / "examples" / "data"

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rasteret_sql
-from rasteret_sql.index import scan
-from rasteret_sql.selection.reader import Reader
+from rasteret_sql.index.read import scene_scan as scan
+from rasteret_sql.selection.private_reader import Reader
 from tests.collection_world import make_world
+from tests.sampling import examples
 
 OPEN_BOX = (-180, -90, 180, 90)
 
@@ -291,7 +292,7 @@ def narrowed(collection, name, value, scenes):
     return collection.subset(**{name: value})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=st.lists(CONDITIONS, min_size=1, max_size=4))
 def test_conditions_are_conjoined(whole, scenes, chosen):
     """Whatever conditions come one after the other, in any order: the scenes that a loop in Python keeps."""

@@ -1,1 +1,1 @@
-"""Hosts of the functions, one a file, thin."""
+"""Keeps the addresses that hosts' own settings name, while rooms are renamed."""

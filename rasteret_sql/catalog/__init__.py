@@ -1,9 +1,9 @@
-"""Which datasets exist: descriptors, how their clouds are reached, and the registry of both."""
+"""Describes datasets, says how their clouds are reached, and registers both."""
 
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.lifecycle import export_local_descriptor, register, unregister_local_descriptor
-from rasteret_sql.catalog.local import load_local_descriptors, remove_local_descriptor, save_local_descriptor
+from rasteret_sql.catalog.local_file import load_local_descriptors, remove_local_descriptor, save_local_descriptor
+from rasteret_sql.catalog.register import export_local_descriptor, register, unregister_local_descriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
 
 __all__ = [

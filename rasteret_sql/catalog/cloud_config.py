@@ -1,4 +1,4 @@
-"""How the files of a dataset are reached: cloud, region, who pays, and which URLs stand for which buckets."""
+"""`CloudConfig`: says how the files of a dataset are reached: cloud, region, who pays, URLs for buckets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from rasteret_sql.catalog.data_files import provider_documents
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
+from rasteret_sql.io.clouds.registry import CLOUDS
 
-PROVIDERS = ("aws", "gcp", "azure")
+PROVIDERS = tuple(cloud.name for cloud in CLOUDS if cloud.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class CloudConfig:
     """Access settings of one dataset."""
 
     provider: str
-    """aws, gcp or azure."""
+    """The name of a cloud, such as aws, gcp or azure."""
     requester_pays: bool = False
     """True where the reader pays for requests: they are signed with the reader's own credentials."""
     region: str = "us-west-2"
@@ -103,12 +104,6 @@ class CloudConfig:
                 if name in cls._registered:
                     return cls._registered[name]
             return _built_in_configs().get(exact)
-
-
-def rewrite_url(url: str, patterns: Mapping[str, str]) -> str:
-    """Replace the longest prefix of `patterns` that a URL starts with, whichever way it leads; else as it is."""
-    prefix = max((one for one in patterns if one and url.startswith(one)), key=len, default=None)
-    return url if prefix is None else patterns[prefix] + url[len(prefix) :]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The data files of the built-in datasets, one per provider, read when somebody first asks."""
+"""Reads the data files of the built-in datasets, one per provider, when somebody first asks."""
 
 from __future__ import annotations
 

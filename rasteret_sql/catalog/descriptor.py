@@ -1,4 +1,4 @@
-"""One dataset of the catalog: where its scenes are listed, how its bands are called, under which terms it is used."""
+"""`DatasetDescriptor`: describes a dataset: where its scenes are listed, its bands' names, its terms."""
 
 from __future__ import annotations
 

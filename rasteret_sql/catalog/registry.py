@@ -1,4 +1,4 @@
-"""The datasets that this process knows: the built-in ones, those of the local file, and those registered since."""
+"""Lists the datasets that this process knows: built-in ones, those of the local file, those registered since."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.data_files import provider_documents
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.local import FileState, load_local_descriptors, local_state
+from rasteret_sql.catalog.local_file import FileState, load_local_descriptors, local_state
 from rasteret_sql.errors import InvalidArgumentError, UnknownDatasetError, did_you_mean
 
 

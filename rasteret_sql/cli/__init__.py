@@ -1,1 +1,1 @@
-"""The `rasteret-sql` command: a DuckDB shell that knows rasters, and the demo."""
+"""Runs the `rasteret-sql` command: a DuckDB shell that knows rasters, and the demo."""

@@ -1,4 +1,4 @@
-"""`rasteret-sql collections`: build, list, inspect, grow, refresh, export and drop cached collections."""
+"""`rasteret-sql collections`: builds, lists, inspects, grows, refreshes, exports and drops cached collections."""
 
 from __future__ import annotations
 
@@ -7,23 +7,36 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rasteret_sql.cli.arguments import AS_JSON, bbox, date_range, document, json_object, workspace
+from rasteret_sql.cli.arguments import (
+    AS_JSON,
+    Headers,
+    bbox,
+    date_range,
+    document,
+    header,
+    header_of_variable,
+    json_object,
+    workspace,
+)
+from rasteret_sql.cli.messages import shown_warnings
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
-from rasteret_sql.cli.tables import table
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
 from rasteret_sql.errors import InvalidArgumentError, UnknownCollectionError
-from rasteret_sql.index.export import export_collection
-from rasteret_sql.index.names import plain_name
-from rasteret_sql.index.open import CollectionIndex
-from rasteret_sql.index.workspace import describe, list_collections
-from rasteret_sql.kernels.building import build_dataset, build_stac
-from rasteret_sql.kernels.life import append_collection, drop_collection, refresh_collection
-from rasteret_sql.kernels.tabling import Work, build_table
-from rasteret_sql.session import Session, new_session
+from rasteret_sql.index.change.export import export_collection
+from rasteret_sql.index.place.collection_index import CollectionIndex
+from rasteret_sql.index.place.directory_names import plain_name
+from rasteret_sql.index.place.workspace import describe, list_collections
+from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
+from rasteret_sql.library.build import build_dataset, build_stac
+from rasteret_sql.library.build_from_table import build_table
+from rasteret_sql.library.build_options import BuildOptions
+from rasteret_sql.library.maintain import append_collection, drop_collection, facts_of, refresh_collection
+from rasteret_sql.session.session import Session, new_session
 
 _EPILOG = """\
 examples:
@@ -48,26 +61,54 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "-w",
         "--workspace-dir",
+        "--workspace",
         type=workspace,
         metavar="DIR",
         help="where collections are kept: a directory or the URL of one (~/rasteret_workspace)",
     )
+    shared.add_argument("--no-progress", action="store_true", help="draw no progress bars")
     work = argparse.ArgumentParser(add_help=False)
-    work.add_argument("--max-concurrent", type=int, default=50, metavar="N", help="headers read at a time (50)")
-    work.add_argument("--no-progress", action="store_true", help="draw no progress bars")
+    work.add_argument(
+        "--max-concurrent",
+        type=int,
+        default=DEFAULT_MAX_CONCURRENT,
+        metavar="N",
+        help="headers read at a time (%(default)s)",
+    )
     search = argparse.ArgumentParser(add_help=False)
     search.add_argument("--bbox", type=bbox, metavar="W,S,E,N", help="lon/lat; --bbox=-122.5,... where it is negative")
     search.add_argument("--date-range", type=date_range, metavar="FROM,TO", help="ISO dates, both days included")
     search.add_argument("--query", type=document, metavar="QUERY", help="conditions on items, as JSON or SQL")
     search.add_argument("--stac-api", metavar="URL", help="a STAC API or static catalog")
+    signing = argparse.ArgumentParser(add_help=False)
+    signing.add_argument(
+        "--header",
+        type=header,
+        action=Headers,
+        dest="headers",
+        metavar="'NAME: VALUE'",
+        help="sent to the STAC server alone, to sign in; @FILE reads lines of a file, so that no other user sees it",
+    )
+    signing.add_argument(
+        "--header-env",
+        type=header_of_variable,
+        action=Headers,
+        dest="headers",
+        metavar="NAME=VARIABLE",
+        help="the same with the value that a variable of the environment has",
+    )
     commands = parsed.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    build = commands.add_parser("build", parents=[shared, work, search], help="build a collection, or find it cached")
+    build = commands.add_parser(
+        "build", parents=[shared, work, search, signing], help="build a collection, or find it cached"
+    )
     build.add_argument("name", metavar="NAME")
     build.add_argument("--dataset", metavar="ID", help="a registered dataset; `datasets list` shows them")
     build.add_argument("--collection", metavar="ID", help="STAC collection, with --stac-api")
     build.add_argument("--table", metavar="PATH", help="Parquet with a row for each scene, in place of a STAC API")
-    build.add_argument("--band-map", type=json_object, metavar="JSON", help='band to asset: {"B04": "red"}')
+    build.add_argument(
+        "--band-map", type=json_object, metavar="JSON", help='band to asset, or pattern: {"B04": "*_B04*"}'
+    )
     build.add_argument("--band-index-map", type=json_object, metavar="JSON", help="band to sample from 0")
     build.add_argument("--column-map", type=json_object, metavar="JSON", help="column of the table to its meaning")
     build.add_argument("--href-column", metavar="COLUMN", help="column of the table with the files' addresses")
@@ -82,11 +123,15 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("name", metavar="NAME")
     info.set_defaults(run=_info)
 
-    append = commands.add_parser("append", parents=[shared, work, search], help="add newer scenes, or another area's")
+    append = commands.add_parser(
+        "append", parents=[shared, work, search, signing], help="add newer scenes, or another area's"
+    )
     append.add_argument("name", metavar="NAME")
     append.set_defaults(run=_append)
 
-    refresh = commands.add_parser("refresh", parents=[shared, work], help="read again what changed at the source")
+    refresh = commands.add_parser(
+        "refresh", parents=[shared, work, signing], help="read again what changed at the source"
+    )
     refresh.add_argument("name", metavar="NAME")
     refresh.add_argument("--stac-api", metavar="URL", help="where the source is today")
     refresh.set_defaults(run=_refresh)
@@ -131,52 +176,47 @@ def _build(arguments: argparse.Namespace, session: Session, output: Output) -> N
 
 
 def _built(arguments: argparse.Namespace, session: Session, source: str, progress: ProgressDisplay) -> CollectionIndex:
-    shared: dict[str, Any] = {"name": arguments.name, "bbox": arguments.bbox, "date_range": arguments.date_range}
-    running: dict[str, Any] = {
-        "force": arguments.force,
-        "max_concurrent": arguments.max_concurrent,
-        "progress": progress,
-        "cancelled": cancellation(),
-    }
+    options = BuildOptions(
+        name=arguments.name,
+        bbox=arguments.bbox,
+        date_range=arguments.date_range,
+        force=arguments.force,
+        max_concurrent=arguments.max_concurrent,
+        progress=progress,
+        cancelled=cancellation(),
+    )
     if source == "dataset":
-        return build_dataset(
-            session,
-            dataset=arguments.dataset,
-            stac_api=arguments.stac_api,
-            query=arguments.query,
-            **shared,
-            **running,
-        )
-    maps = {
-        "band_map": arguments.band_map,
-        "band_index_map": arguments.band_index_map,
-        "data_source": arguments.data_source,
-    }
+        asked = replace(options, stac_api=arguments.stac_api, query=arguments.query, headers=arguments.headers)
+        return build_dataset(session, arguments.dataset, asked)
+    options = replace(
+        options,
+        band_map=arguments.band_map,
+        band_index_map=arguments.band_index_map,
+        data_source=arguments.data_source,
+    )
     if source == "table":
-        return build_table(
-            session,
-            table=arguments.table,
+        if arguments.headers:
+            raise InvalidArgumentError("--header is for a STAC server; a table is read without")
+        of_table = replace(
+            options,
             column_map=arguments.column_map,
             href_column=arguments.href_column,
             filter_expr=arguments.query,
             enrich_cog=True,
-            **shared,
-            **maps,
-            work=Work(**running),
         )
-    return build_stac(
-        session,
+        return build_table(session, arguments.table, of_table)
+    of_stac = replace(
+        options,
         stac_api=arguments.stac_api,
         collection=arguments.collection,
         query=arguments.query,
-        **shared,
-        **maps,
-        **running,
+        headers=arguments.headers,
     )
+    return build_stac(session, of_stac)
 
 
 def _list(arguments: argparse.Namespace, session: Session, output: Output) -> None:
-    found = list_collections(session.workspace_dir)
+    found = list_collections(session.workspace_dir, session.stores)
     if arguments.json:
         _json(output, [_plain(entry) for entry in found])
     elif found:
@@ -192,7 +232,7 @@ def _list(arguments: argparse.Namespace, session: Session, output: Output) -> No
             )
             for entry in found
         ]
-        output.text(table(columns, rows))
+        output.texts(columns, rows)
     else:
         output.text(f"no collection is cached in {session.workspace_dir}; `rasteret-sql collections build` makes one")
 
@@ -213,18 +253,20 @@ def _append(arguments: argparse.Namespace, session: Session, output: Output) -> 
         lambda progress: append_collection(
             session,
             index,
-            bbox=arguments.bbox,
-            date_range=arguments.date_range,
-            query=arguments.query,
-            stac_api=arguments.stac_api,
-            max_concurrent=arguments.max_concurrent,
-            progress=progress,
-            cancelled=cancellation(),
+            BuildOptions(
+                bbox=arguments.bbox,
+                date_range=arguments.date_range,
+                query=arguments.query,
+                stac_api=arguments.stac_api,
+                headers=arguments.headers,
+                max_concurrent=arguments.max_concurrent,
+                progress=progress,
+                cancelled=cancellation(),
+            ),
         ),
     )
-    facts = {"name": index.name, "found": done.found, "added": done.added, "scenes": done.scenes, "path": index.place}
     says = f"{index.name}: {done.added} of {done.found} scenes were new; it has {done.scenes} now"
-    _tell(arguments, output, facts, says)
+    _tell(arguments, output, facts_of(index, done), says)
 
 
 def _refresh(arguments: argparse.Namespace, session: Session, output: Output) -> None:
@@ -234,24 +276,19 @@ def _refresh(arguments: argparse.Namespace, session: Session, output: Output) ->
         lambda progress: refresh_collection(
             session,
             index,
-            stac_api=arguments.stac_api,
-            max_concurrent=arguments.max_concurrent,
-            progress=progress,
-            cancelled=cancellation(),
+            BuildOptions(
+                stac_api=arguments.stac_api,
+                headers=arguments.headers,
+                max_concurrent=arguments.max_concurrent,
+                progress=progress,
+                cancelled=cancellation(),
+            ),
         ),
     )
-    facts = {
-        "name": index.name,
-        "checked": done.checked,
-        "changed": done.changed,
-        "added": done.added,
-        "gone": done.gone,
-        "path": index.place,
-    }
     says = (
         f"{index.name}: {done.checked} scenes checked, {done.changed} read again, {done.added} added, {done.gone} gone"
     )
-    _tell(arguments, output, facts, says)
+    _tell(arguments, output, facts_of(index, done), says)
 
 
 def _drop(arguments: argparse.Namespace, session: Session, output: Output) -> None:
@@ -265,14 +302,14 @@ def _drop(arguments: argparse.Namespace, session: Session, output: Output) -> No
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             output.text("nothing was removed")
             return
-    drop_collection(session, index, cancelled=cancellation())
+    drop_collection(session, index.name, cancelled=cancellation())
     facts = {"name": index.name, "scenes": scenes, "path": index.place}
     _tell(arguments, output, facts, f"removed {index.name}, {scenes} scenes")
 
 
 def _export(arguments: argparse.Namespace, session: Session, output: Output) -> None:
     index = _open(arguments, session)
-    target = os.fspath(export_collection(index, arguments.path))
+    target = os.fspath(export_collection(index, arguments.path, stores=session.stores))
     facts = {"name": index.name, "scenes": index.count_rows(), "path": target}
     _tell(arguments, output, facts, f"wrote {index.name}, {index.count_rows()} scenes, to {target}")
 
@@ -284,7 +321,7 @@ def _open(arguments: argparse.Namespace, session: Session) -> CollectionIndex:
     except UnknownCollectionError:
         starts = [
             entry
-            for entry in list_collections(session.workspace_dir)
+            for entry in list_collections(session.workspace_dir, session.stores)
             if any(text.startswith(arguments.name) for text in (entry["name"], plain_name(Path(entry["path"]).name)))
         ]
         if len(starts) != 1:
@@ -293,7 +330,7 @@ def _open(arguments: argparse.Namespace, session: Session) -> CollectionIndex:
 
 
 def _facts(index: CollectionIndex) -> dict[str, Any]:
-    """What is known of a collection, as JSON values."""
+    """All that is known of a collection, as JSON values."""
     entry = _plain(describe(index))
     start, end = entry.pop("date_range") or (None, None)
     entry.pop("size")
@@ -312,7 +349,7 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_progress(arguments: argparse.Namespace, work: Callable[[ProgressDisplay], Any]) -> Any:
-    with ProgressDisplay(wanted=not arguments.no_progress) as progress:
+    with ProgressDisplay(wanted=not arguments.no_progress) as progress, shown_warnings(progress.aside):
         return work(progress)
 
 

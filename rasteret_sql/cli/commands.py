@@ -1,4 +1,4 @@
-"""The dot commands of the shell."""
+"""Runs the dot commands of the shell."""
 
 from __future__ import annotations
 
@@ -79,6 +79,8 @@ def _functions(runner: Runner, arguments: list[str]) -> None:
     ).fetchall()
     indented = textwrap.TextWrapper(100, initial_indent="    ", subsequent_indent="    ")
     hanging = textwrap.TextWrapper(100, subsequent_indent="        ", break_long_words=False)
+    if not rows:
+        runner.output.text(f'no function has "{arguments[0]}" in its name; .functions lists all')
     for signature, description in rows:
         runner.output.text("\n".join([*hanging.wrap(signature), *indented.wrap(description)]))
 

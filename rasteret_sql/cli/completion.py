@@ -1,4 +1,4 @@
-"""Completion and colours at the prompt, from what DuckDB and the open collections know."""
+"""Completes and colours what is typed at the prompt, by what DuckDB and the open collections know."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from prompt_toolkit.lexers import Lexer
 
 from rasteret_sql.cli.commands import COMMANDS
 from rasteret_sql.cli.output import FORMATS
+from rasteret_sql.functions.registry import FUNCTIONS
+from rasteret_sql.quoting import quote_name
 
 # What is being typed: a word, a quoted identifier, a qualified name, or the beginning of a string.
 _WORD = re.compile(r"""(?:[A-Za-z_][\w$]*|"[^"]*"?)?$""")
 _QUALIFIED = re.compile(r"""(?:([A-Za-z_][\w$]*|"[^"]*")\.)?(?:[A-Za-z_][\w$]*|"[^"]*"?)?$""")
 _AFTER_FROM = re.compile(r"\b(?:from|join|into|update|table|describe|summarize)\s+[\w.\"$]*$", re.IGNORECASE)
 _COLLECTION_NAME = re.compile(r"""(?:collection\s*:=\s*|read_\w+\(\s*|rasteret_\w+\(\s*)'([^']*)$""", re.IGNORECASE)
+_CALLED = re.compile(r"[A-Za-z_]\w*$")
+_SAID = re.compile(r"(\w+)\s*(?::=|=>)")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 # Each is one question to DuckDB: kind → SQL giving name (and what it belongs to).
@@ -37,7 +41,7 @@ _STATIC = {"keyword", "function", "raster"}
 
 
 class Names:
-    """What can be named now; asked again after each statement, and only when somebody presses Tab."""
+    """Names that can be typed now; asked for again after each statement, and only when somebody presses Tab."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -65,7 +69,7 @@ class Names:
 
 
 class SqlCompleter(Completer):
-    """Proposes keywords, functions, collections, tables and columns."""
+    """Proposes keywords, functions with their named arguments, collections, tables and columns."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
@@ -83,6 +87,7 @@ class SqlCompleter(Completer):
         if before.count("'") % 2:
             return
         word = (_WORD.search(before) or [""])[0]
+        yield from _matching(word, _arguments_at(before[: len(before) - len(word)]), lambda name: f"{name} := ")
         qualified = _QUALIFIED.search(before)
         if qualified is not None and qualified[1]:
             owner = qualified[1].strip('"').lower()
@@ -115,9 +120,27 @@ class SqlCompleter(Completer):
         return _matching(text, [(name, "", command.help) for name, command in COMMANDS.items()], str)
 
 
+def _arguments_at(before: str) -> Iterator[tuple[str, str, str]]:
+    """Named arguments of the call of ours whose argument begins after a text; none elsewhere."""
+    if not before.rstrip().endswith(("(", ",")):
+        return
+    before = re.sub(r"'[^']*'", lambda text: "_" * len(text[0]), before)  # a parenthesis in a text opens nothing
+    depth = 0
+    for place in range(len(before) - 1, -1, -1):
+        depth += (before[place] in ")]}") - (before[place] in "([{")
+        if depth < 0:
+            called = _CALLED.search(before[:place]) if before[place] == "(" else None
+            function = next((one for one in FUNCTIONS if called and one.name == called[0].lower()), None)
+            said = {name.lower() for name in _SAID.findall(before[place:])}
+            for argument in function.arguments if function else ():
+                if not argument.required and argument.name not in said:
+                    yield argument.name, "", "named argument"
+            return
+
+
 def quoted(name: str) -> str:
     """A name as SQL needs it: in double quotes where it is not a plain lower-case word."""
-    return name if _PLAIN.match(name) else '"' + name.replace('"', '""') + '"'
+    return name if _PLAIN.match(name) else quote_name(name)
 
 
 def _matching(word: str, names: Iterable[tuple[str, str, str]], write: Callable[[str], str]) -> Iterator[Completion]:

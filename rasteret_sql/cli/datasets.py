@@ -1,4 +1,4 @@
-"""`rasteret-sql datasets`: which datasets there are, and the collections of this machine among them."""
+"""`rasteret-sql datasets`: lists the datasets there are, and registers collections of this machine among them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.lifecycle import export_local_descriptor, unregister_local_descriptor
-from rasteret_sql.catalog.local import load_local_descriptors, local_path
+from rasteret_sql.catalog.local_file import load_local_descriptors, local_path
+from rasteret_sql.catalog.register import export_local_descriptor, unregister_local_descriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.cli.arguments import AS_JSON
+from rasteret_sql.cli.messages import visible
 from rasteret_sql.cli.output import Output
-from rasteret_sql.cli.render import visible
-from rasteret_sql.cli.tables import table
 from rasteret_sql.errors import UnknownDatasetError, did_you_mean
-from rasteret_sql.kernels.registering import register_local
+from rasteret_sql.library.register import register_local
 
 _EPILOG = """\
 examples:
@@ -102,7 +101,7 @@ def _list(arguments: argparse.Namespace, output: Output) -> None:
     elif found:
         columns = ["id", "name", "access", "from", "to", "license", "description"]
         rows = [tuple(_summary(one)[column] for column in columns) for one in found]
-        output.text(table(columns, rows))
+        output.texts(columns, rows)
     else:
         output.text(f'no dataset has "{word}" in its id, name or description')
 

@@ -1,9 +1,10 @@
-"""`rasteret-sql demo`: from a STAC catalog to pixels, on the real scenes that come with the package."""
+"""`rasteret-sql demo`: goes from a STAC catalog to pixels, on the real scenes that come with the package."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
+import tempfile
 import textwrap
 import time
 from collections.abc import Sequence
@@ -13,14 +14,16 @@ from pathlib import Path
 from sqlglot import exp
 
 from rasteret_sql.cli.contact_sheet import contact_sheet
+from rasteret_sql.cli.open_runner import open_runner
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.runner import Runner
-from rasteret_sql.cli.start import open_runner
 from rasteret_sql.cli.statements import split_statements
 from rasteret_sql.errors import InvalidArgumentError
 
 CATALOG = "catalog/catalog.json"
 SHEET = "contact_sheet.png"
+COLUMNS = 8
+"""Pictures in a row of the sheet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ def main(arguments: Sequence[str]) -> int:
     data = example_data_dir() if given.data is None else given.data
     if not (data / CATALOG).is_file():
         raise InvalidArgumentError(f"{data} holds no {CATALOG}: --data takes a copy of the folder examples/data")
-    given.output.mkdir(parents=True, exist_ok=True)
+    _make_folder(given.output)
     workspace = given.output / "workspace"
     output = Output()
     with open_runner(output, workspace=workspace, progress=not given.no_progress) as runner:
@@ -169,6 +172,18 @@ def main(arguments: Sequence[str]) -> int:
         seconds = time.perf_counter() - start
     output.text(_farewell(seconds, workspace))
     return 0
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder for what the demo writes, and see that it can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"the demo cannot write to {folder.resolve()}: {error.strerror}; name another folder with --output DIR"
+        ) from error
 
 
 def _run(runner: Runner, sql: str) -> None:
@@ -187,8 +202,11 @@ def _sheet(runner: Runner, number: int, path: Path) -> None:
     runner.output.text(f"\n== {number}. Pictures\nNDVI of the clear days, from dark (none) to bright (dense).\n")
     runner.output.text(textwrap.indent(PICTURES.strip(), "    "))
     rows = runner.fetch(PICTURES)
-    path.write_bytes(contact_sheet([(str(day), picture) for day, picture in rows], columns=8, scale=2))
-    runner.output.text(f"\n{len(rows)} pictures, {rows[0][0]} to {rows[-1][0]}, row by row in {path}")
+    path.write_bytes(contact_sheet([picture for _, picture in rows], columns=COLUMNS, scale=2))
+    days = [str(day) for day, _ in rows]
+    lines = ["  ".join(days[start : start + COLUMNS]) for start in range(0, len(days), COLUMNS)]
+    runner.output.text(f"\n{len(rows)} pictures in {path}, placed as their days here:\n")
+    runner.output.text(textwrap.indent("\n".join(lines), "    "))
 
 
 def _farewell(seconds: float, workspace: Path) -> str:

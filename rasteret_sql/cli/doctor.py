@@ -1,4 +1,4 @@
-"""`rasteret-sql doctor`: which credentials are there, and whether a dataset or file can be read with them."""
+"""`rasteret-sql doctor`: shows which credentials are there, and whether a dataset or file can be read with them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from rasteret_sql import __version__
 from rasteret_sql.cli.arguments import AS_JSON, workspace
+from rasteret_sql.cli.messages import visible
 from rasteret_sql.cli.output import Output
-from rasteret_sql.cli.render import visible
-from rasteret_sql.index.places import Workspace, workspace_of
-from rasteret_sql.index.request import DEFAULT_WORKSPACE
+from rasteret_sql.index.place.location import DEFAULT_WORKSPACE, Workspace, workspace_of
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.clouds.registry import CLOUDS
 from rasteret_sql.io.found_credentials import found_credentials, installed_extras
-from rasteret_sql.io.plain import plain_text
+from rasteret_sql.io.redact import plain_text
 from rasteret_sql.io.settings import io_settings
-from rasteret_sql.kernels.probing import Probe, probe
+from rasteret_sql.library.probe import Probe, probe
+from rasteret_sql.version import __version__
 
 _EPILOG = """\
 examples:
@@ -33,21 +33,8 @@ examples:
 The exit code is 1 where what was asked for cannot be read. No credential is ever shown.
 """
 _PACKAGES = ("duckdb", "pyarrow", "obstore", "numpy", "imagecodecs", "pystac-client", "shapely")
-_ENDPOINTS = (
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_REQUEST_PAYER",
-    "AZURE_STORAGE_ENDPOINT",
-    "AZURE_STORAGE_ACCOUNT_NAME",
-    "STORAGE_EMULATOR_HOST",
-    "GOOGLE_BASE_URL",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_WHEREABOUTS = (*(name for cloud in CLOUDS for name in cloud.whereabouts), *_PROXIES)
 """Variables that tell where requests go, and hold nothing secret but for what `safe_address` takes off."""
 
 
@@ -69,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parsed.add_argument(
         "-w",
+        "--workspace-dir",
         "--workspace",
+        dest="workspace",
         type=workspace,
         default=DEFAULT_WORKSPACE,
         metavar="DIR",
@@ -104,7 +93,7 @@ def _report(probed: Probe | None, place: Workspace) -> dict[str, Any]:
         "extras": installed_extras(),
         "versions": {"python": platform.python_version(), "rasteret-sql": __version__} | _versions(),
         "workspace": plain_text(safe_address(str(place))),
-        "environment": {name: _shown_variable(os.environ[name]) for name in _ENDPOINTS if os.environ.get(name)},
+        "environment": {name: _shown_variable(os.environ[name]) for name in _WHEREABOUTS if os.environ.get(name)},
         "settings": asdict(io_settings()),
     }
 
@@ -142,7 +131,7 @@ def _text(report: dict[str, Any], probed: Probe | None) -> str:
 
 
 def _shown(probed: Probe) -> dict[str, str]:
-    """What is known, in the order in which it was found."""
+    """The known facts, in the order in which they were found."""
     facts = {
         "asked for": probed.target,
         "scene": ", ".join(filter(None, (probed.scene, probed.band and f"band {probed.band}"))),

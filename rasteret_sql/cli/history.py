@@ -1,4 +1,4 @@
-"""Lines of earlier sessions, without those that hold credentials."""
+"""Keeps the lines of earlier sessions, without those that hold credentials."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 
 from prompt_toolkit.history import FileHistory
 
-from rasteret_sql.io.plain import is_secret_name, plain_text
+from rasteret_sql.io.redact import is_secret_name, plain_text
 
 _NAMED = re.compile(r"""([\w.-]+)['"]?\s*(?::=|=>|:|=)\s*['"]""")
+_HEADERS = re.compile(r"\b(?:default_)?headers['\"]?\s*(?::=|=>|:|=)", re.IGNORECASE)
 _SECRET = re.compile(r"\bCREATE\b[^;]*\bSECRET\b", re.IGNORECASE)
 
 
@@ -26,6 +27,6 @@ def holds_credential(statement: str) -> bool:
     >>> holds_credential("FROM rasteret_create_backend('x', default_s3_config := {'secret_access_key': 'abc'})")
     True
     """
-    if _SECRET.search(statement) or plain_text(statement) != statement:
+    if _SECRET.search(statement) or _HEADERS.search(statement) or plain_text(statement) != statement:
         return True
     return any(is_secret_name(name) for name in _NAMED.findall(statement))

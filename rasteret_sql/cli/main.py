@@ -1,4 +1,4 @@
-"""The `rasteret-sql` command."""
+"""Runs the `rasteret-sql` command: finds what its words ask for, and gives its exit code."""
 
 from __future__ import annotations
 
@@ -7,21 +7,35 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, NoReturn
 
 import duckdb
 
-from rasteret_sql import __version__
-from rasteret_sql.cli import collections, datasets, demo, doctor
 from rasteret_sql.cli.arguments import workspace
 from rasteret_sql.cli.commands import read_script
-from rasteret_sql.cli.messages import readable
+from rasteret_sql.cli.messages import coloured, readable
+from rasteret_sql.cli.open_runner import open_runner
 from rasteret_sql.cli.output import FORMATS, Output
 from rasteret_sql.cli.runner import INTERRUPTED, LeaveShell, Runner, StatementError
-from rasteret_sql.cli.shell import Prompt
-from rasteret_sql.cli.start import open_runner
 from rasteret_sql.cli.statements import StatementReader, split_statements
-from rasteret_sql.errors import RasteretError
+from rasteret_sql.errors import InvalidArgumentError, RasteretError
+from rasteret_sql.lazy import lazy_module
+
+if TYPE_CHECKING:
+    from rasteret_sql import version
+    from rasteret_sql.cli import collections, datasets, demo, doctor, prompt
+    from rasteret_sql.functions import misspelt
+else:
+    version = lazy_module("rasteret_sql.version")
+    collections = lazy_module("rasteret_sql.cli.collections")
+    datasets = lazy_module("rasteret_sql.cli.datasets")
+    demo = lazy_module("rasteret_sql.cli.demo")
+    doctor = lazy_module("rasteret_sql.cli.doctor")
+    prompt = lazy_module("rasteret_sql.cli.prompt")
+    misspelt = lazy_module("rasteret_sql.functions.misspelt")
 
 BROKEN_PIPE = 141
 """Exit code where nobody reads the output any more: 128 + SIGPIPE, as the system's own end of a process."""
@@ -43,8 +57,71 @@ examples:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        sys.stdout.write(f"rasteret-sql {__version__} (DuckDB {duckdb.__version__})\n")
+        sys.stdout.write(f"rasteret-sql {version.__version__} (DuckDB {duckdb.__version__})\n")
         parser.exit()
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """A command of its own, such as `rasteret-sql collections`."""
+
+    module: ModuleType
+    """Its `main` takes the words after its name and gives the exit code; imported when the command is run."""
+    takes: frozenset[str]
+    """Options of the shell that it knows, too; they may stand before its name."""
+    has_verbs: bool = False
+    """True where a verb follows its name, and options follow the verb: `collections list --workspace DIR`."""
+
+
+_COMMANDS = {
+    "demo": _Command(demo, frozenset({"--no-progress"})),
+    "datasets": _Command(datasets, frozenset()),
+    "collections": _Command(collections, frozenset({"--workspace", "--no-progress"}), has_verbs=True),
+    "doctor": _Command(doctor, frozenset({"--workspace"})),
+}
+
+
+class _NotLeading(Exception):  # noqa: N818 - the parser of the shell says what is wrong
+    """Words that are no options followed by a name."""
+
+
+class _Leading(argparse.ArgumentParser):
+    """Reads the options that stand before a name."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _NotLeading(message)
+
+
+def _command_of(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The command that words name, None for the shell itself; and the words for it.
+
+    Options that stand before its name go behind it, where what is said there comes later and wins.
+
+    Raises:
+        InvalidArgumentError: one of them is for SQL and says nothing to that command.
+    """
+    leading = _Leading(add_help=False, allow_abbrev=True)
+    _add_options(leading)
+    leading.add_argument("rest", nargs=argparse.REMAINDER)
+    try:
+        given = leading.parse_args(words)
+    except (_NotLeading, argparse.ArgumentError):
+        return None, list(words)
+    if not given.rest or given.rest[0] not in _COMMANDS:
+        return None, list(words)
+    name, *rest = given.rest
+    command = _COMMANDS[name]
+    moved: list[str] = []
+    for action in leading._actions:  # noqa: SLF001 - there is no other list of what was added
+        option = action.option_strings[-1] if action.option_strings else ""
+        value = getattr(given, action.dest, action.default)
+        if not option or value == action.default:
+            continue
+        if option not in command.takes:
+            raise InvalidArgumentError(f"{option} goes with SQL, not with `{name}`; see rasteret-sql {name} --help")
+        moved += [option] if value is True else [option, str(value)]
+    verb = 1 if command.has_verbs and rest and not rest[0].startswith("-") else 0
+    return name, [*rest[:verb], *moved, *rest[verb:]]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,12 +140,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="SQL files to run; or demo, datasets, collections or doctor",
     )
+    _add_options(parsed)
+    parsed.add_argument("--version", action=_Version, nargs=0, help="say the versions and leave")
+    return parsed
+
+
+def _add_options(parsed: argparse.ArgumentParser) -> None:
+    """Options of the shell; the long form of each comes last."""
     parsed.add_argument("-c", "--command", action="append", default=[], metavar="SQL", help="statements to run")
     parsed.add_argument(
         "-d", "--database", default=":memory:", metavar="FILE", help="a DuckDB database file to open or make"
     )
     parsed.add_argument(
         "-w",
+        "--workspace-dir",
         "--workspace",
         type=workspace,
         metavar="DIR",
@@ -80,22 +165,15 @@ def parser() -> argparse.ArgumentParser:
     )
     parsed.add_argument("--timer", action="store_true", help="say how long each statement took")
     parsed.add_argument("--no-progress", action="store_true", help="draw no progress bars")
-    parsed.add_argument("--version", action=_Version, nargs=0, help="say the versions and leave")
-    return parsed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit code: 0, 1 after an error, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:1] == ["demo"]:
-            return demo.main(words[1:])
-        if words[:1] == ["datasets"]:
-            return datasets.main(words[1:])
-        if words[:1] == ["collections"]:
-            return collections.main(words[1:])
-        if words[:1] == ["doctor"]:
-            return doctor.main(words[1:])
+        name, rest = _command_of(words)
+        if name is not None:
+            return int(_COMMANDS[name].module.main(rest))
         return _shell(parser().parse_args(words))
     except BrokenPipeError:
         # Python would complain once more when it flushes at its end.
@@ -113,21 +191,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def report(error: BaseException, place: str = "") -> None:
     """Show an error on stderr: one message, where it happened, no traceback."""
     sys.stdout.flush()
-    cause = error.cause if isinstance(error, StatementError) else error
-    text = readable(cause)
+    text = readable(error)
+    if isinstance(error, StatementError):
+        text = misspelt.explained(error.statement.text, readable(error.cause))
     if not text.split(":", 1)[0].endswith("Error"):
         text = f"Error: {text}"
-    text = f"{place}{text}"
-    sys.stderr.write(
-        f"\x1b[31m{text}\x1b[0m\n" if sys.stderr.isatty() and "NO_COLOR" not in os.environ else f"{text}\n"
-    )
+    sys.stderr.write(f"{coloured(f'{place}{text}', 31)}\n")
 
 
 def _shell(arguments: argparse.Namespace) -> int:
     scripts = [(path, read_script(path)) for path in arguments.files]
     output = Output(arguments.format, arguments.output)
     with open_runner(
-        output, database=arguments.database, workspace=arguments.workspace, progress=not arguments.no_progress
+        output, database=arguments.database, workspace=arguments.workspace_dir, progress=not arguments.no_progress
     ) as runner:
         runner.timer = arguments.timer
         code = _run(runner, scripts, arguments.command)
@@ -149,7 +225,7 @@ def _run(runner: Runner, scripts: list[tuple[Path, str]], commands: list[str]) -
         if scripts or commands:
             return 0
         if sys.stdin.isatty() and sys.stdout.isatty() and runner.output.path is None:
-            Prompt(runner, report).loop()
+            prompt.Prompt(runner, report).loop()
             return 0
         reader = StatementReader()
         for line in sys.stdin:
@@ -157,6 +233,8 @@ def _run(runner: Runner, scripts: list[tuple[Path, str]], commands: list[str]) -
         runner.run_all(reader.finish())
     except LeaveShell:
         return 0
+    except UnicodeError as error:  # of what is read, not of statements: their errors are in a StatementError
+        raise InvalidArgumentError(f"SQL is UTF-8 text, and this is not: {error}") from error
     except StatementError as error:
         report(error, f"{place}{error.statement.line}: " if place else "")
         return 1

@@ -1,4 +1,4 @@
-"""Where results go, and in which form: tables for people, CSV, JSON and Parquet for programs."""
+"""Writes results to a terminal, pipe or file: tables for people, CSV, JSON and Parquet for programs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO
 
 import duckdb
 import pyarrow as pa
 
-from rasteret_sql.cli.render import box_for, collect, draw
-from rasteret_sql.cli.result import Formatter, Result
+from rasteret_sql.cli.box import draw
+from rasteret_sql.cli.result import Column, Formatter, Result
 from rasteret_sql.errors import InvalidArgumentError
 
 FORMATS = ("table", "csv", "json", "parquet")
@@ -32,17 +33,24 @@ class Output:
     A file appears whole or not at all: it is written beside its name and moved there by `commit`.
     """
 
-    def __init__(self, form: str = "table", path: Path | None = None) -> None:
+    def __init__(
+        self,
+        form: str = "table",
+        path: Path | None = None,
+        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         """Open the output.
 
         Args:
             form: One of FORMATS.
             path: The file, None for stdout.
+            aside: Entered while a terminal is written to: progress bars make room.
 
         Raises:
             InvalidArgumentError: where the format is unknown, or Parquet would go to a terminal.
         """
         self.path = path
+        self.aside = aside
         self._formatter = Formatter()
         self._part: Path | None = None
         self._sink: IO[bytes] | None = None
@@ -70,10 +78,15 @@ class Output:
         finally:
             result.close()
 
+    def texts(self, names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
+        """Write texts of the shell's own as a table with all its rows."""
+        schema = pa.schema([(name, pa.string()) for name in names])
+        table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=schema)
+        self._table(Result([Column(name, "VARCHAR") for name in names], table.to_reader()), max_rows=len(rows))
+
     def text(self, text: str) -> None:
         """Write lines of the shell's own, such as a list of tables."""
         self._bytes(f"{text}\n".encode(self._encoding, "replace"))
-        self._flush()
 
     def commit(self) -> None:
         """All went well: the file gets its name."""
@@ -101,12 +114,14 @@ class Output:
 
     def _bytes(self, data: bytes) -> None:
         if self.path is None:
-            binary = getattr(sys.stdout, "buffer", None)
-            if binary is None:  # a captured stdout holds text only
-                sys.stdout.write(data.decode(self._encoding))
-            else:
+            with self.aside() if sys.stdout.isatty() else nullcontext():
+                binary = getattr(sys.stdout, "buffer", None)
+                if binary is None:  # a captured stdout holds text only
+                    sys.stdout.write(data.decode(self._encoding))
+                else:
+                    sys.stdout.flush()
+                    binary.write(data)
                 sys.stdout.flush()
-                binary.write(data)
             return
         if self._sink is None:
             try:
@@ -114,10 +129,6 @@ class Output:
             except OSError as error:
                 raise InvalidArgumentError(f"the output {self.path} cannot be written: {error.strerror}") from error
         self._sink.write(data)
-
-    def _flush(self) -> None:
-        if self.path is None:
-            sys.stdout.flush()
 
     def _target(self) -> Path:
         """The file to write: a part beside the final name, but pipes and devices themselves."""
@@ -128,19 +139,19 @@ class Output:
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         return self._part
 
-    def _table(self, result: Result) -> int:
-        shown = collect(result, self._formatter, MAX_ROWS)
+    def _table(self, result: Result, max_rows: int = MAX_ROWS) -> int:
         tty = self.path is None and sys.stdout.isatty()
         width = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns if tty or "COLUMNS" in os.environ else PLAIN_WIDTH
-        self.text(draw(shown, width, box_for(self._encoding)))
-        return shown.count
+        text, count = draw(result, self._formatter, max_rows=max_rows, width=width, encoding=self._encoding)
+        self.text(text)
+        return count
 
     def _plan(self, result: Result) -> int:
         count = 0
         for batch in result.batches():
-            for row in self._formatter.rows(result.columns, batch, shorten=False):
+            for plan in batch.column(1).to_pylist():
                 count += 1
-                self.text((row[1] or "").rstrip("\n"))
+                self.text((plan or "").rstrip("\n"))
         return count
 
     def _csv(self, result: Result) -> int:
@@ -170,12 +181,10 @@ class Output:
             for batch in result.batches():
                 self._formatter.copy([batch], result, str(chunk), options)
                 yield chunk.read_bytes(), batch.num_rows
-                self._flush()
                 options = later
             if options is first:
                 self._formatter.copy([], result, str(chunk), options)
                 yield chunk.read_bytes(), 0
-        self._flush()
 
     def _parquet(self, result: Result) -> int:
         if self._results > 1:
@@ -193,7 +202,6 @@ class Output:
             with whole.open("rb") as source:
                 while block := source.read(1 << 20):
                     self._bytes(block)
-        self._flush()
         return batches.rows
 
 

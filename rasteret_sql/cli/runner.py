@@ -1,4 +1,4 @@
-"""Run statements one by one, stop them on Ctrl-C, and put their results out."""
+"""Runs statements one by one, stops them on Ctrl-C, and puts their results out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StatementError(Exception):
 
 
 class LeaveShell(Exception):  # noqa: N818 - not an error
-    """`.quit` was given."""
+    """`.quit` or `exit` was given."""
 
 
 @dataclass(slots=True)
@@ -71,6 +71,8 @@ class Runner:
 
     def run(self, statement: Statement) -> None:
         """Run one statement or dot command and write its result."""
+        if statement.leaves:
+            raise LeaveShell
         start = time.perf_counter()
         try:
             if statement.is_command:
@@ -93,7 +95,7 @@ class Runner:
         return rows
 
     def _run_sql(self, sql: str) -> None:
-        result = run(self.connection, sql, as_text=self.output.form in {"table", "csv"})
+        result = run(self.connection, sql)
         if result is not None:
             self.output.write(result)
 
@@ -111,6 +113,8 @@ class Runner:
             worker.start()
             while worker.is_alive():
                 worker.join(0.1)
+                if (percent := self.connection.query_progress()) > 0:
+                    self.progress(int(percent), 100, "query, %")
                 if presses.count and worker.is_alive():
                     # Again and again, since the statement may not have begun when it was asked first.
                     self.interrupt()

@@ -1,29 +1,19 @@
-"""Cut text into SQL statements as it arrives, without parsing it.
+"""Cuts text into SQL statements as it arrives, at the semicolons that DuckDB's tokenizer sees.
 
-A `;` ends a statement unless it stands in a string, an identifier, a comment or dollar quotes. Statements are cut
-before DuckDB sees them, so that the statements before a broken one run, as in DuckDB's own shell.
+`duckdb.tokenize` cuts, not `extract_statements`: that one gives nothing of a script with one broken statement, while
+the statements before it are to run, as in DuckDB's own shell; and 1.5 gives other text than it got for PIVOT.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-# What may hide a semicolon. The letter before an opening quote decides whether a backslash escapes; a dollar inside a
-# word is part of the word. What finds no end matches to the end of the text: the statement is unfinished.
-_TOKEN = re.compile(
-    r"""
-    (?P<comment>--[^\n]*)
-  | (?P<block>/\*)
-  | (?P<escaped>(?<![A-Za-z0-9_$])[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z))
-  | (?P<string>'[^']*(?:''[^']*)*(?:'|\Z))
-  | (?P<identifier>"[^"]*(?:""[^"]*)*(?:"|\Z))
-  | (?P<dollar>(?<![A-Za-z0-9_$])\$(?:[A-Za-z_][A-Za-z0-9_]*)?\$)
-  | (?P<end>;)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_BLOCK_EDGE = re.compile(r"/\*|\*/")
+import duckdb
+
+_LEAVING = {"exit", "quit"}
+
+_STOPS = not duckdb.tokenize("'")
+"""True for DuckDB 1.5, whose tokens end before the first thing that it cannot read; 2.0 gives those of any text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +29,11 @@ class Statement:
     def is_command(self) -> bool:
         """True for a dot command of the shell."""
         return self.text.startswith(".")
+
+    @property
+    def leaves(self) -> bool:
+        """True for `exit` and `quit`, which other shells know and SQL does not."""
+        return self.text.strip().lower() in _LEAVING
 
 
 class StatementReader:
@@ -59,46 +54,46 @@ class StatementReader:
         statements: list[Statement] = []
         for line in text.splitlines(keepends=True):
             if not self._pending and line.lstrip().startswith("."):
-                number = self._line + sum(skipped.count("\n") for skipped in self._lines)
-                statements.append(Statement(line.strip().rstrip(";").rstrip(), number))
-                self._lines, self._line = [], number + line.count("\n")
+                statements.append(Statement(line.strip().rstrip(";").rstrip(), self._line))
+                self._line += line.count("\n")
                 continue
             self._lines.append(line)
             if ";" in line:
                 statements += self._cut()
             elif not self._pending:
-                buffer = "".join(self._lines)
-                self._pending = _lead(buffer) < len(buffer)
+                self._keep(line)
         return statements
 
     def finish(self) -> list[Statement]:
         """The end of the input: what is left is a statement too, a missing semicolon is forgiven."""
-        buffer = "".join(self._lines)
-        first = _lead(buffer)
-        line = self._line + buffer.count("\n", 0, first)
+        data = "".join(self._lines).encode()
+        pending = self._pending
+        line = self._line
         self.clear()
-        return [Statement(buffer[first:].rstrip(), line)] if first < len(buffer) else []
+        return [_statement(data, _pieces(data)[-1], line)] if pending else []
 
     def clear(self) -> None:
         """Forget an unfinished statement."""
         self._lines, self._pending = [], False
 
-    def _cut(self) -> list[Statement]:
-        buffer, start, statements = "".join(self._lines), 0, []
-        for end in _ends(buffer):
-            piece = buffer[start:end]
-            first = _lead(piece)
-            if first < len(piece):
-                statements.append(Statement(piece[first:].rstrip(), self._line + piece.count("\n", 0, first)))
-            self._line += piece.count("\n")
-            start = end + 1
-        rest = buffer[start:]
-        first = _lead(rest)
-        if rest.startswith(".", first):  # a dot command behind a semicolon has the rest of its line
-            statements.append(Statement(rest[first:].rstrip(), self._line + rest.count("\n", 0, first)))
+    def _keep(self, rest: str) -> None:
+        """Hold what is not complete; blanks and comments alone are let go."""
+        self._pending = _begins(rest)
+        self._lines = [rest] if self._pending else []
+        if not self._pending:
             self._line += rest.count("\n")
-            rest, first = "", 0
-        self._lines, self._pending = [rest] if rest else [], first < len(rest)
+
+    def _cut(self) -> list[Statement]:
+        data = "".join(self._lines).encode()
+        *whole, rest = _pieces(data)
+        statements = [_statement(data, piece, self._line) for piece in whole if piece.first < piece.end]
+        self._line += data.count(b"\n", 0, rest.start)
+        if data.startswith(b".", rest.first):  # a dot command behind a semicolon has the rest of its line
+            statements.append(_statement(data[rest.start :], rest.moved(-rest.start), self._line))
+            self._line += data.count(b"\n", rest.start)
+            self.clear()
+        else:
+            self._keep(data[rest.start :].decode())
         return statements
 
 
@@ -109,52 +104,68 @@ def split_statements(text: str) -> list[Statement]:
 
 
 def is_complete(text: str) -> bool:
-    """True where nothing is left open: the text is blank, a dot command, or its last statement has its semicolon."""
+    """True where nothing is left open: blank text, a dot command, `exit`, or a last statement with its semicolon."""
+    if text.strip().lower() in _LEAVING:
+        return True
     reader = StatementReader()
     reader.feed(text)
     return not reader.pending
 
 
-def _ends(text: str) -> list[int]:
-    """Positions of the semicolons that end statements."""
-    ends, position = [], 0
-    while match := _TOKEN.search(text, position):
-        position = match.end()
-        if match["end"]:
-            ends.append(match.start())
-        elif match["block"]:
-            end = _block_end(text, match.start())
-            position = len(text) if end is None else end
-        elif match["dollar"]:
-            close = text.find(match["dollar"], match.end())
-            position = len(text) if close < 0 else close + len(match["dollar"])
-    return ends
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Bytes of a text that end at a semicolon or at its end."""
+
+    start: int
+    first: int
+    """Where its first word is; `end` where it has none."""
+    end: int
+
+    def moved(self, by: int) -> _Piece:
+        return _Piece(self.start + by, self.first + by, self.end + by)
 
 
-def _block_end(text: str, start: int) -> int | None:
-    """First position after a block comment, None where it is not closed; block comments nest in DuckDB."""
-    depth = 0
-    for edge in _BLOCK_EDGE.finditer(text, start):
-        depth += 1 if edge[0] == "/*" else -1
-        if depth == 0:
-            return edge.end()
+def _statement(data: bytes, piece: _Piece, line: int) -> Statement:
+    """The statement in a piece, where `line` is that of the first byte."""
+    return Statement(data[piece.first : piece.end].decode().rstrip(), line + data.count(b"\n", 0, piece.first))
+
+
+def _pieces(data: bytes) -> list[_Piece]:
+    """Cut a text at its semicolons; the last piece is what stands behind the last one, and may be empty."""
+    pieces, start, first = [], 0, None
+    for offset, kind in duckdb.tokenize(data.decode()):
+        if kind == duckdb.token_type.operator and data.startswith(b";", offset):
+            pieces.append(_Piece(start, offset if first is None else first, offset))
+            start, first = offset + 1, None
+        elif first is None and kind != duckdb.token_type.comment:
+            first = offset
+    if _STOPS and _is_refused(data[start:].decode()):
+        end = len(data.rstrip()) - 1
+        pieces.append(_Piece(start, start if first is None else first, end))
+        start, first = end + 1, None
+    if first is None:  # only blanks and comments, or something open that 1.5 gives no token for
+        rest = data[start:]
+        first = len(data) - len(rest.lstrip())
+    return [*pieces, _Piece(start, first, len(data))]
+
+
+def _is_refused(rest: str) -> bool:
+    """True where text ends in a semicolon that 1.5 gives no token for, since it refuses something before it."""
+    return rest.rstrip().endswith(";") and not (_parse_error(rest) or "unterminated").startswith("unterminated")
+
+
+def _begins(rest: str) -> bool:
+    """True where text without a semicolon holds a statement's beginning, be it an open comment."""
+    if not rest.strip():
+        return False
+    is_word = any(kind != duckdb.token_type.comment for _, kind in duckdb.tokenize(rest))
+    return is_word or _parse_error(rest) is not None
+
+
+def _parse_error(text: str) -> str | None:
+    """The error of DuckDB's parser for a text, None where it takes it."""
+    try:
+        duckdb.extract_statements(text)
+    except duckdb.ParserException as error:
+        return str(error).removeprefix("Parser Error: ")
     return None
-
-
-def _lead(text: str) -> int:
-    """Length of the blanks, comments and stray semicolons before the first word."""
-    position = 0
-    while position < len(text):
-        if text[position].isspace() or text[position] == ";":
-            position += 1
-        elif text.startswith("--", position):
-            newline = text.find("\n", position)
-            position = len(text) if newline < 0 else newline
-        elif text.startswith("/*", position):
-            end = _block_end(text, position)
-            if end is None:
-                break
-            position = end
-        else:
-            break
-    return position

@@ -1,1 +1,1 @@
-"""One scheduler: plan, fetch, decode, deliver; each tile once, in bounded memory, stopped by Ctrl-C."""
+"""Fetches, decodes and delivers tiles: each once, in bounded memory, stopped by Ctrl-C."""

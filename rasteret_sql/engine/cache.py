@@ -1,4 +1,4 @@
-"""Decoded tiles kept for the next call, least recently used first to go, bounded in bytes."""
+"""Keeps decoded tiles for the next call, bounded in bytes; the least recently used go first."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
+
+DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
 
 
 class TileKey(NamedTuple):

@@ -1,4 +1,4 @@
-"""One call's bookkeeping: which jobs wait for which tiles, and when all are done."""
+"""Keeps the books of one call: the tiles that each job waits for, and when all are done."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from concurrent.futures import Future
 
 import numpy as np
 
+from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.cache import TileKey
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.engine.versions import Version
 from rasteret_sql.errors import RasteretError
-from rasteret_sql.io.backend import FileFacts
+from rasteret_sql.io.backend import FileFacts, StorageBackend
 
 
 class Wanted:
     """A stored tile and the places in a call that wait for it."""
 
-    __slots__ = ("call", "index", "key", "level", "takers", "version")
+    __slots__ = ("backend", "call", "index", "key", "level", "takers", "version")
 
     def __init__(self, call: Call, key: TileKey, need: TileNeed, version: Version) -> None:
         self.call = call
@@ -27,6 +28,7 @@ class Wanted:
         self.version = version
         self.level = need.level
         self.index = need.index
+        self.backend = need.backend
         self.takers: list[tuple[int, int]] = []
         """(job number, slot)"""
 
@@ -37,8 +39,8 @@ class Call:
     def __init__(
         self,
         jobs: Sequence[Job],
-        cancelled: Callable[[], bool],
-        version_of: Callable[[str, FileFacts | None], Version],
+        cancelled: Cancelled,
+        version_of: Callable[[str, StorageBackend | None, FileFacts | None], Version],
     ) -> None:
         self.cancelled = cancelled
         self.begun = time.monotonic()
@@ -55,14 +57,14 @@ class Call:
         self.wanted: dict[TileKey, Wanted] = {}
         self._holes: list[tuple[int, int]] = []
         # One version of each file for the whole call; what is known of a file is one object for all of a band's tiles.
-        versions: dict[tuple[str, int], Version] = {}
+        versions: dict[tuple[str, int, int], Version] = {}
         for number, job in enumerate(jobs):
             for need in job.needs():
                 self._pending[number] += 1
-                file = need.address, id(need.version)
+                file = need.address, id(need.version), id(need.backend)
                 version = versions.get(file)
                 if version is None:
-                    version = versions[file] = version_of(need.address, need.version)
+                    version = versions[file] = version_of(need.address, need.backend, need.version)
                 key = need.key(version.number)
                 if key is None:
                     self._holes.append((number, need.slot))
@@ -156,6 +158,6 @@ def _of_job(error: Exception, job: Job) -> Exception:
     what = job.describe()
     if not what or not isinstance(error, RasteretError):
         return error
-    named = type(error)(f"{what}: {error}")
+    named = error.retold(f"{what}: {error}")
     named.__cause__ = error
     return named

@@ -1,4 +1,4 @@
-"""Stopping: counters of interrupts, raised by Ctrl-C or `rasteret_sql.interrupt`, polled by every wait."""
+"""Stops work: counts interrupts, raised by Ctrl-C or `rasteret_sql.interrupt`, polled by every wait."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InterruptedQueryError
-
-POLL_SECONDS = 0.05
-"""How often a wait looks at the flag."""
 
 INTERRUPTED = "the query was interrupted; nothing was changed and the connection can be used again"
 
@@ -27,7 +25,7 @@ class Interrupts:
         """Stop every call that has begun."""
         self._count += 1
 
-    def flag(self) -> Callable[[], bool]:
+    def flag(self) -> Cancelled:
         """A flag for one call: True from the first interrupt after now."""
         begun = self._count
         return lambda: self._count != begun
@@ -67,12 +65,12 @@ def watch_sigint() -> None:
         signal.signal(signal.SIGINT, _Handler(current))
 
 
-def cancellation() -> Callable[[], bool]:
+def cancellation() -> Cancelled:
     """A flag for one call: True from the first interrupt of the process after now."""
     return _process.flag()
 
 
-def check(cancelled: Callable[[], bool]) -> None:
+def check(cancelled: Cancelled) -> None:
     """Raise if the call is to stop."""
     if cancelled():
         raise InterruptedQueryError(INTERRUPTED)

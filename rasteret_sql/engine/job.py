@@ -1,4 +1,4 @@
-"""What a call wants from tiles: a job for each row, fed from decoding threads."""
+"""`Job` and `TileNeed`: name the tiles that a row wants, and do the row's work as they arrive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rasteret_sql.engine.cache import TileKey
-from rasteret_sql.io.backend import FileFacts
+from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.tiff.header import Level
 
 
@@ -25,6 +25,8 @@ class TileNeed:
     """The job's own number for this need."""
     version: FileFacts | None = None
     """What is known of the file from the time when `level` was read."""
+    backend: StorageBackend | None = None
+    """Who reads the file; None: the process, as any file."""
 
     def key(self, version: int) -> TileKey | None:
         """Identity of the stored tile in a version of its file; None where nothing is stored (a sparse file's hole)."""
@@ -51,7 +53,7 @@ class Job(ABC):
         """Make the result of all tiles."""
 
     def describe(self) -> str:
-        """What the job reads, for messages; empty where there is nothing to say."""
+        """Says what the job reads, for messages; empty where there is nothing to say."""
         return ""
 
     def fail(self, error: Exception) -> bool:  # noqa: ARG002

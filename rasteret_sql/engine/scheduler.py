@@ -1,4 +1,4 @@
-"""The engine: gets the tiles of all jobs of a call, each once, and feeds the jobs while others still arrive."""
+"""`Engine`: gets the tiles of all jobs of a call, each once, and feeds the jobs while others still arrive."""
 
 from __future__ import annotations
 
@@ -10,30 +10,27 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from rasteret_sql.byte_ranges import ByteRange, MergedRange, merge_ranges
+from rasteret_sql.callbacks import POLL_SECONDS, Cancelled, Progress
 from rasteret_sql.engine import cancel
-from rasteret_sql.engine.cache import TileCache, TileKey
+from rasteret_sql.engine.cache import DEFAULT_CACHE_BYTES, TileCache, TileKey
 from rasteret_sql.engine.call import Call, Wanted
 from rasteret_sql.engine.job import Job
-from rasteret_sql.engine.versions import Scopes, Versions
+from rasteret_sql.engine.versions import Scopes, Version, Versions
 from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io import loop
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.io.fetch import fetch_known
-from rasteret_sql.plan.ranges import MergedRange, merge_ranges
+from rasteret_sql.io.routed_backend import default_backend
 from rasteret_sql.tiff.decode import decode_tile
-from rasteret_sql.types import ByteRange
 
-DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
 WAVE_BYTES = 256 * 1024 * 1024
 """Jobs of one call that hold memory between tiles run in waves of this size together."""
 WORKERS = 128
 """Requests of one call that are fetched or decoded at a time; `io` bounds those of the process."""
 
 T = TypeVar("T")
-
-Progress = Callable[[int, int | None, str], None]
-"""(done, total, what)"""
 
 
 class Engine:
@@ -48,12 +45,13 @@ class Engine:
         self.cache = TileCache(cache_bytes)
         self._decoders = ThreadPoolExecutor(decode_threads or _cores(), "rasteret-decode")
         self._callers = ThreadPoolExecutor(64, "rasteret-call")
+        self._ahead = ThreadPoolExecutor(2, "rasteret-ahead")
         self._lock = threading.Lock()
         self._flying: dict[TileKey, list[Wanted]] = {}
         self._scopes = Scopes()
         self._versions = Versions()
 
-    def call(self, work: Callable[[Callable[[], bool]], T]) -> T:
+    def call(self, work: Callable[[Cancelled], T]) -> T:
         """Run a kernel on a thread of ours and wait for it, looking for Ctrl-C.
 
         DuckDB's worker threads get a new Python thread state for each call, which pyproj does not survive; the
@@ -67,7 +65,7 @@ class Engine:
         future: Future[T] = self._callers.submit(work, cancelled)
         while True:
             try:
-                return future.result(cancel.POLL_SECONDS)
+                return future.result(POLL_SECONDS)
             except TimeoutError:
                 if future.done():  # a TimeoutError of the work itself
                     return future.result()
@@ -75,18 +73,20 @@ class Engine:
                     future.cancel()
                     cancel.check(cancelled)
 
+    def begin(self, work: Callable[[], T]) -> Future[T]:
+        """Run work that will be asked for later, on a thread of ours; it waits for nothing that is begun so."""
+        return self._ahead.submit(work)
+
     def run(
         self,
         jobs: Sequence[Job],
-        backend: StorageBackend,
-        cancelled: Callable[[], bool],
+        cancelled: Cancelled,
         progress: Progress | None = None,
     ) -> None:
         """Do the jobs: returns when every one has finished, raises the first error that no job dealt with.
 
         Args:
             jobs: in the order in which they share files best.
-            backend: how bytes are read.
             cancelled: polled; True stops the call.
             progress: told (jobs done, jobs in all, "rows") now and then, on this thread.
         """
@@ -97,26 +97,24 @@ class Engine:
                 if progress is not None:
                     progress(before + finished, len(jobs), "rows")
 
-            self._run_wave(wave, backend, cancelled, tell)
+            self._run_wave(wave, cancelled, tell)
             done += len(wave)
             tell(0, done)
 
     def _run_wave(
         self,
         jobs: Sequence[Job],
-        backend: StorageBackend,
-        cancelled: Callable[[], bool],
+        cancelled: Cancelled,
         tell: Callable[[int], None],
     ) -> None:
-        scope = self._scopes.of(backend)
-        call = Call(jobs, cancelled, lambda address, indexed: self._versions.of(address, scope, indexed))
+        call = Call(jobs, cancelled, self._version_of)
         ready, own = self._claim(call.wanted.values())
-        self._start(call, own, backend)
+        self._start(call, own)
         try:
             call.start()
             for wanted, tile in ready:
                 self._decoders.submit(call.deliver, wanted, tile)
-            while not call.done.wait(cancel.POLL_SECONDS):
+            while not call.done.wait(POLL_SECONDS):
                 cancel.check(cancelled)
                 tell(call.finished)
         finally:
@@ -142,7 +140,11 @@ class Engine:
             own.append(wanted)
         return ready, own
 
-    async def _drive(self, call: Call, own: list[Wanted], backend: StorageBackend, landed: set[TileKey]) -> None:
+    def _version_of(self, address: str, backend: StorageBackend | None, indexed: FileFacts | None) -> Version:
+        """The version of a file that a call reads, as one backend gives it."""
+        return self._versions.of(address, self._scopes.of(backend), indexed)
+
+    async def _drive(self, call: Call, own: list[Wanted], landed: set[TileKey]) -> None:
         by_file: dict[int, dict[ByteRange, Wanted]] = defaultdict(dict)
         for wanted in own:
             key = wanted.key
@@ -151,7 +153,7 @@ class Engine:
             (merged, wanted) for wanted in by_file.values() for merged in merge_ranges(wanted)
         )
         try:
-            await asyncio.gather(*(self._work(call, queue, backend, landed) for _ in range(min(WORKERS, len(queue)))))
+            await asyncio.gather(*(self._work(call, queue, landed) for _ in range(min(WORKERS, len(queue)))))
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
             call.fail(error)
             raise
@@ -160,7 +162,6 @@ class Engine:
         self,
         call: Call,
         queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]],
-        backend: StorageBackend,
         landed: set[TileKey],
     ) -> None:
         running = asyncio.get_running_loop()
@@ -168,7 +169,7 @@ class Engine:
             merged, wanted = queue.popleft()
             parts = [wanted[part] for part in merged.parts]
             try:
-                body = await self._fetch(backend, parts[0], merged.span)
+                body = await self._fetch(parts[0], merged.span)
             except Exception as error:  # noqa: BLE001  given to every row that waits for these tiles
                 for part in parts:
                     landed.add(part.key)
@@ -178,11 +179,11 @@ class Engine:
             # Waiting for the decoder here is what bounds the bodies held in memory.
             await running.run_in_executor(self._decoders, self._decode, merged, parts, view, landed)
 
-    async def _fetch(self, backend: StorageBackend, part: Wanted, span: ByteRange) -> memoryview:
-        address, version = part.key.address, part.version
+    async def _fetch(self, part: Wanted, span: ByteRange) -> memoryview:
+        address, version, backend = part.key.address, part.version, part.backend
         try:
             version.check()
-            body, facts = await fetch_known(backend, address, span, expected=version.expected)
+            body, facts = await fetch_known(backend or default_backend(), address, span, expected=version.expected)
             version.settle(address, facts)
         except FileChangedError as error:
             error.address = address
@@ -215,7 +216,7 @@ class Engine:
         for one in (wanted, *waiting):
             one.call.fail(error, one)
 
-    def _abandon(self, tiles: list[Wanted], backend: StorageBackend) -> None:
+    def _abandon(self, tiles: list[Wanted]) -> None:
         """The call stopped before these tiles came: calls that wait for them fetch them themselves."""
         orphans: dict[int, tuple[Call, list[Wanted]]] = {}
         with self._lock:
@@ -228,16 +229,16 @@ class Engine:
             ready, own = self._claim(missing)
             for wanted, tile in ready:
                 self._decoders.submit(call.deliver, wanted, tile)
-            self._start(call, own, backend)
+            self._start(call, own)
 
-    def _start(self, call: Call, own: list[Wanted], backend: StorageBackend) -> None:
+    def _start(self, call: Call, own: list[Wanted]) -> None:
         """Fetch tiles for a call, until it ends."""
         if not own:
             return
         landed: set[TileKey] = set()
-        driver = loop.submit(self._drive(call, own, backend, landed))
+        driver = loop.submit(self._drive(call, own, landed))
         # Not in the coroutine's own `finally`: one that is cancelled before its first step has none.
-        driver.add_done_callback(lambda _: self._abandon([one for one in own if one.key not in landed], backend))
+        driver.add_done_callback(lambda _: self._abandon([one for one in own if one.key not in landed]))
         call.drivers.append(driver)
         if call.stopped:  # since we looked: nobody else would cancel it
             driver.cancel()

@@ -1,4 +1,4 @@
-"""Which version of a file is read, and for whom: no answer ever mixes two."""
+"""Keeps the version of each file that a call began with, so that no answer mixes two."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from collections import OrderedDict
 
 from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.automatic import AutomaticBackend
 from rasteret_sql.io.backend import FileFacts, StorageBackend
-from rasteret_sql.io.stores import default_backend
+from rasteret_sql.io.routed_backend import default_backend
 
 _KEPT_FILES = 65_536
 _NOTHING = FileFacts()
 
 
 class Scopes:
-    """A number for each backend; the process's own, with what is registered and in the environment, is 0."""
+    """A number for each backend; the process's own, with what is in the environment, is 0."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, tuple[object, int]] = {}
         self._next = itertools.count(1)
         self._lock = threading.Lock()
 
-    def of(self, backend: StorageBackend) -> int:
+    def of(self, backend: StorageBackend | None) -> int:
         """The number of a backend, the same as long as it lives."""
-        if isinstance(backend, AutomaticBackend) or backend is default_backend():
+        if backend is None or backend is default_backend():
             return 0
         with self._lock:
             known = self._numbers.get(id(backend))
@@ -36,7 +35,7 @@ class Scopes:
             return known[1]
 
     def _held(self, backend: StorageBackend) -> object:
-        """What keeps the number from being given to another backend at the same place in memory."""
+        """An object that keeps the number from being given to another backend at the same place in memory."""
         try:
             end = weakref.finalize(backend, self._numbers.pop, id(backend), None)
         except TypeError:  # there are no weak references to it: it is kept
@@ -62,7 +61,7 @@ class Version:
 
     @property
     def expected(self) -> FileFacts | None:
-        """What an answer has to agree with."""
+        """The facts with which an answer has to agree."""
         return self._facts
 
     def check(self) -> None:
@@ -97,7 +96,7 @@ class Version:
 
 
 class Versions:
-    """Which version of each file is read, by address, backend, and what the index says of it."""
+    """The version of each file that is read, by address, backend, and what the index says of it."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, int, FileFacts | None], Version] = OrderedDict()

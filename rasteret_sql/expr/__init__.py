@@ -1,1 +1,1 @@
-"""SQL text to a checked tree, once, for all that reads it."""
+"""Parses SQL text into a checked tree, once, for all that reads it."""

@@ -1,4 +1,4 @@
-"""Conditions in SQL text to the checked tree: DuckDB's dialect, read by sqlglot."""
+"""Parses conditions in SQL text into the checked tree: DuckDB's dialect, read by sqlglot."""
 
 from __future__ import annotations
 

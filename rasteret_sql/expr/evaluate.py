@@ -1,4 +1,4 @@
-"""What a condition says of one row, by SQL's three-valued logic."""
+"""Evaluates a condition on one row, by SQL's three-valued logic."""
 
 from __future__ import annotations
 

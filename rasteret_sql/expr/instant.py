@@ -1,4 +1,4 @@
-"""Points in time from texts, as naive UTC."""
+"""Reads points in time from texts, as naive UTC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree back to SQL text: one text for all ways to write the same."""
+"""Writes the tree as SQL text: one text for all ways to write the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree of an SQL expression: few kinds of nodes, frozen, in one normal form for all that read it.
+"""Defines the tree of an SQL expression: few kinds of nodes, frozen, in one normal form.
 
 The normal form: comparisons have the column on the left where only one side is a column, BETWEEN is two comparisons,
 AND and OR hold their terms flat, and NOT stands only before what has no opposite of its own. By SQL's three-valued

@@ -1,1 +1,1 @@
-"""Every SQL function declared once: name, arguments, types, defaults, words, example, kernel and macro file."""
+"""Declares every SQL function once: name, arguments, types, defaults, words, example, kernel and macro file."""

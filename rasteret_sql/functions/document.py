@@ -1,12 +1,40 @@
-"""docs/functions.md out of the declarations: `python -m rasteret_sql.functions.document > docs/functions.md`."""
+"""Writes all that is made of the declarations: `python -m rasteret_sql.functions.document` in a checkout.
+
+These are the macros in `sql/`, the page `docs/functions.md`, and the arguments in docstrings of Python (`TWINS`).
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-from rasteret_sql.functions.registry import FUNCTIONS
+from rasteret_sql.functions.docstrings import Twin, with_arguments
+from rasteret_sql.functions.macro import macro_text
+from rasteret_sql.functions.registry import DECLARED, FUNCTIONS
 from rasteret_sql.functions.spec import Argument, Function
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def _twin(sql: str, *own: str, **names: str) -> Twin:
+    """`sql` without its prefix; a backend is an object in Python, and its words are written by hand."""
+    return Twin(DECLARED[f"rasteret_{sql}"], frozenset({"backend", *own}), names)
+
+
+TWINS: Mapping[str, Mapping[str, Twin]] = {
+    "api.py": {
+        "build": _twin("build", "dataset", "name"),
+        "build_from_stac": _twin("build_from_stac", "name", "static_catalog"),
+        "build_from_table": _twin("build_from_table", "name", "enrich_cog"),
+        "load": _twin("load"),
+    },
+    "collection.py": {"append": _twin("append"), "refresh": _twin("refresh")},
+    "catalog/register.py": {"register": _twin("register")},
+    "library/register.py": {"register_local": _twin("register_local", dataset_id="id")},
+    "library/create_backend.py": {"create_backend": _twin("create_backend", "credential_provider")},
+}
+"""File of the package → its functions that do what a function of SQL does."""
 
 _TITLES = {
     "catalog": "Datasets and functions",
@@ -23,7 +51,8 @@ Arguments without a default are positional or named, the others are named: `read
 NULL in a named argument means that it is not given. Every function also answers as `rasteret.<name>` on every cursor.
 In examples `${DATA}` stands for `examples/data`, `${TMP}` and `${EXPORT}` for any folder.
 Functions that read are pure: DuckDB leaves out calls that nobody asks for, makes one call of two that are the same, and
-may make one whose arguments are all constants while it plans, also for EXPLAIN.
+may make one whose arguments are all constants while it plans, also for EXPLAIN. Where a server or disk fails such a
+call, it is tried once a statement, though DuckDB asks up to eleven times; said again a moment later it is tried again.
 
 Choose the scenes before you read them. `WHERE` always comes first; `ORDER BY ... LIMIT` does for sure in a query of its
 own: `SELECT id, read_chip(id, 'B04') FROM (FROM rasteret.bay ORDER BY "eo:cloud_cover" LIMIT 100)`. In one query with
@@ -49,7 +78,7 @@ def markdown(functions: Sequence[Function] = FUNCTIONS) -> str:
 
 def _section(function: Function) -> Iterator[str]:
     yield f"### {function.name}\n"
-    yield f"{'FROM ' if function.table else ''}`{function.signature}` → {_short(function.returns)}\n"
+    yield f"{'FROM ' if function.table else ''}`{function.signature}` → {_short(function.result)}\n"
     yield f"{function.doc}\n"
     if function.arguments:
         yield "| argument | takes | default | meaning |"
@@ -61,13 +90,38 @@ def _section(function: Function) -> Iterator[str]:
 
 def _row(argument: Argument) -> str:
     default = "" if argument.required else f"`{argument.default}`"
-    cells = (f"`{argument.name}`", argument.type, default, argument.doc)
+    cells = (f"`{argument.name}`", argument.kind.sql, default, argument.doc)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _short(returns: str) -> str:
-    return f"`{returns}`" if returns.isupper() or "(" in returns else returns
+def _short(result: str) -> str:
+    return f"`{result}`" if result.isupper() or "(" in result else result
+
+
+def generated(root: Path = CHECKOUT) -> Mapping[Path, str]:
+    """Each file that is made of the declarations, with what should stand in it.
+
+    Args:
+        root: The checkout, where macros that are written by hand stand.
+    """
+    texts = {root / "docs" / "functions.md": markdown()}
+    for file, twins in TWINS.items():
+        path = root / "rasteret_sql" / file
+        texts[path] = with_arguments(path.read_text("utf-8"), twins)
+    for function in FUNCTIONS:
+        path = root / "sql" / function.family / f"{function.name}.sql"
+        texts[path] = macro_text(function, path.read_text("utf-8") if function.body == "written" else "")
+    return texts
+
+
+def write(root: Path = CHECKOUT) -> list[Path]:
+    """Bring the files of a checkout in step; gives those that were changed."""
+    changed = [path for path, text in generated(root).items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in changed:
+        path.write_text(generated(root)[path], "utf-8")
+    return changed
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown())
+    for path in write():
+        sys.stdout.write(f"{path}\n")

@@ -1,50 +1,53 @@
-"""All declarations together, and the SQL text of their macros."""
+"""Lists all declarations, with the SQL text of their macros and the code under them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.functions.access import ACCESS_FUNCTIONS
-from rasteret_sql.functions.catalog import catalog_functions
+from rasteret_sql.functions.catalog import CATALOG_FUNCTIONS
 from rasteret_sql.functions.chips import CHIP_FUNCTIONS
-from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS
-from rasteret_sql.functions.life import LIFE_FUNCTIONS
+from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS, LIFE_FUNCTIONS
 from rasteret_sql.functions.pixels import PIXEL_FUNCTIONS
-from rasteret_sql.functions.registration import REGISTRATION_FUNCTIONS
+from rasteret_sql.functions.register import REGISTRATION_FUNCTIONS
+from rasteret_sql.functions.relations import RELATION_FUNCTIONS
 from rasteret_sql.functions.search import SEARCH_FUNCTIONS
 from rasteret_sql.functions.settings import SETTING_FUNCTIONS
-from rasteret_sql.functions.spec import Function
-from rasteret_sql.functions.tables import TABLE_FUNCTIONS
+from rasteret_sql.functions.spec import Function, Udf
 
-_DECLARED = (
+FUNCTIONS: tuple[Function, ...] = (
+    *CATALOG_FUNCTIONS,
     *REGISTRATION_FUNCTIONS,
     *COLLECTION_FUNCTIONS,
-    *TABLE_FUNCTIONS,
     *SEARCH_FUNCTIONS,
     *LIFE_FUNCTIONS,
     *PIXEL_FUNCTIONS,
+    *RELATION_FUNCTIONS,
     *CHIP_FUNCTIONS,
     *ACCESS_FUNCTIONS,
     *SETTING_FUNCTIONS,
 )
-FUNCTIONS: tuple[Function, ...] = (*catalog_functions(_DECLARED), *_DECLARED)
 """Every public function."""
+DECLARED = {function.name: function for function in FUNCTIONS}
+"""They by name."""
 
 PRIVATE_MACROS = ("__geometry",)
 """Macros under the public ones, made first."""
 
 
 @cache
-def sql_directory() -> Traversable:
-    """Where the macro files are: inside an installed package, else at the top of the checkout."""
-    installed = files("rasteret_sql") / "sql"
+def sql_directory() -> Path:
+    """The directory of the macro files: inside an installed package, else at the top of the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed, checkout = package / "sql", package.parent / "sql"
     if installed.is_dir():
         return installed
-    checkout = Path(__file__).resolve().parents[2] / "sql"
     if not checkout.is_dir():
         raise RasteretError("the macro files of rasteret_sql are missing from the installation; install it again")
     return checkout
@@ -58,3 +61,30 @@ def macro_sql(function: Function) -> str:
 def private_sql(name: str) -> str:
     """Text of a private macro's file."""
     return (sql_directory() / "private" / f"{name}.sql").read_text("utf-8")
+
+
+def geometry_sql(column: str) -> str:
+    """Give what the private macro `__geometry` makes of a column, as an expression: for SQL that knows no catalog."""
+    body = private_sql("__geometry").split("(geom) AS\n", 1)[1].rstrip().rstrip(";")
+    return re.sub(r"\bgeom\b", column, body)
+
+
+def call_of(udf: Udf, function: Function) -> Callable[..., Any]:
+    """The code of a private function, imported now.
+
+    Args:
+        udf: One of the private functions.
+        function: The public function that it is of.
+
+    Returns:
+        (session, cancelled, *columns) → a column, one value each row.
+    """
+    call = _named(f"rasteret_sql.functions.calls.{udf.run}")
+    return call(function, _named(f"rasteret_sql.reading.{udf.kernel}")) if udf.kernel else call
+
+
+@cache
+def _named(path: str) -> Callable[..., Any]:
+    module, name = path.rsplit(".", 1)
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found

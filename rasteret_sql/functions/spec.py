@@ -1,15 +1,34 @@
-"""What a declaration of a SQL function says."""
+"""Defines the declaration of a SQL function, of which all else about it is made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+import pyarrow as pa
+
+from rasteret_sql.functions.kinds import Kind
+from rasteret_sql.functions.sql_types import sql_type
 
 REQUIRED = object()
 """Default of an argument that has none."""
 
 Family = Literal["pixels", "chips", "collections", "catalog", "access"]
+Body = Literal["value", "field", "rows", "query", "written"]
+"""What the macro does with the private function under it.
+
+`value`: gives its value. `field`: takes its value out of STRUCT(value). `rows`: gives the rows of its list. `query`:
+runs the SQL that it gives. `written`: stands in its file by hand, but for the arguments.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The form in which an argument crosses into Python in a column of its own."""
+
+    sql: str
+    """The column's expression; `{}` is the argument."""
+    type: pa.DataType
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +36,12 @@ class Argument:
     """One argument of a public function."""
 
     name: str
-    type: str
-    """What it takes, in words of SQL."""
+    kind: Kind
     doc: str
     default: str | object = REQUIRED
     """SQL text of the default, `REQUIRED` where there is none. NULL means: not given."""
+    column: Column | None = None
+    """None: it crosses by its name, in the JSON object that is the last column."""
 
     @property
     def required(self) -> bool:
@@ -30,19 +50,22 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Udf:
-    """The private function of fixed arity under a public macro."""
+    """A private function of fixed arity under public macros."""
 
     name: str
-    parameters: tuple[str, ...]
-    """SQL types."""
-    returns: str
-    """SQL type."""
-    pure: bool
+    parameters: tuple[pa.DataType, ...]
+    returns: pa.DataType
+    run: str
+    """Its code, as `module.function` of `functions/calls`; imported when it is first called.
+
+    (session, cancelled, *columns as Arrow arrays) → Arrow array, one value each row.
+    """
+    pure: bool = False
     """True: DuckDB may fold, cache and leave out calls. False: it has effects."""
-    run: Callable[..., Any]
-    """(session, cancelled, *columns as Arrow arrays) → Arrow array, one row each."""
-    rows: bool = True
-    """False: takes no column to tell how many rows are wanted; gives one."""
+    kernel: str = ""
+    """Of a function that reads pixels: `module.function` of `reading`, which `run` is given and runs over the rows."""
+    names_itself: bool = False
+    """True where several public functions share it: its errors begin with the name of the one that was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +74,62 @@ class Function:
 
     name: str
     family: Family
-    table: bool
-    """True: FROM name(...); False: a value."""
+    body: Body
     arguments: tuple[Argument, ...]
-    returns: str
+    returns: pa.DataType
+    """Of a value; of a row, where it gives a table of its own; text, where it gives a query."""
     doc: str
     example: str
-    udfs: tuple[Udf, ...]
+    run: str = ""
+    """As `Udf.run`, of the function under the macro. None where `others` are all there are."""
+    pure: bool = False
+    kernel: str = ""
+    gives: str = ""
+    """What it gives in words; by default the SQL type."""
+    others: tuple[Udf, ...] = ()
+    """Further private functions under it."""
+
+    @property
+    def table(self) -> bool:
+        """True: FROM name(...); False: a value."""
+        return self.body in ("rows", "query", "written")
+
+    @property
+    def columns(self) -> tuple[Argument, ...]:
+        """Arguments that cross in columns of their own."""
+        return tuple(argument for argument in self.arguments if argument.column is not None)
+
+    @property
+    def named(self) -> tuple[Argument, ...]:
+        """Arguments that cross by name."""
+        return tuple(argument for argument in self.arguments if argument.column is None)
+
+    @property
+    def udf(self) -> Udf:
+        """The private function that the macro calls."""
+        parameters = [argument.column.type for argument in self.arguments if argument.column is not None]
+        if self.named:
+            parameters.append(pa.string())
+        given = {
+            "field": pa.struct([("value", self.returns)]),
+            "rows": pa.list_(self.returns),
+        }.get(self.body, self.returns)
+        name = f"__rasteret_{self.name.removeprefix('rasteret_')}"
+        # A function without arguments is told by a column how many rows are wanted.
+        return Udf(name, tuple(parameters) or (pa.bool_(),), given, self.run, self.pure, self.kernel)
+
+    @property
+    def udfs(self) -> tuple[Udf, ...]:
+        """All private functions that are its own."""
+        return (self.udf, *self.others) if self.run else self.others
+
+    @property
+    def result(self) -> str:
+        """The result, in words of SQL."""
+        return self.gives or ("TABLE of " if self.table else "") + sql_type(self.returns)
 
     @property
     def signature(self) -> str:
         """As one would write it: `read_chip(scene_id, band, geom := (whole image), ...)`."""
         parts = [a.name if a.required else f"{a.name} := {a.default}" for a in self.arguments]
         return f"{self.name}({', '.join(parts)})"
-
-
-def struct_type(fields: Sequence[tuple[str, str]]) -> str:
-    """SQL text of a STRUCT type."""
-    return "STRUCT(" + ", ".join(f'"{name}" {type_}' for name, type_ in fields) + ")"

@@ -1,106 +1,112 @@
-"""SQL types of values that functions give and take."""
+"""Defines the types of values that functions give and take, as Arrow has them; SQL's are made of these."""
 
 from __future__ import annotations
 
-from rasteret_sql.functions.spec import struct_type
-from rasteret_sql.raster.stats import STATS
+import pyarrow as pa
 
-CHIP = struct_type(
-    [
-        ("data", "BLOB"),
-        ("mask", "BLOB"),
-        ("dtype", "VARCHAR"),
-        ("bands", "VARCHAR[]"),
-        ("height", "INTEGER"),
-        ("width", "INTEGER"),
-        ("transform", "DOUBLE[6]"),
-        ("crs", "VARCHAR"),
-        ("nodata", "DOUBLE"),
-    ]
-)
-STATISTICS = struct_type([(name, "DOUBLE") for name in STATS])
-GEOMETRY = struct_type([("kind", "VARCHAR"), ("wkb", "BLOB"), ("text", "VARCHAR")])
+from rasteret_sql.functions.spec import Column
+from rasteret_sql.functions.sql_types import json_field
+from rasteret_sql.result_types import CHIP
+
+_TEXT, _FLAG, _WHOLE, _REAL = pa.string(), pa.bool_(), pa.int64(), pa.float64()
+_TEXTS, _TEXT_MAP = pa.list_(_TEXT), pa.map_(_TEXT, _TEXT)
+INSTANT = pa.timestamp("us", "UTC")
+
+GEOMETRY = pa.struct([("kind", _TEXT), ("wkb", pa.binary()), ("text", _TEXT)])
 """A geometry as it crosses into Python: its SQL type, and its WKB or its text."""
-NUMBER = struct_type([("value", "DOUBLE")])
-"""A number as it crosses from Python: see `_numbers` in `pixels`."""
-EXPLANATION = struct_type(
+
+AS_TEXT = Column("CAST({} AS VARCHAR)", _TEXT)
+AS_NUMBER = Column("CAST({} AS DOUBLE)", _REAL)
+AS_JSON = Column("CAST(to_json({}) AS VARCHAR)", _TEXT)
+AS_GEOMETRY = Column("rasteret.__geometry({})", GEOMETRY)
+AS_CHIP = Column("{}", CHIP)
+
+EXPORTED = pa.struct([("name", _TEXT), ("path", _TEXT), ("scenes", _WHOLE)])
+COLLECTION = pa.struct(
     [
-        ("scene_id", "VARCHAR"),
-        ("bands", "VARCHAR[]"),
-        ("level", "INTEGER"),
-        ("col_off", "BIGINT"),
-        ("row_off", "BIGINT"),
-        ("width", "BIGINT"),
-        ("height", "BIGINT"),
-        ("tiles", "BIGINT"),
-        ("requests", "BIGINT"),
-        ("bytes", "BIGINT"),
-        ("pixel_bytes", "BIGINT"),
-        ("files", "VARCHAR[]"),
+        ("name", _TEXT),
+        ("open", _FLAG),
+        ("size", _WHOLE),
+        ("bands", _TEXTS),
+        ("data_source", _TEXT),
+        ("kind", _TEXT),
+        ("date_start", _TEXT),
+        ("date_end", _TEXT),
+        ("created", INSTANT),
+        ("path", _TEXT),
     ]
 )
-EXPORTED = struct_type([("name", "VARCHAR"), ("path", "VARCHAR"), ("scenes", "BIGINT")])
-COLLECTION = struct_type(
-    [
-        ("name", "VARCHAR"),
-        ("open", "BOOLEAN"),
-        ("size", "BIGINT"),
-        ("bands", "VARCHAR[]"),
-        ("data_source", "VARCHAR"),
-        ("kind", "VARCHAR"),
-        ("date_start", "VARCHAR"),
-        ("date_end", "VARCHAR"),
-        ("created", "TIMESTAMP"),
-        ("path", "VARCHAR"),
-    ]
+APPENDED = pa.struct([("name", _TEXT), ("found", _WHOLE), ("added", _WHOLE), ("scenes", _WHOLE), ("path", _TEXT)])
+REFRESHED = pa.struct(
+    [("name", _TEXT), ("checked", _WHOLE), ("changed", _WHOLE), ("added", _WHOLE), ("gone", _WHOLE), ("path", _TEXT)]
 )
-REGISTRATION = struct_type([("id", "VARCHAR"), ("name", "VARCHAR"), ("action", "VARCHAR"), ("path", "VARCHAR")])
+DROPPED = pa.struct([("name", _TEXT), ("scenes", _WHOLE), ("path", _TEXT)])
+REGISTRATION = pa.struct([(name, _TEXT) for name in ("id", "name", "action", "path")])
 """What was done to a descriptor: registered, replaced, unregistered or exported; the file that was written, if any."""
-FUNCTION = struct_type(
+BACKEND = pa.struct([("name", _TEXT), ("kind", _TEXT), ("settings", _TEXT_MAP)])
+CLOUD_CONFIG = pa.struct(
+    [("dataset", _TEXT), ("provider", _TEXT), ("requester_pays", _FLAG), ("region", _TEXT), ("url_patterns", _TEXT_MAP)]
+)
+_BOX = pa.struct([(side, _REAL) for side in ("xmin", "ymin", "xmax", "ymax")])
+ITEM = pa.struct(
     [
-        ("name", "VARCHAR"),
-        ("family", "VARCHAR"),
-        ("kind", "VARCHAR"),
-        ("signature", "VARCHAR"),
-        ("returns", "VARCHAR"),
-        ("description", "VARCHAR"),
-        ("example", "VARCHAR"),
+        ("id", _TEXT),
+        ("collection", _TEXT),
+        ("datetime", INSTANT),
+        ("geometry", pa.binary()),
+        ("bbox", _BOX),
+        ("properties", _TEXT),
+        ("assets", _TEXT),
+        ("links", _TEXT),
+        ("stac_version", _TEXT),
     ]
 )
-_DATASET = (
-    ("id", "VARCHAR"),
-    ("name", "VARCHAR"),
-    ("description", "VARCHAR"),
-    ("stac_api", "VARCHAR"),
-    ("stac_collection", "VARCHAR"),
-    ("bands", "VARCHAR[]"),
-    ("band_map", "MAP(VARCHAR, VARCHAR)"),
-    ("band_index_map", "MAP(VARCHAR, BIGINT)"),
-    ("separate_files", "BOOLEAN"),
-    ("static_catalog", "BOOLEAN"),
-    ("record_table_uri", "VARCHAR"),
-    ("index_uri", "VARCHAR"),
-    ("collection_uri", "VARCHAR"),
-    ("geoparquet_uri", "VARCHAR"),
-    ("column_map", "MAP(VARCHAR, VARCHAR)"),
-    ("href_column", "VARCHAR"),
-    ("bbox_columns", "MAP(VARCHAR, VARCHAR)"),
-    ("field_roles", "MAP(VARCHAR, VARCHAR)"),
-    ("surface_fields", "JSON"),
-    ("filter_capabilities", "JSON"),
-    ("spatial_coverage", "VARCHAR"),
-    ("temporal_range", "VARCHAR[]"),
-    ("license", "VARCHAR"),
-    ("license_url", "VARCHAR"),
-    ("commercial_use", "BOOLEAN"),
-    ("requires_auth", "BOOLEAN"),
-    ("s3_credentials_url", "VARCHAR"),
-    ("azure_asset_url", "VARCHAR"),
-    ("cloud_config", "JSON"),
-    ("example_bbox", "DOUBLE[]"),
-    ("example_date_range", "VARCHAR[]"),
-    ("torchgeo_class", "VARCHAR"),
-    ("torchgeo_verified", "BOOLEAN"),
+PAGE = pa.struct([("token", _TEXT), ("number", _WHOLE), ("done", _FLAG), ("items", pa.list_(ITEM))])
+"""One step of a search: its token, the number of the page, whether it was the last, and its items."""
+SETTING = pa.struct([(name, _TEXT) for name in ("name", "value", "default", "scope", "description")])
+FAILURE = pa.struct(
+    [
+        ("failed_at", INSTANT),
+        *((name, _TEXT) for name in ("function", "collection", "scene_id", "band", "error", "message")),
+    ]
 )
-DATASET = struct_type(_DATASET)
-DATASET_FIELDS = tuple(name for name, _ in _DATASET)
+FUNCTION = pa.struct(
+    [(name, _TEXT) for name in ("name", "family", "kind", "signature", "returns", "description", "example")]
+)
+DATASET = pa.struct(
+    [
+        ("id", _TEXT),
+        ("name", _TEXT),
+        ("description", _TEXT),
+        ("stac_api", _TEXT),
+        ("stac_collection", _TEXT),
+        ("bands", _TEXTS),
+        ("band_map", _TEXT_MAP),
+        ("band_index_map", pa.map_(_TEXT, _WHOLE)),
+        ("separate_files", _FLAG),
+        ("static_catalog", _FLAG),
+        ("record_table_uri", _TEXT),
+        ("index_uri", _TEXT),
+        ("collection_uri", _TEXT),
+        ("geoparquet_uri", _TEXT),
+        ("column_map", _TEXT_MAP),
+        ("href_column", _TEXT),
+        ("bbox_columns", _TEXT_MAP),
+        ("field_roles", _TEXT_MAP),
+        json_field("surface_fields"),
+        json_field("filter_capabilities"),
+        ("spatial_coverage", _TEXT),
+        ("temporal_range", _TEXTS),
+        ("license", _TEXT),
+        ("license_url", _TEXT),
+        ("commercial_use", _FLAG),
+        ("requires_auth", _FLAG),
+        ("s3_credentials_url", _TEXT),
+        ("azure_asset_url", _TEXT),
+        json_field("cloud_config"),
+        ("example_bbox", pa.list_(_REAL)),
+        ("example_date_range", _TEXTS),
+        ("torchgeo_class", _TEXT),
+        ("torchgeo_verified", _FLAG),
+    ]
+)

@@ -1,1 +1,1 @@
-"""Geometries in every form they come in, and coordinate reference systems."""
+"""Reads geometries in every form they come in, and transforms them between coordinate reference systems."""

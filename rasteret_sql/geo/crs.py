@@ -1,4 +1,4 @@
-"""Coordinate reference systems: one spelling for each, and vectorised transforms between them.
+"""Spells each coordinate reference system in one way, and makes the transformers between them.
 
 A CRS is a string throughout the package: `EPSG:n` where the CRS has an EPSG code, else WKT2. Axes are always x, y
 (longitude, latitude), whatever the authority says. pyproj objects are not safe to share between threads, so each
@@ -8,25 +8,29 @@ thread keeps its own transformers; the strings are shared.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyproj
 import shapely
 from pyproj.exceptions import CRSError, ProjError
 
 from rasteret_sql.errors import InvalidCrsError
-from rasteret_sql.types import Bounds
 
 LONLAT = "EPSG:4326"
 """The CRS of geometries that do not say theirs."""
 
 ACCEPTED = "an EPSG code (32632), 'EPSG:32632', 'OGC:CRS84', a urn:ogc:def:crs name, WKT or PROJJSON"
 
+EPSG_CODES = (1024, 32766)
+"""Smallest and largest code that EPSG gives to a CRS (GeoTIFF 1.1, 6.2.1)."""
+
+_EPSG_CODE = re.compile(r"(?:EPSG:{1,2}|urn:ogc:def:crs:EPSG:[\d.]*:)?(\d{4,5})", re.IGNORECASE)
 _TRANSFORMERS_PER_THREAD = 64
 _local = threading.local()
 
@@ -47,6 +51,34 @@ def normalize_crs(value: int | str | dict[str, Any]) -> str:
         raise InvalidCrsError(f"a CRS cannot be read from {value!r} ({type(value).__name__}); give {ACCEPTED}")
     text = json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value).strip()
     return _normalize_text(text)
+
+
+def crs_or_code(value: int | str | dict[str, Any]) -> str:
+    """As `normalize_crs`, but an EPSG code that this PROJ does not know stays as `EPSG:n`.
+
+    EPSG adds CRS every few months. A file of a newer one is read as it is, and a geometry in the very same CRS lies on
+    it without PROJ; anything else raises when it asks PROJ for a way.
+
+    Raises:
+        InvalidCrsError: it is neither.
+    """
+    try:
+        return normalize_crs(value)
+    except InvalidCrsError:
+        code = _EPSG_CODE.fullmatch(str(value).strip())
+        if code is None or not EPSG_CODES[0] <= int(code[1]) <= EPSG_CODES[1]:
+            raise
+        return f"EPSG:{int(code[1])}"
+
+
+@lru_cache(maxsize=1024)
+def is_known(crs: str) -> bool:
+    """True where PROJ knows a CRS, as `crs_or_code` gives it."""
+    try:
+        normalize_crs(crs)
+    except InvalidCrsError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)
@@ -90,62 +122,67 @@ def transformer(src: str, dst: str) -> pyproj.Transformer:
     return made
 
 
+def reaches(src: str, dst: str) -> bool:
+    """True where PROJ has a way from one known CRS to another; there is none between celestial bodies."""
+    try:
+        transformer(src, dst)
+    except InvalidCrsError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class LonLat:
+    """A CRS of longitude and latitude."""
+
+    crs: str
+    turn: float
+    """Longitude of a whole turn in the units of the CRS: 360, or 400 where it counts in grads."""
+
+
+@lru_cache(maxsize=1024)
+def lonlat_of(crs: str) -> LonLat | None:
+    """A CRS as longitudes and latitudes; None where it is projected, rotated, unknown, or not of the Earth."""
+    if not is_known(crs):
+        return None
+    known = pyproj.CRS.from_user_input(normalize_crs(crs))
+    if not known.is_geographic or known.is_derived:
+        return None
+    unit = known.axis_info[0].unit_conversion_factor  # radians
+    return LonLat(crs, round(2 * np.pi / unit, 9))
+
+
+@lru_cache(maxsize=1024)
+def geographic_base(crs: str) -> str | None:
+    """The longitudes and latitudes from which a CRS is projected; None where it has none, or shifts them first.
+
+    Raises:
+        InvalidCrsError: it is not known.
+    """
+    known = pyproj.CRS.from_user_input(normalize_crs(crs))
+    if known.is_bound or known.geodetic_crs is None or not known.geodetic_crs.is_geographic:
+        return None
+    base = normalize_crs(known.geodetic_crs.to_2d().to_wkt())
+    found = lonlat_of(base)
+    return base if found is not None and found.turn == 360 else None
+
+
+@lru_cache(maxsize=1024)
+def metres_a_unit(crs: str) -> float:
+    """Metres in a unit of a CRS; on a sphere's equator where these are angles."""
+    unit = pyproj.CRS.from_user_input(normalize_crs(crs)).axis_info[0]
+    angular = unit.unit_name in ("degree", "grad", "radian") or "degree" in unit.unit_name
+    return float(unit.unit_conversion_factor) * (6_371_000.0 if angular else 1.0)
+
+
+def metres(crs: str, length: float) -> float:
+    """A length in metres in the units of a CRS; on a sphere's equator where these are angles."""
+    return length / metres_a_unit(crs)
+
+
 def same_crs(first: str, second: str) -> bool:
     """True where both strings mean the same CRS."""
     return first == second or normalize_crs(first) == normalize_crs(second)
-
-
-def transform_points(
-    xs: npt.ArrayLike, ys: npt.ArrayLike, src: str, dst: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Transform coordinates; those that the target CRS cannot express come back as inf.
-
-    Args:
-        xs: x or longitude of each point, any shape.
-        ys: y or latitude, same shape.
-        src: CRS of the points.
-        dst: CRS wanted.
-    """
-    x, y = np.asarray(xs, dtype=np.float64), np.asarray(ys, dtype=np.float64)
-    if x.size == 0 or same_crs(src, dst):
-        return x, y
-    out_x, out_y = transformer(src, dst).transform(x, y)
-    return np.asarray(out_x, dtype=np.float64), np.asarray(out_y, dtype=np.float64)
-
-
-def transform_geometries(geometries: npt.NDArray[np.object_], src: str, dst: str) -> npt.NDArray[np.object_]:
-    """Transform geometries vertex by vertex, without adding vertices, all in one call to PROJ.
-
-    Args:
-        geometries: shapely geometries or None, shape (n,). Not changed.
-        src: CRS of the geometries.
-        dst: CRS wanted.
-
-    Returns:
-        New 2-D geometries, shape (n,); the same array where both CRS are equal.
-
-    Raises:
-        InvalidCrsError: a vertex has no finite coordinates in `dst`; names the geometry's bounds.
-    """
-    moved = transform_where_possible(geometries, src, dst)
-    lost: npt.NDArray[np.bool_] = shapely.is_missing(moved) & ~shapely.is_missing(geometries)
-    if lost.any():
-        raise no_place(geometries[np.argmax(lost)], src, dst)
-    return moved
-
-
-def transform_where_possible(geometries: npt.NDArray[np.object_], src: str, dst: str) -> npt.NDArray[np.object_]:
-    """As `transform_geometries`, but None for a geometry with a vertex that has no finite coordinates in `dst`."""
-    if geometries.size == 0 or same_crs(src, dst):
-        return geometries
-    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
-    if len(coordinates) == 0:
-        return geometries
-    xy = np.column_stack(transform_points(coordinates[:, 0], coordinates[:, 1], src, dst))
-    finite = np.asarray(np.isfinite(xy).all(axis=1))
-    moved = np.asarray(shapely.set_coordinates(geometries.copy(), np.where(finite[:, None], xy, 0.0)))
-    moved[np.unique(owner[~finite])] = None
-    return moved
 
 
 def no_place(geometry: shapely.Geometry, src: str, dst: str) -> InvalidCrsError:
@@ -155,38 +192,6 @@ def no_place(geometry: shapely.Geometry, src: str, dst: str) -> InvalidCrsError:
         f"a geometry with bounds ({bounds}) in {_shorten(src)} has no place in {_shorten(dst)}: "
         "check geom_crs := and the order of axes (x before y, longitude before latitude)"
     )
-
-
-def lies_elsewhere(geometry: shapely.Geometry, src: str, bounds: Bounds, dst: str) -> bool:
-    """True where a geometry is a sound place on Earth, and one that does not meet `bounds`.
-
-    A projection reaches only so far: what is on the other side of the globe has no coordinates in it, and yet it is
-    sure that it misses an image.
-
-    Args:
-        geometry: not empty, in `src`.
-        src: its CRS.
-        bounds: of the image, in `dst`.
-        dst: CRS of the image.
-    """
-    coordinates = shapely.get_coordinates(geometry)
-    lon, lat = transform_points(coordinates[:, 0], coordinates[:, 1], src, LONLAT)
-    image = _lonlat_bounds(bounds, dst)
-    # `not` takes infinite and NaN along, and numbers that are no longitude and latitude at all.
-    if image is None or not (np.abs(lon).max() <= 360 and np.abs(lat).max() <= 90):
-        return False
-    west, south, east, north = image
-    here = shapely.box(lon.min(), lat.min(), lon.max(), lat.max())
-    return not any(shapely.box(west + turn, south, east + turn, north).intersects(here) for turn in (-360, 0, 360))
-
-
-@lru_cache(maxsize=4096)
-def _lonlat_bounds(bounds: Bounds, crs: str) -> Bounds | None:
-    """Bounds in lon/lat, east beyond 180 across the antimeridian; None where they have none."""
-    west, south, east, north = transformer(crs, LONLAT).transform_bounds(*bounds, densify_pts=21)
-    if not np.isfinite((west, south, east, north)).all():
-        return None
-    return west, south, east + 360 if east < west else east, north
 
 
 def _shorten(text: str, limit: int = 80) -> str:

@@ -1,4 +1,4 @@
-"""Every form in which a geometry reaches us, as shapely geometries.
+"""Makes shapely geometries of every form in which a geometry reaches us.
 
 SQL hands over columns of three kinds of value for one argument: the DuckDB type's name, the WKB of a GEOMETRY, and the
 text of anything else. Whole columns are parsed at once, each distinct value once.
@@ -18,6 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rasteret_sql.errors import InvalidCrsError, InvalidGeometryError
 from rasteret_sql.geo.crs import normalize_crs
+from rasteret_sql.geo.malformed import READERS, why_malformed
 
 ACCEPTED = (
     "GEOMETRY, WKT, EWKT, a GeoJSON geometry or Feature, WKB as BLOB or hex, or a STRUCT of xmin, ymin, xmax, ymax"
@@ -28,14 +29,17 @@ _HEX = re.compile(r"(?:0[01])(?:[0-9A-Fa-f]{2}){4,}")
 _BLOB_TEXT = re.compile(r"\\x0[01]")
 _BLOB_BYTE = re.compile(rb"\\x([0-9A-Fa-f]{2})")
 _GEOMETRY_KIND = re.compile(r"GEOMETRY\s*\(\s*'(.*)'\s*\)", re.IGNORECASE | re.DOTALL)
-_BOX_KEYS = (
+BOX_KEYS = (
     ("xmin", "ymin", "xmax", "ymax"),
     ("minx", "miny", "maxx", "maxy"),
     ("min_x", "min_y", "max_x", "max_y"),
     ("west", "south", "east", "north"),
 )
-_POLYGON, _MULTIPOLYGON, _COLLECTION = 3, 6, 7
-_EXCERPT = 60
+"""Names of the west, south, east and north in a struct or object that is a box."""
+GEOMETRY_COLUMNS = ("geometry", "geom", "the_geom", "wkb_geometry", "wkt", "shape")
+"""Names under which tables of zones and points have their geometries."""
+_MULTIPOINT, _COLLECTION = 4, 7
+_EXCERPT, _REASON = 60, 120
 
 
 def geometry_kind_crs(kind: str) -> str | None:
@@ -62,8 +66,10 @@ def parse_geometries(
         text: text of all other rows: WKT, EWKT, GeoJSON, hex WKB, a BLOB's text form, or JSON of a box.
 
     Returns:
-        2-D shapely geometries, shape (n,); None where the row is NULL. Empty geometries stay empty. A collection of
-        polygons becomes a MultiPolygon. The SRID of EWKT and EWKB is kept on the geometry (see `srid_crs`).
+        2-D shapely geometries, shape (n,); None where the row is NULL, and where it is JSON that has no geometry: null,
+        a Feature without one, or a STRUCT of nothing but NULL. Empty geometries stay empty. A collection becomes the
+        MultiPolygon of its polygons, without any the lines in it, and without those the points. The SRID of EWKT and
+        EWKB is kept on the geometry (see `srid_crs`).
 
     Raises:
         InvalidGeometryError: a value cannot be read; the message shows its beginning and what is accepted.
@@ -86,19 +92,22 @@ def parse_geometries(
 def parse_geometry(value: object) -> BaseGeometry | None:
     """Parse one geometry given from Python: shapely, bytes, text, or a GeoJSON or box dict.
 
+    Returns:
+        None where there is none, as `parse_geometries`.
+
     Raises:
         InvalidGeometryError: it cannot be read.
     """
     if value is None:
         return None
     if isinstance(value, BaseGeometry):
-        return _checked(np.array([value], dtype=object), [value])[0]
+        return plain_geometries(np.array([value], dtype=object), [value])[0]
     if isinstance(value, bytes | bytearray | memoryview):
         return _parse_unique([bytes(value)], ["BLOB"])[0]
     if hasattr(value, "__geo_interface__"):
         value = value.__geo_interface__
     if isinstance(value, dict):
-        return _parse_unique([json.dumps(value)], ["JSON"])[0]
+        return _parse_unique([_json(value)], ["JSON"])[0]
     if isinstance(value, str):
         return _parse_unique([value], ["VARCHAR"])[0]
     raise _unreadable(value, type(value).__name__)
@@ -121,35 +130,30 @@ def srid_crs(srid: int) -> str | None:
 def _parse_unique(values: Sequence[bytes | str], kinds: Sequence[str]) -> npt.NDArray[np.object_]:
     """Parse distinct values: sort them by form, and give each form to GEOS as one array."""
     out = np.full(len(values), None, dtype=object)
-    forms: dict[str, list[int]] = {"wkb": [], "wkt": [], "json": []}
+    forms: dict[str, list[int]] = {form: [] for form in READERS}
     prepared: list[Any] = list(values)
     srids = np.zeros(len(values), dtype=np.int32)
     for i, value in enumerate(values):
         if isinstance(value, bytes):
-            forms["wkb"].append(i)
+            forms["WKB"].append(i)
             continue
         shown = value.strip()
-        if shown.startswith(("{", "[")):
+        if shown == "null" or shown.startswith(("{", "[")):
             prepared[i], srids[i] = _json_geometry(shown, kinds[i])
             if prepared[i] is not None:
-                forms["json"].append(i)
+                forms["GeoJSON"].append(i)
         elif _HEX.fullmatch(shown):
             prepared[i] = bytes.fromhex(shown)
-            forms["wkb"].append(i)
+            forms["WKB"].append(i)
         elif _BLOB_TEXT.match(shown):
             prepared[i] = _unescape_blob(shown, value)
-            forms["wkb"].append(i)
+            forms["WKB"].append(i)
         else:
             ewkt = _EWKT.fullmatch(shown)
             if ewkt:
                 srids[i], shown = _srid(ewkt[1], value), ewkt[2].strip()
             prepared[i] = shown
-            forms["wkt"].append(i)
-    readers: dict[str, Callable[..., Any]] = {
-        "wkb": shapely.from_wkb,
-        "wkt": shapely.from_wkt,
-        "json": shapely.from_geojson,
-    }
+            forms["WKT"].append(i)
     for form, at in forms.items():
         if not at:
             continue
@@ -157,22 +161,32 @@ def _parse_unique(values: Sequence[bytes | str], kinds: Sequence[str]) -> npt.ND
         source[:] = [prepared[i] for i in at]
         try:
             with np.errstate(invalid="ignore"):  # NaN among the coordinates, which is refused below
-                read = readers[form](source, on_invalid="ignore")
+                read = READERS[form](source, on_invalid="ignore")
         except NotImplementedError as error:
             # shapely has no type for curves, and does not say which value holds one.
-            raise _curve(readers[form], [values[i] for i in at], source) from error
+            raise _curve(READERS[form], [values[i] for i in at], source) from error
         failed = np.flatnonzero(shapely.is_missing(read))
         if len(failed):
-            raise _unreadable(values[at[failed[0]]], kinds[at[failed[0]]])
+            first = at[failed[0]]
+            before = str(values[first]).find(prepared[first]) if form == "WKT" else 0  # after an SRID
+            raise _unreadable(values[first], kinds[first], why_malformed(form, prepared[first], before))
         out[at] = read
     given = np.flatnonzero(srids)
     if len(given):
         out[given] = shapely.set_srid(out[given], srids[given])
-    return _checked(out, values)
+    return plain_geometries(out, values)
 
 
-def _checked(geometries: npt.NDArray[np.object_], values: Sequence[object]) -> npt.NDArray[np.object_]:
-    """Refuse what no call can use, and bring the rest to 2-D and to simple types."""
+def plain_geometries(geometries: npt.NDArray[np.object_], values: Sequence[object]) -> npt.NDArray[np.object_]:
+    """Refuse what no call can use, and bring the rest to 2-D and to types other than a collection.
+
+    Args:
+        geometries: any of shapely, shape (n,); None stays. Changed in place.
+        values: what each was read from, for messages.
+
+    Raises:
+        InvalidGeometryError: one has curves, or coordinates that are NaN or infinite.
+    """
     coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
     finite = np.isfinite(coordinates).all(axis=1)
     if not finite.all():
@@ -183,30 +197,30 @@ def _checked(geometries: npt.NDArray[np.object_], values: Sequence[object]) -> n
         raise _curved(values[i])
     for i in np.flatnonzero(types == _COLLECTION).tolist():
         srid = shapely.get_srid(geometries[i])
-        geometries[i] = shapely.set_srid(_polygons_of(geometries[i], values[i]), srid)
+        geometries[i] = shapely.set_srid(_of_collection(geometries[i]), srid)
     if shapely.has_z(geometries).any():
         geometries = shapely.force_2d(geometries)
     return geometries
 
 
-def _polygons_of(collection: BaseGeometry, value: object) -> BaseGeometry:
-    """A collection as the MultiPolygon of its polygons; anything else in it is an error, not lost."""
-    parts: list[BaseGeometry] = []
+def _of_collection(collection: BaseGeometry) -> BaseGeometry:
+    """The parts of a collection that count: its polygons; without any its lines, and without those its points.
+
+    Overlays of polygons leave points and lines where the polygons only touch: they are no part of the zone.
+    """
+    found: dict[int, list[BaseGeometry]] = {}
     waiting = [collection]
     while waiting:
         geometry = waiting.pop()
-        if geometry.is_empty:
-            continue
-        type_id = shapely.get_type_id(geometry)
-        if type_id == _POLYGON:
-            parts.append(geometry)
-        elif type_id in (_MULTIPOLYGON, _COLLECTION):
+        if shapely.get_type_id(geometry) >= _MULTIPOINT:
             waiting.extend(reversed(list(geometry.geoms)))
-        else:
-            raise InvalidGeometryError(
-                f"the collection {_excerpt(value)} holds a {geometry.geom_type}; only collections of polygons are read"
-            )
-    return shapely.multipolygons(parts) if parts else shapely.from_wkt("MULTIPOLYGON EMPTY")
+        elif not geometry.is_empty:
+            found.setdefault(int(shapely.get_dimensions(geometry)), []).append(geometry)
+    kind = max(found, default=2)
+    parts = found.get(kind, [])
+    if kind < 2 and len(parts) == 1:
+        return parts[0]
+    return (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)[kind](np.array(parts, dtype=object))
 
 
 def _curve(read: Callable[..., Any], values: Sequence[object], source: npt.NDArray[np.object_]) -> InvalidGeometryError:
@@ -226,7 +240,7 @@ def _curved(value: object) -> InvalidGeometryError:
 
 
 def _json_geometry(text: str, kind: str) -> tuple[str | None, int]:
-    """GeoJSON text of a geometry, out of a geometry, a Feature or a box; None for a Feature without geometry.
+    """GeoJSON text of a geometry, out of a geometry, a Feature or a box; None where there is no geometry in it.
 
     Returns:
         The text for GEOS, and the SRID that an (outdated, but still written) `crs` member gives, else 0.
@@ -234,9 +248,11 @@ def _json_geometry(text: str, kind: str) -> tuple[str | None, int]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise _unreadable(text, kind) from error
+        raise _unreadable(text, kind, f"JSON: {error}") from error
+    if _is_nothing(value):
+        return None, 0
     if not isinstance(value, dict):
-        raise _unreadable(text, kind)
+        raise _unreadable(text, kind, "a JSON array is no geometry")
     srid = 0
     crs = value.get("crs")
     if isinstance(crs, dict) and isinstance(crs.get("properties"), dict) and "name" in crs["properties"]:
@@ -250,14 +266,27 @@ def _json_geometry(text: str, kind: str) -> tuple[str | None, int]:
         )
     if value.get("type") == "Feature":
         geometry = value.get("geometry")
-        return (None if geometry is None else json.dumps(geometry)), srid
-    for keys in _BOX_KEYS:
+        return (None if _is_nothing(geometry) else json.dumps(geometry)), srid
+    for keys in BOX_KEYS:
         if all(key in value for key in keys):
             box = _numbers([value[key] for key in keys])
             if box is None:
-                raise _unreadable(text, kind)
+                raise _unreadable(text, kind, f"{', '.join(keys)} are to be four finite numbers")
             return json.dumps(_box_geojson(*box)), srid
     return text, srid
+
+
+def _is_nothing(value: object) -> bool:
+    """True for null, and for a STRUCT that DuckDB made of it: one whose members are all NULL."""
+    return value is None or (isinstance(value, dict) and bool(value) and all(map(_is_nothing, value.values())))
+
+
+def _json(value: dict[str, Any]) -> str:
+    """A dict as JSON; coordinates may be arrays and numbers of numpy."""
+    try:
+        return json.dumps(value, default=lambda part: part.tolist())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _unreadable(value, "dict") from error
 
 
 def _box_geojson(minx: float, miny: float, maxx: float, maxy: float) -> dict[str, Any]:
@@ -301,6 +330,7 @@ def _excerpt(value: object) -> str:
     return repr(shown if len(shown) <= _EXCERPT else shown[: _EXCERPT - 1] + "…")
 
 
-def _unreadable(value: object, kind: str) -> InvalidGeometryError:
+def _unreadable(value: object, kind: str, why: str = "") -> InvalidGeometryError:
     of = f" ({kind})" if kind else ""
-    return InvalidGeometryError(f"the geometry {_excerpt(value)}{of} cannot be read; give {ACCEPTED}")
+    because = f". {why[:_REASON]}" if why else ""
+    return InvalidGeometryError(f"the geometry {_excerpt(value)}{of} cannot be read; give {ACCEPTED}{because}")

@@ -1,1 +1,1 @@
-"""Collections on disk: building, storing, opening, looking up and exporting them."""
+"""Builds, stores, opens, changes and exports collections on disk, and looks scenes up in them."""

@@ -1,1 +1,1 @@
-"""How bytes arrive: backends, stores, limits, retries, and the one event loop."""
+"""Reads bytes from anywhere: backends, stores, limits, retries, and the one event loop."""

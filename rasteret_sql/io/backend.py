@@ -1,4 +1,4 @@
-"""What gives bytes: the `StorageBackend` protocol, and a backend over any obstore store."""
+"""Defines the `StorageBackend` protocol, and makes a backend of any obstore store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StorageBackend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a store says of a file beside its bytes; None where it does not say."""
+    """Facts that a store gives of a file beside its bytes; None where it does not."""
 
     size: int | None = None
     """Bytes."""
@@ -46,7 +46,7 @@ class FileFacts:
     """Time of its last change, naive UTC."""
 
     def change_from(self, indexed: FileFacts) -> str:
-        """What shows that this is another file than the one indexed; empty where nothing does.
+        """Say what shows that this is another file than the one indexed; empty where nothing does.
 
         An ETag tells versions apart whatever else is equal; times are compared where no ETag is known of both.
         Whole seconds are, since servers give no more, and a file may be read in several ways.
@@ -70,20 +70,11 @@ def _strong(etag: str) -> str:
 
 
 @runtime_checkable
-class FactsBackend(Protocol):
-    """A backend that tells what it knows of a file with each part of it, in the same request."""
-
-    async def get_part(self, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
-        """`length` bytes from `start`, fewer only where the file ends, and what is known of the file."""
-        ...
-
-
-@runtime_checkable
 class SigningBackend(Protocol):
     """A backend that knows which credentials it uses."""
 
     def credential(self, url: str) -> str:
-        """Which credential requests for an address carry and where it is from, in words; never the credential."""
+        """Name the credential that requests for an address carry and its origin, in words; never shows its values."""
         ...
 
     def renew(self, url: str) -> bool:
@@ -132,6 +123,15 @@ class ObstoreBackend:
     def path(self, url: str) -> str:
         """The path in the store that an address means."""
         return url.removeprefix(self.url_prefix).lstrip("/")
+
+    def headers_of(self, url: str) -> dict[str, str]:
+        """Headers that requests for an address below the store's own carry: its `default_headers`."""
+        home = self.url_prefix or str(getattr(self.store, "url", ""))
+        if not home.lower().startswith(("http://", "https://")) or not f"{url}/".startswith(f"{home.rstrip('/')}/"):
+            return {}
+        options = self.client_options or getattr(self.store, "client_options", None) or {}
+        given = options.get("default_headers") or {}
+        return {str(name): v.decode("latin-1") if isinstance(v, bytes) else str(v) for name, v in given.items()}
 
     async def get_range(self, url: str, start: int, length: int) -> Buffer:
         connecting()

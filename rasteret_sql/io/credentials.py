@@ -1,4 +1,4 @@
-"""Who gives credentials to stores: obstore's providers or the user's own, boto3's chain, NASA Earthdata, SAS tokens.
+"""Gives credentials to stores: from obstore's providers, the user's own, boto3's chain, Earthdata, SAS tokens.
 
 A provider is called by obstore when it first needs credentials, and again shortly before they expire. What it raises
 would come out as text of the store, so it is turned into words of ours that hold no address, key or answer.
@@ -7,16 +7,11 @@ would come out as text of the store, so it is turned into words of ours that hol
 from __future__ import annotations
 
 import inspect
-import netrc
-import os
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.io.failures import NO_CREDENTIALS
 
-EARTHDATA_HOST = "urs.earthdata.nasa.gov"
 _CLOUD_OF_MODULE = {
     "obstore.auth.boto3": "aws",
     "obstore.auth.earthdata": "aws",
@@ -24,6 +19,10 @@ _CLOUD_OF_MODULE = {
     "obstore.auth.azure": "azure",
     "obstore.auth.planetary_computer": "azure",
 }
+
+
+NO_CREDENTIALS = "rasteret-credentials"
+"""Marks what our credential providers say, in the text of a store's error."""
 
 
 class CredentialsUnavailableError(RuntimeError):
@@ -84,7 +83,7 @@ class Provider:
 
     @property
     def words(self) -> str:
-        """What its credentials are, after "the request was"."""
+        """Words for its credentials, after "the request was"."""
         if isinstance(self.provider, AwsChain):
             return f"signed with {self.provider.source}"
         named = getattr(self.provider, "__name__", None) or type(self.provider).__name__
@@ -106,7 +105,7 @@ class Provider:
         return self.cloud in (None, cloud)
 
     def of(self, cloud: str, account: str | None = None, container: str | None = None) -> Callable[[], Any] | None:
-        """What a store is to call; None where the provider is of another cloud or Azure container."""
+        """The provider that a store is to call; None where it is of another cloud or Azure container."""
         if not self.serves(cloud):
             return None
         if isinstance(self.provider, ContainerCredentials):
@@ -144,8 +143,8 @@ async def _awaited(given: Awaitable[Any], provider: Any) -> Any:
 
 
 def _refused(provider: Any, error: Exception) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
-    said = f"HTTP {status}" if isinstance(status, int) else type(error).__name__
+    status = status_of(error)
+    said = type(error).__name__ if status is None else f"HTTP {status}"
     return f"{getattr(provider, '__name__', type(provider).__name__)} gave no credentials: {said}"
 
 
@@ -162,7 +161,7 @@ class AwsChain:
 
     @property
     def source(self) -> str:
-        """Where the credentials are from, in words."""
+        """The origin of the credentials, in words."""
         profile = f', profile "{self._profile}"' if self._profile else ""
         return f"what boto3 found{f' ({self._method}{profile})' if self._method else profile}"
 
@@ -207,48 +206,8 @@ def profile_region(profile: str | None) -> str | None:
     return str(region) if region else None
 
 
-def earthdata(credentials_url: str, environment: Mapping[str, str] | None = None) -> Provider | None:
-    """NASA Earthdata's temporary S3 credentials, renewed by themselves; None where no login is found.
-
-    A login is `EARTHDATA_TOKEN`, `EARTHDATA_USERNAME` with `EARTHDATA_PASSWORD`, or the machine
-    urs.earthdata.nasa.gov (or `EARTHDATA_HOST`) of ~/.netrc (or `NETRC`).
-
-    Raises:
-        InvalidArgumentError: the extra is not installed, or ~/.netrc cannot be parsed.
-    """
-    variables = os.environ if environment is None else environment
-    token = variables.get("EARTHDATA_TOKEN")
-    user, password = variables.get("EARTHDATA_USERNAME"), variables.get("EARTHDATA_PASSWORD")
-    host = variables.get("EARTHDATA_HOST") or EARTHDATA_HOST
-    if not token and not (user and password) and not netrc_has(host, variables):
-        return None
-    try:
-        import requests  # noqa: F401, PLC0415
-        from obstore.auth.earthdata import NasaEarthdataCredentialProvider  # noqa: PLC0415
-    except ImportError:
-        raise InvalidArgumentError(
-            "signing in to NASA Earthdata needs more packages: pip install 'rasteret-sql[earthdata]', or pass backend="
-        ) from None
-    auth: Any = token or ((user, password) if user and password else None)
-    return Provider(NasaEarthdataCredentialProvider(credentials_url, host=host, auth=auth), "aws")
-
-
-def netrc_file(environment: Mapping[str, str]) -> Path:
-    """Where logins for hosts are kept."""
-    home = Path(environment.get("HOME") or Path.home())
-    return Path(environment.get("NETRC") or home / ("_netrc" if os.name == "nt" else ".netrc")).expanduser()
-
-
-def netrc_has(host: str, environment: Mapping[str, str]) -> bool:
-    """True where that file has a login for a host.
-
-    Raises:
-        InvalidArgumentError: it cannot be parsed.
-    """
-    file = netrc_file(environment)
-    if not file.is_file():
-        return False
-    try:
-        return netrc.netrc(file).authenticators(host) is not None
-    except netrc.NetrcParseError as error:
-        raise InvalidArgumentError(f"{file} cannot be parsed, at line {error.lineno}: mend or remove it") from None
+def status_of(error: Exception) -> int | None:
+    """The HTTP status that an error of urllib, requests, aiohttp or httpx is about; None where it is about none."""
+    response = getattr(error, "response", None)
+    said = (getattr(error, "code", None), getattr(error, "status", None), getattr(response, "status_code", None))
+    return next((status for status in said if isinstance(status, int) and 100 <= status < 600), None)

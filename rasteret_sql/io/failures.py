@@ -1,22 +1,34 @@
-"""What a failed request was, from the error of a store or backend, and the error that says so.
+"""Classifies a failed request by the error of a store or backend, and makes the error that says so.
+
+A server that said no is known by the class of the error or by the status in it; such a request is not repeated. All
+else may pass: an error whose text is not known counts as one of the connection, and the request is repeated.
 
 Text of stores is never shown: it may hold signed URLs. Only the status, the kind of failure, and code and message of an
-S3, Azure or Google error document are taken from it.
+S3, Azure or Google error document are taken from it. tests/io/test_io_obstore_errors.py says what obstore's texts are.
 """
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from enum import Enum
 
 from obstore.exceptions import (
+    AlreadyExistsError,
     BaseError,
+    GenericError,
+    InvalidPathError,
+    NotFoundError,
+    NotModifiedError,
     NotSupportedError,
     PermissionDeniedError,
+    PreconditionError,
     UnauthenticatedError,
+    UnknownConfigurationKeyError,
 )
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import (
     AccessDeniedError,
     FileChangedError,
@@ -25,8 +37,9 @@ from rasteret_sql.errors import (
     StorageTimeoutError,
 )
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.clouds.registry import remedy as cloud_remedy
+from rasteret_sql.io.credentials import NO_CREDENTIALS, status_of
 from rasteret_sql.io.signed import remedy as signed_remedy
-from rasteret_sql.types import ByteRange
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})|status: (\d{3})\b")
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9_.-]{1,80})\s*</Code>")
@@ -40,15 +53,13 @@ _DENIALS = (
     "PublicAccessNotPermitted",
 )
 """Codes of refusals that come with a status other than 401 or 403."""
-NO_CREDENTIALS = "rasteret-credentials"
-"""Marks what our credential providers say, in the text of a store's error."""
 _OURS = re.compile(NO_CREDENTIALS + r"\[([^\]]{1,200})\]")
 _ROLE_HOSTS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
 """Where machines of a cloud ask for their role; elsewhere nobody answers."""
 
 
 class Cause(Enum):
-    """Why a request failed; the value tells whether the same request may succeed later."""
+    """The cause of a failed request; the value tells whether the same request may succeed later."""
 
     DENIED = ("denied", False)
     MISSING = ("missing", False)
@@ -58,6 +69,9 @@ class Cause(Enum):
     PATH = ("path", False)
     FORK = ("fork", False)
     OTHER = ("other", False)
+    """The server or system said no, in another way."""
+    UNKNOWN = ("unknown", True)
+    """Nobody said no."""
     NO_HOST = ("no host", True)
     CHANGED = ("changed", True)
     BUSY = ("busy", True)
@@ -138,6 +152,7 @@ _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
         "Start worker processes with the multiprocessing method `spawn` or `forkserver`.",
     ),
     Cause.OTHER: (StorageError, "the request failed", "Check that the address can be read from this machine."),
+    Cause.UNKNOWN: (StorageError, "the request failed", "Check that the address can be read from this machine."),
     Cause.BUSY: (
         StorageError,
         "the server asks to slow down",
@@ -162,51 +177,17 @@ _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
 def _remedy(failure: Failure, remedy: str, address: str) -> str:
     if failure.cause is not Cause.DENIED:
         return remedy
-    if words := signed_remedy(address):
-        return words
-    if "UserProjectMissing" in failure.said:
-        return "The reader pays for this bucket: set GOOGLE_CLOUD_PROJECT to a project that is billed for it."
-    scheme = address.partition(":")[0].lower()
-    if scheme.startswith("s3") or ".amazonaws.com/" in address:
-        return (
-            "Private or requester-pays buckets need credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-            "(and AWS_REQUEST_PAYER=requester); S3 answers the same for a key that does not exist."
-        )
-    if ".core.windows.net/" in address or scheme in ("az", "abfs", "abfss"):
-        return "The container needs a SAS token or account key, or the token has expired."
-    if "storage.googleapis.com/" in address or scheme in ("gs", "gcs"):
-        return "The bucket needs Google credentials: set GOOGLE_APPLICATION_CREDENTIALS."
-    if scheme in ("http", "https"):
-        return "The server wants credentials, or a signed address has expired: sign it anew or pass a backend."
-    return "Check the permissions of the file."
+    return signed_remedy(address) or cloud_remedy(address, failure.said)
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """What an error of a store or backend means; None for an error that is no failed request (a bug, say)."""
+    """Classify an error of a store or backend; None for an error that is no failed request (a bug, say)."""
     if isinstance(error, StorageError):
         return None  # a backend that already says it in our words
-    if isinstance(error, FileNotFoundError):
-        return Failure(Cause.MISSING)
     if isinstance(error, BaseError):
-        text = str(error)
-        if match := _OURS.search(text):
-            return Failure(Cause.DENIED, match[1])
-        if any(host in text for host in _ROLE_HOSTS):
-            return Failure(Cause.DENIED, "no credentials were found")
-    if isinstance(error, UnauthenticatedError | PermissionDeniedError):
-        return Failure(Cause.DENIED, _answer(str(error)))
-    if isinstance(error, PermissionError):
-        return Failure(Cause.DENIED, error.strerror or "")
-    if isinstance(error, NotSupportedError):
-        return Failure(Cause.NO_RANGES)
-    if isinstance(error, BaseError):
-        return _of_text(str(error))
-    if isinstance(error, TimeoutError):
-        return Failure(Cause.TIMEOUT)
-    if isinstance(error, ConnectionError):
-        return Failure(Cause.BROKEN, error.strerror or "")
+        return _of_store(error)
     if isinstance(error, OSError):
-        return Failure(Cause.OTHER, error.strerror or "")
+        return _of_system(error)
     if isinstance(error, ValueError) and "Could not parse path" in str(error):
         return Failure(Cause.PATH)
     if isinstance(error, RuntimeError) and "before a fork" in str(error):
@@ -214,18 +195,69 @@ def failure_of(error: Exception) -> Failure | None:
     return None
 
 
+_REFUSALS = (
+    (NotFoundError, Cause.MISSING),
+    (UnauthenticatedError, Cause.DENIED),
+    (PermissionDeniedError, Cause.DENIED),
+    (NotSupportedError, Cause.NO_RANGES),
+    (InvalidPathError, Cause.PATH),
+    ((AlreadyExistsError, PreconditionError, NotModifiedError, UnknownConfigurationKeyError), Cause.OTHER),
+)
+"""Errors of stores that say no by their class. The others are GenericError, and JoinError of a thread that was lost."""
+_LASTING = (
+    *(errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENODEV, errno.ENXIO),
+    *(errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT),
+)
+"""What the system says of a file, and will say again."""
+
+
+def _of_store(error: BaseError) -> Failure:
+    text = str(error)
+    if match := _OURS.search(text):
+        return Failure(Cause.DENIED, match[1])
+    if any(host in text for host in _ROLE_HOSTS):
+        return Failure(Cause.DENIED, "no credentials were found")
+    code = _CODE.search(text)
+    if code is not None and code[1] in _DENIALS:  # first of all: a 409 has the class of a file that exists already
+        return Failure(Cause.DENIED, _answer(text))
+    for kind, cause in _REFUSALS:
+        if isinstance(error, kind):
+            return Failure(cause, _answer(text) if cause in (Cause.DENIED, Cause.OTHER) else "")
+    return _of_text(text) if isinstance(error, GenericError) else Failure(Cause.UNKNOWN)
+
+
+def _of_system(error: OSError) -> Failure:
+    """Errors of the system, and of users' own backends: those of urllib, requests and aiohttp are OSErrors, too."""
+    said = error.strerror or ""
+    if isinstance(error, FileNotFoundError):
+        return Failure(Cause.MISSING)
+    if isinstance(error, PermissionError):
+        return Failure(Cause.DENIED, said)
+    if (status := status_of(error)) is not None:
+        return _of_status(status, f"HTTP {status}")
+    if isinstance(error, TimeoutError):
+        return Failure(Cause.TIMEOUT)
+    if isinstance(error, ConnectionError):
+        return Failure(Cause.BROKEN, said)
+    return Failure(Cause.OTHER if error.errno in _LASTING else Cause.UNKNOWN, said)
+
+
+def _of_status(status: int, said: str) -> Failure:
+    if status in (401, 403):
+        return Failure(Cause.DENIED, said)
+    if status == 404:
+        return Failure(Cause.MISSING)
+    if status == 416:
+        return Failure(Cause.BEYOND, said)
+    if status in (429, 503):
+        return Failure(Cause.BUSY, said)
+    return Failure(Cause.SERVER if status >= 500 or status in (408, 425) else Cause.OTHER, said)
+
+
 def _of_text(text: str) -> Failure:
-    """Stores tell most failures by text alone."""
+    """Stores tell most failures by text alone. What is not known here is worth another try."""
     if match := _STATUS.search(text):
-        status = int(match[1] or match[2])
-        if status == 416:
-            return Failure(Cause.BEYOND, _answer(text))
-        if status in (429, 503):
-            return Failure(Cause.BUSY, _answer(text))
-        code = _CODE.search(text)
-        if code is not None and code[1] in _DENIALS:
-            return Failure(Cause.DENIED, _answer(text))
-        return Failure(Cause.SERVER if status >= 500 or status == 408 else Cause.OTHER, _answer(text))
+        return _of_status(int(match[1] or match[2]), _answer(text))
     if "BareRedirect" in text or "redirect without LOCATION" in text:
         return Failure(Cause.REDIRECT)
     if "UnexpectedRange" in text:
@@ -234,10 +266,20 @@ def _of_text(text: str) -> Failure:
         return Failure(Cause.NO_HOST)
     if "InvalidCertificate" in text:
         return Failure(Cause.OTHER, "its TLS certificate is not trusted")
-    for kind, cause in (("Timeout", Cause.TIMEOUT), ("Connect", Cause.CONNECT), ("Interrupted", Cause.BROKEN)):
-        if f"kind: {kind}," in text:
+    for words, cause in _TRANSPORT:
+        if words in text:
             return Failure(cause)
-    return Failure(Cause.BROKEN if "body error" in text else Cause.OTHER)
+    return Failure(Cause.UNKNOWN)
+
+
+_TRANSPORT = (
+    ("kind: Timeout,", Cause.TIMEOUT),
+    ("kind: Connect,", Cause.CONNECT),
+    ("kind: Interrupted,", Cause.BROKEN),
+    ("IncompleteMessage", Cause.BROKEN),  # closed before an answer, as servers do with connections that were idle
+    ("body error", Cause.BROKEN),
+)
+"""Words of a store's error → what befell the connection; all of it may pass, the words only make a better message."""
 
 
 def _answer(text: str) -> str:

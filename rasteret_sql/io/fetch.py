@@ -1,4 +1,4 @@
-"""One range of a file, exactly: within the limits of requests in flight, retried, with errors that say what to do.
+"""Fetches one range of a file, exactly: within the limits of requests, retried, with errors that say what to do.
 
 These coroutines run on the process's I/O loop (`loop.run`, `loop.submit`).
 """
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from obstore.exceptions import BaseError
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.io import addresses
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import Buffer, FileFacts, SigningBackend, StorageBackend, tells_facts
@@ -24,7 +25,6 @@ from rasteret_sql.io.loop import io_loop
 from rasteret_sql.io.retry_after import retry_after
 from rasteret_sql.io.settings import io_settings
 from rasteret_sql.io.signed import signed_form
-from rasteret_sql.types import ByteRange
 
 __all__ = ["RetryPolicy", "fetch", "fetch_prefix", "safe_address"]
 
@@ -38,12 +38,13 @@ _PATIENCE = 3
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How a failed request is repeated."""
+    """Rules by which a failed request is repeated."""
 
     retries: int = 5
     """Most repetitions after a busy or failing server or a broken connection."""
     short_retries: int = 3
-    """Most repetitions after an answer of the wrong length, or no connection: often these stay as they are."""
+    """Most repetitions after an answer of the wrong length, no connection, or a failure that is not known: often these
+    stay as they are."""
     first_wait: float = 0.1
     """Seconds before the first repetition, doubled each time, less a random part of up to a half."""
     busy_wait: float = 1.0
@@ -56,9 +57,7 @@ class RetryPolicy:
         """Seconds to wait before the next repetition; None where there is to be none."""
         cause = failure.cause
         most = self.retries
-        if cause is Cause.CHANGED:
-            most = min(most, 1)  # one odd answer, of an old copy in some cache, is no change
-        elif cause in (Cause.SHORT, Cause.CONNECT, Cause.NO_HOST):
+        if cause in (Cause.SHORT, Cause.CONNECT, Cause.NO_HOST, Cause.UNKNOWN):
             most = min(most, self.short_retries)
         if not cause.retryable or repetitions >= most:
             return None
@@ -164,7 +163,7 @@ async def _repeat(  # noqa: PLR0917
     indexed: bool = False,
 ) -> T:
     limiter, host = io_loop().limiter, _host(address)
-    started, repetitions, renewed = time.monotonic(), 0, False
+    started, repetitions, renewed, changed = time.monotonic(), 0, False, False
     while True:
         gate = await limiter.acquire(host)
         result: T | Failure
@@ -189,7 +188,10 @@ async def _repeat(  # noqa: PLR0917
             raise Failure(Cause.CHANGED, "it ends before that range").error(address, part, repetitions + 1)
         if result.cause is Cause.BUSY:
             result = replace(result, retry_after=await retry_after(signed_form(address), limiter, host))
-        seconds = policy.wait(result, repetitions, time.monotonic() - started)
+        # One odd answer, of an old copy in some cache, is no change, whatever failed before it.
+        is_changed_again = changed and result.cause is Cause.CHANGED
+        changed = changed or result.cause is Cause.CHANGED
+        seconds = None if is_changed_again else policy.wait(result, repetitions, time.monotonic() - started)
         if result.cause is Cause.BUSY:
             gate.turned_away(seconds or policy.busy_wait)
         if seconds is None:

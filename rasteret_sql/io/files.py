@@ -1,4 +1,4 @@
-"""Files of this machine: plain positional reads in a few threads, which costs less than going through a store."""
+"""Reads files of this machine at positions, in a few threads, which costs less than going through a store."""
 
 from __future__ import annotations
 

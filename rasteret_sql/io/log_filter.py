@@ -1,4 +1,4 @@
-"""Libraries log the addresses and headers that they send, at level debug and in warnings: without credentials."""
+"""Takes credentials out of what libraries log of addresses and headers, at level debug and in warnings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import logging
 import re
 
-from rasteret_sql.io.plain import is_secret_name, plain_query, plain_text
+from rasteret_sql.io.redact import is_secret_name, plain_query, plain_text
 
 _LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "pystac_client.stac_api_io", "pystac_client.item_search")
 _QUERY = re.compile(r"\?([^\s\"'<>]+)")

@@ -1,4 +1,4 @@
-"""The one event loop of the process, in a thread of its own.
+"""Runs the one event loop of the process, in a thread of its own.
 
 All requests run here, whichever thread asks: notebooks with a running loop, DuckDB's workers, plain scripts. A loop
 that outlives its queries is what lets connections be kept. After a fork the child starts its own.
@@ -11,16 +11,16 @@ import atexit
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from rasteret_sql.callbacks import POLL_SECONDS, Cancelled
 from rasteret_sql.errors import InterruptedQueryError
-from rasteret_sql.io.limits import Limiter
+from rasteret_sql.io.rate_limit import Limiter
 
 T = TypeVar("T")
 
 THREAD_NAME = "rasteret-io"
-_POLL_SECONDS = 0.05
 
 
 class IoLoop:
@@ -105,7 +105,7 @@ def submit(coro: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     return asyncio.run_coroutine_threadsafe(coro, io_loop().loop)
 
 
-def run(coro: Coroutine[Any, Any, T], cancelled: Callable[[], bool] | None = None) -> T:
+def run(coro: Coroutine[Any, Any, T], cancelled: Cancelled | None = None) -> T:
     """Run a coroutine on the loop and wait for it, from any thread but the loop's own.
 
     Args:
@@ -125,7 +125,7 @@ def run(coro: Coroutine[Any, Any, T], cancelled: Callable[[], bool] | None = Non
             if cancelled is not None and cancelled():
                 msg = "the query was interrupted while it waited for data"
                 raise InterruptedQueryError(msg)
-            done, _ = concurrent.futures.wait([future], timeout=_POLL_SECONDS)
+            done, _ = concurrent.futures.wait([future], timeout=POLL_SECONDS)
             if done:
                 return future.result()
     finally:

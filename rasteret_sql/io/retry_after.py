@@ -1,4 +1,4 @@
-"""What a busy web server asks for in `Retry-After`.
+"""Asks a busy web server for its `Retry-After`.
 
 Stores do not hand on the headers of an answer that failed, so the server is asked once more, for one byte, by the
 standard library: once for all requests that it turned away at that time.
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from rasteret_sql.io.limits import Limiter
+from rasteret_sql.io.rate_limit import Limiter
 
 _TIMEOUT_SECONDS = 3.0
 _FRESH_SECONDS = 0.5

@@ -1,4 +1,4 @@
-"""Limits and timeouts of all requests of this process."""
+"""Keeps limits and timeouts of all requests of this process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
 
 _MEBIBYTE = 1 << 20
+DEFAULT_MAX_CONCURRENT = 50
+"""Files whose headers are read at a time, unless a build says."""
 
 
 @dataclass(frozen=True, slots=True)
 class IoSettings:
-    """What may be set; times in seconds."""
+    """Settings that may be changed; times in seconds."""
 
     max_requests: int = 128
     """Requests in flight at a time, of the process."""

@@ -1,4 +1,4 @@
-"""Signed addresses, kept in this process alone: indexes hold plain ones, which the signatures here make readable.
+"""Keeps signed addresses in this process alone: indexes hold plain ones, which they make readable.
 
 A search or table may give addresses that are signed for an hour or a day. The signature goes on being used while it
 holds, so that a build reads headers and the same process reads pixels. It is written nowhere, so a later process needs
@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.io.addresses import Kind, route, safe_address
-from rasteret_sql.io.plain import expiry_of, take_apart
+from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.clouds.registry import cloud_name
+from rasteret_sql.io.redact import expiry_of, take_apart
 
 MOST_KEPT = 2**20
 """Addresses; the oldest are forgotten where there are more."""
-
-_CLOUDS = {Kind.S3: "aws", Kind.GCS: "gcp", Kind.AZURE: "azure"}
 
 
 class _Signature(NamedTuple):
@@ -93,7 +92,7 @@ def signed_form(address: str, has_credentials: Callable[[str], bool] | None = No
     signature = _kept.get(address)
     if signature is None or signature.is_over():
         return address
-    if has_credentials is not None and has_credentials(_CLOUDS.get(route(address).kind, "")):
+    if has_credentials is not None and has_credentials(cloud_name(address)):
         return address
     scheme, _, rest = address.partition("#")[0].partition("?")[0].partition("://")
     user = f"{signature.user}@" if signature.user else ""
@@ -101,12 +100,12 @@ def signed_form(address: str, has_credentials: Callable[[str], bool] | None = No
 
 
 def is_signed(address: str) -> bool:
-    """Whether the address was signed, and this process knows how, be it over or not."""
+    """True where the address was signed, and this process knows how, be it over or not."""
     return address in _kept
 
 
 def can_be_read(addresses: Iterable[str]) -> int:
-    """How many of the addresses have a signature that still holds."""
+    """The number of the addresses that have a signature that still holds."""
     return sum(1 for address in addresses if address in _kept and not _kept[address].is_over()) if _kept else 0
 
 
@@ -121,7 +120,7 @@ def know_places(places: Iterable[str]) -> None:
 
 
 def remedy(address: str) -> str:
-    """What helps where access to a plain address is denied that was signed when it was indexed; else empty."""
+    """Say what helps where access to a plain address is denied that was signed when it was indexed; else empty."""
     plain = take_apart(address).plain
     signature = _kept.get(plain)
     if signature is not None and not signature.is_over():

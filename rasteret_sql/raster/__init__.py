@@ -1,1 +1,1 @@
-"""numpy in, numpy out: masks, statistics, pictures and files of pixels."""
+"""Computes with numpy in, numpy out: masks, statistics, pictures and files of pixels."""

@@ -1,4 +1,4 @@
-"""Colours for pictures of one band: a few points each, linear in between."""
+"""Colours pictures of one band: a few points for each colour map, linear in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact fraction of each pixel that a polygon covers.
+"""Computes the exact fraction of each pixel that a polygon covers.
 
 Green's theorem, cell by cell: a piece of an edge that stays inside one pixel adds, to that pixel, the area between the
 piece and the pixel's right border, and its height to every pixel further right. So cutting the edges at the pixel grid
@@ -12,8 +12,9 @@ import numpy.typing as npt
 import shapely
 
 from rasteret_sql.errors import InvalidGeometryError
+from rasteret_sql.geo.even_odd import valid_area
+from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.raster.edges import MULTIPOLYGON, POLYGON, Edges, Floats, Ints, pixel_coefficients, polygon_edges
-from rasteret_sql.types import Affine, Window
 
 _NOISE = 1e-11
 """Fraction of a pixel. What is closer to 0 or 1 is rounding, as where a polygon's edge runs along a pixel border."""
@@ -23,7 +24,8 @@ def coverage_fraction(geometry: shapely.Geometry, transform: Affine, window: Win
     """Fraction of each pixel of a window that a polygon covers, exact to rounding.
 
     Args:
-        geometry: Polygon or MultiPolygon in the image's CRS; an invalid one is repaired first.
+        geometry: Polygon or MultiPolygon in the image's CRS; one that is not valid covers what
+            `polygon_mask` takes for inside: the union of its parts, each by the even-odd rule.
         transform: pixel → CRS of the image (not of the window); may be rotated or south-up.
         window: pixels wanted.
 
@@ -38,8 +40,7 @@ def coverage_fraction(geometry: shapely.Geometry, transform: Affine, window: Win
             f"a {geometry.geom_type} covers no fraction of a pixel; weighted statistics take polygons, "
             "points and lines go without weighted :="
         )
-    if not shapely.is_valid(geometry):
-        geometry = _repaired(geometry)
+    geometry = valid_area(geometry)
     height, width = window.shape
     if geometry.is_empty or not height or not width:
         return np.zeros(window.shape)
@@ -58,12 +59,6 @@ def coverage_fraction(geometry: shapely.Geometry, transform: Affine, window: Win
     fractions[fractions < _NOISE] = 0.0
     fractions[fractions > 1 - _NOISE] = 1.0
     return fractions
-
-
-def _repaired(geometry: shapely.Geometry) -> shapely.Geometry:
-    """The polygons of an invalid geometry's repair; lines left over from folds have no area."""
-    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(geometry)))
-    return shapely.multipolygons(parts[shapely.get_type_id(parts) == POLYGON])
 
 
 def _cut(edges: Edges, width: int, height: int) -> tuple[Floats, Floats, Floats] | None:

@@ -1,8 +1,7 @@
-"""Polygons as edges in pixel space: what the centre mask, the touch mask and the exact coverage all start from."""
+"""Makes edges in pixel space of polygons: centre mask, touch mask and exact coverage all start from these."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.types import Affine, Window
+from rasteret_sql.geo.grid import Affine, Window
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -21,18 +20,16 @@ POINT, LINE, RING, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = ra
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edges:
-    """Edges of the rings of polygons, each from (x1, y1) to (x2, y2) in pixels of its geometry's window."""
+    """Edges of the rings of a geometry's polygons, each from (x1, y1) to (x2, y2) in pixels of its window."""
 
     x1: Floats
     y1: Floats
     x2: Floats
     y2: Floats
     part: Ints | None
-    """Which polygon each edge bounds, counted over all geometries; None where no geometry has more than one."""
+    """Which polygon each edge bounds; None where there is only one."""
     ring: Ints | None
-    """Which ring each edge is of, counted over all geometries; None where there is only one."""
-    geometry: Ints | None
-    """Which geometry each edge is of; None where there is only one."""
+    """Which ring each edge is of; None where there is only one."""
     world: Floats
     """Vertices of all rings in the CRS, shape (n, 2), for the orientation of a ring."""
     vertex_ring: Ints | None
@@ -87,7 +84,7 @@ def polygon_edges(geometry: shapely.Geometry, at: Affine) -> Edges:
     coordinates = shapely.get_coordinates(geometry)
     if geometry.geom_type == "Polygon" and not shapely.get_num_interior_rings(geometry):
         px, py = to_pixels(coordinates, at)
-        return Edges(px[:-1], py[:-1], px[1:], py[1:], None, None, None, coordinates, None)
+        return Edges(px[:-1], py[:-1], px[1:], py[1:], None, None, coordinates, None)
     parts = shapely.get_parts(geometry)
     rings, part_of_ring = shapely.get_rings(parts, return_index=True)
     coordinates, ring = shapely.get_coordinates(rings, return_index=True)
@@ -101,36 +98,6 @@ def polygon_edges(geometry: shapely.Geometry, at: Affine) -> Edges:
         py[1:][inside],
         part_of_ring[of_edge] if len(parts) > 1 else None,
         of_edge,
-        None,
-        coordinates,
-        ring,
-    )
-
-
-def many_polygon_edges(geometries: npt.NDArray[np.object_], at: Sequence[Affine]) -> Edges:
-    """Edges of many Polygons and MultiPolygons at once, each in the pixels of its own window.
-
-    Args:
-        geometries: polygons in the CRS of their images, shape (n,).
-        at: CRS → pixels of the window for each geometry.
-    """
-    parts, geometry_of_part = shapely.get_parts(geometries, return_index=True)
-    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
-    coordinates, ring = shapely.get_coordinates(rings, return_index=True)
-    owner = geometry_of_part[part_of_ring[ring]]
-    a, b, c, d, e, f = np.array(at, dtype=np.float64).T[:, owner]
-    x, y = coordinates[:, 0], coordinates[:, 1]
-    px, py = c + x * a + y * b, f + x * d + y * e
-    inside = ring[:-1] == ring[1:]
-    of_edge = ring[:-1][inside]
-    return Edges(
-        px[:-1][inside],
-        py[:-1][inside],
-        px[1:][inside],
-        py[1:][inside],
-        part_of_ring[of_edge] if len(parts) > len(geometries) else None,
-        of_edge,
-        owner[:-1][inside],
         coordinates,
         ring,
     )

@@ -1,11 +1,11 @@
-"""The valid pixel nearest to a point."""
+"""Finds the valid pixel nearest to a point."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from rasteret_sql.types import Affine
+from rasteret_sql.geo.grid import Affine
 
 
 def nearest_valid(

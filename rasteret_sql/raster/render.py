@@ -1,4 +1,4 @@
-"""Pixels as PNG pictures, and many of them as one contact sheet."""
+"""Draws pixels as PNG pictures, and many of them as one contact sheet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SAMPLE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """How values become colours; fields as `render_png` takes them."""
+    """Rules by which values become colours; fields as `render_png` takes them."""
 
     vmin: Limit
     vmax: Limit

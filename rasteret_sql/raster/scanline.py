@@ -1,4 +1,4 @@
-"""Which pixels of a window belong to a geometry, pixel for pixel as GDAL rasterises it.
+"""Masks the pixels that belong to a geometry, pixel for pixel as GDAL rasterises it.
 
 A pixel belongs to a polygon that holds its centre (`all_touched` false), by the even-odd rule over all its rings. On
 each row of centres an edge crosses at one x; the pixel border nearest to it toggles inside and outside. So a mask is
@@ -7,13 +7,12 @@ the sorted list of those borders, run-length decoded: no loop over pixels, edges
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import shapely
 
 from rasteret_sql.errors import InvalidGeometryError
+from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.raster.edges import (
     COLLECTION,
     LINE,
@@ -26,13 +25,12 @@ from rasteret_sql.raster.edges import (
     Edges,
     Ints,
     is_clockwise,
-    many_polygon_edges,
     pixel_coefficients,
     polygon_edges,
     to_pixels,
 )
 from rasteret_sql.raster.touched import Lines, line_pixels, touched_pixels
-from rasteret_sql.types import Affine, Window
+from rasteret_sql.raster.window import point_pixels
 
 Mask = npt.NDArray[np.bool_]
 
@@ -41,7 +39,8 @@ def polygon_mask(geometry: shapely.Geometry, transform: Affine, window: Window, 
     """Mask of one geometry over a window.
 
     Args:
-        geometry: Polygon or MultiPolygon in the image's CRS; points and lines take the pixels that GDAL burns.
+        geometry: Polygon or MultiPolygon in the image's CRS; lines take the pixels that GDAL burns, points the pixel
+            that holds them (`point_pixels`).
         transform: pixel → CRS of the image (not of the window); may be rotated or south-up.
         window: pixels wanted.
         all_touched: True to keep every pixel that the geometry touches, not only those whose centre it holds.
@@ -53,71 +52,27 @@ def polygon_mask(geometry: shapely.Geometry, transform: Affine, window: Window, 
         InvalidGeometryError: the geometry is of a kind without pixels.
     """
     at = pixel_coefficients(transform, window)
-    kind = shapely.get_type_id(geometry)
+    kind = int(shapely.get_type_id(geometry))
     if kind in (POLYGON, MULTIPOLYGON):
         edges = polygon_edges(geometry, at)
-        mask = _fill(edges, window.width, window.height, 0, window.width * window.height)
+        mask = _fill(edges, window.width, window.height)
         if all_touched:
-            _, rows, columns = touched_pixels(edges.lines, window.width, window.height, polygon=True)
+            rows, columns = touched_pixels(edges.lines, window.width, window.height, polygon=True)
             mask[rows * window.width + columns] = True
         return mask.reshape(window.shape)
     mask = np.zeros(window.shape, dtype=np.bool_)
-    if kind == COLLECTION:
+    if kind in (POINT, MULTIPOINT):
+        _burn_points(geometry, transform, window, mask)
+    elif kind == COLLECTION:
         for part in geometry.geoms:
             mask |= polygon_mask(part, transform, window, all_touched)
     else:
-        _burn(geometry, kind, at, mask, all_touched)
+        _burn_lines(geometry, at, mask, all_touched)
     return mask
 
 
-def polygon_masks(
-    geometries: Sequence[shapely.Geometry],
-    transforms: Sequence[Affine],
-    windows: Sequence[Window],
-    all_touched: bool = False,
-) -> list[Mask]:
-    """Masks of many geometries, each over its own window: the same as `polygon_mask`, several times faster.
-
-    Args:
-        geometries: as for `polygon_mask`.
-        transforms: pixel → CRS of each geometry's image.
-        windows: pixels wanted of each.
-        all_touched: as for `polygon_mask`.
-
-    Returns:
-        One mask for each geometry; views of one array.
-    """
-    shapes = np.empty(len(geometries), dtype=object)
-    shapes[:] = geometries
-    kinds = shapely.get_type_id(shapes)
-    polygons = (kinds == POLYGON) | (kinds == MULTIPOLYGON)
-    if len(geometries) < 2 or not polygons.all():
-        return [polygon_mask(*each, all_touched) for each in zip(geometries, transforms, windows, strict=True)]
-    coefficients = [pixel_coefficients(t, w) for t, w in zip(transforms, windows, strict=True)]
-    edges = many_polygon_edges(shapes, coefficients)
-    widths, heights = np.array([w.shape for w in windows], dtype=np.int64).T[::-1]
-    ends = np.cumsum(widths * heights)
-    starts = ends - widths * heights
-    owner = edges.geometry
-    assert owner is not None
-    width, height, base = widths[owner], heights[owner], starts[owner]
-    mask = _fill(edges, width, height, base, int(ends[-1]))
-    if all_touched:
-        line, rows, columns = touched_pixels(edges.lines, width, height, polygon=True)
-        mask[base[line] + rows * width[line] + columns] = True
-    return [mask[s:e].reshape(w.shape) for s, e, w in zip(starts.tolist(), ends.tolist(), windows, strict=True)]
-
-
-def _fill(edges: Edges, width: Ints | int, height: Ints | int, base: Ints | int, size: int) -> Mask:
-    """Pixels whose centre the polygons hold, as a flat array of `size`.
-
-    Args:
-        edges: of all polygons.
-        width: columns of the window, one for all edges or one for each.
-        height: rows of the window, likewise.
-        base: where the window begins in the flat array, likewise.
-        size: of the flat array.
-    """
+def _fill(edges: Edges, width: int, height: int) -> Mask:
+    """Pixels of a window whose centre the polygon holds, as a flat array."""
     x1, y1, x2, y2 = edges.lines
     top, bottom = np.minimum(y1, y2), np.maximum(y1, y2)
     # A row belongs to an edge where top ≤ row + ½ < bottom, so a vertex counts once.
@@ -132,24 +87,16 @@ def _fill(edges: Edges, width: Ints | int, height: Ints | int, base: Ints | int,
     about[2] = fall
     about[3] = np.where(down, x1, x2)
     about[4] = first - (count.cumsum() - count)
-    scalar = isinstance(width, int)
-    if scalar and edges.part is None:
-        y, run, drop, x, shift = np.repeat(about, count, axis=1)
-        row = shift + np.arange(len(shift))
-        column = np.floor((row + 0.5 - y) * run / drop + x + 0.5)
-        key = row * width + np.minimum(np.maximum(column, 0.0), width)
-        mask = _decode(key, size)
+    y, run, drop, x, shift = np.repeat(about, count, axis=1)
+    row = shift + np.arange(len(shift))
+    column = np.floor((row + 0.5 - y) * run / drop + x + 0.5)
+    key = row * width + np.minimum(np.maximum(column, 0.0), width)
+    if edges.part is None:
+        mask = _decode(key, width * height)
     else:
-        own = np.repeat(np.arange(len(count)), count)
-        y, run, drop, x, shift = about[:, own]
-        row = shift + np.arange(len(own))
-        column = np.floor((row + 0.5 - y) * run / drop + x + 0.5)
-        w = width if scalar else np.asarray(width)[own]
-        flat = row * w + np.minimum(np.maximum(column, 0.0), w)
-        key = (flat if scalar else flat + np.asarray(base)[own]).astype(np.int64)
-        mask = _decode(key, size) if edges.part is None else _decode_union(key, edges.part[own], size)
+        mask = _decode_union(key.astype(np.int64), np.repeat(edges.part, count), width * height)
     if not fall.all():
-        _burn_level_edges(mask, edges, width, height, base)
+        _burn_level_edges(mask, edges, width, height)
     return mask
 
 
@@ -186,7 +133,7 @@ def _decode_union(toggles: Ints, part: Ints, size: int) -> Mask:
     return _decode(np.concatenate((starts[at], reach[closes])), size)
 
 
-def _burn_level_edges(mask: Mask, edges: Edges, width: Ints | int, height: Ints | int, base: Ints | int) -> None:
+def _burn_level_edges(mask: Mask, edges: Edges, width: int, height: int) -> None:
     """Edges that run exactly along a row of pixel centres: the lower ones of a polygon belong to it.
 
     Lower means that the edge runs towards smaller x once its ring is turned clockwise in the CRS.
@@ -203,29 +150,38 @@ def _burn_level_edges(mask: Mask, edges: Edges, width: Ints | int, height: Ints 
         leftwards = edges.x1[i] > edges.x2[i]
         if leftwards != turned[ring]:
             continue
-        columns = width if isinstance(width, int) else int(width[i])
         low, high = np.floor(np.sort((edges.x1[i], edges.x2[i])) + 0.5)
-        begin = (base if isinstance(base, int) else int(base[i])) + int(row[i]) * columns
-        mask[begin + int(min(max(low, 0), columns)) : begin + int(min(max(high, 0), columns))] = True
+        begin = int(row[i]) * width
+        mask[begin + int(min(max(low, 0), width)) : begin + int(min(max(high, 0), width))] = True
 
 
-def _burn(geometry: shapely.Geometry, kind: int, at: Affine, mask: Mask, all_touched: bool) -> None:
-    """Burn points and lines into a mask."""
-    height, width = mask.shape
-    if kind in (POINT, MULTIPOINT):
-        x, y = (np.floor(v) for v in to_pixels(shapely.get_coordinates(geometry), at))
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        mask[y[inside].astype(np.int64), x[inside].astype(np.int64)] = True
-    elif kind in (LINE, MULTILINE, RING):
-        lines, last = _segments(geometry, at)
-        if all_touched:
-            _, rows, columns = touched_pixels(lines, width, height, polygon=False)
-        else:
-            rows, columns = line_pixels(lines, last, width, height)
-        mask[rows, columns] = True
+def _burn_points(geometry: shapely.Geometry, transform: Affine, window: Window, mask: Mask) -> None:
+    """Burn the pixels that hold points: the same ones that a window or a sample of each would be.
+
+    On a rotated image, corners of pixels are rounded anyhow, and several points are burned as GDAL does.
+    """
+    xy = shapely.get_coordinates(geometry)
+    if transform.is_rectilinear or len(xy) == 1:
+        columns, rows = point_pixels(xy[:, 0], xy[:, 1], transform)
+        columns, rows = columns - window.col_off, rows - window.row_off
     else:
-        msg = f"a {geometry.geom_type} has no pixels; give polygons, lines or points"
-        raise InvalidGeometryError(msg)
+        x, y = to_pixels(xy, pixel_coefficients(transform, window))
+        columns, rows = point_pixels(x, y, Affine(1, 0, 0, 0, 1, 0))
+    inside = (columns >= 0) & (columns < window.width) & (rows >= 0) & (rows < window.height)
+    mask[rows[inside], columns[inside]] = True
+
+
+def _burn_lines(geometry: shapely.Geometry, at: Affine, mask: Mask, all_touched: bool) -> None:
+    """Burn lines into a mask."""
+    height, width = mask.shape
+    if shapely.get_type_id(geometry) not in (LINE, MULTILINE, RING):
+        raise InvalidGeometryError(f"a {geometry.geom_type} has no pixels; give polygons, lines or points")
+    lines, last = _segments(geometry, at)
+    if all_touched:
+        rows, columns = touched_pixels(lines, width, height, polygon=False)
+    else:
+        rows, columns = line_pixels(lines, last, width, height)
+    mask[rows, columns] = True
 
 
 def _segments(geometry: shapely.Geometry, at: Affine) -> tuple[Lines, Mask]:

@@ -1,4 +1,4 @@
-"""Zonal statistics: what one zone's pixels say, plain or weighted by the fraction of each pixel that the zone covers.
+"""Computes zonal statistics of one zone's pixels, plain or weighted by the fraction of each that it covers.
 
 All statistics of a zone come from one sort of its values: percentiles are positions in it, counts of equal values are
 its runs.
@@ -7,12 +7,15 @@ its runs.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 STATS = (
     "count",
@@ -89,12 +92,15 @@ def zonal_statistics(
         if not covered.all():
             values, weights = values[covered], weights[covered]
     if len(values) == 0:
-        empty: dict[str, Statistic] = dict.fromkeys(STATS)
-        empty["count"] = 0
-        empty["valid_percent"] = 0.0 if total > 0 else None
-        return empty if names is STATS else {name: empty[name] for name in STATS if name in names}
-    found = _plain(values, total, names) if weights is None else _weighted(values, total, weights, names)
+        return empty_statistics(total, names)
+    found = _plain(values, total, names) if weights is None else weighted_statistics(values, total, weights, names)
     return {name: found[name] for name in STATS if name in names}
+
+
+def empty_statistics(total: float, names: Collection[str] = STATS) -> dict[str, Statistic]:
+    """Statistics of a zone without a valid pixel, of `total` pixels."""
+    empty = dict.fromkeys(STATS) | {"count": 0, "valid_percent": 0.0 if total > 0 else None}
+    return {name: empty[name] for name in STATS if name in names}
 
 
 def check_statistic(name: str) -> str:
@@ -128,15 +134,11 @@ def _plain(values: npt.NDArray[np.generic], total: float, names: Collection[str]
         "max": high,
     }
     if not _MOMENTS.isdisjoint(names):
-        out |= _spread(values, mean, n)
+        with np.errstate(invalid="ignore", over="ignore"):
+            away = values.astype(np.float64) - mean
+            out |= spread(float(away.dot(away)), n)
     if sort:
-        for name, q in _QUANTILES.items():
-            at = (n - 1) * q
-            below = int(at)
-            left = ranked[below].item()
-            # The neighbour is looked at only where it counts: an infinity there would spoil an exact position.
-            right = ranked[below + 1].item() if at > below else left
-            out[name] = left + (right - left) * (at - below) if right != left else float(left)
+        out |= quantiles(n, lambda place: ranked[place].item())
     if not _FREQUENCIES.isdisjoint(names):
         distinct, ends = _distinct(ranked)
         counts = ends.copy()
@@ -147,9 +149,10 @@ def _plain(values: npt.NDArray[np.generic], total: float, names: Collection[str]
     return out
 
 
-def _weighted(
+def weighted_statistics(
     values: npt.NDArray[np.generic], total: float, weights: npt.NDArray[np.floating], names: Collection[str]
 ) -> dict[str, Statistic]:
+    """The weighted part of `zonal_statistics`, of pixels that are all valid and of weight above 0, at least one."""
     x, w = values.astype(np.float64), weights.astype(np.float64)
     count = float(w.sum())
     with np.errstate(invalid="ignore", over="ignore"):
@@ -194,10 +197,21 @@ def _quantile(distinct: npt.NDArray[np.generic], stands: npt.NDArray[np.float64]
     return low + (wanted - float(stands[left])) * (high - low) / float(stands[right] - stands[left])
 
 
-def _spread(values: npt.NDArray[np.generic], mean: float, n: int) -> dict[str, Statistic]:
-    with np.errstate(invalid="ignore", over="ignore"):
-        away = values.astype(np.float64) - mean
-        squares = float(away.dot(away))
+def quantiles(n: int, value_at: Callable[[int], float]) -> dict[str, Statistic]:
+    """The quantiles of n values, given the one at a place of their order, from 0."""
+    out: dict[str, Statistic] = {}
+    for name, q in _QUANTILES.items():
+        at = (n - 1) * q
+        below = int(at)
+        left = value_at(below)
+        # The neighbour is looked at only where it counts: an infinity there would spoil an exact position.
+        right = value_at(below + 1) if at > below else left
+        out[name] = left + (right - left) * (at - below) if right != left else float(left)
+    return out
+
+
+def spread(squares: float, n: int) -> dict[str, Statistic]:
+    """Variance and deviations of n values, from the sum of the squares of their distances to the mean."""
     variance = squares / (n - 1) if n > 1 else None
     return {
         "stddev": None if variance is None else math.sqrt(variance),

@@ -1,4 +1,4 @@
-"""Pixels that lines pass through: the border of `all_touched` polygons, and lines and points as zones.
+"""Finds the pixels that lines pass through: borders of `all_touched` polygons, lines and points as zones.
 
 The rules are GDAL's, tolerances included, since the pixels must be the same ones: a line is followed from pixel to
 pixel, and each step starts from the last one's rounded position. That shows only where a line meets a corner of
@@ -25,55 +25,53 @@ _CLEAR = 1e-6
 """Pixels. A line this far from every corner of pixels is not moved past one by rounding."""
 
 
-def touched_pixels(lines: Lines, width: Ints | int, height: Ints | int, *, polygon: bool) -> tuple[Ints, Ints, Ints]:
-    """Pixels that each line passes through.
+def touched_pixels(lines: Lines, width: int, height: int, *, polygon: bool) -> tuple[Ints, Ints]:
+    """Pixels that lines pass through.
 
     Args:
         lines: (x1, y1, x2, y2) in pixels, each shape (n,).
-        width: columns of the window; one for all lines, or one for each.
-        height: rows of the window, likewise.
+        width: columns of the window.
+        height: rows of the window.
         polygon: True for borders of polygons: what lies on a pixel border is left out.
 
     Returns:
-        (line, row, column), each shape (n,); a pixel can occur more than once.
+        (row, column), each shape (n,); a pixel can occur more than once.
     """
     x1, y1, x2, y2 = lines
-    w = np.broadcast_to(np.asarray(width, dtype=np.float64), x1.shape)
-    h = np.broadcast_to(np.asarray(height, dtype=np.float64), x1.shape)
+    w, h = float(width), float(height)
     off = ((y1 < 0) & (y2 < 0)) | ((y1 > h) & (y2 > h)) | ((x1 < 0) & (x2 < 0)) | ((x1 > w) & (x2 > w))
-    line = np.flatnonzero(~off)
-    x1, y1, x2, y2, w, h = (v[line] for v in (x1, y1, x2, y2, w, h))
+    x1, y1, x2, y2 = (v[~off] for v in (x1, y1, x2, y2))
     back = x1 > x2
     x1, x2 = np.where(back, x2, x1), np.where(back, x1, x2)
     y1, y2 = np.where(back, y2, y1), np.where(back, y1, y2)
 
     vertical = (np.floor(x1) == np.floor(x2)) | (np.abs(x1 - x2) < _STRAIGHT)
     horizontal = ~vertical & ((np.floor(y1) == np.floor(y2)) | (np.abs(y1 - y2) < _STRAIGHT))
-    found: list[tuple[Ints, Ints, Ints]] = []
+    found: list[tuple[Ints, Ints]] = []
 
     at = np.flatnonzero(vertical & ~(_on_border(x1, x2) if polygon else False))
     if len(at):
         top, bottom = np.minimum(y1[at], y2[at]), np.maximum(y1[at], y2[at])
-        own, rows = _runs(top, bottom, h[at])
+        own, rows = _runs(top, bottom, h)
         columns = np.floor(x2[at])[own]
-        inside = (columns >= 0) & (columns < w[at][own])
-        found.append((line[at][own][inside], rows[inside], columns[inside].astype(np.int64)))
+        inside = (columns >= 0) & (columns < w)
+        found.append((rows[inside], columns[inside].astype(np.int64)))
 
     at = np.flatnonzero(horizontal & ~(_on_border(y1, y2) if polygon else False))
     if len(at):
-        own, columns = _runs(x1[at], x2[at], w[at])
+        own, columns = _runs(x1[at], x2[at], w)
         rows = np.floor(y1[at])[own]
-        inside = (rows >= 0) & (rows < h[at][own])
-        found.append((line[at][own][inside], rows[inside].astype(np.int64), columns[inside]))
+        inside = (rows >= 0) & (rows < h)
+        found.append((rows[inside].astype(np.int64), columns[inside]))
 
     at = np.flatnonzero(~vertical & ~horizontal)
     if len(at):
-        found.extend(_walk(line[at], (x1[at], y1[at], x2[at], y2[at]), w[at], h[at]))
+        found.extend(_walk((x1[at], y1[at], x2[at], y2[at]), w, h))
     if not found:
         none = np.empty(0, dtype=np.int64)
-        return none, none, none
-    own, rows, columns = (np.concatenate(v) for v in zip(*found, strict=True))
-    return own, rows, columns
+        return none, none
+    rows, columns = (np.concatenate(v) for v in zip(*found, strict=True))
+    return rows, columns
 
 
 def line_pixels(lines: Lines, last: npt.NDArray[np.bool_], width: int, height: int) -> tuple[Ints, Ints]:
@@ -117,7 +115,7 @@ def _on_border(first: Floats, second: Floats) -> npt.NDArray[np.bool_]:
     return (np.abs(first - np.round(first)) < _ON_BORDER) & (np.abs(second - np.round(second)) < _ON_BORDER)
 
 
-def _runs(start: Floats, end: Floats, limit: Floats) -> tuple[Ints, Ints]:
+def _runs(start: Floats, end: Floats, limit: float) -> tuple[Ints, Ints]:
     """Pixels along straight lines: (which line, position), clipped to 0..limit."""
     first = np.maximum(np.floor(start), 0)
     last = np.minimum(np.floor(end - _ON_BORDER), limit - 1)
@@ -131,7 +129,7 @@ def _expand(first: Floats, count: Ints) -> tuple[Ints, Floats]:
     return own, np.arange(len(own)) + np.repeat(first - (np.cumsum(count) - count), count)
 
 
-def _walk(line: Ints, lines: Lines, width: Floats, height: Floats) -> list[tuple[Ints, Ints, Ints]]:
+def _walk(lines: Lines, width: float, height: float) -> list[tuple[Ints, Ints]]:
     """Follow sloped lines, which run from left to right, from pixel to pixel."""
     x1, y1, x2, y2 = lines
     slope = (y2 - y1) / (x2 - x1)
@@ -153,15 +151,14 @@ def _walk(line: Ints, lines: Lines, width: Floats, height: Floats) -> list[tuple
     x2 = np.where(~falling & (y2 < 0), x2 - y2 / slope, x2)
 
     going = (x1 >= 0) & (x1 < x2)
-    clear, found = _solve(line, (x1, y1, x2, slope), height, going)
+    clear, found = _solve((x1, y1, x2, slope), height, going)
     going &= ~clear
     while going.any():
         if not going.all():
-            line = line[going]
-            x1, y1, x2, slope, height = (v[going] for v in (x1, y1, x2, slope, height))
+            x1, y1, x2, slope = (v[going] for v in (x1, y1, x2, slope))
         row = np.floor(y1)
         inside = (row >= 0) & (row < height)
-        found.append((line[inside], row[inside].astype(np.int64), np.floor(x1[inside]).astype(np.int64)))
+        found.append((row[inside].astype(np.int64), np.floor(x1[inside]).astype(np.int64)))
         step_x = np.floor(x1 + 1.0) - x1
         step_y = step_x * slope
         leaves = np.floor(y1 + step_y) != row
@@ -175,14 +172,13 @@ def _walk(line: Ints, lines: Lines, width: Floats, height: Floats) -> list[tuple
 
 
 def _solve(
-    line: Ints, lines: Lines, height: Floats, going: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.bool_], list[tuple[Ints, Ints, Ints]]]:
+    lines: Lines, height: float, going: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.bool_], list[tuple[Ints, Ints]]]:
     """Pixels of those sloped lines that stay clear of all corners, column by column.
 
     Args:
-        line: number of each line.
         lines: (x1, y1, x2, slope) of each, clipped to the window's columns.
-        height: rows of each line's window.
+        height: rows of the window.
         going: True for lines that have a pixel.
 
     Returns:
@@ -199,6 +195,6 @@ def _solve(
     kept = clear[own]
     own, column, y_enter, y_leave = own[kept], column[kept], y_enter[kept], y_leave[kept]
     top = np.maximum(np.floor(np.minimum(y_enter, y_leave)), 0)
-    bottom = np.minimum(np.floor(np.maximum(y_enter, y_leave)), height[own] - 1)
+    bottom = np.minimum(np.floor(np.maximum(y_enter, y_leave)), height - 1)
     piece, row = _expand(top, np.maximum(bottom - top + 1, 0).astype(np.int64))
-    return clear, [(line[own[piece]], row.astype(np.int64), column[piece].astype(np.int64))]
+    return clear, [(row.astype(np.int64), column[piece].astype(np.int64))]

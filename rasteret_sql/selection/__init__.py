@@ -1,1 +1,1 @@
-"""Choosing scenes of one index: conditions, the rows that meet them as Arrow, and the pixels of areas on them."""
+"""Chooses scenes of one index by conditions, and gives their rows as Arrow and the pixels of areas on them."""

@@ -1,9 +1,9 @@
-"""Areas of a call in every form in which Python has them: boxes, text, WKB, GeoJSON, shapely, and Arrow with a CRS."""
+"""Reads areas of a call in every form that Python has: boxes, text, WKB, GeoJSON, shapely, Arrow with a CRS."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,12 @@ import pyarrow as pa
 import shapely
 
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, InvalidGeometryError, TableError, did_you_mean
-from rasteret_sql.geo.crs import LONLAT, normalize_crs, transform_geometries
-from rasteret_sql.geo.geometry import parse_geometry, srid_crs
-from rasteret_sql.tables.footprints import parse_column
+from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs
+from rasteret_sql.geo.geoarrow import is_geoarrow, parse_column, said_of_field
+from rasteret_sql.geo.geometry import parse_geometry, plain_geometries, srid_crs
+from rasteret_sql.geo.geoparquet import GeoMetadata
+from rasteret_sql.geo.placement import on_lonlat
 
-_EXTENSION = b"ARROW:extension:name"
-_EXTENSION_METADATA = b"ARROW:extension:metadata"
 _FORMS = (
     "a tuple (minx, miny, maxx, maxy), WKT, WKB, GeoJSON, shapely, a list or Arrow array of these, or an Arrow table "
     "with a geometry column"
@@ -38,13 +38,17 @@ class Areas:
     crs: str
 
     def lonlat(self) -> npt.NDArray[np.object_]:
-        """The geometries in lon/lat."""
+        """The geometries in lon/lat, poles and parts across 180 degrees where they are.
+
+        Raises:
+            InvalidCrsError: one of them is no place, or PROJ has no way to lon/lat.
+        """
         if self.crs == LONLAT:
             return self.geometries
-        return transform_geometries(self.geometries, self.crs, LONLAT)
+        return on_lonlat(self.geometries, self.crs)
 
     def describe(self) -> str:
-        """Where they are, for messages."""
+        """Say where they are, for messages."""
         bounds = tuple(round(float(side), 6) for side in shapely.total_bounds(self.geometries))
         return f"bounds {bounds} in {self.crs}"
 
@@ -67,7 +71,7 @@ def read_areas(
         InvalidArgumentError: a bbox is none, or a table does not say which column or CRS is meant.
         TypeError: there are no areas in it.
     """
-    asked = None if geometry_crs is None or geometry_crs == AUTO else normalize_crs(geometry_crs)
+    asked = None if geometry_crs is None or geometry_crs == AUTO else crs_or_code(geometry_crs)
     table = _as_table(value)
     if table is not None:
         return _of_table(table, asked, geometry_column, only_polygons)
@@ -79,12 +83,13 @@ def read_areas(
         return Areas(np.array([_box(value)], dtype=object), asked or LONLAT)
     if _is_frame(value):
         said = None if value.crs is None else normalize_crs(value.crs.to_wkt())
-        shapes = np.asarray(getattr(value, "geometry", value), dtype=object)
+        shapes = np.array(getattr(value, "geometry", value), dtype=object)
+        shapes = plain_geometries(shapes, shapes.tolist())
         return Areas(_checked(shapes, only_polygons), asked or said or LONLAT)
     array = _as_array(value)
     if array is not None:
         field, column = array
-        said = _said_crs(field)
+        said = _said_crs(field, GeoMetadata())
         if field.metadata or isinstance(field.type, pa.BaseExtensionType) or not _is_plain(field.type):
             return Areas(_checked(_column(field, column), only_polygons), asked or said or LONLAT)
         value = column.to_pylist()
@@ -110,7 +115,7 @@ def _box(corners: tuple[Any, ...]) -> shapely.Polygon:
 def _parse(value: Any) -> shapely.Geometry | None:
     if isinstance(value, int | float | np.number):
         raise InvalidGeometryError(f"an area cannot be made of {value!r}; a bbox is a tuple (minx, miny, maxx, maxy)")
-    return parse_geometry(value)
+    return _box(value) if isinstance(value, tuple) else parse_geometry(value)
 
 
 def _checked(geometries: npt.NDArray[np.object_], only_polygons: bool) -> npt.NDArray[np.object_]:
@@ -140,7 +145,7 @@ def _is_frame(value: Any) -> bool:
 
 
 def _as_table(value: Any) -> pa.Table | None:
-    """What has columns, as a table; None for anything else."""
+    """A table of what has columns; None for anything else."""
     if isinstance(value, pa.Table):
         return value
     if isinstance(value, pa.RecordBatch):
@@ -182,12 +187,9 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _of_table(table: pa.Table, asked: str | None, name: str | None, only_polygons: bool) -> Areas:
-    geo = _geoparquet(table.schema)
+    geo = _geo_metadata(table.schema)
     field = table.schema.field(_geometry_column(table.schema, geo, name))
-    said = _said_crs(field)
-    if said is None and field.name in geo and not _is_geoarrow(field):
-        crs = geo[field.name].get("crs", LONLAT)  # left out, GeoParquet means lon/lat; null, that it is not known
-        said = None if crs is None else normalize_crs(crs)
+    said = _said_crs(field, geo)
     if asked is None and said is None:
         raise InvalidArgumentError(
             f'the table of areas does not say the CRS of its column "{field.name}"; give geometry_crs='
@@ -195,14 +197,14 @@ def _of_table(table: pa.Table, asked: str | None, name: str | None, only_polygon
     return Areas(_checked(_column(field, table.column(field.name)), only_polygons), asked or said or LONLAT)
 
 
-def _geometry_column(schema: pa.Schema, geo: dict[str, Any], name: str | None) -> str:
+def _geometry_column(schema: pa.Schema, geo: GeoMetadata, name: str | None) -> str:
     if name is not None:
         if name not in schema.names:
             raise InvalidArgumentError(
                 f"the table of areas has no column {name!r} (geometry_column); {did_you_mean(str(name), schema.names)}"
             )
         return name
-    found = [field.name for field in schema if _is_geoarrow(field)] or [one for one in geo if one in schema.names]
+    found = [field.name for field in schema if is_geoarrow(field)] or [one for one in geo.meant if one in schema.names]
     if not found:
         raise ArgumentTypeError(
             f"the table of areas has no geometry column that says what it is ({', '.join(schema.names)}); name one "
@@ -215,54 +217,36 @@ def _geometry_column(schema: pa.Schema, geo: dict[str, Any], name: str | None) -
     return str(found[0])
 
 
-def _geoparquet(schema: pa.Schema) -> dict[str, Any]:
-    """What GeoParquet's metadata says of geometry columns, the primary one alone where it names one."""
-    said = _json((schema.metadata or {}).get(b"geo", b""))
-    columns = said.get("columns")
-    columns = columns if isinstance(columns, dict) else {}
-    primary = said.get("primary_column")
-    return {primary: columns[primary]} if isinstance(primary, str) and primary in columns else columns
+def _geo_metadata(schema: pa.Schema) -> GeoMetadata:
+    """The metadata of GeoParquet; nothing where it cannot be read, since the caller may say all of it."""
+    try:
+        return GeoMetadata.of(schema)
+    except ValueError:
+        return GeoMetadata()
 
 
-def _is_geoarrow(field: pa.Field) -> bool:
-    if isinstance(field.type, pa.BaseExtensionType):
-        return str(field.type.extension_name).startswith("geoarrow.")
-    return bytes((field.metadata or {}).get(_EXTENSION, b"")).startswith(b"geoarrow.")
-
-
-def _said_crs(field: pa.Field) -> str | None:
-    """The CRS that GeoArrow's metadata says.
+def _said_crs(field: pa.Field, geo: GeoMetadata) -> str | None:
+    """The CRS that the metadata of a column says.
 
     Raises:
         InvalidArgumentError: edges are not straight in the plane.
     """
-    if isinstance(field.type, pa.BaseExtensionType):
-        said = _json(field.type.__arrow_ext_serialize__())
-    else:
-        said = _json((field.metadata or {}).get(_EXTENSION_METADATA, b""))
-    edges = said.get("edges")
+    edges = said_of_field(field).edges
     if edges not in (None, "planar"):
         raise InvalidArgumentError(
             f'the areas of "{field.name}" have {edges} edges, and pixels are cut along straight ones; '
             "give them with planar edges"
         )
-    crs = said.get("crs")
+    crs = geo.said_of(field).crs
     return None if crs is None else normalize_crs(crs)
 
 
-def _json(text: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _column(field: pa.Field, column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
-    try:
-        return parse_column(field, column)
-    except TableError as error:
-        raise InvalidGeometryError(
-            f'areas cannot be made of the column "{field.name}" of type {field.type}; expected WKB, WKT, GeoJSON or '
-            "GeoArrow polygons"
-        ) from error
+    with suppress(TableError):  # a struct of sides that are no numbers
+        geometries = parse_column(column)
+        if geometries is not None:
+            return geometries
+    raise InvalidGeometryError(
+        f'areas cannot be made of the column "{field.name}" of type {field.type}; expected WKB, WKT, GeoJSON or '
+        "GeoArrow polygons"
+    )

@@ -1,8 +1,7 @@
-"""What scenes have to meet: the arguments of `subset` and `where`, checked, as conditions in SQL or tests of rows."""
+"""Checks the arguments of `subset` and `where`, and makes conditions in SQL or tests of rows of them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,19 +11,19 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import shapely
 import sqlglot
-from shapely.errors import ShapelyError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, did_you_mean
-from rasteret_sql.index.open import CollectionIndex
-from rasteret_sql.index.scan import column, struct_field
-from rasteret_sql.selection.select import Keep
-from rasteret_sql.stac.dates import DateLike, parse_date_range
-from rasteret_sql.types import Bounds
+from rasteret_sql.geo.footprints import Area, Geometries, footprints_of_wkb, footprints_or_boxes
+from rasteret_sql.geo.lonlat_boxes import are_unclear
+from rasteret_sql.index.place.collection_index import CollectionIndex
+from rasteret_sql.index.read.box_conditions import near_box
+from rasteret_sql.index.read.scene_scan import column
+from rasteret_sql.scenes.dates import DateLike, parse_date_range
+from rasteret_sql.selection.selection import Keep
 
 CLOUD_COVER = "eo:cloud_cover"
-_FORM = "(west, south, east, north) in degrees, such as (11.3, 48.1, 11.5, 48.3)"
 _SQL_FORM = 'a condition in SQL such as "eo:cloud_cover" < 20 AND month = 7'
 _MOST_BOXES = 16
 """Areas whose boxes are told apart in SQL; more of them have one box together."""
@@ -66,84 +65,32 @@ def date_condition(index: CollectionIndex, date_range: Sequence[DateLike] | str)
     return exp.and_(*tests)
 
 
-def parse_box(bbox: Any) -> Bounds:
-    """Four sides in lon/lat; across the antimeridian west > east, which gives an east beyond 180.
-
-    Raises:
-        InvalidArgumentError: not four finite numbers, or the smaller of two is not first.
-    """
-    try:
-        sides = [float(side) for side in bbox] if not isinstance(bbox, str | bytes) else []
-    except (TypeError, ValueError):
-        sides = []
-    if len(sides) != 4 or not all(map(math.isfinite, sides)):
-        raise InvalidArgumentError(f"bbox {bbox!r} has to be {_FORM}")
-    west, south, east, north = sides
-    if west > east and 0 < east + 360 - west < 180:  # as RFC 7946 writes one across the antimeridian
-        east += 360
-    if west > east or south > north:
-        raise InvalidArgumentError(f"bbox {bbox!r} has a minimum above its maximum; expected {_FORM}")
-    return west, south, east, north
-
-
-def box_condition(index: CollectionIndex, box: Bounds) -> exp.Expression:
-    """Scenes whose bbox meets a box in lon/lat; touching counts.
-
-    Args:
-        index: the collection.
-        box: whose east may lie beyond 180.
-    """
-    west, south, east, north = box
-    turns = [0, *(turn for turn in (-360, 360) if west + turn <= 180 and east + turn >= -180 and not _inside(box))]
-    across = exp.or_(*(_overlaps_x(index, west + turn, east + turn) for turn in turns))
-    return exp.and_(
-        exp.LTE(this=struct_field("bbox", "ymin"), expression=_number(north)),
-        exp.GTE(this=struct_field("bbox", "ymax"), expression=_number(south)),
-        exp.paren(across) if isinstance(across, exp.Or) else across,
-    )
-
-
-def _inside(box: Bounds) -> bool:
-    return box[0] >= -180 and box[2] <= 180
-
-
-def _overlaps_x(index: CollectionIndex, west: float, east: float) -> exp.Expression:
-    left, right = struct_field("bbox", "xmin"), struct_field("bbox", "xmax")
-    before = exp.LTE(this=left, expression=_number(east))
-    behind = exp.GTE(this=right, expression=_number(west))
-    if index.packed:
-        return exp.and_(before, behind)
-    # Only indexes of others have a box with its west above its east.
-    turned = exp.and_(exp.GT(this=left.copy(), expression=right.copy()), exp.paren(exp.or_(before, behind)))
-    return exp.paren(exp.or_(exp.and_(before, behind), turned))
-
-
-def _number(value: float) -> exp.Expression:
-    return exp.Literal.number(repr(float(value)))
-
-
-def near_condition(index: CollectionIndex, areas: np.ndarray) -> exp.Expression:
-    """Scenes whose bbox meets that of an area (lon/lat)."""
+def near_areas(areas: Geometries) -> exp.Expression:
+    """Scenes whose box may meet that of an area (lon/lat)."""
     boxes = shapely.bounds(areas) if len(areas) <= _MOST_BOXES else shapely.total_bounds(areas)[None]
-    near = [box_condition(index, (west, south, east, north)) for west, south, east, north in boxes.tolist()]
+    near = [near_box((west, south, east, north)) for west, south, east, north in boxes.tolist()]
     return exp.paren(exp.or_(*map(exp.paren, near)))
 
 
-def meets(areas: np.ndarray) -> Keep:
-    """A test: rows whose footprint, or for want of one their bbox, has a point in common with an area (lon/lat)."""
-    tree = shapely.STRtree(areas)
+def meets(area: Area, *, clear_boxes_suffice: bool = False) -> Keep:
+    """A test: rows whose footprint, or for want of one their bbox, has a point in common with an area.
+
+    Args:
+        area: in lon/lat.
+        clear_boxes_suffice: True: only rows whose box does not say where they are (`unclear_box`) are tested, and all
+            others are kept.
+    """
 
     def keep(batch: pa.RecordBatch) -> pa.RecordBatch:
         box = batch.column("bbox")
         sides = [box.field(name).to_numpy(zero_copy_only=False) for name in ("xmin", "ymin", "xmax", "ymax")]
-        boxes = shapely.box(*sides)
-        footprints = np.asarray(shapely.from_wkb(batch.column("geometry").to_pylist(), on_invalid="ignore"), object)
-        footprints = np.where(shapely.is_missing(footprints), boxes, footprints)
-        try:
-            rows = tree.query(footprints, "intersects")[0]
-        except ShapelyError:  # one that crosses itself; its box says where it is
-            rows = tree.query(boxes, "intersects")[0]
-        return batch.take(pa.array(np.unique(rows), pa.int64()))
+        boxes = np.column_stack(sides).astype(np.float64)
+        kept = ~are_unclear(boxes) if clear_boxes_suffice else np.zeros(len(boxes), dtype=bool)
+        rows = np.flatnonzero(~kept)
+        wkbs = batch.column("geometry").take(pa.array(rows)).to_pylist()
+        footprints = footprints_or_boxes(footprints_of_wkb(wkbs), boxes[rows])
+        kept[rows] = area.meets(footprints, boxes[rows])
+        return batch.filter(pa.array(kept))
 
     return keep
 
@@ -171,7 +118,7 @@ def _require_column(index: CollectionIndex, name: Any, argument: str) -> None:
 
 
 def sql_condition(text: str) -> exp.Expression:
-    """What may stand after WHERE, as one expression.
+    """Make one expression of what may stand after WHERE.
 
     Raises:
         InvalidArgumentError: it is something else.

@@ -1,4 +1,4 @@
-"""What a collection is, as facts to look up and as a table to look at."""
+"""Describes a collection, as facts to look up and as a table to look at."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.index.scan import column
-from rasteret_sql.selection.select import Selection
-from rasteret_sql.stac.dates import parse_date_range
-from rasteret_sql.types import Bounds
+from rasteret_sql.geo.grid import Bounds
+from rasteret_sql.geo.lonlat_boxes import whole_turn
+from rasteret_sql.index.read.scene_scan import column
+from rasteret_sql.scenes.dates import parse_date_range
+from rasteret_sql.selection.selection import Selection
 
 Row = tuple[str, str]
 """What, and what it is."""
@@ -62,7 +63,7 @@ def html_table(title: str, rows: Sequence[Row]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What scenes have together."""
+    """Facts of scenes together."""
 
     name: str
     records: int
@@ -111,7 +112,7 @@ def bounds_of(selection: Selection) -> Bounds | None:
     )
     if west is None or south is None or east is None or north is None:
         return None
-    return (-180.0, south, 180.0, north) if turned else (west, south, east, north)
+    return whole_turn(south, north) if turned else (west, south, east, north)
 
 
 def epsg_of(selection: Selection) -> list[int]:
@@ -136,7 +137,7 @@ def dates_of(selection: Selection) -> tuple[datetime, datetime] | None:
 
 
 def source_of(selection: Selection) -> str:
-    """Where the scenes come from: what the index says, else their STAC collection, else nothing."""
+    """The source of the scenes: as the index says, else their STAC collection, else nothing."""
     if selection.index.data_source or "collection" not in selection.index.scene_columns:
         return selection.index.data_source
     name = column("collection").sql("duckdb")

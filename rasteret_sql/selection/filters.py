@@ -1,4 +1,4 @@
-"""The named conditions on scenes that `subset` and every reading call take."""
+"""Applies the named conditions on scenes that `subset` and every reading call take."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, did_you_mean
+from rasteret_sql.geo.footprints import Area
+from rasteret_sql.geo.lonlat_boxes import parse_box
+from rasteret_sql.index.read.box_conditions import near_box, unclear_box
+from rasteret_sql.scenes.dates import DateLike
 from rasteret_sql.selection import conditions
 from rasteret_sql.selection.areas import read_areas
-from rasteret_sql.selection.select import Selection
-from rasteret_sql.stac.dates import DateLike
+from rasteret_sql.selection.selection import Selection
 
 NAMES = ("cloud_cover_lt", "date_range", "bbox", "split", "split_column")
 """Those of calls that read pixels, whose `geometries` are what is read."""
@@ -31,10 +34,11 @@ def subset_of(
         InvalidArgumentError: nothing is given, a value cannot be used, or the scenes have no such column.
     """
     index = selection.index
+    box = None if bbox is None else parse_box(bbox)
     tests = [
         None if cloud_cover_lt is None else conditions.cloud_condition(index, cloud_cover_lt),
         None if date_range is None else conditions.date_condition(index, date_range),
-        None if bbox is None else conditions.box_condition(index, conditions.parse_box(bbox)),
+        None if box is None else near_box(box),
         None if split is None else conditions.split_condition(index, split, split_column),
     ]
     areas = None if geometries is None else read_areas(geometries, only_polygons=False).lonlat()
@@ -44,9 +48,11 @@ def subset_of(
             "No filters provided; give cloud_cover_lt, date_range, bbox, geometries or split, or use where(...)"
         )
     chosen = selection.where(*given)
+    if box is not None:
+        chosen = chosen.sift(conditions.meets(Area.of_box(box), clear_boxes_suffice=True), only=unclear_box())
     if areas is None:
         return chosen
-    return chosen.where(conditions.near_condition(index, areas)).sift(conditions.meets(areas))
+    return chosen.where(conditions.near_areas(areas)).sift(conditions.meets(Area(areas)))
 
 
 def filtered(selection: Selection, filters: Mapping[str, Any]) -> Selection:

@@ -1,61 +1,34 @@
-"""Pixels of areas on many scenes, as one array; scenes that cannot be read are left out and told."""
+"""Reads pixels of areas on many scenes, as one array; leaves out scenes that cannot be read, and tells them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import shapely
 
+from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import (
     FileChangedError,
-    InterruptedQueryError,
     InvalidArgumentError,
     MemoryLimitError,
     RasteretError,
 )
 from rasteret_sql.geo.crs import same_crs
-from rasteret_sql.index.headers import FileHeader
-from rasteret_sql.index.lookup import BandSource
-from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.kernels.chips import ChipJob, read_plans
-from rasteret_sql.kernels.rows import Cancelled, FailedRow, PixelArguments, resolve
-from rasteret_sql.kernels.window_job import WindowPlan, check_memory, plan_window
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
+from rasteret_sql.reading.chips import ChipJob, read_plans
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.request import Request, each_or_error
+from rasteret_sql.reading.resolve import resolve
+from rasteret_sql.reading.window_job import WindowPlan, check_memory, plan_window
 from rasteret_sql.selection.areas import Areas
-from rasteret_sql.session import Session
-
-Progress = Callable[[int, int | None, str], None]
-"""(done, total, what)"""
-_Request = tuple[str, tuple[str | int, ...]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """A call's own view of the session: its backend and its progress."""
-
-    session: Session
-    backend: StorageBackend
-    progress: Progress
-
-    @property
-    def max_call_bytes(self) -> int:
-        return self.session.max_call_bytes
-
-    @property
-    def report(self) -> Callable[[FailedRow], None]:
-        return self.session.report
-
-    def band_sources(
-        self, requests: Sequence[_Request], collection: str | None
-    ) -> dict[_Request, tuple[BandSource, ...] | RasteretError]:
-        return self.session.band_sources(requests, collection)
 
 
 @dataclass(slots=True, eq=False)
 class Samples:
-    """What was read."""
+    """The pixels that were read."""
 
     pixels: np.ndarray | None
     """(samples, bands, height, width), scene by scene; None where no scene meets an area."""
@@ -72,47 +45,47 @@ class _ToldJob(ChipJob):
 
 
 def read_samples(
-    reading: Reading,
+    context: ReadContext,
     ids: Sequence[str],
     areas: Areas,
     bands: Sequence[str],
-    options: Mapping[str, object],
+    options: PixelOptions,
     *,
     crs: str | None = None,
 ) -> Samples:
     """Read every area on every scene, on the scene's own grid.
 
     Args:
-        reading: where scenes and bytes are.
+        context: what they are read with.
         ids: scenes, in the order of the result.
         areas: what is read of each.
         bands: names, in the order of the result.
-        options: named arguments of `read_chip`.
+        options: as `read_chip` takes them.
         crs: in which all pixels have to be; None: each scene in its own.
 
     Raises:
         InvalidArgumentError: the windows differ in size, or a scene is in another CRS.
         MemoryLimitError: before any request, when the pixels together exceed `max_call_bytes`.
     """
-    told = {**options, "geom_crs": areas.crs}
     if not ids:
         return Samples(None)
-    asked = _Asked(areas, bands, told, crs)
-    return reading.session.engine.call(lambda cancelled: _read(reading, ids, asked, cancelled))
+    asked = _Asked(areas, bands, options, crs)
+    return context.engine.call(lambda cancelled: _read(context, ids, asked, cancelled))
 
 
-def _read(reading: Reading, ids: Sequence[str], asked: _Asked, cancelled: Cancelled) -> Samples:
+def _read(context: ReadContext, ids: Sequence[str], asked: _Asked, cancelled: Cancelled) -> Samples:
     """Read, and again where files were changed and that is wanted; a file that changes meanwhile is left out."""
-    again: dict[str, FileHeader | RasteretError] = {}
-    while True:
-        samples, changed = _read_once(reading, ids, asked, cancelled)
-        new = [source for source in changed if source.address not in again]
-        if asked.options.get("on_change") != "refresh" or not new:
-            break
-        again |= replace(reading.session, backend=reading.backend).read_again(new, cancelled)
+    samples = Samples(None)
+
+    def attempt(_: ChangedFiles) -> list[BandSource]:
+        nonlocal samples
+        samples, changed = _read_once(context, ids, asked, cancelled)
+        return changed if asked.options.on_change == "refresh" else []
+
+    files = repeat_while_changed(attempt, context, cancelled)
     for scene, error in samples.failures.items():
-        why = again.get(error.address) if isinstance(error, FileChangedError) else None
-        if isinstance(why, RasteretError):
+        why = files.failure(error.address) if isinstance(error, FileChangedError) else None
+        if why is not None:
             samples.failures[scene] = FileChangedError(
                 f"a file of it was changed since it was indexed, and has no header that can be read: {why}"
             )
@@ -120,15 +93,15 @@ def _read(reading: Reading, ids: Sequence[str], asked: _Asked, cancelled: Cancel
 
 
 def _read_once(
-    reading: Reading, ids: Sequence[str], asked: _Asked, cancelled: Cancelled
+    context: ReadContext, ids: Sequence[str], asked: _Asked, cancelled: Cancelled
 ) -> tuple[Samples, list[BandSource]]:
     """The samples, and bands whose file is not the one that was indexed."""
     failures: dict[str, Exception] = {}
-    plans = _plans(reading, ids, asked, failures)
+    plans = _plans(context, ids, asked, failures)
     if asked.crs is not None:
         _require_crs(plans, asked.crs)
     _require_one_shape(plans)
-    jobs, buffer = read_plans(plans, reading, reading.session.engine, cancelled, _ToldJob)
+    jobs, buffer = read_plans(plans, context, cancelled, _ToldJob)
     changed: list[BandSource] = []
     for job in jobs:
         if job is None or not job.failed or job.error is None:
@@ -152,37 +125,40 @@ def _read_once(
 class _Asked:
     areas: Areas
     bands: Sequence[str]
-    options: Mapping[str, object]
+    options: PixelOptions
     crs: str | None
 
-    def of(self, ids: Sequence[str]) -> PixelArguments:
+    def of(self, ids: Sequence[str]) -> Request:
         """Every scene with every area, scene by scene."""
-        wkbs = list(shapely.to_wkb(self.areas.geometries))
-        count = len(ids) * len(wkbs)
-        return PixelArguments(
-            scene_ids=[scene_id for scene_id in ids for _ in wkbs],
-            bands=[json.dumps(list(self.bands))] * count,
-            geom_kinds=["BLOB"] * count,
-            geom_wkbs=wkbs * len(ids),
-            geom_texts=[None] * count,
-            options=[json.dumps(self.options)] * count,
+        shapes = list(self.areas.geometries)
+        count = len(ids) * len(shapes)
+        return Request(
+            scene_ids=[scene_id for scene_id in ids for _ in shapes],
+            bands=[tuple(self.bands)] * count,
+            geometries=shapes * len(ids),
+            crs=[self.areas.crs] * count,
+            options=[self.options] * count,
         )
 
 
-def _plans(reading: Reading, ids: Sequence[str], asked: _Asked, failures: dict[str, Exception]) -> list[WindowPlan]:
-    """Windows of the scenes; those that cannot be planned are found by halves."""
-    try:
-        plans = [plan for read in resolve(asked.of(ids), reading) if (plan := plan_window(read)) is not None]
-        for plan in plans:
-            check_memory(plan, reading)
-    except (MemoryLimitError, InterruptedQueryError):
-        raise
-    except RasteretError as error:
-        if len(ids) == 1:
-            failures[ids[0]] = error
-            return []
-        half = len(ids) // 2
-        return [*_plans(reading, ids[:half], asked, failures), *_plans(reading, ids[half:], asked, failures)]
+def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: dict[str, Exception]) -> list[WindowPlan]:
+    """Windows of the scenes; those that cannot be planned are among the failures."""
+
+    def work(some: Sequence[str]) -> list[list[WindowPlan]]:
+        found: list[list[WindowPlan]] = [[] for _ in some]
+        for read in resolve(asked.of(some), context):
+            plan = plan_window(read)
+            if plan is not None:
+                check_memory(plan, context)
+                found[read.row // len(asked.areas.geometries)].append(plan)
+        return found
+
+    plans: list[WindowPlan] = []
+    for scene, found in zip(ids, each_or_error(work, ids, tolerant=True, fatal=(MemoryLimitError,)), strict=True):
+        if isinstance(found, RasteretError):
+            failures[scene] = found
+        else:
+            plans += found
     return plans
 
 

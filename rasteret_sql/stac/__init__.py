@@ -1,1 +1,1 @@
-"""STAC API or static catalog → items → scenes, each with the file of every band."""
+"""Makes scenes of STAC APIs and static catalogs: items, each with the file of every band."""

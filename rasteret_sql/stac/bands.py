@@ -1,28 +1,34 @@
-"""Which bands an item has, by name, and where each is stored: from a band map, or from what the item says itself."""
+"""Names the bands of an item and finds the file of each: by a band map, or by what the item says itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError, StacError, UnsaidSampleError, did_you_mean
+from rasteret_sql.scenes.scene import BandAsset
 from rasteret_sql.stac.address import file_name
 from rasteret_sql.stac.hrefs import asset_href
-from rasteret_sql.stac.item import BandAsset
+from rasteret_sql.stac.nodata import item_nodata
+from rasteret_sql.stac.sidecars import is_sidecar, sidecars_of
 
 Item = Mapping[str, Any]
 
 _TIFF_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/geotiff", "application/geotiff")
+_PATTERN_SIGNS = frozenset("*?[")
+_MANY_BANDS = 50
 _NO_DATA_ROLES = frozenset({"thumbnail", "overview", "metadata"})
 
 
 @dataclass(frozen=True, slots=True)
 class BandNaming:
-    """How bands get their names. Without a map the assets and their band lists name themselves."""
+    """Rules by which bands get their names. Without a map the assets and their band lists name themselves."""
 
     band_map: Mapping[str, str] | None = None
-    """Band name → asset key; these bands, in this order, are the collection's."""
+    """Band name → asset key, or pattern of keys or file names (`*_B04*`); these bands, in this order, are the
+    collection's."""
     band_index_map: Mapping[str, int] | None = None
     """Band name → 0-based sample, for bands that share a file."""
     strict: bool = True
@@ -67,6 +73,13 @@ class _Raster:
     bands: tuple[Mapping[str, Any], ...]
     """What the item says of each sample; empty where it says nothing."""
     roles: frozenset[str] = field(default_factory=frozenset)
+    asset: Mapping[str, Any] = field(default_factory=dict)
+    sidecars: tuple[str, ...] = ()
+
+    def band(self, sample: int | None, *, listed: bool = False) -> BandAsset:
+        """One of its samples as a band; None: it has but one. `listed`: which it is follows from the asset's list."""
+        nodata = item_nodata(self.asset, sample)
+        return BandAsset(self.href, sample, nodata, self.sidecars, self.key, len(self.bands) if listed else 0)
 
 
 def name_bands(items: Sequence[Item], naming: BandNaming) -> NamedBands:
@@ -93,7 +106,8 @@ def name_bands(items: Sequence[Item], naming: BandNaming) -> NamedBands:
 def _mapped(items: Sequence[Item], naming: BandNaming) -> NamedBands:
     band_map = dict(naming.band_map or {})
     there = {key for item in items for key in _assets(item)}
-    absent = {name: key for name, key in band_map.items() if key not in there}
+    keys_of = [_keys(band_map, item) for item in items]
+    absent = {name: key for name, key in band_map.items() if not any(name in keys for keys in keys_of)}
     warnings: tuple[str, ...] = ()
     if items and absent:
         name, key = next(iter(absent.items()))
@@ -113,19 +127,69 @@ def _mapped(items: Sequence[Item], naming: BandNaming) -> NamedBands:
         band_map = {name: key for name, key in band_map.items() if name not in absent}
         warnings = (f"left out {', '.join(absent)}: {what}",)
     samples = naming.band_index_map or {}
-    shared = {key for key in band_map.values() if list(band_map.values()).count(key) > 1}
     found: list[dict[str, BandAsset]] = []
-    for item in items:
+    for item, keys in zip(items, keys_of, strict=True):
         bands: dict[str, BandAsset] = {}
-        for name, key in band_map.items():
-            raster = _raster(key, _assets(item).get(key))
+        hrefs = _hrefs(_assets(item))
+        shared = {key for key in keys.values() if list(keys.values()).count(key) > 1}
+        for name, key in keys.items():
+            if name not in band_map:
+                continue
+            raster = _raster(key, _assets(item).get(key), hrefs)
             if raster is not None:
                 sample = samples.get(name)
-                if sample is None and (key in shared or len(raster.bands) > 1):
-                    sample = _sample_by_name(name, raster, [n for n, k in band_map.items() if k == key])
-                bands[name] = BandAsset(raster.href, sample)
+                listed = sample is None and (key in shared or len(raster.bands) > 1)
+                if listed and (key in shared or not _is_repeated(raster, item)):
+                    sample = _sample_by_name(name, raster, [n for n, k in keys.items() if k == key])
+                bands[name] = raster.band(sample, listed=listed and key not in shared)
         found.append(bands)
     return NamedBands(tuple(band_map), tuple(found), warnings)
+
+
+def _keys(band_map: Mapping[str, str], item: Item) -> dict[str, str]:
+    """Band → asset key of one item, for the bands that it has.
+
+    Exact keys win. A pattern (`*`, `?`, `[...]`, with regard to case) is of the keys of other assets, else of the names
+    of their files.
+
+    Raises:
+        InvalidArgumentError: A pattern fits several assets.
+    """
+    assets = _assets(item)
+    keys = {name: key for name, key in band_map.items() if key in assets}
+    exact = set(keys.values())
+    hrefs = _hrefs(assets)
+    for name, pattern in band_map.items():
+        if name in keys or not _PATTERN_SIGNS & set(pattern):
+            continue
+        files = {
+            key: file_name(raster.href)
+            for key, asset in assets.items()
+            if key not in exact
+            and (raster := _raster(key, asset, hrefs)) is not None
+            and not is_sidecar(raster.href, hrefs)
+        }
+        fits = [key for key in files if fnmatchcase(key, pattern)]
+        fits = fits or [key for key, file in files.items() if fnmatchcase(file, pattern)]
+        if len(fits) > 1:
+            raise InvalidArgumentError(
+                f'band_map: the pattern "{pattern}" of band "{name}" fits several assets of {_named(item)}: '
+                f"{', '.join(fits[:12])}; give one that fits a single one, or its key"
+            )
+        if fits:
+            keys[name] = fits[0]
+    return {name: keys[name] for name in band_map if name in keys}
+
+
+def _named(item: Item) -> str:
+    """Rows of tables have their ids elsewhere."""
+    return f'item "{item["id"]}"' if item.get("id") else "a row"
+
+
+def _is_repeated(raster: _Raster, item: Item) -> bool:
+    """True where another asset lists the same bands: they are the item's, and the header says what the file has."""
+    others = (asset for key, asset in _assets(item).items() if key != raster.key and isinstance(asset, Mapping))
+    return any(_band_list(asset) == raster.bands for asset in others)
 
 
 def _sample_by_name(name: str, raster: _Raster, sharing: Sequence[str]) -> int:
@@ -151,7 +215,7 @@ def _indexed(rasters: Sequence[Sequence[_Raster]], samples: Mapping[str, int]) -
                 f"band_index_map without band_map needs items with one TIFF asset, but one has "
                 f"{', '.join(raster.key for raster in of_item)}; map each band to its asset with band_map"
             )
-        found.append({name: BandAsset(r.href, sample) for r in of_item for name, sample in samples.items()})
+        found.append({name: r.band(sample) for r in of_item for name, sample in samples.items()})
     return NamedBands(tuple(samples), tuple(found))
 
 
@@ -163,10 +227,44 @@ def _named_by_items(rasters: Sequence[Sequence[_Raster]]) -> NamedBands:
         bands: dict[str, BandAsset] = {}
         for raster in of_item:
             for sample, name in enumerate(_own_names(raster, numbered)):
-                bands[name] = BandAsset(raster.href, sample if len(raster.bands) > 1 else None)
+                several = len(raster.bands) > 1
+                bands[name] = raster.band(sample if several else None, listed=several)
         order.update(dict.fromkeys(bands))
         found.append(bands)
-    return NamedBands(tuple(order), tuple(found))
+    spelled = _one_spelling(order, found)
+    found = [{spelled[name]: band for name, band in bands.items()} for bands in found]
+    names = tuple(dict.fromkeys(spelled.values()))
+    return NamedBands(names, tuple(found), _many_bands(names, found))
+
+
+def _one_spelling(names: Iterable[str], found: Sequence[Mapping[str, BandAsset]]) -> dict[str, str]:
+    """Name → name under which it is kept: that of its first spelling, since SQL does not tell case apart.
+
+    Names of one item that differ in case alone are bands of their own, which the build then refuses.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(name.lower(), name)
+    torn = {
+        lower
+        for bands in found
+        if len({name.lower() for name in bands}) < len(bands)
+        for lower in (name.lower() for name in bands)
+    }
+    return {name: name if name.lower() in torn else first[name.lower()] for name in names}
+
+
+def _many_bands(names: Sequence[str], found: Sequence[Mapping[str, BandAsset]]) -> tuple[str, ...]:
+    """A word where asset keys differ from item to item, which makes a band of each."""
+    most = max(map(len, found), default=0)
+    if len(names) <= max(_MANY_BANDS, 4 * most):
+        return ()
+    text = (
+        f"{len(found)} items with at most {most} bands each have {len(names)} bands together, since their assets are "
+        f"called otherwise from item to item ({', '.join(names[:3])}, ...); name the bands by pattern, as in "
+        "band_map := {'B04': '*_B04*'}"
+    )
+    return (text,)
 
 
 def _numbered_assets(rasters: Sequence[Sequence[_Raster]]) -> frozenset[str]:
@@ -207,9 +305,12 @@ def _band_name(band: Mapping[str, Any]) -> str | None:
 def _rasters(item: Item) -> list[_Raster]:
     """The TIFF assets that hold data, in the item's order; copies under `s3_<key>` are not bands of their own."""
     assets = _assets(item)
+    hrefs = _hrefs(assets)
     found: list[_Raster] = []
     for key, asset in assets.items():
-        raster = _raster(key, asset)
+        raster = _raster(key, asset, hrefs)
+        if raster is not None and is_sidecar(raster.href, hrefs):
+            continue
         # Before roles there were, the key said what an asset is for.
         if raster is None or (raster.roles or {key}) & _NO_DATA_ROLES or not is_tiff(asset):
             continue
@@ -218,7 +319,7 @@ def _rasters(item: Item) -> list[_Raster]:
     return found
 
 
-def _raster(key: str, asset: Any) -> _Raster | None:
+def _raster(key: str, asset: Any, hrefs: frozenset[str]) -> _Raster | None:
     if not isinstance(asset, Mapping):
         return None
     href = asset_href(asset)
@@ -230,7 +331,15 @@ def _raster(key: str, asset: Any) -> _Raster | None:
         href,
         _band_list(asset),
         frozenset(r for r in roles if isinstance(r, str)) if isinstance(roles, list) else frozenset(),
+        asset,
+        sidecars_of(href, hrefs),
     )
+
+
+def _hrefs(assets: Mapping[str, Any]) -> frozenset[str]:
+    """Hrefs of all assets, without query strings."""
+    hrefs = (asset_href(asset) for asset in assets.values() if isinstance(asset, Mapping))
+    return frozenset(href.partition("?")[0] for href in hrefs if href)
 
 
 def _band_list(asset: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

@@ -1,4 +1,4 @@
-"""Conditions in CQL2, the language of STAC's filter extension, as JSON and as text."""
+"""Writes conditions in CQL2, the language of STAC's filter extension, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from rasteret_sql.expr.instant import rfc_3339
 from rasteret_sql.expr.tree import And, Column, Compare, Contains, In, IsNull, Like, Literal, Node, Not, Or
+from rasteret_sql.quoting import quote_name, quote_text
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.]*")
 _WORDS = {"and", "or", "not", "in", "like", "between", "is", "null", "true", "false", "casei", "date", "timestamp"}
@@ -81,7 +82,7 @@ def _text(node: Node) -> str:
     match node:
         case Column(name):
             is_plain = _PLAIN_NAME.fullmatch(name) and name.lower() not in _WORDS
-            return name if is_plain else '"{}"'.format(name.replace('"', '""'))
+            return name if is_plain else quote_name(name)
         case Literal(bool() as truth):
             return "TRUE" if truth else "FALSE"
         case Literal(int() | float() as number):
@@ -89,7 +90,7 @@ def _text(node: Node) -> str:
         case Literal(datetime() as at):
             return f"TIMESTAMP('{rfc_3339(at)}')"
         case Literal(str() as text):
-            return "'{}'".format(text.replace("'", "''"))
+            return quote_text(text)
         case Literal() | Contains():
             raise TypeError(f"{node!r} has no form in CQL2")
     return to_text(node)

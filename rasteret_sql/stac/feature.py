@@ -1,4 +1,4 @@
-"""What every item has to be before it is looked into: an object with an id, and properties that are an object."""
+"""Checks that an item is one before it is looked into: an object with an id, and properties that are an object."""
 
 from __future__ import annotations
 

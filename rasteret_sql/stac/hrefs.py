@@ -1,14 +1,41 @@
-"""Hrefs of an item's assets: made absolute beside its document, rewritten, chosen among alternates."""
+"""Makes hrefs of an item's assets absolute beside its document, rewrites them, chooses among alternates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from rasteret_sql.catalog.cloud_config import rewrite_url
-from rasteret_sql.stac.address import resolve
+from rasteret_sql.io.addresses import rewrite_url
+from rasteret_sql.stac.address import is_url, resolve
 
 _ALTERNATE_ORDER = ("s3", "aws", "https", "http", "cloudfront")
+
+
+def self_address(item: Mapping[str, Any], document: str) -> str:
+    """The address that relative hrefs are relative to, of an item that a document holds among others: its own.
+
+    That is its self link, as pystac has it. Without one, or where a file that it names lies beside the document on
+    this machine, it is the document.
+    """
+    own = next(
+        (
+            resolve(document, link["href"])
+            for link in _members(item.get("links"))
+            if link.get("rel") == "self" and isinstance(link.get("href"), str)
+        ),
+        document,
+    )
+    if own == document or is_url(document):
+        return own
+    assets = item.get("assets")
+    hrefs = [asset.get("href") for asset in _members(list(assets.values()) if isinstance(assets, Mapping) else None)]
+    beside = (resolve(document, href) for href in hrefs if isinstance(href, str) and href)
+    return document if any(not is_url(one) and Path(one).is_file() for one in beside) else own
+
+
+def _members(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
 def absolute_hrefs(item: dict[str, Any], base: str) -> dict[str, Any]:
@@ -47,7 +74,7 @@ def _sibling(asset: Any, copy: Any) -> Any:
 
 
 def asset_href(asset: Mapping[str, Any]) -> str | None:
-    """Where an asset is stored: its href, else the first of its alternates, s3 first."""
+    """The address of an asset: its href, else the first of its alternates, s3 first."""
     if isinstance(asset.get("href"), str) and asset["href"]:
         return str(asset["href"])
     alternate = asset.get("alternate")

@@ -1,4 +1,4 @@
-"""The `query` of a search, in any of its forms: checked once, turned into one tree, and applied to items."""
+"""Reads the `query` of a search, in any of its forms: checks it, makes one tree of it, applies it to items."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tables of scenes: Parquet, GeoParquet and Arrow to the scenes of a build."""
+"""Makes scenes of tables: Parquet, GeoParquet and Arrow to the scenes of a build."""

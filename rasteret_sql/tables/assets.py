@@ -1,22 +1,24 @@
-"""The files of a table's scenes: assets in all their forms, or one column of addresses → band by band."""
+"""Finds the files of a table's scenes, band by band: from assets in all their forms, or one column of addresses."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from rasteret_sql.errors import InvalidArgumentError, TableError, UnsaidSampleError, did_you_mean
+from rasteret_sql.errors import InvalidArgumentError, TableError, UnsaidSampleError, did_you_mean, name_meant
+from rasteret_sql.geo.geoarrow import is_text
 from rasteret_sql.io.signed import PlainAddresses
-from rasteret_sql.stac.address import absolute, file_name, is_url, resolve
+from rasteret_sql.scenes.projection_fields import said_place
+from rasteret_sql.scenes.scene import BandAsset
+from rasteret_sql.stac.address import absolute, file_name, is_url, named_by_gdal, resolve
 from rasteret_sql.stac.bands import BandNaming, name_bands
 from rasteret_sql.stac.hrefs import rewrite
-from rasteret_sql.stac.item import BandAsset
-from rasteret_sql.tables.where import is_text
+from rasteret_sql.stac.nodata import item_nodata
 
 Bands = dict[str, BandAsset]
 _NO_RASTERS = frozenset(
@@ -29,7 +31,7 @@ _TIFF = "image/tiff"
 
 @dataclass(frozen=True, slots=True)
 class KnownBands:
-    """How a registered dataset calls its bands."""
+    """The names that a registered dataset has for its bands."""
 
     band_map: Mapping[str, str]
     """Band → asset."""
@@ -38,7 +40,7 @@ class KnownBands:
 
 @dataclass(frozen=True, slots=True)
 class BandChoice:
-    """What the caller says of a table's bands."""
+    """The caller's choice of a table's bands."""
 
     band_map: Mapping[str, str] | None = None
     """Band → asset, which has to be there."""
@@ -115,24 +117,20 @@ def bands_of_assets(
     found = name_bands(items, naming) if items else None
     if found is None:
         return TableBands((), [])
-    keys = dict(naming.band_map or {})
     rows = [
-        {
-            band: BandAsset(address(asset.href), _index(asset, item["assets"].get(keys.get(band, band))))
-            for band, asset in bands.items()
-        }
+        {band: _placed(asset, address, item["assets"].get(asset.key or band)) for band, asset in bands.items()}
         for item, bands in zip(items, found.of_item, strict=True)
     ]
     names = _chosen(found.names, choice)
     if names != found.names:
         rows = [{name: bands[name] for name in names if name in bands} for bands in rows]
     _check_shared(rows)
-    named = tuple(choice.codes or (naming.band_map if not lenient or choice.band_map else ()) or ())
+    named = names if choice.codes else tuple((naming.band_map if not lenient or choice.band_map else ()) or ())
     return TableBands(names, rows, named, found.warnings)
 
 
 def _naming(choice: BandChoice, there: Mapping[str, None]) -> tuple[BandNaming, bool]:
-    """How the bands get their names, and whether that is merely what a dataset is known for."""
+    """Choose how the bands get their names, and say whether that is merely what a dataset is known for."""
     if choice.band_map:
         return BandNaming(choice.band_map, choice.band_index_map), False
     fitting: list[tuple[dict[str, str], Mapping[str, int] | None]] = []
@@ -152,12 +150,20 @@ def _naming(choice: BandChoice, there: Mapping[str, None]) -> tuple[BandNaming, 
 def _chosen(names: tuple[str, ...], choice: BandChoice) -> tuple[str, ...]:
     if choice.codes is None:
         return names
-    for code in choice.codes:
-        if code not in names:
+    found = {code: name_meant(code, names) for code in choice.codes}
+    for code, name in found.items():
+        if name is None:
             raise InvalidArgumentError(
                 f'band_codes names "{code}", which the table does not have: {did_you_mean(code, names)}'
             )
-    return tuple(dict.fromkeys(choice.codes))
+    return tuple(dict.fromkeys(name for name in found.values() if name is not None))
+
+
+def _placed(asset: BandAsset, address: Callable[[str], str], said: Any) -> BandAsset:
+    index = _index(asset, said)
+    nodata = item_nodata(said, index) if index != asset.band_index else asset.nodata
+    place = said_place(said, {}) if isinstance(said, Mapping) else asset.place
+    return replace(asset, href=address(asset.href), band_index=index, nodata=nodata, place=place)
 
 
 def _index(asset: BandAsset, said: Any) -> int | None:
@@ -264,7 +270,7 @@ class Addresses:
     def __call__(self, href: str) -> str:
         found = self._known.get(href)
         if found is None:
-            found = self._known[href] = self._plain(self._absolute(rewrite(href, self._patterns)))
+            found = self._known[href] = self._plain(self._absolute(rewrite(named_by_gdal(href), self._patterns)))
         return found
 
     def _absolute(self, href: str) -> str:

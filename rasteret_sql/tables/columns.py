@@ -1,21 +1,32 @@
-"""Which column of a table plays which part in a collection, and which names the others get beside ours."""
+"""Gives the columns of a table their parts in a collection, and the others names beside ours."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
 from rasteret_sql.errors import TableError
-from rasteret_sql.schema import HEADER_SUFFIX, METADATA_SUFFIX, PACKED_FIELDS, PACKED_V1_FIELD
-from rasteret_sql.tables.where import column_named
+from rasteret_sql.geo.geoparquet import GeoMetadata
+from rasteret_sql.scenes.projection_fields import PLACE_FIELDS
+from rasteret_sql.schema import HEADER_SUFFIX, METADATA_SUFFIX, PACKED_FIELDS
+from rasteret_sql.tables.arrow_filter import column_named
 
 _SUFFIX = "_property"
 _REQUIRED = ("id", "datetime", "geometry", "assets")
-PARTS = (*_REQUIRED, "bbox", "collection", "proj:epsg", "proj:code", "crs", "start_datetime", "end_datetime", "updated")
+PARTS = (
+    *_REQUIRED,
+    "bbox",
+    "collection",
+    "proj:epsg",
+    "proj:code",
+    "crs",
+    *PLACE_FIELDS,
+    "start_datetime",
+    "end_datetime",
+    "updated",
+)
 """Columns that a collection knows by name; all others are the table's own."""
 _SIDES = ("minx", "miny", "maxx", "maxy")
 
@@ -116,7 +127,7 @@ def _is_stored_header(column: pa.Field) -> bool:
     kind = column.type
     names = {child.name for child in kind} if pa.types.is_struct(kind) else set()
     of_rasteret = column.name.endswith(METADATA_SUFFIX) and "tile_offsets" in names
-    return of_rasteret or (column.name.endswith(HEADER_SUFFIX) and bool(names & {PACKED_V1_FIELD, *PACKED_FIELDS}))
+    return of_rasteret or (column.name.endswith(HEADER_SUFFIX) and bool(names & set(PACKED_FIELDS)))
 
 
 def _check_direction(column_map: Mapping[str, str], names: Sequence[str]) -> None:
@@ -167,13 +178,13 @@ def free_name(name: str, used: Iterable[str]) -> str:
     return free
 
 
-def geo_metadata(schema: pa.Schema) -> dict[str, Any]:
-    """What GeoParquet says of the columns: name → its member of `columns`; empty for other tables."""
-    text = (schema.metadata or {}).get(b"geo")
-    if not text:
-        return {}
+def geo_metadata(schema: pa.Schema) -> GeoMetadata:
+    """The metadata of the columns in GeoParquet.
+
+    Raises:
+        TableError: it is no JSON object.
+    """
     try:
-        columns = json.loads(text).get("columns")
-    except (ValueError, AttributeError):
+        return GeoMetadata.of(schema)
+    except ValueError:
         raise TableError("the table's GeoParquet metadata (key geo) is no JSON object") from None
-    return columns if isinstance(columns, dict) else {}

@@ -1,4 +1,4 @@
-"""Ids, times and codes of a table's rows, out of the types that tables have them in."""
+"""Reads ids, times and codes of a table's rows, out of the types that tables have them in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from rasteret_sql.errors import InvalidCrsError, TableError
 from rasteret_sql.geo.crs import normalize_crs
-from rasteret_sql.stac.dates import parse_instant
-from rasteret_sql.tables.where import is_text
+from rasteret_sql.geo.geoarrow import is_text
+from rasteret_sql.scenes.dates import parse_instant
 
 _TIMES = "timestamps, dates, ISO 8601 texts, or integers that are years"
 
@@ -112,6 +112,8 @@ def epsg_codes(column: pa.ChunkedArray) -> tuple[list[int | None], list[int]]:
     Returns:
         The codes, None where there is none; and the rows whose value is a CRS without a code, or none at all.
     """
+    if not (is_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return [None] * len(column), [row for row, value in enumerate(column.to_pylist()) if value is not None]
     encoded = pc.dictionary_encode(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0))
     encoded = encoded if isinstance(encoded, pa.Array) else encoded.combine_chunks()
     codes = [_code(value) for value in encoded.dictionary.to_pylist()]
@@ -125,7 +127,7 @@ def _code(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return value if value > 0 else None
+        return value if 0 < value < 2**31 else None
     if not isinstance(value, str) or not value.strip():
         return None
     try:
@@ -136,7 +138,7 @@ def _code(value: Any) -> int | None:
 
 
 def updated_at(column: pa.ChunkedArray | None, count: int) -> list[datetime]:
-    """When each row was last changed; the beginning of time where it does not say."""
+    """The time of each row's last change; the beginning of time where it does not say."""
     if column is None:
         return [datetime.min] * count  # noqa: DTZ901
     try:

@@ -1,4 +1,4 @@
-"""Codecs of bytes: what can be decoded at all, and stored bytes of a tile → its sample bytes."""
+"""Decodes stored bytes of a tile to its sample bytes, and lists what can be decoded at all."""
 
 from __future__ import annotations
 
@@ -21,29 +21,40 @@ _BYTE_CODECS = {
     tags.LZMA: ("LZMA", "lzma_decode"),
     tags.ZSTD: ("ZSTD", "zstd_decode"),
 }
+_LIBTIFF_OF_BITS = ("TIFF", "CCITTFAX4")
+"""imagecodecs gives images of 1 bit through libtiff since the version that has CCITT alone, too."""
 _IMAGE_CODECS = {
-    tags.JPEG: "JPEG8",
-    tags.LERC: "LERC",
-    tags.WEBP: "WEBP",
-    tags.JPEGXL: "JPEGXL",
-    tags.JPEGXL_DNG: "JPEGXL",
-    tags.JPEG2000: "JPEG2K",
-    tags.JPEG2000_APERIO_RGB: "JPEG2K",
+    tags.CCITT_RLE: _LIBTIFF_OF_BITS,
+    tags.CCITT_RLE_WORDS: _LIBTIFF_OF_BITS,
+    tags.CCITT_GROUP3: _LIBTIFF_OF_BITS,
+    tags.CCITT_GROUP4: _LIBTIFF_OF_BITS,
+    tags.OLD_JPEG: ("TIFF",),
+    tags.LOGLUV: ("TIFF",),
+    tags.LOGLUV24: ("TIFF",),
+    tags.JPEG: ("JPEG8",),
+    tags.LERC: ("LERC",),
+    tags.WEBP: ("WEBP",),
+    tags.JPEGXL: ("JPEGXL",),
+    tags.JPEGXL_DNG: ("JPEGXL",),
+    tags.JPEG2000: ("JPEG2K",),
+    tags.JPEG2000_APERIO_RGB: ("JPEG2K",),
 }
 _SLACK = 16
 """Bytes beyond the expected length that LZW and LZMA may write into, so that a longer stream is noticed."""
+_LZW_END = 3
+"""Bytes that hold LZW's end code of up to 12 bits, and the bits before and behind it."""
 
 
 def decodable(compression: int) -> bool:
-    """Whether tiles of a compression can be decoded with the imagecodecs that is installed."""
+    """True where tiles of a compression can be decoded with the imagecodecs that is installed."""
     if compression == tags.NONE:
         return True
-    name = _BYTE_CODECS[compression][0] if compression in _BYTE_CODECS else _IMAGE_CODECS.get(compression)
-    return name is not None and bool(getattr(imagecodecs, name).available)
+    names = _BYTE_CODECS[compression][:1] if compression in _BYTE_CODECS else _IMAGE_CODECS.get(compression, ())
+    return bool(names) and all(getattr(getattr(imagecodecs, name, None), "available", False) for name in names)
 
 
 def gives_pixels(compression: int) -> bool:
-    """Whether the codec decodes to an image (no predictor, byte order or bit packing applies afterwards)."""
+    """True where the codec decodes to an image (no predictor, byte order or bit packing applies afterwards)."""
     return compression in _IMAGE_CODECS
 
 
@@ -61,8 +72,48 @@ def decompress(compression: int, data: Buffer, size: int) -> npt.NDArray[np.uint
     """
     if compression == tags.NONE:
         return np.frombuffer(data, np.uint8)
+    if compression == tags.LZW:
+        return _decompress_lzw(data, size)
     decode = getattr(imagecodecs, _BYTE_CODECS[compression][1])
-    slack = _SLACK if compression in (tags.LZW, tags.LZMA) else 0
+    slack = _SLACK if compression == tags.LZMA else 0
     out = np.empty(size + slack, np.uint8)
     decoded: npt.NDArray[np.uint8] = decode(data, out=out)
     return decoded
+
+
+def decompress_head_of_lzw(data: Buffer, size: int) -> npt.NDArray[np.uint8]:
+    """The first `size` bytes of an LZW stream; what follows is not looked at. Fewer where it is shorter."""
+    decoded: npt.NDArray[np.uint8] = imagecodecs.lzw_decode(data, out=np.empty(size, np.uint8))
+    return decoded
+
+
+def _decompress_lzw(data: Buffer, size: int) -> npt.NDArray[np.uint8]:
+    """A stream whose last bytes alone say something else than its end counts as whole.
+
+    Some writers, LibTiff.NET among them, write the end code a bit too narrow where codes grow wider just then. Read
+    at full width it is another code, or none. libtiff reads no further than the pixels.
+    """
+    decoded: npt.NDArray[np.uint8]
+    try:
+        decoded = imagecodecs.lzw_decode(data, out=np.empty(size + _SLACK, np.uint8))
+        if len(decoded) <= size:
+            return decoded
+    except CODEC_ERRORS:
+        if len(data) <= _LZW_END:
+            raise
+    decoded = imagecodecs.lzw_decode(data[:-_LZW_END], out=np.empty(size + _SLACK, np.uint8))
+    return decoded if len(decoded) > size else decompress_head_of_lzw(data, size)
+
+
+def packbits_length(data: Buffer, size: int) -> int:
+    """The length of the first runs of a PackBits stream that give `size` bytes; all of it where they give fewer."""
+    view, at = memoryview(data), 0
+    while size > 0 and at < len(view):
+        head = view[at]
+        if head == 128:
+            at += 1
+        elif head > 128:
+            at, size = at + 2, size - (257 - head)
+        else:
+            at, size = at + head + 2, size - (head + 1)
+    return min(at, len(view))

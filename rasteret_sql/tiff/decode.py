@@ -1,4 +1,4 @@
-"""One stored tile → its pixels."""
+"""Decodes one stored tile to its pixels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from rasteret_sql.tiff.codecs import (
     CODEC_ERRORS,
     Buffer,
     decompress,
+    decompress_head_of_lzw,
     gives_pixels,
+    packbits_length,
 )
+from rasteret_sql.tiff.colours import displayed
 from rasteret_sql.tiff.header import Level
+from rasteret_sql.tiff.ifd import open_tiff, read_ifd
 from rasteret_sql.tiff.images import decode_image
+from rasteret_sql.tiff.levels import read_level
+from rasteret_sql.tiff.libtiff import convert_blocks, decode_old_jpeg
+from rasteret_sql.tiff.source import SparseBytes
 from rasteret_sql.tiff.unpack import unpack_bits, unpack_float24
 
 Pixels = npt.NDArray[np.generic]
@@ -37,21 +44,60 @@ def decode_tile(level: Level, index: int, data: Buffer, address: str) -> Pixels:
     Raises:
         CorruptTiffError: The bytes do not decode to a tile of that shape.
     """
-    rows, cols = level.tile_shape(index)
-    samples = 1 if level.planar == tags.PLANAR_SEPARATE else level.samples
     try:
         if level.fill_order == 2 and level.compression != tags.JPEG:
             data = imagecodecs.bitorder_decode(bytes(data))
-        if gives_pixels(level.compression):
-            return _decode_image(level, data, rows, cols, samples)
-        return _decode_samples(level, data, rows, cols, samples)
+        return _decode(level, index, data, address)
     except (*CODEC_ERRORS, MemoryError) as error:
+        shape = " × ".join(map(str, _stored_shape(level, index)))
         name = tags.COMPRESSION_NAMES.get(level.compression, str(level.compression))
         raise CorruptTiffError(
             f"{address}: tile {index} of {level.width} × {level.height} pixels ({len(data)} bytes at "
-            f"{_offset(level, index)}, {name}) cannot be decoded to {rows} × {cols} × {samples} {level.dtype} "
+            f"{_offset(level, index)}, {name}) cannot be decoded to {shape} {level.dtype} "
             f"samples: {error}"
         ) from error
+
+
+def _decode(level: Level, index: int, data: Buffer, address: str) -> Pixels:
+    if level.file_head is not None:
+        return _decode_whole(level, level.file_head + bytes(data), address)
+    if level.stored_samples and level.subsampling != (1, 1):
+        return _decode_blocks(level, index, data)
+    decode = _decode_image if gives_pixels(level.compression) else _decode_samples
+    pixels = decode(level, data, *_stored_shape(level, index))
+    if level.stored_samples and level.planar == tags.PLANAR_CHUNKY:
+        return displayed(level, pixels.astype(np.uint8, copy=False))
+    return pixels
+
+
+def _stored_shape(level: Level, index: int) -> tuple[int, int, int]:
+    """(rows, cols, samples) of a tile before its colours are converted."""
+    samples = 1 if level.planar == tags.PLANAR_SEPARATE else level.stored_samples or level.samples
+    return *level.tile_shape(index), samples
+
+
+def _decode_whole(level: Level, file: bytes, address: str) -> Pixels:
+    """An image that is one strip here, of a file that holds it alone."""
+    if level.compression == tags.OLD_JPEG:
+        return decode_old_jpeg(file, (level.height, level.width))
+    planes = read_level(read_ifd(*open_tiff(SparseBytes(file, len(file)), address)), planes=True)
+    pixels = np.empty((level.height, level.width, level.samples), np.uint8)
+    for index, (start, count) in enumerate(zip(planes.offsets.tolist(), planes.byte_counts.tolist(), strict=True)):
+        tile = decode_tile(planes, index, file[start : start + count], address)[..., 0]
+        plane, at = divmod(index, planes.tiles_per_plane)
+        down, across = divmod(at, planes.tiles_across)
+        row, col = down * planes.tile_height, across * planes.tile_width
+        part = pixels[row : row + len(tile), col : col + tile.shape[1], plane]
+        part[...] = tile[: part.shape[0], : part.shape[1]]
+    return displayed(planes, pixels)
+
+
+def _decode_blocks(level: Level, index: int, data: Buffer) -> Pixels:
+    rows, cols = level.tile_shape(index)
+    across, down = level.subsampling
+    block_row = -(-cols // across) * (across * down + 2)
+    blocks = _exact(level, data, -(-rows // down) * block_row, -(-level.tile_height // down) * block_row)
+    return convert_blocks(level, index, blocks.tobytes())
 
 
 def _decode_samples(level: Level, data: Buffer, rows: int, cols: int, samples: int) -> Pixels:
@@ -73,7 +119,18 @@ def _decode_samples(level: Level, data: Buffer, rows: int, cols: int, samples: i
 
 
 def _exact(level: Level, data: Buffer, size: int, full: int) -> npt.NDArray[np.uint8]:
-    """Decompress to exactly `size` bytes; a last strip may also hold the `full` rows of the others."""
+    """Decompress to exactly `size` bytes.
+
+    A last strip may also hold the `full` rows of the others, and strips of the codecs of old writers anything behind
+    their rows: some writers end them late, and what has no byte count is given with what follows it in the file.
+    """
+    if level.compression == tags.LZW and not level.tiled:
+        raw = decompress_head_of_lzw(data, size)
+        if len(raw) != size:
+            raise ValueError(f"it holds only {len(raw)} of {size} bytes expected")
+        return raw
+    if level.compression == tags.PACKBITS and not level.tiled:
+        data = memoryview(data)[: packbits_length(data, size)]
     try:
         raw = decompress(level.compression, data, size)
     except CODEC_ERRORS:

@@ -1,4 +1,4 @@
-"""GeoKeys → CRS: an EPSG code where the keys name one, else WKT2 of what they define."""
+"""Reads GeoKeys as a CRS: an EPSG code where the keys name one, else WKT2 of what they define."""
 
 from __future__ import annotations
 

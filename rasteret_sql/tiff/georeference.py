@@ -1,12 +1,12 @@
-"""ModelPixelScale, ModelTiepoint and ModelTransformation → the affine transform of pixel corners."""
+"""Makes the affine transform of pixel corners of ModelPixelScale, ModelTiepoint and ModelTransformation."""
 
 from __future__ import annotations
 
 import math
 
+from rasteret_sql.geo.grid import Affine
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.ifd import Ifd
-from rasteret_sql.types import Affine
 
 GEO_TAGS = (tags.MODEL_PIXEL_SCALE, tags.MODEL_TIEPOINT, tags.MODEL_TRANSFORMATION)
 
@@ -15,10 +15,8 @@ def read_transform(ifd: Ifd, *, pixel_is_point: bool) -> Affine | None:
     """Transform of level 0, None where the file is not georeferenced.
 
     As GDAL reads it: scale and tiepoint count before a matrix, and a negative scale in y means the same as a positive
-    one; a south-up image is written as a matrix.
-
-    Raises:
-        UnsupportedTiffError: Only ground control points relate pixels to places.
+    one; a south-up image is written as a matrix. Tiepoints alone, of which several are ground control points, give no
+    place: the pixels can be read all the same.
     """
     scale, tiepoints = ifd.doubles(tags.MODEL_PIXEL_SCALE), ifd.doubles(tags.MODEL_TIEPOINT)
     matrix = ifd.doubles(tags.MODEL_TRANSFORMATION)
@@ -29,11 +27,6 @@ def read_transform(ifd: Ifd, *, pixel_is_point: bool) -> Affine | None:
         transform = Affine(a, 0.0, tiepoints[3] - tiepoints[0] * a, 0.0, e, tiepoints[4] - tiepoints[1] * e)
     elif len(matrix) == 16:
         transform = Affine(matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7])
-    elif len(tiepoints) >= 6:
-        raise ifd.unsupported(
-            f"the image is placed by {len(tiepoints) // 6} ground control points alone, which is not supported. "
-            "Warp it to a regular grid first, for example with gdalwarp"
-        )
     else:
         return None
     if not all(map(math.isfinite, transform)):

@@ -1,14 +1,17 @@
-"""What a TIFF's tags say, as values: `Header` for a file, `Level` for one stored image, `BandHeader` for one band."""
+"""Defines values for what tags say: `Header` for a file, `Level` for one stored image, `BandHeader` for one band."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from rasteret_sql.types import Affine, Nodata
+from rasteret_sql.geo.grid import Affine
+from rasteret_sql.tiff.nodata import Nodata, parse_nodata
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +55,18 @@ class Level:
     """Tag 530, chroma subsampling of YCbCr."""
     extra_samples: tuple[int, ...] = ()
     """Tag 338: 0 unspecified, 1 associated alpha, 2 unassociated alpha."""
+    sidecar: str = ""
+    """What is added to the file's address where the tiles are in a file beside it: `.msk`, `.ovr`, `.msk.ovr`."""
+    stored_samples: int = 0
+    """Samples per pixel as stored, where decoded tiles are converted to `samples` of red, green, blue (and alpha), as
+    those of CMYK, YCbCr and CIELab are; 0 where they are given as stored."""
+    colours: tuple[float, ...] = ()
+    """What the conversion depends on: YCbCrCoefficients and ReferenceBlackWhite of YCbCr, WhitePoint of CIELab."""
+    t4_options: int = 0
+    """Tag 292, how CCITT Group 3 is coded."""
+    file_head: bytes | None = None
+    """What makes a TIFF file of the stored bytes when it stands in front of them, of an image that is decoded whole:
+    it is one strip here, and there the tiles that it has in its own file."""
 
     @property
     def tiles_across(self) -> int:
@@ -85,6 +100,19 @@ class Level:
         return replace(self, offsets=self.offsets[part], byte_counts=self.byte_counts[part], samples=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A file beside the image's own, and what a store said of it when it was read."""
+
+    suffix: str
+    """What is added to the address of the image's file."""
+    size: int | None = None
+    """Bytes."""
+    etag: str | None = None
+    modified: datetime | None = None
+    """Naive UTC."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Header:
     """All that a file's tags say, for all its bands."""
@@ -106,7 +134,18 @@ class Header:
     descriptions: tuple[str | None, ...]
     """GDAL_METADATA description (name) of each band."""
     alpha: int | None
-    """0-based sample that is alpha, None where there is none."""
+    """0-based sample that ExtraSamples calls alpha, None where there is none."""
+    alpha_counts: bool = False
+    """True where alpha decides on validity without being asked for, by GDAL's rule."""
+    nodata_values: tuple[Nodata, ...] | None = None
+    """GDAL_METADATA NODATA_VALUES, one a band: a pixel is invalid where every band has its own. None where the file has
+    no such item; a value that no sample has is None, and then no pixel is invalid."""
+    band_masks: tuple[Plane, ...] = ()
+    """Mask of each band, where a mask file has one for each; else `masks` are those of all bands."""
+    sidecars: tuple[Sidecar, ...] = ()
+    """Files beside it that were read: they hold tiles of `levels` or masks, or say more of the file."""
+    items: Mapping[str, str] = field(default_factory=dict)
+    """Items of GDAL_METADATA that speak of the whole file. An index does not keep them."""
 
     @property
     def count(self) -> int:
@@ -118,27 +157,76 @@ class Header:
         """EPSG code where the CRS has one."""
         return int(self.crs[5:]) if self.crs and self.crs.startswith("EPSG:") else None
 
-    def band(self, sample: int) -> BandHeader:
-        """What one band of the file needs to be read; `sample` counts from 0."""
-        planar = self.levels[0].planar == 2
-        masks: tuple[Level | None, ...] = self.masks
-        mask_sample = 0
-        if all(m is None for m in masks) and self.alpha is not None and self.alpha != sample:
-            masks = tuple(level.plane(self.alpha) for level in self.levels)
-            mask_sample = 0 if planar else self.alpha
+    def band(self, sample: int, item_nodata: str | None = None) -> BandHeader:
+        """The header of one band of the file: all that is needed to read it.
+
+        Args:
+            sample: Counts from 0.
+            item_nodata: Text of a nodata value that counts where the file itself does not tell which pixels are valid.
+        """
+        planes = {sample: self._plane(sample)}
+        for other in range(self.count) if self.nodata_values else ():
+            planes.setdefault(other, self._plane(other))
+        own = planes[sample]
+        nodata = self.nodata[sample]
+        tells = nodata is not None or self.has_masks or self.nodata_values is not None or self.alpha_counts
+        of_item = None if tells else parse_nodata(item_nodata, self.levels[0].dtype)
         return BandHeader(
-            levels=tuple(level.plane(sample) for level in self.levels),
-            sample=0 if planar else sample,
-            masks=masks,
-            mask_sample=mask_sample,
-            internal_mask=any(m is not None for m in self.masks),
+            levels=tuple(level for level in own.levels if level is not None),
+            sample=own.sample,
+            validity=self._validity(sample, planes),
             transform=self.transform,
             crs=self.crs,
-            nodata=self.nodata[sample],
+            nodata=nodata if tells else of_item,
             scale=self.scales[sample],
             offset=self.offsets[sample],
             description=self.descriptions[sample],
+            nodata_of_item=of_item is not None,
+            sidecars=self.sidecars,
         )
+
+    @property
+    def has_masks(self) -> bool:
+        """True where mask images tell which pixels are valid."""
+        return bool(self.band_masks) or any(mask is not None for mask in self.masks)
+
+    def _validity(self, sample: int, planes: Mapping[int, Plane]) -> Validity:
+        at = None if self.alpha == sample else self.alpha
+        of_all = Plane(self.masks, 0) if self.has_masks else None
+        return Validity(
+            mask=self.band_masks[sample] if self.band_masks else of_all,
+            nodata_values=tuple((planes[n], value) for n, value in enumerate(self.nodata_values or ())),
+            alpha=None if at is None else planes.get(at) or self._plane(at),
+            alpha_counts=at is not None and self.alpha_counts,
+        )
+
+    def _plane(self, sample: int) -> Plane:
+        planar = self.levels[0].planar == 2
+        return Plane(tuple(level.plane(sample) for level in self.levels), 0 if planar else sample)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """The place where the values of one sample are stored."""
+
+    levels: tuple[Level | None, ...]
+    """Of each level of the image, None where there is none."""
+    sample: int
+    """Position on the last axis of a decoded tile (rows, cols, samples)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validity:
+    """The rule by which pixels of a band are valid, beside the band's own nodata; `tiff.validity` reads it."""
+
+    mask: Plane | None = None
+    """Mask images: they alone decide, as in GDAL. Not 0 = valid."""
+    nodata_values: tuple[tuple[Plane, Nodata], ...] = ()
+    """Each band of the file with a value: a pixel where all have theirs is invalid. Counts in place of nodata."""
+    alpha: Plane | None = None
+    """Another sample that is alpha. Not 0 = valid."""
+    alpha_counts: bool = False
+    """True where alpha counts without being asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,18 +237,23 @@ class BandHeader:
     """Tiles of this band: its own plane where the file is planar, the shared tiles where chunky."""
     sample: int
     """Position of the band on the last axis of a decoded tile (rows, cols, samples); 0 where planar."""
-    masks: tuple[Level | None, ...]
-    """Where validity is stored: the internal mask, or the alpha plane, of each level. Not 0 = valid."""
-    mask_sample: int
-    """Position of validity on the last axis of a decoded tile of `masks`."""
-    internal_mask: bool
-    """True where `masks` are mask IFDs (they alone decide, as in GDAL), False for alpha (and-ed with nodata)."""
+    validity: Validity
+    """Which of its pixels are valid."""
     transform: Affine | None
     crs: str | None
     nodata: Nodata
     scale: float
     offset: float
     description: str | None
+    nodata_of_item: bool = False
+    """True where `nodata` is what the item says, since the file does not tell which pixels are valid."""
+    sidecars: tuple[Sidecar, ...] = ()
+    """Files beside its own that were read with the header."""
+
+    @property
+    def item_nodata(self) -> str | None:
+        """Text of the item's nodata, for the header that the file has later."""
+        return repr(self.nodata) if self.nodata_of_item else None
 
     @property
     def dtype(self) -> np.dtype:
@@ -173,6 +266,13 @@ class BandHeader:
     @property
     def height(self) -> int:
         return self.levels[0].height
+
+    def images(self) -> list[Level]:
+        """All levels whose tiles it may need, each once: its own, then those that tell which pixels are valid."""
+        validity = self.validity
+        planes = [validity.mask, validity.alpha, *(plane for plane, _ in validity.nodata_values)]
+        more = (level for plane in planes if plane is not None for level in plane.levels if level is not None)
+        return list({id(level): level for level in (*self.levels, *more)}.values())
 
     def level_transform(self, level: int) -> Affine | None:
         """Transform of a level: the image's extent divided by the level's pixels, as GDAL gives overviews."""

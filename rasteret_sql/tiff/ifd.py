@@ -1,4 +1,4 @@
-"""Image file directories: the chain of them, and the values of their tags, as far as the bytes are there."""
+"""Reads image file directories: the chain of them, and the values of their tags, as far as the bytes are there."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import CorruptTiffError, UnsupportedTiffError
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.source import NeedBytes, OutOfFile, SparseBytes
-from rasteret_sql.types import ByteRange
 
 READ_AHEAD = 16384
 """Bytes asked for with a directory that lies outside what is there: its tags' values mostly lie right behind it."""
@@ -27,9 +27,10 @@ _TYPES = {
 }  # fmt: skip
 _SIZES = {code: np.dtype(name).itemsize for code, name in _TYPES.items()}
 _ORDERS: dict[bytes, Literal["<", ">"]] = {b"II": "<", b"MM": ">"}
-_UNSIGNED = frozenset({1, 3, 4, 7, 13, 16, 18})
+_WHOLE = frozenset({1, 3, 4, 6, 7, 8, 9, 13, 16, 17, 18})
+_RATIONAL = frozenset({5, 10})
 _MASKS = {1: 0xFF, 3: 0xFFFF, 4: 0xFFFFFFFF, 13: 0xFFFFFFFF, 16: (1 << 64) - 1, 18: (1 << 64) - 1}
-_REAL = frozenset({11, 12})
+_REAL = _WHOLE | _RATIONAL | {11, 12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class TiffBytes:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Where the value of one tag lies."""
+    """The place where the value of one tag lies."""
 
     type: int
     count: int
@@ -129,15 +130,23 @@ class Ifd:
         return np.frombuffer(data, dtype.newbyteorder(self.file.order))
 
     def integers(self, tag: int, default: tuple[int, ...] = (), limit: int | None = None) -> tuple[int, ...]:
-        """Values of a tag of whole numbers."""
+        """Values of a tag of whole numbers, of any type of them; none is negative."""
         field = self.fields.get(tag)
         if field is None:
             return default
-        if field.type not in _UNSIGNED or field.count == 0:
-            raise self.corrupt(f"tag {tags.TAG_NAMES[tag]} should hold whole numbers (type {field.type})")
         if field.value is not None:
             return (field.value,)
-        return tuple(self.array(tag, limit).tolist())
+        return tuple(self.whole(tag, limit).tolist())
+
+    def whole(self, tag: int, limit: int | None = None) -> npt.NDArray[np.uint64]:
+        """Values of a tag of whole numbers, which some writers store as signed ones."""
+        field = self.fields[tag]
+        if field.type not in _WHOLE or field.count == 0:
+            raise self.corrupt(f"tag {tags.TAG_NAMES[tag]} should hold whole numbers (type {field.type})")
+        values = self.array(tag, limit)
+        if values.dtype.kind == "i" and (values.astype(np.int64) < 0).any():
+            raise self.corrupt(f"tag {tags.TAG_NAMES[tag]} holds negative numbers")
+        return values.astype(np.uint64)
 
     def integer(self, tag: int, default: int | None = None) -> int:
         """Value of a tag of one whole number."""
@@ -152,13 +161,16 @@ class Ifd:
         return default
 
     def doubles(self, tag: int) -> tuple[float, ...]:
-        """Values of a tag of real numbers, () where absent."""
+        """Values of a tag of real numbers, of any type of numbers; () where absent. A rational x / 0 is 0."""
         field = self.fields.get(tag)
         if field is None:
             return ()
         if field.type not in _REAL:
             raise self.corrupt(f"tag {tags.TAG_NAMES[tag]} should hold real numbers (type {field.type})")
-        return tuple(self.array(tag).tolist())
+        values = self.array(tag)
+        if field.type in _RATIONAL:
+            return tuple(above / below if below else 0.0 for above, below in values.tolist())
+        return tuple(map(float, values.tolist()))
 
     def raw(self, tag: int) -> bytes | None:
         """Bytes of a tag's value, None where absent."""

@@ -1,4 +1,4 @@
-"""Codecs of whole images: LERC, JPEG, WebP, JPEG XL, JPEG 2000. A tile holds a file of that format.
+"""Decodes tiles that are whole images: LERC, JPEG, WebP, JPEG XL, JPEG 2000; and CCITT, LogLuv.
 
 Such a file says its own size. It is compared with the tile's before anything of that size is allocated.
 """
@@ -14,11 +14,14 @@ import numpy.typing as npt
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.codecs import Buffer
 from rasteret_sql.tiff.header import Level
+from rasteret_sql.tiff.libtiff import decode_fax, decode_logluv
 
 Pixels = npt.NDArray[np.generic]
 Shape = tuple[int, int, int]
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_FAX = frozenset({tags.CCITT_RLE, tags.CCITT_RLE_WORDS, tags.CCITT_GROUP3, tags.CCITT_GROUP4})
+_LOGLUV = frozenset({tags.LOGLUV, tags.LOGLUV24})
 _ZLIB_MAGIC = b"\x78"
 _JPEG2000_SIZE = b"\xff\x4f\xff\x51"
 
@@ -37,7 +40,11 @@ def decode_image(level: Level, data: Buffer, shape: Shape) -> Pixels:
     Raises:
         ValueError: The image has another size or type; imagecodecs raises other errors for damaged data.
     """
-    if level.compression == tags.LERC:
+    if level.compression in _FAX:
+        image = decode_fax(level, data, shape)
+    elif level.compression in _LOGLUV:
+        image = decode_logluv(level, data, shape)
+    elif level.compression == tags.LERC:
         image = _decode_lerc(level, data, shape)
     elif level.compression == tags.JPEG:
         image = _decode_jpeg(level, data, shape)

@@ -1,15 +1,19 @@
-"""One image directory → `Level`: checks that its tags agree with each other and that it can be decoded."""
+"""Makes a `Level` of one image directory: checks that its tags agree and that it can be decoded."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+import math
 
+import numpy as np
+
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.tiff import tags
-from rasteret_sql.tiff.codecs import decodable
+from rasteret_sql.tiff.codecs import decodable, gives_pixels
+from rasteret_sql.tiff.colours import D50, SUBSAMPLINGS, YCBCR_DEFAULT
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.ifd import Ifd
-from rasteret_sql.types import ByteRange
+from rasteret_sql.tiff.places import Form, read_places
+from rasteret_sql.tiff.whole_image import missing_tables, whole_level
 
 MAX_TILES = 1 << 25
 """Most tiles of one image: half a GiB of offsets and byte counts."""
@@ -19,29 +23,32 @@ MAX_SIDE = (1 << 31) - 1
 
 _SMALL = (
     tags.NEW_SUBFILE_TYPE, tags.BITS_PER_SAMPLE, tags.SAMPLE_FORMAT, tags.EXTRA_SAMPLES, tags.JPEG_TABLES,
-    tags.YCBCR_SUBSAMPLING,
+    tags.YCBCR_SUBSAMPLING, tags.YCBCR_COEFFICIENTS, tags.REFERENCE_BLACK_WHITE, tags.WHITE_POINT,
 )  # fmt: skip
 _PREDICTABLE = frozenset({tags.LZW, tags.DEFLATE, tags.DEFLATE_OLD, tags.ZSTD, tags.LZMA})
-_RAW_PHOTOMETRIC = frozenset(
-    {
-        tags.PHOTOMETRIC_WHITE, tags.PHOTOMETRIC_BLACK, tags.PHOTOMETRIC_RGB, tags.PHOTOMETRIC_PALETTE,
-        tags.PHOTOMETRIC_MASK, 32803, 34892,
-    }
-)  # fmt: skip
-"""Colour models whose samples are given as stored."""
+_RGB_CODECS = frozenset({tags.JPEG, tags.WEBP})
+"""Codecs that give YCbCr as RGB themselves."""
+_FAX = frozenset({tags.CCITT_RLE, tags.CCITT_RLE_WORDS, tags.CCITT_GROUP3, tags.CCITT_GROUP4})
+_LOGLUV = frozenset({tags.LOGLUV, tags.LOGLUV24})
+_LOGLUV_FORMS = frozenset({(tags.LOGLUV, tags.PHOTOMETRIC_LOGL, 1), (tags.LOGLUV, tags.PHOTOMETRIC_LOGLUV, 3),
+                           (tags.LOGLUV24, tags.PHOTOMETRIC_LOGLUV, 3)})  # fmt: skip
 
 
 def missing_ranges(ifd: Ifd) -> list[ByteRange]:
-    """What has not arrived of all that `read_level` reads."""
+    """The ranges that have not arrived of all that `read_level` reads."""
     parts = [gap for tag in _SMALL for gap in ifd.missing(tag)]
     *_, tables = _layout(ifd)
     for tag, count in tables:
         parts += ifd.missing(tag, count)
-    return parts
+    return parts + missing_tables(ifd)
 
 
-def read_level(ifd: Ifd) -> Level:
+def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
     """Read an image directory.
+
+    Args:
+        ifd: The directory.
+        planes: Give planar colours that are converted as the planes they are stored in, not as one strip.
 
     Raises:
         NeedBytes: Values have not arrived.
@@ -57,35 +64,47 @@ def read_level(ifd: Ifd) -> Level:
     _check_features(
         ifd,
         compression=compression,
-        photometric=photometric,
         predictor=predictor,
         fill_order=fill_order,
         dtype=dtype,
         bits=bits,
+        single=samples == 1 or planar == tags.PLANAR_SEPARATE,
     )
 
-    row_bytes = -(-tile_width * bits * (samples if planar == tags.PLANAR_CHUNKY else 1) // 8)
-    if row_bytes * tile_height > MAX_TILE_BYTES:
+    subsampling = ifd.integers(tags.YCBCR_SUBSAMPLING, (2, 2)) if photometric == tags.PHOTOMETRIC_YCBCR else (1, 1)
+    subsampling = (subsampling[0], subsampling[-1])
+    if compression in _LOGLUV:
+        _check_logluv(ifd, (compression, photometric, samples), dtype, planar)
+    stored_samples, colours = _conversion(ifd, photometric, compression, bits=bits, samples=samples)
+    if compression == tags.OLD_JPEG or (stored_samples and planar == tags.PLANAR_SEPARATE and not planes):
+        given = _samples_of_whole(ifd, photometric, compression, bits=bits, samples=samples, subsampling=subsampling)
+        places = read_places(ifd, tables, Form(compression, tiled, height, tile_height, tile_width))
+        return whole_level(ifd, places, size=(width, height), tiled=tiled, samples=given)
+    if stored_samples and photometric == tags.PHOTOMETRIC_YCBCR and planar == tags.PLANAR_CHUNKY:
+        _check_chroma(ifd, subsampling, compression, predictor)
+        across, down = subsampling
+        form = Form(compression, tiled, height, tile_height, -(-tile_width // across) * (across * down + 2), down)
+    else:
+        if subsampling != (1, 1) and compression not in _RGB_CODECS:
+            raise ifd.unsupported(f"subsampled YCbCr of {samples} samples of {bits} bit is not supported")
+        row_bytes = -(-tile_width * bits * (samples if planar == tags.PLANAR_CHUNKY else 1) // 8)
+        form = Form(compression, tiled, height, tile_height, row_bytes)
+    offsets, counts, tile_height = read_places(ifd, tables, form)
+    if form.size(tile_height) > MAX_TILE_BYTES:
         kind = "tile" if tiled else "strip"
         raise ifd.unsupported(
-            f"a {kind} of {tile_width} × {tile_height} pixels takes {row_bytes * tile_height} bytes decoded; "
+            f"a {kind} of {tile_width} × {tile_height} pixels takes {form.size(tile_height)} bytes decoded; "
             f"the most that is read at once is {MAX_TILE_BYTES}. Rewrite the file with smaller tiles"
         )
-    offsets, counts = _tile_table(ifd, tables, compression, row_bytes, tile_height)
-    if compression == tags.NONE:
-        # Some writers give the last strip the length of a full one; the bytes after its rows are none of its own.
-        counts = np.minimum(counts, np.uint64(row_bytes * tile_height))
-    _check_extent(ifd, offsets, counts)
-    subsampling = ifd.integers(tags.YCBCR_SUBSAMPLING, (2, 2)) if photometric == tags.PHOTOMETRIC_YCBCR else (1, 1)
     return Level(
         width=width,
         height=height,
         tile_width=tile_width,
         tile_height=tile_height,
         tiled=tiled,
-        dtype=dtype,
+        dtype=np.dtype("u1") if stored_samples else dtype,
         bits=bits,
-        samples=samples,
+        samples=(3 if photometric == tags.PHOTOMETRIC_YCBCR else 4) if stored_samples else samples,
         planar=planar,
         compression=compression,
         predictor=predictor,
@@ -95,9 +114,62 @@ def read_level(ifd: Ifd) -> Level:
         byte_counts=counts,
         fill_order=fill_order,
         jpeg_tables=ifd.raw(tags.JPEG_TABLES) if compression == tags.JPEG else None,
-        subsampling=(subsampling[0], subsampling[-1]),
-        extra_samples=ifd.integers(tags.EXTRA_SAMPLES),
+        subsampling=subsampling,
+        extra_samples=() if stored_samples else ifd.integers(tags.EXTRA_SAMPLES),
+        stored_samples=stored_samples,
+        colours=colours,
+        t4_options=ifd.integer(tags.T4_OPTIONS, 0) if compression == tags.CCITT_GROUP3 else 0,
     )
+
+
+def _conversion(
+    ifd: Ifd, photometric: int | None, compression: int, *, bits: int, samples: int
+) -> tuple[int, tuple[float, ...]]:
+    """(stored samples, what the conversion depends on) of colours that GDAL converts; (0, ()) of all others."""
+    if photometric == tags.PHOTOMETRIC_CMYK:
+        converted = samples >= 4 and ifd.integer(tags.INK_SET, 1) == 1
+    elif photometric == tags.PHOTOMETRIC_YCBCR:
+        converted = samples == 3 and compression not in _RGB_CODECS
+    else:
+        converted = samples == 3 and photometric == tags.PHOTOMETRIC_CIELAB
+    if not converted or photometric is None or bits != 8:
+        return 0, ()
+    if photometric == tags.PHOTOMETRIC_CMYK:
+        return samples, ()
+    if photometric == tags.PHOTOMETRIC_CIELAB:
+        white = ifd.doubles(tags.WHITE_POINT)
+        return samples, white if len(white) == 2 and white[1] > 0 else D50
+    luma, reference = ifd.doubles(tags.YCBCR_COEFFICIENTS), ifd.doubles(tags.REFERENCE_BLACK_WHITE)
+    luma = luma if len(luma) == 3 else YCBCR_DEFAULT[:3]
+    if not (all(map(math.isfinite, (*luma, *reference))) and luma[1] != 0):
+        raise ifd.corrupt(f"YCbCrCoefficients {luma} and ReferenceBlackWhite {reference}")
+    return samples, (*luma, *(reference if len(reference) == 6 else YCBCR_DEFAULT[3:]))
+
+
+def _samples_of_whole(
+    ifd: Ifd, photometric: int | None, compression: int, *, bits: int, samples: int, subsampling: tuple[int, int]
+) -> int:
+    """The number of samples that a pixel of an image that is decoded whole has then."""
+    if compression == tags.OLD_JPEG:
+        unsaid = tags.SAMPLES_PER_PIXEL not in ifd and photometric == tags.PHOTOMETRIC_YCBCR
+        if (samples == 3 or unsaid) and bits == 8 and photometric in (tags.PHOTOMETRIC_YCBCR, tags.PHOTOMETRIC_RGB):
+            return 3
+        raise ifd.unsupported(f"old-style JPEG of {samples} samples of {bits} bit that is no YCbCr is not supported")
+    if photometric == tags.PHOTOMETRIC_CMYK and samples == 4:
+        return 4
+    if photometric == tags.PHOTOMETRIC_YCBCR and subsampling == (1, 1):
+        return 3
+    name = "subsampled YCbCr" if photometric == tags.PHOTOMETRIC_YCBCR else tags.PHOTOMETRIC_NAMES[photometric or 0]
+    raise ifd.unsupported(f"planar {name} of {samples} samples is not supported")
+
+
+def _check_chroma(ifd: Ifd, subsampling: tuple[int, int], compression: int, predictor: int) -> None:
+    if subsampling not in SUBSAMPLINGS:
+        raise ifd.unsupported(f"YCbCr with one colour for {subsampling[0]} × {subsampling[1]} pixels is not supported")
+    if predictor != 1 and subsampling != (1, 1):
+        raise ifd.unsupported("a predictor of subsampled YCbCr is not supported")
+    if subsampling != (1, 1) and gives_pixels(compression):
+        raise ifd.unsupported(f"subsampled YCbCr in {tags.COMPRESSION_NAMES[compression]} is not supported")
 
 
 def _layout(ifd: Ifd) -> tuple[int, int, int, int, bool, int, int, tuple[tuple[int, int], tuple[int, int]]]:
@@ -146,33 +218,35 @@ def _sample_type(ifd: Ifd, samples: int) -> tuple[np.dtype, int]:
         raise ifd.corrupt(f"SampleFormat {form}, expected 1 to 6")
     if not (0 < bits <= 32 or bits == 64):
         raise ifd.unsupported(f"integer samples of {bits} bit are not supported, only 1 to 32 and 64")
-    if form == tags.FORMAT_INT:
-        if bits not in (8, 16, 32, 64):
-            raise ifd.unsupported(f"signed samples of {bits} bit are not supported, only 8, 16, 32 and 64")
+    if form == tags.FORMAT_INT and bits in (8, 16, 32, 64):
         return np.dtype(f"i{bits // 8}"), bits
+    # Signed samples of other depths too: GDAL gives their bits as unsigned numbers.
     size = next(size for size in (1, 2, 4, 8) if bits <= size * 8)
     return np.dtype(f"u{size}"), bits
+
+
+def _check_logluv(ifd: Ifd, form: tuple[int, int | None, int], dtype: np.dtype, planar: int) -> None:
+    chunky = planar == tags.PLANAR_CHUNKY or form[2] == 1
+    if form not in _LOGLUV_FORMS or dtype.name not in ("int16", "uint16", "float32") or not chunky:
+        raise ifd.unsupported(
+            f"SGI LogLuv of {form[2]} {dtype} samples with PhotometricInterpretation {form[1]} is not supported, only "
+            "LogLuv and LogL of 16 bit or floating point"
+        )
 
 
 def _check_features(
     ifd: Ifd,
     *,
     compression: int,
-    photometric: int | None,
     predictor: int,
     fill_order: int,
     dtype: np.dtype,
     bits: int,
+    single: bool,
 ) -> None:
     name = tags.COMPRESSION_NAMES.get(compression, "unknown")
     if not decodable(compression):
         raise ifd.unsupported(f"compression {compression} ({name}) is not supported")
-    if photometric is not None and photometric not in _RAW_PHOTOMETRIC:
-        colours = tags.PHOTOMETRIC_NAMES.get(photometric, "unknown")
-        if photometric != tags.PHOTOMETRIC_YCBCR or compression not in (tags.JPEG, tags.WEBP):
-            raise ifd.unsupported(
-                f"photometric interpretation {photometric} ({colours}) with compression {name} is not supported"
-            )
     if predictor not in (1, 2, 3):
         raise ifd.unsupported(f"predictor {predictor} is not supported, only 1, 2 and 3")
     if predictor == 2 and bits not in (8, 16, 32, 64):
@@ -181,43 +255,7 @@ def _check_features(
         raise ifd.corrupt(f"predictor 3 is for floating point, the samples are {dtype}")
     if fill_order not in (1, 2):
         raise ifd.corrupt(f"FillOrder {fill_order}, expected 1 or 2")
+    if compression in _FAX and (bits != 1 or not single):
+        raise ifd.unsupported(f"{name} of several samples or of {bits} bit is not supported, only of one of 1 bit")
     if compression in (tags.JPEG, tags.WEBP) and dtype != np.dtype("u1") and (compression, bits) != (tags.JPEG, 12):
         raise ifd.unsupported(f"{name} with {bits} bit {dtype} samples is not supported")
-
-
-def _tile_table(
-    ifd: Ifd, tables: tuple[tuple[int, int], tuple[int, int]], compression: int, row_bytes: int, rows: int
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """(offsets, byte counts) of all tiles."""
-    (offsets_tag, tiles), (counts_tag, _) = tables
-    if offsets_tag not in ifd:
-        raise ifd.corrupt(f"the required tag {tags.TAG_NAMES[offsets_tag]} is missing")
-    offsets = _table(ifd, offsets_tag, tiles)
-    if counts_tag in ifd:
-        return offsets, _table(ifd, counts_tag, tiles)
-    if compression != tags.NONE:
-        raise ifd.corrupt(f"the required tag {tags.TAG_NAMES[counts_tag]} is missing")
-    return offsets, np.where(offsets == 0, 0, np.uint64(row_bytes * rows)).astype(np.uint64)
-
-
-def _table(ifd: Ifd, tag: int, tiles: int) -> npt.NDArray[np.uint64]:
-    field = ifd.fields[tag]
-    if field.count < tiles:
-        raise ifd.corrupt(f"tag {tags.TAG_NAMES[tag]} has {field.count} values for {tiles} tiles")
-    values = ifd.array(tag, tiles)
-    if values.dtype.kind != "u" or values.ndim != 1:
-        raise ifd.corrupt(f"tag {tags.TAG_NAMES[tag]} should hold whole numbers (type {field.type})")
-    return values.astype(np.uint64)
-
-
-def _check_extent(ifd: Ifd, offsets: npt.NDArray[np.uint64], counts: npt.NDArray[np.uint64]) -> None:
-    """No tile may end beyond the file, where its size is known."""
-    limit = (1 << 63) - 1 if ifd.file.chunks.size is None else ifd.file.chunks.size
-    stored = (offsets != 0) & (counts != 0)
-    bad = stored & ((counts > limit) | (offsets > limit - np.minimum(counts, np.uint64(limit))))
-    if bad.any():
-        index = int(np.argmax(bad))
-        raise ifd.corrupt(
-            f"tile {index} should lie at bytes {offsets[index]} to {int(offsets[index]) + int(counts[index])}, but "
-            f"the file has only {limit} bytes; it is truncated"
-        )

@@ -1,15 +1,17 @@
-"""Nodata as GDAL understands it: the text of a tag as a value, and which samples match the value."""
+"""Reads nodata as GDAL understands it: the text of a tag as a value, and the samples that match the value."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rasteret_sql.types import Nodata
+Nodata = int | float | None
+"""A nodata value: int for integer dtypes (exact up to 64 bit), float else, None where a band has none."""
 
 _WHOLE = re.compile(r"\s*[+-]?\d+")
 _REAL = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -60,6 +62,36 @@ def matches_nodata(pixels: npt.NDArray[Any], nodata: Nodata) -> npt.NDArray[np.b
     with np.errstate(over="ignore", invalid="ignore"):
         near = np.abs(floats - value) < np.abs(floats + value) * floats.dtype.type(_NEAR)
     return np.asarray(equal | near)
+
+
+def parse_nodata_values(texts: Sequence[str], dtype: np.dtype) -> tuple[Nodata, ...]:
+    """Read the values of NODATA_VALUES for samples of `dtype`, which must equal them exactly.
+
+    Returns:
+        One a text; an int for integer dtypes up to 32 bit, whose fractions are cut off, else a float. None for a value
+        that no sample can have, NaN among them: GDAL compares, and NaN equals nothing.
+    """
+    return tuple(_equal_value(_number(text), dtype) for text in texts)
+
+
+def equals_value(pixels: npt.NDArray[Any], value: Nodata) -> npt.NDArray[np.bool_]:
+    """True where a sample is `value` of NODATA_VALUES; shape of `pixels`. None equals nothing."""
+    if value is None:
+        return np.zeros(pixels.shape, bool)
+    # 64-bit integers are compared as doubles, as GDAL does.
+    return np.asarray(pixels.astype(np.float64) == value if isinstance(value, float) else pixels == value)
+
+
+def _equal_value(value: float, dtype: np.dtype) -> Nodata:
+    if not math.isfinite(value):
+        return value if dtype.kind == "f" and not math.isnan(value) else None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(np.float32(value)) if dtype.itemsize < 8 else value
+    if dtype.itemsize == 8:
+        return value
+    info = np.iinfo(dtype)
+    return int(value) if info.min <= value <= info.max else None
 
 
 def _float_nodata(value: float, dtype: np.dtype) -> Nodata:

@@ -1,4 +1,4 @@
-"""Bytes of a file → `Header`, or the byte ranges that are still missing. No I/O happens here.
+"""Parses bytes of a file to a `Header`, or to the byte ranges that are still missing. No I/O happens here.
 
 The caller fetches the first `HEADER_PREFETCH` bytes, parses, and where `NeedBytes` comes out fetches its ranges, adds
 them and parses again:
@@ -14,6 +14,9 @@ them and parses again:
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import CorruptTiffError, TiffError, UnsupportedTiffError
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.gdal_metadata import read_metadata
@@ -22,9 +25,9 @@ from rasteret_sql.tiff.georeference import GEO_TAGS, read_transform
 from rasteret_sql.tiff.header import Header, Level
 from rasteret_sql.tiff.ifd import Ifd, TiffBytes, open_tiff, read_ifd
 from rasteret_sql.tiff.levels import missing_ranges, read_level
-from rasteret_sql.tiff.nodata import parse_nodata
+from rasteret_sql.tiff.nodata import parse_nodata, parse_nodata_values
 from rasteret_sql.tiff.source import NeedBytes, SparseBytes
-from rasteret_sql.types import ByteRange
+from rasteret_sql.tiff.validity import alpha_counts, alpha_sample
 
 __all__ = ["HEADER_PREFETCH", "NeedBytes", "SparseBytes", "parse_header"]
 
@@ -53,55 +56,86 @@ def parse_header(chunks: SparseBytes, address: str) -> Header:
     """
     try:
         file, first = open_tiff(chunks, address)
-        main, overviews, masks = _walk(file, first)
-        return _header(main, overviews, masks)
+        found = _walk(file, first)
+        assert found.main is not None
+        return _header(found.main, found.overviews, found.masks)
     except (NeedBytes, TiffError):
         raise
     except (ValueError, OverflowError, MemoryError) as error:
         raise CorruptTiffError(f"{address}: the TIFF header cannot be understood: {error}") from error
 
 
-def _walk(file: TiffBytes, first: int) -> tuple[Ifd, list[Ifd], list[Ifd]]:
-    """Follow the chain of directories: (main image, its overviews, masks), with all their values there."""
+@dataclass
+class _Images:
+    """The image directories that were found."""
+
     main: Ifd | None = None
-    overviews: list[Ifd] = []
-    masks: list[Ifd] = []
-    missing: list[ByteRange] = []
-    seen: set[int] = set()
-    offset = first
-    while offset:
-        if offset in seen:
-            raise CorruptTiffError(f"{file.address}: the chain of image directories returns to byte {offset}")
-        if len(seen) == MAX_IMAGES:
+    overviews: list[Ifd] = field(default_factory=list)
+    masks: list[Ifd] = field(default_factory=list)
+    missing: list[ByteRange] = field(default_factory=list)
+    """What they need that has not arrived."""
+    seen: set[int] = field(default_factory=set)
+
+    def add(self, ifd: Ifd, *, pages: bool) -> None:
+        """Sort a directory in; `pages` says that the chain is the file's own, where masks and pages stand."""
+        kind = ifd.subfile_type
+        if self.main is None:
+            self.main = ifd
+            self.missing += [gap for tag in _FILE_TAGS for gap in ifd.missing(tag)]
+            self.missing += missing_ranges(ifd)
+        elif kind & tags.MASK_IMAGE and pages:
+            self.masks.append(ifd)
+            self.missing += missing_ranges(ifd)
+        elif kind & tags.REDUCED_IMAGE and not kind & tags.MASK_IMAGE:
+            try:
+                missing = missing_ranges(ifd)
+            except TiffError:
+                return  # an overview that cannot be read is as good as none, as in GDAL
+            self.overviews.append(ifd)
+            self.missing += missing
+
+
+def _walk(file: TiffBytes, first: int) -> _Images:
+    """Find the image, its overviews and its masks, with all their values there."""
+    found = _Images()
+    _follow(file, first, found, pages=True)
+    if found.main is None:
+        if found.missing:
+            raise NeedBytes(found.missing)
+        raise CorruptTiffError(f"{file.address}: the TIFF file holds no image")
+    # Some writers hang the overviews below the image instead of behind it.
+    if gaps := found.main.missing(tags.SUB_IFDS, MAX_IMAGES):
+        found.missing += gaps
+    else:
+        for offset in found.main.integers(tags.SUB_IFDS, limit=MAX_IMAGES):
+            _follow(file, offset, found, pages=False)
+    if found.missing:
+        raise NeedBytes(found.missing)
+    return found
+
+
+def _follow(file: TiffBytes, offset: int, found: _Images, *, pages: bool) -> None:
+    """Follow a chain of directories; one that loops, or leaves the file, ends there, as in libtiff."""
+    while offset and offset not in found.seen:
+        if len(found.seen) == MAX_IMAGES:
             raise UnsupportedTiffError(f"{file.address}: more than {MAX_IMAGES} images in one file are not supported")
-        seen.add(offset)
+        found.seen.add(offset)
         try:
             ifd = read_ifd(file, offset)
         except NeedBytes as need:
-            missing += need.ranges
-            break
+            found.missing += need.ranges
+            return
+        except CorruptTiffError:
+            if found.main is None:
+                raise
+            return
         offset = ifd.next_offset
-        kind = ifd.subfile_type
-        if main is None:
-            main = ifd
-            missing += [gap for tag in _FILE_TAGS for gap in ifd.missing(tag)]
-        elif kind & tags.MASK_IMAGE:
-            masks.append(ifd)
-        elif kind & tags.REDUCED_IMAGE:
-            overviews.append(ifd)
-        else:
-            continue  # another page: not of the image that is read
-        missing += missing_ranges(ifd)
-    if missing:
-        raise NeedBytes(missing)
-    if main is None:
-        raise CorruptTiffError(f"{file.address}: the TIFF file holds no image")
-    return main, overviews, masks
+        found.add(ifd, pages=pages)
 
 
 def _header(main: Ifd, overview_ifds: list[Ifd], mask_ifds: list[Ifd]) -> Header:
     base = read_level(main)
-    overviews = [level for ifd in overview_ifds if _is_overview(level := read_level(ifd), base)]
+    overviews = [level for ifd in overview_ifds if (level := _overview(ifd, base)) is not None]
     overviews.sort(key=lambda level: (-level.width, -level.height))
     levels = (base, *overviews)
     by_size: dict[tuple[int, int], Level] = {}
@@ -129,24 +163,18 @@ def _header(main: Ifd, overview_ifds: list[Ifd], mask_ifds: list[Ifd]) -> Header
         scales=meta.scales,
         offsets=meta.offsets,
         descriptions=meta.descriptions,
-        alpha=_alpha(base),
+        alpha=alpha_sample(base),
+        alpha_counts=alpha_counts(base),
+        nodata_values=None if meta.nodata_values is None else parse_nodata_values(meta.nodata_values, base.dtype),
+        items=meta.items,
     )
 
 
-def _is_overview(level: Level, base: Level) -> bool:
-    """Whether a reduced image shows the same bands; thumbnails of another kind do not."""
-    return (
-        level.samples == base.samples
-        and level.dtype == base.dtype
-        and level.width <= base.width
-        and level.height <= base.height
-    )
-
-
-def _alpha(level: Level) -> int | None:
-    """The sample that is alpha by GDAL's rule: the last of two or four, of 8 or 16 bit unsigned."""
-    last = level.samples - 1
-    extra = len(level.extra_samples)
-    if level.samples not in (2, 4) or level.dtype.name not in ("uint8", "uint16") or not 0 < extra <= level.samples:
+def _overview(ifd: Ifd, base: Level) -> Level | None:
+    """A reduced image that shows the same bands; None for thumbnails of another kind, or one that cannot be read."""
+    try:
+        level = read_level(ifd)
+    except TiffError:
         return None
-    return last if level.extra_samples[-1] in (tags.ALPHA_ASSOCIATED, tags.ALPHA_UNASSOCIATED) else None
+    same = level.samples == base.samples and level.dtype == base.dtype
+    return level if same and level.width <= base.width and level.height <= base.height else None

@@ -1,11 +1,12 @@
-"""The parts of a file that have arrived, and the request for those that have not."""
+"""Holds the parts of a file that have arrived, and requests those that have not."""
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from rasteret_sql.types import ByteRange
+from rasteret_sql.byte_ranges import ByteRange, merge_ranges
 
 MERGE_GAP = 4096
 """Missing parts that lie this close are asked for as one range: a request costs more than a page of bytes."""
@@ -15,7 +16,8 @@ class NeedBytes(Exception):  # noqa: N818  (a signal of the protocol, no error)
     """Parsing needs `ranges` of the file before it can go on: fetch them, `SparseBytes.add` them, parse again."""
 
     def __init__(self, ranges: Iterable[ByteRange]) -> None:
-        self.ranges = merge_ranges(ranges)
+        merged = merge_ranges(ranges, MERGE_GAP, max_request=sys.maxsize)
+        self.ranges = tuple(request.span for request in merged)
         super().__init__(f"{len(self.ranges)} byte ranges of the file are needed: {self.ranges}")
 
 
@@ -88,15 +90,3 @@ class SparseBytes:
             if low < high:
                 joined[low - offset : high - offset] = data[low - start : high - start]
         return memoryview(joined)
-
-
-def merge_ranges(ranges: Iterable[ByteRange], gap: int = MERGE_GAP) -> tuple[ByteRange, ...]:
-    """Sort ranges and join those that overlap or lie at most `gap` bytes apart."""
-    merged: list[ByteRange] = []
-    for item in sorted(ranges):
-        if merged and item.offset <= merged[-1].end + gap:
-            last = merged[-1]
-            merged[-1] = ByteRange(last.offset, max(last.end, item.end) - last.offset)
-        else:
-            merged.append(item)
-    return tuple(merged)

@@ -1,4 +1,4 @@
-"""Samples that do not fill whole machine words: 1 to 31 bit integers and 24 bit floats."""
+"""Unpacks samples that do not fill whole machine words: 1 to 31 bit integers and 24 bit floats."""
 
 from __future__ import annotations
 

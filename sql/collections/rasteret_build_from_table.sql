@@ -1,10 +1,9 @@
 -- Scenes of the rows of a table: builds the index, or reuses the cached one.
 CREATE OR REPLACE MACRO rasteret_build_from_table(
-  uri,
-  name := NULL, column_map := NULL, href_column := NULL, band_index_map := NULL, bbox_columns := NULL,
-  filter_expr := NULL, bbox := NULL, date_range := NULL, enrich_cog := NULL, data_source := NULL, band_map := NULL,
-  band_codes := NULL, columns := NULL, url_rewrite_patterns := NULL, force := NULL, max_concurrent := NULL,
-  workspace_dir := NULL, cloud_config := NULL, backend := NULL
+  uri, name := NULL, column_map := NULL, href_column := NULL, band_index_map := NULL, bbox_columns := NULL,
+  filter_expr := NULL, bbox := NULL, date_range := NULL, enrich_cog := NULL, data_source := NULL,
+  band_map := NULL, band_codes := NULL, columns := NULL, url_rewrite_patterns := NULL, force := NULL,
+  max_concurrent := NULL, workspace_dir := NULL, cloud_config := NULL, backend := NULL
 ) AS TABLE
   SELECT *
   FROM query(__rasteret_build_from_table(CAST(json_object(

@@ -1,13 +1,13 @@
 -- Items of a STAC API or static catalog, page by page as they are asked for; no file is opened.
 CREATE OR REPLACE MACRO rasteret_stac_search(
   stac_api, collection := NULL, bbox := NULL, date_range := NULL, query := NULL, page_size := NULL,
-  backend := NULL
+  backend := NULL, headers := NULL
 ) AS TABLE
   WITH RECURSIVE
     __asked AS MATERIALIZED (
       SELECT CAST(json_object(
         'stac_api', stac_api, 'collection', collection, 'bbox', bbox, 'date_range', date_range, 'query', query,
-        'page_size', page_size, 'backend', backend
+        'page_size', page_size, 'backend', backend, 'headers', headers
       ) AS VARCHAR) AS __text
     ),
     -- a step reads one page, and DuckDB makes it when all items before it have been used

@@ -28,15 +28,15 @@ import pyarrow.parquet as pq
 import shapely
 
 from rasteret_sql import schema
-from rasteret_sql.index.band_encode import BandRecord, encode_headers
-from rasteret_sql.index.manifest import Manifest
-from rasteret_sql.index.metadata import CollectionMetadata, geo_metadata
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.publish import published
-from rasteret_sql.index.store import write_manifest
-from rasteret_sql.index.write import CollectionWriter
-from rasteret_sql.tiff.header import BandHeader, Level
-from rasteret_sql.types import Affine
+from rasteret_sql.geo.grid import Affine
+from rasteret_sql.index.change.collection_files import CollectionWriter
+from rasteret_sql.index.format.band_encode import BandRecord, encode_headers
+from rasteret_sql.index.format.collection_metadata import CollectionMetadata
+from rasteret_sql.index.format.manifest import Manifest
+from rasteret_sql.index.format.scene_status import problems_column
+from rasteret_sql.index.place.atomic_directory import published
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.tiff.header import BandHeader, Level, Validity
 
 PIXELS, TILE = 10_980, 1024
 TILES = 11 * 11
@@ -77,9 +77,7 @@ def band_header(rng: np.random.Generator, order: str, epsg: int, corner: tuple[f
     return BandHeader(
         levels=(level,),
         sample=0,
-        masks=(None,),
-        mask_sample=0,
-        internal_mask=False,
+        validity=Validity(),
         transform=Affine(10.0, 0.0, corner[0], 0.0, -10.0, corner[1]),
         crs=f"EPSG:{epsg}",
         nodata=0,
@@ -141,6 +139,7 @@ def chunk(task: tuple[int, int, int, int, str]) -> tuple[tuple[int, int], pa.Tab
             for code, (x, y), day in zip(epsg, corners, when, strict=True)
         ]
         headers[schema.header_column(band)] = encode_headers(records)
+    headers["problems"] = problems_column([[] for _ in when])
     return (when[0].year, when[0].month), table, pa.table(headers)
 
 
@@ -170,7 +169,7 @@ def make(directory: Path, scenes: int, bands: int, order: str) -> None:
     """Write the index; its path then holds it whole."""
     names = tuple(f"B{n + 1:02d}" for n in range(bands))
     metadata = CollectionMetadata("world", names, "bench/world", "", None, {})
-    keys = metadata.key_values(geo_metadata([shapely.to_wkb(shapely.box(0, 0, 1, 1))]))
+    keys = metadata.key_values([shapely.to_wkb(shapely.box(0, 0, 1, 1))])
     text = {key.decode(): value.decode() for key, value in keys.items()}
     empty = Manifest(names, (), (), (), True, pa.schema([]), text)
     begun = time.perf_counter()
@@ -178,7 +177,7 @@ def make(directory: Path, scenes: int, bands: int, order: str) -> None:
         writer = CollectionWriter(place, keys)
         for month, table, headers in pool.imap(chunk, tasks(scenes, bands, order)):
             writer.write(month, table, headers)
-        write_manifest(place, writer.finish(empty))
+        (place / schema.MANIFEST).write_text(writer.finish(empty).text(), "utf-8")
     print(f"made {scenes:,} scenes x {bands} bands ({order}) in {time.perf_counter() - begun:.0f} s", flush=True)
 
 
@@ -218,7 +217,7 @@ def sizes(path: Path) -> dict[str, float]:
 PROBES = {
     "open": """
 t = clock()
-from rasteret_sql.index.open import open_collection
+from rasteret_sql.index.place.collection_index import open_collection
 index = open_collection(path)
 say("open", clock() - t)
 """,
@@ -229,8 +228,8 @@ con.execute("SELECT id FROM rasteret_load($1, name := 'world') LIMIT 1", [path])
 say("load and first row in SQL", clock() - t)
 """,
     "one": """
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.session import new_session
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.session.session import new_session
 session = new_session()
 con = rasteret_sql.connect()
 t = clock()
@@ -282,7 +281,7 @@ _HEAD = """
 import json, resource, sys, time
 clock = time.perf_counter
 import rasteret_sql, duckdb, pyarrow.parquet, numpy
-import rasteret_sql.session, rasteret_sql.index.open
+import rasteret_sql.session.session, rasteret_sql.index.place.collection_index
 path, ids, many = json.loads(sys.argv[1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 out = {}
@@ -297,8 +296,8 @@ print(json.dumps(out))
 
 def append_some(path: Path, number: int) -> None:
     """What an append does once its scenes are found and their headers read."""
-    from rasteret_sql.index.store import changed, keys_of
-    from rasteret_sql.index.stored import StoredHeaders
+    from rasteret_sql.index.change.transaction import change
+    from rasteret_sql.index.read.headers_by_id import StoredHeaders
 
     index = open_collection(path)
     manifest = index.manifest
@@ -307,10 +306,8 @@ def append_some(path: Path, number: int) -> None:
     names = pa.array([f"new-{manifest.generation}-{n}" for n in range(number)])
     table = table.set_column(0, "id", names)
     assert not StoredHeaders(index).has(names.to_pylist())
-    with changed(path, manifest) as directory:
-        writer = CollectionWriter(directory, keys_of(manifest), manifest)
-        writer.write((2015, 1), table, headers)
-        write_manifest(directory, writer.finish(manifest))
+    with change(index, "the append of a benchmark") as tx:
+        tx.write((2015, 1), table, headers)
 
 
 def some_ids(path: Path, number: int) -> list[str]:

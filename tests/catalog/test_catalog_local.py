@@ -21,7 +21,7 @@ from rasteret_sql import DatasetDescriptor, DatasetRegistry, catalog
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.descriptor import fields
 from rasteret_sql.errors import IndexFormatError, InvalidArgumentError, StorageError, UnknownDatasetError
-from rasteret_sql.io.stores import default_backend
+from rasteret_sql.io.routed_backend import default_backend
 from tests.cli.processes import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,7 +255,9 @@ def test_d17_d18_d19_a_new_process_sees_it_in_the_home_and_opens_it_without_read
         """,
     )
     assert seen == "Mine\nreloaded 6 B G NIR R\n(6,)\n"
-    assert files_below(home) == {registry, ".rasteret/.datasets.local.json.lock"}
+    # What was opened is not copied; the workspace only learns its names.
+    others = files_below(home) - {registry, ".rasteret/.datasets.local.json.lock"}
+    assert {path.rpartition("/")[0] for path in others} == {"rasteret_workspace/_names"}
 
 
 def test_d19_pixels_of_the_reloaded_collection(naip, exported):
@@ -403,6 +405,7 @@ def test_exports_of_what_is_not_there(tmp_path):
 # The file
 
 
+@pytest.mark.exhaustive
 def test_what_another_process_does_is_seen(exported, tmp_path, local_datasets):
     rasteret_sql.register_local("local/a", exported, name="before")
     DatasetRegistry.unregister("local/a")
@@ -512,7 +515,7 @@ def test_a_writer_that_died_holds_nobody_up(tmp_path, local_datasets):
         tmp_path,
         """
         import os, sys
-        from rasteret_sql.catalog import local
+        from rasteret_sql.catalog import local_file as local
         with local._locked(local.local_path(sys.argv[1])):
             os._exit(0)
         """,

@@ -11,8 +11,8 @@ import pytest
 from rasteret_sql.catalog import CloudConfig, DatasetDescriptor, DatasetRegistry
 from rasteret_sql.catalog.data_files import PROVIDERS, provider_documents
 from rasteret_sql.errors import InvalidArgumentError, UnknownDatasetError
-from rasteret_sql.stac.area import parse_bbox
-from rasteret_sql.stac.dates import parse_date_range
+from rasteret_sql.geo.lonlat_boxes import parse_bbox
+from rasteret_sql.scenes.dates import parse_date_range
 
 BUILT_IN = [entry for document in provider_documents() for entry in document["datasets"]]
 REFERENCE_IDS = [

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.processes import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,6 +17,7 @@ PAGE = (ROOT / "docs" / "datasets.md").read_text("utf-8")
 BLOCK = re.compile(r"<!-- test: ([\w-]+) -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.exhaustive
 def test_the_page_runs(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -40,4 +43,4 @@ def test_the_page_runs(tmp_path):
         *("registered", "exported", "unregistered"),
     ]
     assert said["python"] == ["6 ['local/aerial']"]
-    assert [path.name for path in (tmp_path / "home").iterdir()] == [".rasteret"]
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == [".rasteret", "rasteret_workspace"]

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SHELL = [sys.executable, "-c", "import sys; from rasteret_sql.cli.main import main; sys.exit(main())"]
+
+SLOW = "SELECT sum(a.range * b.range) FROM range(10_000_000) a, range(10_000_000) b"
+"""A statement that takes hours."""
+
+
+_BAR = re.compile(r"[\r\n] *\d+% ▕.*▏ \([^)]*\) *")
+
+
+def without_bars(text: str) -> str:
+    """What a program printed, without the bars that DuckDB draws into it for statements of more than two seconds."""
+    return _BAR.sub("", text)
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -69,6 +69,7 @@ def test_texts_for_people(call):
     assert call("drop", "dunes", "-y")[1] == "removed dunes, 1 scenes\n"
 
 
+@pytest.mark.exhaustive
 def test_a_dataset_and_a_table_are_sources_too(call, tmp_path):
     made = answer(
         call("build", "fields", "--dataset", "earthsearch/naip", "--stac-api", CATALOG, "--bbox=-90,40,-80,45",
@@ -92,6 +93,7 @@ def test_the_same_build_again_is_cached_and_force_is_not(call):
     assert answer(call("build", "ny", *NY, "--force", "--json"))["created"] > first["created"]
 
 
+@pytest.mark.exhaustive
 def test_names_may_be_shortened_while_they_are_clear(call):
     answer(call("build", "bay-north", *NY, "--json"))
     answer(call("build", "bay-south", *NY, "--json"))

@@ -144,6 +144,7 @@ def test_help_says_what_there_is(call):
         assert f"\n    {command}" in out
 
 
+@pytest.mark.exhaustive
 def test_from_command_to_command_in_an_empty_home(exported, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
@@ -169,4 +170,4 @@ def test_from_command_to_command_in_an_empty_home(exported, tmp_path):
     assert json.loads(rows) == [{"id": "S2A_29RKH_20200219_0_L2A"}]
     run("datasets", "unregister-local", "local/dunes")
     assert json.loads((home / ".rasteret" / "datasets.local.json").read_text()) == []
-    assert [path.name for path in home.iterdir()] == [".rasteret"]
+    assert sorted(path.name for path in home.iterdir()) == [".rasteret", "rasteret_workspace"]

@@ -8,7 +8,7 @@ import pytest
 from rasteret_sql.catalog import DatasetDescriptor, DatasetRegistry
 from rasteret_sql.cli.main import main
 from rasteret_sql.io.found_credentials import found_credentials
-from rasteret_sql.io.stores import RoutedBackend, default_backend
+from rasteret_sql.io.routed_backend import RoutedBackend, default_backend
 from tests.contract.scenes import item, write_items, write_small
 from tests.servers.fixtures import *  # noqa: F403
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY

@@ -10,7 +10,7 @@ import pytest
 import rasteret_sql
 from rasteret_sql import DatasetDescriptor, register
 from rasteret_sql.cli.main import main
-from rasteret_sql.io.stores import default_backend
+from rasteret_sql.io.routed_backend import default_backend
 from tests.cli.test_cli_doctor import doctor, nothing_set
 from tests.contract.scenes import item, write_items, write_small
 from tests.servers.earthdata import PASSWORD as LOGIN_PASSWORD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rasteret_sql.cli.history import CarefulHistory, holds_credential
-from rasteret_sql.cli.shell import open_history
+from rasteret_sql.cli.prompt import open_history
 
 WORD = "not-to-be-kept"
 CREDENTIALS = [

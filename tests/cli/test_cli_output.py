@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 
 import duckdb
 import pyarrow.parquet as pq
@@ -12,6 +13,8 @@ import pytest
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.result import run
 from rasteret_sql.errors import InvalidArgumentError
+from tests.cli.processes import SHELL, environment
+from tests.sampling import some
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def written(connection, form, path, *statements):
     output = Output(form, path)
     try:
         for sql in statements:
-            output.write(run(connection, sql, as_text=form in {"table", "csv"}))
+            output.write(run(connection, sql))
         output.commit()
     finally:
         output.close()
@@ -49,6 +52,21 @@ def test_csv_of_nothing_has_its_header(connection, tmp_path):
     assert written(connection, "csv", tmp_path / "a.csv", "SELECT 1 AS a, 2 AS b WHERE false") == b"a,b\n"
 
 
+def test_csv_has_times_in_the_zone_of_the_connection(connection, tmp_path):
+    connection.execute("SET TimeZone = 'America/New_York'")
+    sql = "SELECT TIMESTAMPTZ '2024-01-01 00:00:00+00' AS t"
+    ((expected,),) = connection.execute(f"SELECT t::VARCHAR FROM ({sql})").fetchall()
+    assert expected == "2023-12-31 19:00:00-05"
+    assert written(connection, "csv", tmp_path / "a.csv", sql).decode() == f"t\n{expected}\n"
+
+
+def test_integers_of_39_digits(connection, tmp_path):
+    largest = {"h": 2**127 - 1, "u": 2**128 - 1, "n": None}
+    sql = f"SELECT {largest['h']}::HUGEINT AS h, {largest['u']}::UHUGEINT AS u, NULL::HUGEINT AS n"
+    assert json.loads(written(connection, "json", tmp_path / "a.json", sql)) == [largest]
+    assert written(connection, "csv", tmp_path / "a.csv", sql).decode() == f"h,u,n\n{2**127 - 1},{2**128 - 1},\n"
+
+
 def test_json(connection, tmp_path):
     text = written(connection, "json", tmp_path / "a.json", MIXED)
     assert json.loads(text) == [
@@ -63,7 +81,7 @@ def test_json(connection, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2048, 2049, 5000])
+@pytest.mark.parametrize("rows", some([0, 1, 2048, 2049, 5000], 4))
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])
 def test_every_row_is_there_once(connection, tmp_path, form, rows):
     data = written(connection, form, tmp_path / "a", f"SELECT range AS i FROM range({rows})")
@@ -135,3 +153,11 @@ def test_a_device_is_written_itself(connection, tmp_path):
 def test_a_place_that_cannot_be_written_is_named_as_given(connection, tmp_path):
     with pytest.raises(InvalidArgumentError, match=r"the output .*/none/a\.csv cannot be written: No such file"):
         written(connection, "csv", tmp_path / "none" / "a.csv", "SELECT 1")
+
+
+def test_no_progress_bar_of_duckdb_is_written_into_a_file(tmp_path):
+    sql = "SET progress_bar_time = 0; SELECT sum(a.range % 7 * b.range) AS s FROM range(20_000) a, range(3_000) b"
+    done = subprocess.run(
+        [*SHELL, "-f", "csv", "-c", sql], capture_output=True, env=environment(tmp_path), timeout=120, check=False
+    )
+    assert done.stdout == f"s\n{sum(a % 7 for a in range(20_000)) * sum(range(3_000))}\n".encode()

@@ -3,12 +3,20 @@ from __future__ import annotations
 import io
 import threading
 
+import pytest
 from rich.console import Console
 
+from rasteret_sql.cli.open_runner import open_runner
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
-from rasteret_sql.cli.start import open_runner
 from rasteret_sql.connection import session_for
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch):
+    """A terminal that can draw, whatever the one is that runs the tests."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
 
 
 def test_nothing_is_drawn_where_nobody_watches():

@@ -13,8 +13,8 @@ from rasteret_sql.cli.commands import run_command
 from rasteret_sql.cli.completion import Names, SqlCompleter, SqlLexer, quoted
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
+from rasteret_sql.cli.prompt import Prompt, open_history, state_folder
 from rasteret_sql.cli.runner import Runner
-from rasteret_sql.cli.shell import Prompt, open_history, state_folder
 
 
 @pytest.fixture
@@ -63,6 +63,9 @@ def complete(connection):
         ("SELECT array_agg", "array_agg"),
         ("SELECT read_chip(id, 'B04', geom, collection := 'ba", "bay"),
         ("SELECT read_chip(id, 'B04', geom, collection := '", "a''b"),
+        ("SELECT read_chip(id, 'B04', ov", "overview := "),
+        ("SELECT read_chip(id, 'POINT (1 2)', geom, all_touched := true, on_", "on_error := "),
+        ("FROM rasteret_build('a/b', bbox := [1, 2, 3, 4], ", "date_range := "),
         (".mo", ".mode"),
         (".mode c", "csv"),
     ],
@@ -75,6 +78,15 @@ def test_the_likeliest_comes_first(complete):
     assert complete("SELECT read_c")[0] == "read_chip"
     assert complete("SELECT id, 'B0") == []
     assert complete("SELECT ") == []
+
+
+def test_named_arguments_come_where_an_argument_begins(complete):
+    named = complete("SELECT read_chip(id, 'B04', geom, fill := 0, ")
+    assert "clip := " in named
+    assert "fill := " not in named  # said already
+    assert "band := " not in named  # goes by its place
+    assert complete("SELECT read_chip(id, 'B04', geom, clip := o") != complete("SELECT read_chip(id, 'B04', geom, o")
+    assert complete("SELECT lower(o")[:1] != ["overview := "]
 
 
 def test_completion_sees_what_a_statement_made(connection):

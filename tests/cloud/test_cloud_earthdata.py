@@ -9,15 +9,16 @@ import pytest
 
 from tests.cloud.conftest import BUCKETS
 from tests.cloud.world import Users, by_turns
+from tests.sampling import some
 from tests.servers.earthdata import BEARER_TOKEN, HOST, PASSWORD, USER, Login
 from tests.servers.internet import Internet
 from tests.servers.s3_gate import S3Gate
 from tests.servers.secrets import planted
 from tests.servers.stac_api import StacApiServer
 
-pytestmark = pytest.mark.xdist_group("cloud-earthdata")
+pytestmark = pytest.mark.exhaustive  # of clouds, the tests of S3 and Azure run by themselves
 
-SURFACES = pytest.mark.parametrize("surface", ["python", "sql"])
+SURFACES = pytest.mark.parametrize("surface", some(["python", "sql"], 2))
 LOGIN_AT = "https://data.lpdaac.earthdatacloud.nasa.gov/s3credentials"
 BUCKET = "lp-prod-protected"
 WRONG_PASSWORD = "a-wrong-password-of-earthdata"

@@ -18,8 +18,6 @@ from tests.servers import sigv4
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.s3_gate import S3Gate
 
-pytestmark = pytest.mark.xdist_group("cloud-refused")
-
 BUCKET, OBJECT = "private-scenes", "a b/one_B1.tif"
 
 

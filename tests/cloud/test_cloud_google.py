@@ -10,8 +10,9 @@ from tests.cloud.world import Users, World, by_turns
 from tests.servers.google import Bucket, GoogleGate, GoogleServer, google_server
 from tests.servers.internet import Internet
 
+pytestmark = pytest.mark.exhaustive  # of clouds, the tests of S3 and Azure run by themselves
+
 __all__ = ["google_server"]
-pytestmark = pytest.mark.xdist_group("cloud-google")
 
 FORMS = ("gs://{}/a b/", "https://storage.googleapis.com/{}/a%20b/")
 

@@ -12,13 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.cloud.world import Report, Users, by_turns
+from tests.sampling import some
 from tests.servers.internet import Internet
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.s3_gate import S3Gate
 
-pytestmark = pytest.mark.xdist_group("cloud-refused")
-
-SURFACES = pytest.mark.parametrize("surface", ["python", "sql"])
+SURFACES = pytest.mark.parametrize("surface", some(["python", "sql"], 2))
 KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": "us-west-2"}
 UNKNOWN_KEY = "AKIDNOBODYKNOWS00000"
 OTHER_SECRET_KEY = "another-secret-key-for-tests-000000000000"
@@ -102,6 +101,7 @@ def test_b34_a20_refused_by_s3(users: Users, surface: str, case: str) -> None:
         assert hidden not in message
 
 
+@pytest.mark.exhaustive
 @SURFACES
 def test_b34_expired_token(users: Users, amazon: S3Gate, surface: str) -> None:
     """Nobody can renew what the environment has: S3 says 400 with the token in its answer."""
@@ -114,6 +114,7 @@ def test_b34_expired_token(users: Users, amazon: S3Gate, surface: str) -> None:
     assert token not in message
 
 
+@pytest.mark.exhaustive
 @SURFACES
 def test_b34_refused_when_read_only(users: Users, amazon: S3Gate, surface: str) -> None:
     """Built with keys, and read by a later process without them: refused where pixels are, and said there."""
@@ -131,6 +132,7 @@ def test_b34_refused_when_read_only(users: Users, amazon: S3Gate, surface: str) 
         assert word in report.words, report.words
 
 
+@pytest.mark.exhaustive
 def test_b35_a_region_that_is_wrong_and_not_told(users: Users, amazon: S3Gate, internet: Internet) -> None:
     """S3 does not tell the region where HEAD is not let through: the remedy names the setting."""
     amazon.tells_region = False

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.cloud.world import Users, by_turns
+from tests.sampling import some
 from tests.servers.internet import Internet
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.s3_gate import S3Gate
 from tests.servers.stac_api import StacApiServer
 
-pytestmark = pytest.mark.xdist_group("cloud-s3")
-
-SURFACES = pytest.mark.parametrize("surface", ["python", "sql"])
+SURFACES = pytest.mark.parametrize("surface", some(["python", "sql"], 2))
 KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 WEST = {"AWS_REGION": "us-west-2"}
 FORMS = (
@@ -37,6 +36,7 @@ def test_b12_b13_signed_by_the_environment(users: Users, amazon: S3Gate, surface
     assert came == {(ACCESS_KEY, "us-west-2", "us-west-2", 206)}
 
 
+@pytest.mark.exhaustive
 def test_b12_a_session_token_of_the_environment(users: Users, amazon: S3Gate) -> None:
     access_key, secret_key, token = amazon.issue()
     amazon.buckets["private-scenes"].readers = {access_key}
@@ -48,6 +48,7 @@ def test_b12_a_session_token_of_the_environment(users: Users, amazon: S3Gate) ->
         amazon.buckets["private-scenes"].readers = None
 
 
+@pytest.mark.exhaustive
 @SURFACES
 def test_b16_b17_keys_of_a_backend_sign_for_a_stac_api(users: Users, amazon: S3Gate, surface: str) -> None:
     """Nothing is set in the environment; explicit keys sign, whatever else holds."""
@@ -75,6 +76,7 @@ def test_a19_unsigned(users: Users, amazon: S3Gate, surface: str, form: str) -> 
         assert not asked_elsewhere
 
 
+@pytest.mark.exhaustive
 def test_b15_skip_signature_reads_without_the_keys_of_the_environment(users: Users, amazon: S3Gate) -> None:
     setup = "backend = rasteret_sql.create_backend(default_s3_config={'region': 'us-west-2', 'skip_signature': 'true'})"
     items = users.item_file(users.world.items("s3://open-scenes/a b/"))
@@ -108,7 +110,7 @@ def test_a5_b9_b10_requester_pays(users: Users, amazon: S3Gate, surface: str, ho
     assert came == {(ACCESS_KEY, "us-west-2", "requester", 206)}
 
 
-@pytest.mark.parametrize(("surface", "region"), [("python", "us-east-1"), ("sql", None)])
+@pytest.mark.parametrize(("surface", "region"), some([("python", "us-east-1"), ("sql", None)], 2))
 def test_b35_wrong_region_is_found_and_asked_once(
     users: Users, amazon: S3Gate, surface: str, region: str | None
 ) -> None:
@@ -123,6 +125,7 @@ def test_b35_wrong_region_is_found_and_asked_once(
     assert {seen.region for seen in amazon.log if seen.status == 206} == {"us-west-2"}
 
 
+@pytest.mark.exhaustive
 def test_b35_wrong_region_at_a_custom_endpoint(users: Users, amazon: S3Gate) -> None:
     """An endpoint that serves all regions answers 400 with the right one."""
     environment = {**KEYS, "AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL": amazon.url}
@@ -133,6 +136,7 @@ def test_b35_wrong_region_at_a_custom_endpoint(users: Users, amazon: S3Gate) -> 
     assert {seen.region for seen in amazon.log if seen.status == 206} == {"us-west-2"}
 
 
+@pytest.mark.exhaustive
 def test_b35_a_region_that_is_given_is_asked_at_once(users: Users, amazon: S3Gate) -> None:
     setup = "backend = rasteret_sql.create_backend(region='us-west-2')"
     items = users.item_file(users.world.items("s3://open-scenes/a b/"))

@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.cloud.world import BANDS, SCENES, Users
+from tests.sampling import some
 from tests.servers import sigv4
 from tests.servers.internet import Internet
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.s3_gate import S3Gate
 
-pytestmark = pytest.mark.xdist_group("cloud-earthdata")
+pytestmark = pytest.mark.exhaustive  # of clouds, the tests of S3 and Azure run by themselves
 
-SURFACES = pytest.mark.parametrize("surface", ["python", "sql"])
+SURFACES = pytest.mark.parametrize("surface", some(["python", "sql"], 2))
 ORIGIN = "https://private-scenes.s3.us-west-2.amazonaws.com"
 
 

@@ -17,6 +17,8 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
+from tests.cli.processes import without_bars
+from tests.sampling import exhaustive
 from tests.servers.secrets import planted, secrets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,11 +31,11 @@ BOX = (10.00101, 49.98081, 10.01919, 49.99999)
 """Within both scenes; its edges lie beyond the centres of the pixels that they cut."""
 
 
-def by_turns(*values: Any) -> list[tuple[str, Any]]:
-    """(surface, value): the first value on both surfaces, the others by turns, since each is a process."""
+def by_turns(*values: Any) -> list[Any]:
+    """(surface, value): the values by turns, since each is a process; all but the first are exhaustive."""
     first, *others = values
     turns = [(("sql", "python")[number % 2], value) for number, value in enumerate(others)]
-    return [("python", first), ("sql", first), *turns]
+    return [("python", first), *map(exhaustive, [("sql", first), *turns])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ class Users:
         )
         assert done.returncode == 0, done.stderr
         assert done.stderr == "", done.stderr
-        report = json.loads(done.stdout)
+        report = json.loads(without_bars(done.stdout))
         for word in secrets() | {value for name, value in clean.items() if "SECRET" in name or "TOKEN" in name}:
             assert word not in done.stdout, done.stdout
         pixels = np.load(output) if report["did"] == "read" else None

@@ -7,15 +7,13 @@ import threading
 
 import numpy as np
 import pytest
-from test_scheduler import DATA, LEVEL, Memory, Whole, never, right
+from test_scheduler import DATA, LEVEL, Memory, Whole, never, right, run
 
-from rasteret_sql.engine.job import TileNeed
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.engine.versions import Scopes, Versions
 from rasteret_sql.errors import FileChangedError
-from rasteret_sql.io.automatic import AutomaticBackend
 from rasteret_sql.io.backend import FileFacts
-from rasteret_sql.io.stores import default_backend
+from rasteret_sql.io.routed_backend import default_backend
 
 OLD, NEW = FileFacts(len(DATA), "old"), FileFacts(len(DATA), "new")
 
@@ -47,7 +45,7 @@ class Known(Whole):
         self.facts = facts
 
     def needs(self):
-        return [TileNeed(self.address, self.level, index, slot, self.facts) for slot, index in enumerate(self.tiles)]
+        return [dataclasses.replace(self.need(i, n), version=self.facts) for n, i in enumerate(self.tiles)]
 
 
 def apart(count=64, gap=70_000):
@@ -67,15 +65,15 @@ FAR, FAR_DATA = apart()
 
 def test_answers_of_the_indexed_version_are_taken():
     job = Known(OLD)
-    Engine().run([job], Telling({"a": DATA}), never)
+    run(Engine(), [job], Telling({"a": DATA}), never)
     assert right(job)
 
 
 def test_answers_of_another_version_are_an_error_with_the_address():
     with pytest.raises(FileChangedError, match="ETag new instead of old"):
-        Engine().run([Known(OLD)], Telling({"a": DATA}, NEW), never)
+        run(Engine(), [Known(OLD)], Telling({"a": DATA}, NEW), never)
     job = Known(OLD, tolerant=True)
-    Engine().run([job], Telling({"a": DATA}, NEW), never)
+    run(Engine(), [job], Telling({"a": DATA}, NEW), never)
     assert job.error.address == "a"
 
 
@@ -87,47 +85,47 @@ def test_without_known_facts_the_first_answer_says_the_version(known, after):
     jobs = [Known(known, tiles=range(n, 64, 4), level=FAR, tolerant=True) for n in range(4)]
     jobs += [Known(known, level=FAR, tolerant=True)]
     engine = Engine()
-    engine.run(jobs, backend, never)
+    run(engine, jobs, backend, never)
     assert isinstance(jobs[-1].error, FileChangedError)
     assert "ETag new instead of old" in str(jobs[-1].error)
     asked = len(backend.asked)
     assert asked <= 64 + 128
     # The next call reads the version that is there now, and none of the old tiles.
     late = Known(known, level=FAR)
-    engine.run([late], backend, never)
+    run(engine, [late], backend, never)
     assert right(late)
     assert len(backend.asked) == asked + 64
 
 
 def test_a_tile_of_an_older_version_is_never_given_for_a_newer_one():
     engine, backend = Engine(), Telling({"a": DATA})
-    engine.run([Known(OLD)], backend, never)
+    run(engine, [Known(OLD)], backend, never)
     other = bytearray(DATA)
     backend.files["a"], backend.facts = bytes(other), NEW
     backend.asked.clear()
     job = Known(NEW)
-    engine.run([job], backend, never)
+    run(engine, [job], backend, never)
     assert right(job)
     assert backend.asked, "fetched, not taken from the cache"
     backend.asked.clear()
-    engine.run([Known(NEW)], backend, never)
+    run(engine, [Known(NEW)], backend, never)
     assert not backend.asked
 
 
 def test_tiles_of_one_backend_are_not_given_to_another():
     """B: credentials of one session are not lent to another by the cache."""
     engine, one, other = Engine(), Memory({"a": DATA}), Memory({})
-    engine.run([Whole()], one, never)
+    run(engine, [Whole()], one, never)
     with pytest.raises(FileNotFoundError):
-        engine.run([Whole()], other, never)
+        run(engine, [Whole()], other, never)
     one.asked.clear()
-    engine.run([Whole()], one, never)
+    run(engine, [Whole()], one, never)
     assert not one.asked
 
 
 def test_the_process_s_own_backends_count_as_one():
     scopes = Scopes()
-    assert scopes.of(AutomaticBackend()) == scopes.of(AutomaticBackend()) == scopes.of(default_backend()) == 0
+    assert scopes.of(None) == scopes.of(default_backend()) == 0
 
 
 def test_a_number_is_never_given_again():
@@ -145,7 +143,7 @@ def test_a_number_is_never_given_again():
 
 def test_a_custom_backend_that_tells_nothing_reads_as_ever():
     job = Known(OLD)
-    Engine().run([job], Memory({"a": DATA}), never)
+    run(Engine(), [job], Memory({"a": DATA}), never)
     assert right(job)
 
 
@@ -185,7 +183,7 @@ def test_calls_at_once_share_one_version():
     size = len(FAR_DATA)
     backend, engine = Telling({"a": FAR_DATA}, FileFacts(size, "old"), 20, FileFacts(size, "new")), Engine()
     jobs = [Known(level=FAR, tolerant=True) for _ in range(2)]
-    threads = [threading.Thread(target=engine.run, args=([job], backend, never)) for job in jobs]
+    threads = [threading.Thread(target=run, args=(engine, [job], backend, never)) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:

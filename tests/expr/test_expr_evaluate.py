@@ -14,6 +14,7 @@ from rasteret_sql.expr.condition import parse_condition
 from rasteret_sql.expr.evaluate import evaluate
 from rasteret_sql.expr.render import to_sql
 from rasteret_sql.expr.tree import Column, Literal, negation
+from tests.sampling import examples
 
 TYPES = {"num": "DOUBLE", "more num": "DOUBLE", "text": "VARCHAR", "flag": "BOOLEAN", "moment": "TIMESTAMP"}
 TEXT = st.text("ab%_\\'Aä\n", max_size=5)
@@ -88,7 +89,7 @@ def table():
     con.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rows=st.lists(ROWS, min_size=1, max_size=4), condition=CONDITIONS)
 def test_the_tree_is_applied_as_duckdb_applies_the_text(table, rows, condition):
     tree = parse_condition(condition)

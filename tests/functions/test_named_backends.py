@@ -10,11 +10,13 @@ import duckdb
 import pytest
 
 import rasteret_sql
+from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.connection import session_for
+from rasteret_sql.engine.scheduler import shared_engine
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.settings import IoSettings, change_io_settings, io_settings
-from rasteret_sql.kernels.rows import FailedRow
-from rasteret_sql.session_parts import Failures
+from rasteret_sql.reading.context import FailedRow
+from rasteret_sql.session.failures import Failures
 from tests.servers.range_server import RangeServer
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.s3_gate import Bucket, S3Gate
@@ -64,6 +66,29 @@ def test_rows_of_one_call_read_by_different_backends(con, bucket: Path):
         assert rows == [("one", 4, True), ("two", 4, True), (None, 4, True)]
         assert one.counts()["requests"] - before == 1
         assert two.counts()["requests"] == 1
+
+
+@pytest.mark.parametrize("order", ["", " DESC"])
+def test_two_datasets_on_one_host_are_each_read_as_registered(con, bucket: Path, order: str):
+    """Rows of one call: a look-up in one collection says nothing of who reads the files of another."""
+    with RangeServer(bucket) as home, RangeServer(bucket) as elsewhere:
+        for name in ("plainly", "moved"):
+            build = (
+                f"FROM rasteret_build_from_stac('{name}', '{home.url}/scenes/tiny.json', data_source := 'of/{name}')"
+            )
+            con.execute(build).fetchall()
+        CloudConfig.register("of/moved", CloudConfig("aws", url_patterns={f"{home.url}/": f"{elsewhere.url}/"}))
+        home.reset()
+        read = (
+            "SELECT read_chip('plain', 'b', collection := c).width FROM (VALUES ('plainly'), ('moved')) t(c) ORDER BY c"
+        )
+        assert con.execute(read + order).fetchall() == [(4,), (4,)]
+        assert [server.counts()["requests"] for server in (home, elsewhere)] == [1, 1]
+        shared_engine().cache.clear()
+        one = "SELECT read_chip('plain', 'b', collection := '{}').width"
+        for name, counts in (("moved", [1, 2]), ("plainly", [2, 2])):
+            assert con.execute(one.format(name)).fetchall() == [(4,)]
+            assert [server.counts()["requests"] for server in (home, elsewhere)] == counts
 
 
 def test_b16_a_backend_is_for_the_database_and_for_its_calls_alone(con, bucket: Path):

@@ -6,11 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-from rasteret_sql.index.request import BuildRequest
-from rasteret_sql.io.stores import default_backend
+from rasteret_sql.index.change.build_request import BuildRequest
+from rasteret_sql.io.routed_backend import default_backend
 from rasteret_sql.stac.bands import BandNaming
-from rasteret_sql.stac.scene_source import StacScenes
-from rasteret_sql.stac.source import StacSource
+from rasteret_sql.stac.search_request import StacSource
+from rasteret_sql.stac.search_source import StacScenes
 
 TIFFS = Path(__file__).parent / "rasteret_index" / "out" / "tiffs"
 BAND_MAP = {"B04": "red", "B08": "nir"}

@@ -26,17 +26,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from index_catalog import BAND_MAP, TIFFS, CountingBackend, item, request
 
-from rasteret_sql.index import publish
-from rasteret_sql.index.again import sources_of
-from rasteret_sql.index.append import append
-from rasteret_sql.index.build import build
-from rasteret_sql.index.drop import drop
-from rasteret_sql.index.journal import Journal
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.refresh import refresh
+from rasteret_sql.index.change.append import append
+from rasteret_sql.index.change.build import build
+from rasteret_sql.index.change.drop import drop
+from rasteret_sql.index.change.journal import Journal
+from rasteret_sql.index.change.refresh import refresh
+from rasteret_sql.index.place import atomic_directory as publish
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.library.remembered_search import sources_of
 from rasteret_sql.stac.bands import BandNaming
-from rasteret_sql.stac.scene_source import StacScenes
-from rasteret_sql.stac.source import StacSource
+from rasteret_sql.stac.search_request import StacSource
+from rasteret_sql.stac.search_source import StacScenes
 
 CALLS = ("build", "rebuild", "append", "refresh")
 SPRING, SUMMER = ("2024-01-01", "2024-03-31"), ("2024-04-01", "2024-07-31")
@@ -89,7 +89,7 @@ def perform(call: str, catalog: Path, workspace: Path, backend: CountingBackend,
         else:
             refresh(index, sources_of(index), backend=backend, max_concurrent=1, progress=progress)
         return index.path
-    one = request(catalog, workspace, force=call == "rebuild", backend=backend, max_concurrent=1)
+    one = request(catalog, workspace, force=call in ("rebuild", "force"), backend=backend, max_concurrent=1)
     return Path(build(one, progress=progress))
 
 
@@ -124,8 +124,7 @@ class Points:
             self.reach("rename")
         elif event in ("os.rename", "os.link"):
             if str(arguments[1]).startswith(self.workspace):
-                journal = ".journal" in str(arguments[1])
-                self.reach("journal" if journal else "rename" if event == "os.rename" else "link")
+                self.reach("rename" if event == "os.rename" else "link")
         elif event == "os.mkdir" and str(arguments[0]).startswith(self.workspace):
             self.reach("directories")
         elif event == "shutil.rmtree" and str(arguments[0]).startswith(self.workspace):
@@ -137,7 +136,7 @@ class Points:
     def _open(self, path: object, _mode: object, flags: int) -> None:
         if not (isinstance(path, str) and path.startswith(self.workspace) and flags & (os.O_WRONLY | os.O_RDWR)):
             return
-        stage = "lock" if path.endswith(".lock") else "journal" if ".journal" in path else "files"
+        stage = "lock" if path.endswith(".lock") else "files"
 
         def half() -> None:
             if not os.path.exists(path):  # noqa: PTH110
@@ -158,14 +157,21 @@ class Points:
             (publish, "_sync", "sync"),
         ):
             setattr(where, name, self._passing(getattr(where, name), stage))
-        keep = Journal.keep_header
+        keep, connect = Journal.keep_header, Journal._connect
+
+        def traced(journal: Journal):
+            database = connect(journal)
+            database.set_trace_callback(lambda _statement: self.reach("journal"))
+            return database
+
+        Journal._connect = traced  # type: ignore[method-assign]
 
         def keep_header(journal: Journal, address: str, header) -> None:
             self.reach("before a record")
             keep(journal, address, header)
 
             def half() -> None:
-                log = next(Path(self.workspace).glob(".*.journal/headers.log"))
+                log = next(Path(self.workspace).glob(".*.journal/journal.sqlite-wal"))
                 os.truncate(log, log.stat().st_size - 5)
 
             self.reach("half a record", half)

@@ -8,11 +8,12 @@ from datetime import datetime
 import numpy as np
 import shapely
 
-from rasteret_sql.index.band_encode import BandRecord
-from rasteret_sql.index.rows import SceneRow
-from rasteret_sql.stac.item import BandAsset, SceneItem
-from rasteret_sql.tiff.header import BandHeader, Level
-from rasteret_sql.types import Affine
+from rasteret_sql.geo.grid import Affine
+from rasteret_sql.index.change.transaction import change
+from rasteret_sql.index.format.band_encode import BandRecord
+from rasteret_sql.index.format.scene_rows import SceneRow
+from rasteret_sql.scenes.scene import BandAsset, SceneItem
+from rasteret_sql.tiff.header import BandHeader, Level, Plane, Validity
 
 NORTH_UP = Affine(10.0, 0.0, 500000.0, 0.0, -10.0, 5400000.0)
 
@@ -50,9 +51,7 @@ def header(*levels: Level, **changes) -> BandHeader:
     levels = levels or (level(),)
     values = {
         "sample": 0,
-        "masks": (None,) * len(levels),
-        "mask_sample": 0,
-        "internal_mask": False,
+        "validity": Validity(),
         "transform": NORTH_UP,
         "crs": "EPSG:32632",
         "nodata": 0,
@@ -85,23 +84,50 @@ def scene(
     )
 
 
+def write_collection(rows, metadata, target, *, columns=None, search=None, cancelled=None) -> None:
+    """Scenes made by hand as a collection that was built."""
+    with change(target, "the build of a test", cancelled) as tx:
+        tx.create(metadata, rows, columns, search)
+
+
 def assert_same(one: BandHeader, other: BandHeader) -> None:
-    """Equal in every field, with the types of nodata; a mask that shares tiles with its level still does."""
+    """Equal in every field, with the types of nodata; what shares tiles with a level still does."""
+    ours, theirs = one.images(), other.images()
     assert len(one.levels) == len(other.levels)
-    assert len(one.masks) == len(other.masks)
-    for left, right in zip((*one.levels, *one.masks), (*other.levels, *other.masks), strict=True):
-        assert (left is None) == (right is None)
-        for field in fields(Level) if left is not None else ():
-            ours, theirs = getattr(left, field.name), getattr(right, field.name)
-            if isinstance(ours, np.ndarray):
-                assert theirs.dtype == np.uint64
-                np.testing.assert_array_equal(ours, theirs)
+    assert len(ours) == len(theirs)
+    for left, right in zip(ours, theirs, strict=True):
+        for field in fields(Level):
+            mine, its = getattr(left, field.name), getattr(right, field.name)
+            if isinstance(mine, np.ndarray):
+                assert its.dtype == np.uint64
+                np.testing.assert_array_equal(mine, its)
             else:
-                assert ours == theirs, field.name
-    for left, right, its_mask, other_mask in zip(one.levels, other.levels, one.masks, other.masks, strict=True):
-        assert (its_mask is left) == (other_mask is right)
+                assert mine == its, field.name
+    assert _validity(one) == _validity(other)
     assert repr(one.nodata) == repr(other.nodata)
-    compared = {"levels", "masks", "nodata"}
+    compared = {"levels", "validity", "nodata"}
     for field in fields(BandHeader):
         if field.name not in compared:
             assert getattr(one, field.name) == getattr(other, field.name), field.name
+
+
+def _validity(header: BandHeader) -> list:
+    """Its planes as numbers of the header's images."""
+    numbers = {id(image): at for at, image in enumerate(header.images())}
+
+    def plane(one) -> list | None:
+        return one and [[None if at is None else numbers[id(at)] for at in one.levels], one.sample]
+
+    said = header.validity
+    values = [(plane(one), repr(value)) for one, value in said.nodata_values]
+    return [plane(said.mask), values, plane(said.alpha), said.alpha_counts]
+
+
+def mask_of(*masks: Level | None) -> Validity:
+    """Validity by mask images, one a level."""
+    return Validity(mask=Plane(masks, 0))
+
+
+def alpha_of(*levels: Level, sample: int = 3, counts: bool = True) -> Validity:
+    """Validity by an alpha sample of the levels."""
+    return Validity(alpha=Plane(levels, sample), alpha_counts=counts)

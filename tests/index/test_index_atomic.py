@@ -15,13 +15,13 @@ from index_catalog import CountingBackend, request
 from index_killing import CALLS, kept_file, perform, prepare, program, spread, write_world
 from index_samples import assert_same
 
-from rasteret_sql.index.build import build
-from rasteret_sql.index.journal import writing
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.publish import published
-from rasteret_sql.index.stored import StoredHeaders
-from rasteret_sql.index.workspace import list_collections
+from rasteret_sql.index.change.build import build
+from rasteret_sql.index.place.atomic_directory import published, writing
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.place.workspace import list_collections
+from rasteret_sql.index.read.headers_by_id import StoredHeaders
 from rasteret_sql.schema import MANIFEST
+from tests.sampling import exhaustive
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
 POINTS = 24
@@ -61,8 +61,8 @@ def seen(workspace: Path) -> list[dict]:
 
 
 @needs_fork
-@pytest.mark.parametrize("call", CALLS)
-def test_a_call_killed_at_any_point_harms_nothing_and_goes_on_where_it_was(call, tmp_path):
+@pytest.mark.parametrize(("call", "count"), [("build", POINTS // 4), *(exhaustive((call, POINTS)) for call in CALLS)])
+def test_a_call_killed_at_any_point_harms_nothing_and_goes_on_where_it_was(call, count, tmp_path):
     """Issue 3, point 4."""
     catalog = write_world(tmp_path / "catalog")
     prepare(call, catalog, tmp_path / "before")
@@ -72,8 +72,8 @@ def test_a_call_killed_at_any_point_harms_nothing_and_goes_on_where_it_was(call,
     after = content(undisturbed)
     with program() as run:
         stages = run.run(call, catalog, copied(tmp_path / "before", tmp_path / "all"), None)
-        points = spread(stages, POINTS)
-        assert len(points) >= POINTS
+        points = spread(stages, count)
+        assert len(points) >= count
         assert seen(tmp_path / "all") == [after]
         # The last rename is the one that publishes; on Linux it is the swap where something was there.
         published_at = max(at for at, stage in enumerate(stages) if stage == "rename")
@@ -90,14 +90,17 @@ def test_a_call_killed_at_any_point_harms_nothing_and_goes_on_where_it_was(call,
             kept = kept_file(workspace).read_text().splitlines()
             if call == "refresh":
                 assert kept == []  # it compares each time with what is there then
+            elif call == "rebuild":  # which is asked to read all
+                assert sorted(backend.requests) == sorted(every_file(call, catalog)), where
+                assert "items" in told, where
             elif at <= published_at:
                 assert sorted([*backend.requests, *kept]) == sorted(set(every_file(call, catalog))), where
                 assert ("items" in told) == (at <= first(stages, "request") and not journalled(stages, at)), where
-            elif call != "rebuild":  # which is asked to read all, and the killed one had done what it was to do
+            else:
                 assert backend.requests == [], where
             left = [entry.name for entry in workspace.iterdir() if entry != path]
             # A call that finds its result cached looks no further.
-            mine = (".tmp", ".journal", ".lock") if call == "build" and at > published_at else (".tmp",)
+            mine = (".tmp", ".journal", ".lock") if call == "build" and at > published_at else ("nothing",)
             assert all(name.endswith(mine) for name in left), where
             shutil.rmtree(workspace)
     passed = {"search", "request", "answer", "parquet", "files", "sync", "rename", "remove", "lock"}
@@ -125,6 +128,7 @@ def journalled(stages: list[str], at: int) -> bool:
     return at > max(n for n, stage in enumerate(stages[: first(stages, "request")]) if stage == "journal")
 
 
+@pytest.mark.exhaustive
 @needs_fork
 def test_a_killed_drop_leaves_all_or_nothing(tmp_path):
     catalog = write_world(tmp_path / "catalog")
@@ -132,6 +136,7 @@ def test_a_killed_drop_leaves_all_or_nothing(tmp_path):
     before = seen(tmp_path / "before")
     with program() as run:
         stages = run.run("drop", catalog, copied(tmp_path / "before", tmp_path / "all"), None)
+        assert "rename" in stages
         for at, stage in enumerate(stages):
             workspace = copied(tmp_path / "before", tmp_path / f"at{at}")
             assert run.run("drop", catalog, workspace, at) == signal.SIGKILL
@@ -141,6 +146,7 @@ def test_a_killed_drop_leaves_all_or_nothing(tmp_path):
                 assert list(workspace.iterdir()) == []
 
 
+@pytest.mark.exhaustive
 @needs_fork
 def test_where_directories_cannot_be_swapped_the_next_call_puts_back_what_was_moved_aside(tmp_path):
     catalog = write_world(tmp_path / "catalog")
@@ -158,24 +164,52 @@ def test_where_directories_cannot_be_swapped_the_next_call_puts_back_what_was_mo
     backend = CountingBackend()
     path = perform("rebuild", catalog, tmp_path / "other", backend)
     assert content(path) == seen(tmp_path / "all")[0]
+    assert len(backend.requests) == 12
+
+
+@pytest.mark.exhaustive
+@needs_fork
+def test_a_killed_build_with_force_is_finished_by_the_same_call_without(tmp_path):
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+    with program() as run:
+        stages = run.run("force", catalog, tmp_path / "all", None)
+        at = max(at for at, stage in enumerate(stages) if stage == "rename")
+        assert run.run("force", catalog, workspace, at) == signal.SIGKILL
+    backend = CountingBackend()
+    path = build(request(catalog, workspace, backend=backend))
+    assert content(path) == seen(tmp_path / "all")[0]
     assert backend.requests == []
+    assert [entry.name for entry in workspace.iterdir()] == [path.name]
 
 
 @needs_fork
-def test_leftovers_of_killed_builds_are_removed_once_they_are_old(tmp_path):
+def test_leftovers_of_a_killed_build_are_removed_by_the_next_but_not_those_of_others(tmp_path):
     catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
     with program() as run:
         stages = run.run("build", catalog, tmp_path / "all", None)
         at = max(at for at, stage in enumerate(stages) if stage == "rename")
         assert run.run("build", catalog, workspace, at) == signal.SIGKILL
-    (left,) = workspace.glob("*.tmp")
+    assert len(list(workspace.glob("*.tmp"))) == 1
+    target = request(catalog, workspace).directory().name
+    others = {f".other_stac.{os.getpid()}-ab.tmp", f".{target}.more.{os.getpid()}-ab.tmp", ".hand.tmp"}
+    for name in others:
+        (workspace / name).mkdir()
     build(request(catalog, workspace))
-    assert left.exists()  # young: its process might live on another machine
-    old = time.time() - 7200
-    for place in (*left.rglob("*"), left):
-        os.utime(place, (old, old))
-    build(request(catalog, workspace, force=True))
-    assert [entry.name for entry in workspace.iterdir()] == [request(catalog, workspace).directory().name]
+    assert {entry.name for entry in workspace.iterdir()} == {target, *others}
+
+
+@needs_fork
+def test_leftovers_where_no_lock_is_held_are_removed_once_they_are_old(tmp_path):
+    target = tmp_path / "export"
+    left = tmp_path / ".export.999999999-ab.tmp"
+    left.mkdir()
+    (left / "half").write_text("")
+    for now in (True, False):
+        with published(target) as directory:
+            (directory / "one").write_text("1")
+        assert left.exists() == now
+        for place in (left / "half", left) if now else ():
+            os.utime(place, (time.time() - 7200,) * 2)
 
 
 def test_an_error_leaves_what_was_there(tmp_path):
@@ -190,7 +224,7 @@ def test_an_error_leaves_what_was_there(tmp_path):
 
 
 def test_without_an_atomic_swap_a_directory_is_still_replaced(tmp_path, monkeypatch):
-    monkeypatch.setattr("rasteret_sql.index.publish._exchange", lambda _one, _other: False)
+    monkeypatch.setattr("rasteret_sql.index.place.atomic_directory._exchange", lambda _one, _other: False)
     for text in ("1", "2"):
         with published(tmp_path / "target") as directory:
             (directory / "file").write_text(text)
@@ -205,4 +239,4 @@ def test_what_was_moved_aside_is_put_back_only_where_nothing_took_its_place(tmp_
         (aside / "file").write_text(text)
         with writing(target, "the test", None):
             assert (target / "file").read_text() == "old"
-    assert aside.exists()
+    assert not aside.exists()  # it is of a writer that died

@@ -18,13 +18,13 @@ from rasteret_sql.errors import (
     StacError,
     StorageError,
 )
-from rasteret_sql.index.build import build
-from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
-from rasteret_sql.index.names import directory_name, slug
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.scan import scan_sql
+from rasteret_sql.index.change.build import build
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.place.directory_names import directory_name, slug
+from rasteret_sql.index.read.scene_lookup import BandSource, SceneLookup, UnreadableBand
+from rasteret_sql.index.read.scene_scan import scan_sql
+from rasteret_sql.scenes.dates import parse_date_range
 from rasteret_sql.stac.bands import BandNaming
-from rasteret_sql.stac.dates import parse_date_range
 
 
 @pytest.fixture

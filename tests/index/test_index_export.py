@@ -8,17 +8,16 @@ import duckdb
 import numpy as np
 import pytest
 from index_catalog import request, write_catalog
-from index_samples import assert_same, header, level, scene
+from index_samples import assert_same, header, level, mask_of, scene, write_collection
 
 from rasteret_sql.errors import InvalidArgumentError, UnknownCollectionError
-from rasteret_sql.index.build import build
-from rasteret_sql.index.export import export_collection
-from rasteret_sql.index.lookup import SceneLookup, UnreadableBand
-from rasteret_sql.index.metadata import CollectionMetadata
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.scan import scan_sql
-from rasteret_sql.index.store import write_collection
-from rasteret_sql.index.workspace import collection_names, find_collection, list_collections
+from rasteret_sql.index.change.build import build
+from rasteret_sql.index.change.export import export_collection
+from rasteret_sql.index.format.collection_metadata import CollectionMetadata
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.place.workspace import collection_names, find_collection, list_collections
+from rasteret_sql.index.read.scene_lookup import SceneLookup, UnreadableBand
+from rasteret_sql.index.read.scene_scan import scan_sql
 
 OUT = Path(__file__).parent / "rasteret_index" / "out"
 
@@ -29,7 +28,7 @@ def rows(index):
 
 @pytest.fixture
 def index(tmp_path):
-    masked = header(level(), level(50, 40), masks=(level(bits=1, dtype=np.dtype("uint8")), None), internal_mask=True)
+    masked = header(level(), level(50, 40), validity=mask_of(level(bits=1, dtype=np.dtype("uint8")), None))
     scenes = [scene("a", bands={"B04": masked}, problems={"B08": "gone"}), scene("b", None)]
     metadata = CollectionMetadata("bay", ("B04", "B08"), "x/y", "text", ("2024-01-01", "2024-02-01"), {"name": "bay"})
     write_collection(scenes, metadata, tmp_path / "ws" / "bay_x_stac")
@@ -44,7 +43,7 @@ def test_an_export_holds_everything(index, tmp_path):
     assert other.created > index.created
     with duckdb.connect() as connection:
         found = SceneLookup(connection).bands(other, ["a"], ["B04", "B08"])
-    masked = header(level(), level(50, 40), masks=(level(bits=1, dtype=np.dtype("uint8")), None), internal_mask=True)
+    masked = header(level(), level(50, 40), validity=mask_of(level(bits=1, dtype=np.dtype("uint8")), None))
     assert_same(found["a", "B04"].header, masked)
     assert isinstance(found["a", "B08"], UnreadableBand)
 

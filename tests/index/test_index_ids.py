@@ -6,18 +6,20 @@ import struct
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from index_samples import header, scene
+from index_samples import header, scene, write_collection
 
 from rasteret_sql.errors import AmbiguousSceneError, IndexFormatError
-from rasteret_sql.index.ids import IdFile, find_places, hash_ids, places, split_place, write_ids
-from rasteret_sql.index.lookup import SceneLookup
-from rasteret_sql.index.metadata import CollectionMetadata
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.store import add_scenes, changed, keys_of, without_parts, write_collection
-from rasteret_sql.index.stored import StoredHeaders
+from rasteret_sql.index.change.transaction import change
+from rasteret_sql.index.format.collection_metadata import CollectionMetadata
+from rasteret_sql.index.format.id_hashes import IdFile, find_places, hash_ids, places, split_place, write_ids
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.read.headers_by_id import StoredHeaders
+from rasteret_sql.index.read.scene_lookup import SceneLookup
+from tests.sampling import examples
 
 texts = st.lists(st.text(max_size=12), max_size=40)
 
@@ -27,7 +29,7 @@ def written(path, ids, file=0, start=0) -> IdFile:
     return IdFile(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(texts, texts)
 def test_each_id_is_found_where_it_is_and_no_other(tmp_path_factory, ids, others):
     file = written(tmp_path_factory.mktemp("ids") / "1.ids", ids, 3, 100)
@@ -89,8 +91,8 @@ def collide(monkeypatch, buckets: int) -> None:
     def few(ids):
         return np.array([len(text) % buckets for text in ids], np.uint64)
 
-    monkeypatch.setattr("rasteret_sql.index.ids.hash_ids", few)
-    monkeypatch.setattr("rasteret_sql.index.write.hash_ids", few)
+    monkeypatch.setattr("rasteret_sql.index.format.id_hashes.hash_ids", few)
+    monkeypatch.setattr("rasteret_sql.index.change.collection_files.hash_ids", few)
 
 
 @pytest.mark.parametrize("buckets", [1, 2, 3])
@@ -117,11 +119,10 @@ def test_of_an_id_that_was_read_again_the_newest_header_counts(tmp_path, monkeyp
         [scene(one, bands={"B04": header(nodata=1)}) for one in ("a", "b")], CollectionMetadata("x", ("B04",)), path
     )
     for nodata in (2, 3):
-        before = open_collection(path).manifest
-        kept = without_parts(before, {before.parts[-1].path} if nodata == 3 else set())
-        with changed(path, kept) as directory:
-            rows = [scene("b", bands={"B04": header(nodata=nodata)}), scene(f"new{nodata}")]
-            add_scenes(directory, kept, rows, keys_of(before), columns=None, base=before, check=None)
+        with change(open_collection(path), "the refresh of a test") as tx:
+            if nodata == 3:
+                tx.rewrite(len(tx.manifest.parts) - 1, pa.table({}), pa.table({}))
+            tx.add([scene("b", bands={"B04": header(nodata=nodata)}), scene(f"new{nodata}")])
     index = open_collection(path)
     assert [file.number for file in index.manifest.headers] == [0, 2]
     assert index.manifest.ids == ("_ids/1.ids", "_ids/2.ids", "_ids/3.ids")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,13 +23,15 @@ from index_samples import level, scene
 from test_index_packed import file_header
 
 from rasteret_sql.errors import InterruptedQueryError, StacError
-from rasteret_sql.index.build import build
-from rasteret_sql.index.headers import FileHeader
-from rasteret_sql.index.journal import Journal
-from rasteret_sql.index.write import open_writer
+from rasteret_sql.index.change.build import build
+from rasteret_sql.index.change.collection_files import open_writer
+from rasteret_sql.index.change.journal import Journal
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.io.backend import FileFacts
-from rasteret_sql.stac.found import FoundScenes
-from rasteret_sql.stac.item import BandAsset, SceneItem
+from rasteret_sql.scenes.scene import BandAsset, SceneItem
+from rasteret_sql.scenes.source import FoundScenes
+from tests.sampling import examples
 
 DAY = 24 * 3600
 
@@ -72,6 +78,32 @@ def filled(target: Path, key="k") -> Journal:
     return journal
 
 
+def filled_and_killed(target: Path) -> None:
+    """As a process leaves it that was killed: the database and what was not yet brought into it."""
+    journal = Journal(target, "k")
+    journal.keep_scenes(found())
+    for address, header in headers().items():
+        journal.keep_header(address, header)
+    shutil.copytree(journal_of(target.parent), target.parent / "killed")
+    journal.remove()
+    (target.parent / "killed").rename(journal_of(target.parent))
+
+
+def kept(target: Path, key="k") -> tuple[FoundScenes | None, dict[str, FileHeader]]:
+    """What the next build finds."""
+    with closing(Journal(target, key)) as journal:
+        return journal.scenes(), journal.headers()
+
+
+def altered(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(journal_of(path) / "journal.sqlite")) as database, database:
+        assert database.execute(statement).rowcount
+
+
+def journal_of(path: Path) -> Path:
+    return path / ".c.journal"
+
+
 def assert_headers(got: dict[str, FileHeader], number: int) -> None:
     assert list(got) == list(headers())[:number]
     for address, header in got.items():
@@ -83,9 +115,9 @@ def assert_headers(got: dict[str, FileHeader], number: int) -> None:
 
 def test_all_comes_back(tmp_path):
     filled(tmp_path / "c")
-    again = Journal(tmp_path / "c", "k")
-    assert_found(again.scenes(), found())
-    assert_headers(again.headers(), 3)
+    scenes, got = kept(tmp_path / "c")
+    assert_found(scenes, found())
+    assert_headers(got, 3)
 
 
 def test_typed_columns_come_back(tmp_path):
@@ -100,9 +132,9 @@ def test_typed_columns_come_back(tmp_path):
     journal = Journal(tmp_path / "c", "k")
     journal.keep_scenes(found(columns=columns))
     journal.close()
-    assert_found(Journal(tmp_path / "c", "k").scenes(), found(columns=columns))
-    (tmp_path / ".c.journal" / "columns.arrow").write_bytes(b"half")
-    assert Journal(tmp_path / "c", "k").scenes() is None
+    assert_found(kept(tmp_path / "c")[0], found(columns=columns))
+    altered(tmp_path, "UPDATE columns SET piece = substr(piece, 1, 10)")
+    assert kept(tmp_path / "c")[0] is None
 
 
 def test_nothing_there(tmp_path):
@@ -113,49 +145,51 @@ def test_nothing_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_each_cut_of_the_log_gives_the_whole_records_before_it(tmp_path):
-    filled(tmp_path / "c")
-    log = tmp_path / ".c.journal" / "headers.log"
-    data = log.read_bytes()
-    ends = []
-    for number in range(1, 4):
-        journal = Journal(tmp_path / f"n{number}", "k")
-        journal.keep_scenes(found())
-        for address, header in list(headers().items())[:number]:
-            journal.keep_header(address, header)
+def test_what_a_killed_process_kept_comes_back_as_far_as_it_was_written(tmp_path):
+    filled_and_killed(tmp_path / "c")
+    left = {file.name: file.read_bytes() for file in journal_of(tmp_path).iterdir()}
+    log = left["journal.sqlite-wal"]
+    cuts = [*range(0, len(log), len(log) // 150), len(log) - 1, len(log)]
+    numbers = []
+    for at in cuts:
+        shutil.rmtree(journal_of(tmp_path), ignore_errors=True)
+        journal_of(tmp_path).mkdir()
+        for name, data in left.items():
+            (journal_of(tmp_path) / name).write_bytes(data[:at] if name.endswith("-wal") else data)
+        journal = Journal(tmp_path / "c", "k")
+        again, got = journal.scenes(), journal.headers()
+        assert_headers(got, len(got))
+        if again is not None:
+            assert_found(again, found())
+        numbers.append(len(got) + (again is not None))
+        is_mine = journal._database is not None
+        journal.keep_header("https://x/more", headers()["https://x/0"])
         journal.close()
-        ends.append((tmp_path / f".n{number}.journal" / "headers.log").stat().st_size)
-    assert ends[-1] == len(data)
-    for cut in range(0, len(data) + 1, 7):
-        log.write_bytes(data[:cut])
-        whole = sum(end <= cut for end in ends)
-        assert_headers(Journal(tmp_path / "c", "k").headers(), whole)
-        assert log.stat().st_size == ([0, *ends][whole])  # what is written next is found again
-    journal = Journal(tmp_path / "c", "k")
-    more = headers()["https://x/0"]
-    assert len(journal.headers()) == 2
-    journal.keep_header("https://x/more", more)
-    journal.close()
-    assert list(Journal(tmp_path / "c", "k").headers()) == ["https://x/0", "https://x/1", "https://x/more"]
+        more = ["https://x/more"] if is_mine else []
+        assert list(kept(tmp_path / "c")[1]) == [*got, *more]
+    assert numbers == sorted(numbers)
+    assert (numbers[0], set(numbers), numbers[-2:]) == (0, {0, 1, 2, 3, 4}, [3, 4])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.data())
-def test_damage_of_the_log_costs_what_lies_behind_it_at_most(tmp_path_factory, data):
+def test_damage_costs_what_was_kept_at_most(tmp_path_factory, data):
+    """What comes back is what was put in."""
     target = tmp_path_factory.mktemp("journal") / "c"
-    filled(target)
-    log = target.parent / ".c.journal" / "headers.log"
-    content = bytearray(log.read_bytes())
-    at = data.draw(st.integers(0, len(content) - 1))
-    content[at] ^= data.draw(st.integers(1, 255))
-    log.write_bytes(content)
-    got = Journal(target, "k").headers()
-    assert len(got) < 3
+    data.draw(st.sampled_from([filled, filled_and_killed]))(target)
+    file = data.draw(st.sampled_from(sorted(journal_of(target.parent).iterdir())))
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] ^= data.draw(st.integers(1, 255))
+    file.write_bytes(content)
+    journal = Journal(target, "k")
+    again, got = journal.scenes(), journal.headers()
     assert_headers(got, len(got))
-
-
-def journal_of(path: Path) -> Path:
-    return path / ".c.journal"
+    if again is not None:
+        assert_found(again, found())
+    journal.keep_scenes(found())
+    journal.close()
 
 
 def old(path: Path) -> None:
@@ -163,26 +197,12 @@ def old(path: Path) -> None:
         os.utime(file, (time.time() - DAY - 10,) * 2)
 
 
-def long_running(path: Path) -> None:
-    os.utime(journal_of(path) / "scenes.json", (time.time() - 3 * DAY,) * 2)
-
-
-def damaged(path: Path) -> None:
-    file = journal_of(path) / "scenes.json"
-    file.write_bytes(file.read_bytes()[:-5])
-
-
 def emptied(path: Path) -> None:
-    (journal_of(path) / "scenes.json").write_bytes(b"")
+    (journal_of(path) / "journal.sqlite").write_bytes(b"")
 
 
 def garbage(path: Path) -> None:
-    (journal_of(path) / "scenes.json").write_bytes(os.urandom(5000))
-
-
-def other_words(path: Path) -> None:
-    file = journal_of(path) / "scenes.json"
-    file.write_text(file.read_text().replace('"collection"', '"kollektion"'))
+    (journal_of(path) / "journal.sqlite").write_bytes(os.urandom(5000))
 
 
 def changed(path: Path) -> None:
@@ -190,40 +210,65 @@ def changed(path: Path) -> None:
     (path / "c" / "_manifest.json").write_text("{}")
 
 
-def without_the_search(path: Path) -> None:
-    (journal_of(path) / "scenes.json").rename(journal_of(path) / "scenes.json.part")
+def of_nothing(path: Path) -> None:
+    altered(path, "DELETE FROM build")
 
 
-@pytest.mark.parametrize("what", [old, emptied, garbage, changed, without_the_search])
+def of_the_version_before(path: Path) -> None:
+    """It kept three files."""
+    (journal_of(path) / "journal.sqlite").unlink()
+    for name in ("scenes.json", "headers.log"):
+        (journal_of(path) / name).write_text("[4]")
+
+
+@pytest.mark.parametrize("what", [old, emptied, garbage, changed, of_nothing, of_the_version_before])
 def test_what_is_not_of_this_build_is_thrown_away(tmp_path, what):
     filled(tmp_path / "c")
     what(tmp_path)
-    journal = Journal(tmp_path / "c", "k")
-    assert (journal.scenes(), journal.headers()) == (None, {})
+    assert kept(tmp_path / "c") == (None, {})
     assert not journal_of(tmp_path).exists()
 
 
 def test_a_journal_of_another_build_or_program_is_thrown_away(tmp_path, monkeypatch):
     filled(tmp_path / "c")
-    assert Journal(tmp_path / "c", "other").scenes() is None
+    assert kept(tmp_path / "c", "other")[0] is None
     filled(tmp_path / "c")
-    monkeypatch.setattr("rasteret_sql.index.journal._FORMAT", 99)
-    assert Journal(tmp_path / "c", "k").scenes() is None
+    monkeypatch.setattr("rasteret_sql.index.change.journal._FORMAT", 99)
+    assert kept(tmp_path / "c")[0] is None
 
 
-@pytest.mark.parametrize("what", [damaged, other_words])
-def test_a_search_that_cannot_be_read_is_made_again_but_headers_are_kept(tmp_path, what):
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE search SET said = substr(said, 1, 20)",
+        "UPDATE scenes SET said = replace(said, 'gsd', 'gds')",
+        "DELETE FROM scenes WHERE rowid = 2",
+        "DELETE FROM search",
+    ],
+)
+def test_a_search_that_cannot_be_read_is_made_again_but_headers_are_kept(tmp_path, statement):
     filled(tmp_path / "c")
-    what(tmp_path)
+    altered(tmp_path, statement)
     journal = Journal(tmp_path / "c", "k")
     assert journal.scenes() is None
     assert_headers(journal.headers(), 3)
+    journal.keep_scenes(found())
+    journal.close()
+    again, got = kept(tmp_path / "c")
+    assert_found(again, found())
+    assert_headers(got, 3)
+
+
+def test_a_header_whose_numbers_rot_counts_for_nothing(tmp_path):
+    filled(tmp_path / "c")
+    altered(tmp_path, "UPDATE headers SET tables = zeroblob(length(tables)) WHERE rowid = 2")
+    assert_headers(kept(tmp_path / "c")[1], 1)
 
 
 def test_a_build_of_several_days_goes_on_within_a_day_of_its_last_header(tmp_path):
-    filled(tmp_path / "c")
-    long_running(tmp_path)
-    assert_found(Journal(tmp_path / "c", "k").scenes(), found())
+    filled_and_killed(tmp_path / "c")
+    os.utime(journal_of(tmp_path) / "journal.sqlite", (time.time() - 3 * DAY,) * 2)
+    assert_found(kept(tmp_path / "c")[0], found())
 
 
 def test_a_build_that_was_stopped_goes_on_where_it_was(tmp_path):
@@ -247,7 +292,7 @@ def test_a_stop_while_files_are_written_costs_no_request(tmp_path, monkeypatch):
         opened.append(path)
         return open_writer(path, columns)
 
-    monkeypatch.setattr("rasteret_sql.index.write.open_writer", open_first)
+    monkeypatch.setattr("rasteret_sql.index.change.collection_files.open_writer", open_first)
     with pytest.raises(InterruptedQueryError, match="asked for again it goes on where it was"):
         build(request(catalog, workspace), cancelled=lambda: bool(opened))
     assert [entry.suffix for entry in workspace.iterdir()] == [".journal"]
@@ -272,6 +317,21 @@ def test_a_build_that_fails_starts_anew(tmp_path):
     assert len(backend.requests) == 12
 
 
+@pytest.mark.parametrize("error", [OSError(errno.ENAMETOOLONG, "too long"), OSError("no errno"), ValueError("odd")])
+def test_an_error_that_the_items_may_cause_costs_no_later_build_of_a_mended_catalog(tmp_path, error):
+    """Whoever raises it, and without force."""
+    catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
+
+    def fails(done, total, what):
+        if what == "headers" and done == total:
+            raise error
+
+    with pytest.raises(type(error)):
+        build(request(catalog, workspace), progress=fails)
+    write_world(tmp_path / "catalog", scenes=4)
+    assert open_collection(build(request(catalog, workspace))).count_rows() == 4
+
+
 def test_force_reads_all_again_although_another_one_was_killed_when_it_was_done(tmp_path):
     catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"
     with pytest.MonkeyPatch.context() as patch:
@@ -289,4 +349,4 @@ def test_times_before_1970_and_far_ahead_are_times(tmp_path):
     journal = Journal(tmp_path / "c", "k")
     journal.keep_scenes(found(scenes=far))
     journal.close()
-    assert_found(Journal(tmp_path / "c", "k").scenes(), found(scenes=far))
+    assert_found(kept(tmp_path / "c")[0], found(scenes=far))

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from index_samples import assert_same, header, level, scene
+from index_samples import assert_same, header, level, scene, write_collection
 
 from rasteret_sql.errors import (
     AmbiguousSceneError,
@@ -18,13 +18,13 @@ from rasteret_sql.errors import (
     MissingObjectError,
     UnknownBandError,
 )
-from rasteret_sql.index.export import export_collection
-from rasteret_sql.index.lookup import BandSource, SceneLookup, UnreadableBand
-from rasteret_sql.index.metadata import CollectionMetadata
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.scan import scan_sql
-from rasteret_sql.index.store import write_collection
-from rasteret_sql.types import Affine
+from rasteret_sql.geo.grid import Affine
+from rasteret_sql.index.change.export import export_collection
+from rasteret_sql.index.format.collection_metadata import CollectionMetadata
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.read.scene_lookup import BandSource, SceneLookup, UnreadableBand
+from rasteret_sql.index.read.scene_scan import scan_sql
+from rasteret_sql.schema import INDEX_VERSION
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ class TestOpen:
 
     def test_a_later_version(self, tmp_path, monkeypatch):
         index = write(tmp_path / "c", [scene()])
-        later = (tmp_path / "c" / "_manifest.json").read_text().replace('"version":2', '"version":99')
+        later = (tmp_path / "c" / "_manifest.json").read_text().replace(f'"version":{INDEX_VERSION}', '"version":99')
         (tmp_path / "c" / "_manifest.json").write_text(later)
         with pytest.raises(IndexFormatError, match=r"index version 99.*Update"):
             open_collection(tmp_path / "c")

@@ -8,15 +8,15 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from index_samples import scene
+from index_samples import scene, write_collection
 
 from rasteret_sql.errors import IndexFormatError
-from rasteret_sql.index.manifest import HeaderFile, Manifest, Part, read_manifest
-from rasteret_sql.index.metadata import CollectionMetadata
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.store import write_collection
-from rasteret_sql.index.workspace import list_collections
+from rasteret_sql.index.format.collection_metadata import CollectionMetadata
+from rasteret_sql.index.format.manifest import HeaderFile, Manifest, Part, read_manifest
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.place.workspace import list_collections
 from rasteret_sql.schema import INDEX_VERSION, MANIFEST
+from tests.sampling import examples
 
 COLUMNS = pa.schema(
     [
@@ -56,7 +56,7 @@ manifests = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(manifests)
 def test_a_manifest_comes_back(manifest):
     again = read_manifest(manifest.text(), "x")

@@ -7,13 +7,12 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 import pytest
-from index_samples import scene
+from index_samples import scene, write_collection
 
-from rasteret_sql.index.metadata import CollectionMetadata
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.properties import property_columns
-from rasteret_sql.index.scan import scan_sql
-from rasteret_sql.index.store import write_collection
+from rasteret_sql.index.format.collection_metadata import CollectionMetadata
+from rasteret_sql.index.format.property_columns import property_columns
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.read.scene_scan import scan_sql
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,20 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import rasterio
-from index_samples import header, level, scene
+from index_samples import header, level, scene, write_collection
 
 from rasteret_sql.errors import IndexFormatError
-from rasteret_sql.index.band_decode import decode_metadata, foreign_nodata
-from rasteret_sql.index.band_encode import BandRecord, encode_band, rasteret_reads
-from rasteret_sql.index.export import export_collection
-from rasteret_sql.index.found import asset_address
-from rasteret_sql.index.lookup import SceneLookup
-from rasteret_sql.index.metadata import CollectionMetadata
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.scan import scan_sql
-from rasteret_sql.index.store import write_collection
-from rasteret_sql.index.workspace import list_collections
+from rasteret_sql.geo.grid import Affine
+from rasteret_sql.index.change.export import export_collection
+from rasteret_sql.index.format.band_decode import decode_metadata, foreign_nodata
+from rasteret_sql.index.format.band_encode import BandRecord, encode_headers, encode_metadata, rasteret_reads
+from rasteret_sql.index.format.collection_metadata import CollectionMetadata
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.place.workspace import list_collections
+from rasteret_sql.index.read.band_source import asset_address
+from rasteret_sql.index.read.scene_lookup import SceneLookup
+from rasteret_sql.index.read.scene_scan import scan_sql
 from rasteret_sql.tiff.decode import decode_tile
-from rasteret_sql.types import Affine
 
 SAMPLES = Path(__file__).parent / "rasteret_index"
 OUT = SAMPLES / "out"
@@ -113,10 +112,10 @@ def test_missing_trailing_fields_and_six_number_transforms():
 def test_alpha_of_a_chunky_file_is_its_mask():
     data = column(samples_per_pixel=4, planar_configuration=1, extra_samples=[2])
     _, red = decode_metadata(data, [0, 0], [None, None], "x")
-    assert red.masks == (red.levels[0],)
-    assert (red.mask_sample, red.internal_mask) == (3, False)
+    assert red.validity.alpha.levels == (red.levels[0],)
+    assert (red.validity.alpha.sample, red.validity.alpha_counts, red.validity.mask) == (3, True, None)
     _, alpha = decode_metadata(data, [0, 3], [None, None], "x")
-    assert alpha.masks == (None,)
+    assert alpha.validity.alpha is None
 
 
 @pytest.mark.parametrize(
@@ -165,15 +164,15 @@ WRONG_IN_RASTERET = {
 
 @pytest.mark.parametrize("name", WRONG_IN_RASTERET)
 def test_what_rasteret_would_misread_it_does_not_see(name):
-    metadata, ours = encode_band([BandRecord(WRONG_IN_RASTERET[name], 1)])
-    assert metadata.to_pylist() == [None]
-    assert ours.null_count == 0
+    records = [BandRecord(WRONG_IN_RASTERET[name], 1)]
+    assert encode_metadata(records).to_pylist() == [None]
+    assert encode_headers(records).null_count == 0
 
 
 def test_what_rasteret_reads_is_the_same_in_its_columns(tmp_path):
     ours = header(level(samples=3, planar=2).plane(1), level(50, 40), nodata=255)
     assert rasteret_reads(ours)
-    metadata, _ = encode_band([BandRecord(ours, 3)])
+    metadata = encode_metadata([BandRecord(ours, 3)])
     stored = metadata.to_pylist()[0]
     assert stored["transform"] == [10.0, 500000.0, -10.0, 5400000.0]
     assert (stored["samples_per_pixel"], stored["planar_configuration"], stored["nodata"]) == (3, 2, 255.0)

@@ -12,14 +12,15 @@ from index_catalog import CountingBackend, item, request, write_catalog
 
 import rasteret_sql
 from rasteret_sql.errors import InvalidArgumentError, MissingObjectError
-from rasteret_sql.index import remote
-from rasteret_sql.index.build import build
-from rasteret_sql.index.export import export_collection
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.scan import scan_sql
-from rasteret_sql.index.workspace import collection_names, find_collection, list_collections
-from rasteret_sql.io.stores import default_backend
-from rasteret_sql.io.tree import ChangedMeanwhileError, RemoteTree
+from rasteret_sql.index.change.build import build
+from rasteret_sql.index.change.export import export_collection
+from rasteret_sql.index.place import mirror as remote
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.place.workspace import collection_names, find_collection, list_collections
+from rasteret_sql.index.read.scene_scan import scan_sql
+from rasteret_sql.io.remote_directory import ChangedMeanwhileError, RemoteDirectory
+from rasteret_sql.io.routed_backend import default_backend
+from tests.sampling import exhaustive
 from tests.servers.azure import ACCOUNT, ACCOUNT_KEY
 from tests.servers.fixtures import *  # noqa: F403
 
@@ -35,7 +36,7 @@ class Bucket:
         return sorted(meta["path"] for page in obstore.list(self.store) for meta in page)
 
 
-@pytest.fixture(params=["s3", "az"])
+@pytest.fixture(params=["s3", exhaustive("az")])
 def bucket(request, monkeypatch, tmp_path):
     name = f"bkt-{uuid.uuid4().hex[:12]}"
     server = request.getfixturevalue("s3_server" if request.param == "s3" else "azure_server")
@@ -112,6 +113,22 @@ def test_e37_from_sql_and_python_with_the_life_of_a_collection(bucket, catalog):
     assert len(collection) == 4
 
 
+def test_a_name_means_one_collection_in_a_bucket(bucket, catalog):
+    workspace = f"{bucket.url}/names"
+    first = build(request(catalog, workspace))
+    assert not [name for name in bucket.names() if "_names/" in name]
+    with pytest.warns(RuntimeWarning, match='"bay" means .* from now on'):
+        second = build(request(catalog, workspace, search={"max_items": 1}))
+    assert find_collection("bay", workspace).place == second
+    with pytest.warns(RuntimeWarning, match='"bay" means .* from now on'):
+        assert build(request(catalog, workspace)) == first
+    with rasteret_sql.connect(workspace_dir=workspace) as con:
+        assert con.execute("SELECT name, size, path FROM rasteret_collections()").fetchall() == [("bay", 3, first)]
+        assert con.execute("SELECT count(*) FROM rasteret_load('bay')").fetchone() == (3,)
+        assert con.execute("SELECT scenes, path FROM rasteret_drop('bay')").fetchall() == [(3, first)]
+    assert bucket.names() == []
+
+
 def test_e28_an_export_to_a_bucket_loads_from_it(bucket, catalog, tmp_path):
     index = open_collection(build(request(catalog, tmp_path / "ws")))
     target = f"{bucket.url}/shared/bay"
@@ -141,10 +158,10 @@ def test_a_reader_of_the_old_files_is_not_disturbed_by_a_rebuild(bucket, catalog
 
 def test_of_two_writers_one_is_told_to_try_again(bucket, catalog):
     url = build(request(catalog, f"{bucket.url}/ws"))
-    with pytest.raises(ChangedMeanwhileError, match="run the same again"), remote.changing(url) as copy:
+    with pytest.raises(ChangedMeanwhileError, match="run the same again"), remote.changing(url, None) as copy:
         manifest = copy / "_manifest.json"
         manifest.write_text(manifest.read_text().replace('"generation":1', '"generation":2'))
-        tree = RemoteTree(url)
+        tree = RemoteDirectory(url)
         text, etag = tree.read("_manifest.json")
         tree.write("_manifest.json", text.replace(b'"generation":1', b'"generation":7'), replacing=etag)
     assert open_collection(url).manifest.generation == 7
@@ -154,9 +171,9 @@ def test_nothing_there_and_no_directory(bucket):
     with pytest.raises(MissingObjectError, match=r"there is no collection at (s3|az)://"):
         open_collection(f"{bucket.url}/nothing")
     with pytest.raises(InvalidArgumentError, match="web server"):
-        RemoteTree("http://127.0.0.1:1/x").files()
+        RemoteDirectory("http://127.0.0.1:1/x").files()
     with pytest.raises(InvalidArgumentError, match="no directory of an object store"):
-        RemoteTree("https://example.com/x?signature=secret")
+        RemoteDirectory("https://example.com/x?signature=secret")
 
 
 def test_an_export_loads_from_google(google_server, catalog, tmp_path, monkeypatch):

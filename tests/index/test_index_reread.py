@@ -16,18 +16,18 @@ from index_catalog import CountingBackend, item, request, write_catalog
 from rasterio.transform import from_origin
 
 from rasteret_sql.errors import CorruptTiffError, FileChangedError, InterruptedQueryError, StorageTimeoutError
-from rasteret_sql.index.build import build
-from rasteret_sql.index.export import export_collection
-from rasteret_sql.index.found import UnreadableBand
-from rasteret_sql.index.fresh import FreshHeaders
-from rasteret_sql.index.headers import read_header, read_headers
-from rasteret_sql.index.lookup import SceneLookup
-from rasteret_sql.index.open import open_collection
-from rasteret_sql.index.reread import replace_headers
-from rasteret_sql.index.scan import scan_sql
+from rasteret_sql.index.change.build import build
+from rasteret_sql.index.change.export import export_collection
+from rasteret_sql.index.change.replace_headers import replace_headers
+from rasteret_sql.index.place.collection_index import open_collection
+from rasteret_sql.index.read.band_source import UnreadableBand
+from rasteret_sql.index.read.file_headers import read_header, read_headers
+from rasteret_sql.index.read.header_overrides import FreshHeaders
+from rasteret_sql.index.read.scene_lookup import SceneLookup
+from rasteret_sql.index.read.scene_scan import scan_sql
 from rasteret_sql.io.loop import run
-from rasteret_sql.io.stores import default_backend
-from rasteret_sql.kernels.life import bring_up_to_date
+from rasteret_sql.io.routed_backend import default_backend
+from rasteret_sql.library.maintain import bring_up_to_date
 from rasteret_sql.stac.bands import BandNaming
 
 
@@ -98,6 +98,25 @@ def test_what_is_the_same_is_not_written_again(index, catalog):
     before = files(index)
     assert replace_headers(index, {"s0"}, fresh) == 0
     assert files(index) == before
+
+
+def test_a_query_that_was_planned_before_reads_on_until_the_next_change(index, catalog):
+    """Also where the part itself is written anew, since its scene has another CRS now."""
+    scan = f"SELECT id, crs FROM ({scan_sql(index)}) ORDER BY id"
+    before = duckdb.sql(scan).fetchall()
+    paths = [catalog.parent / "s1_B04.tif", catalog.parent / "s1_B08.tif"]
+    for path in paths:
+        write(path, epsg=32701)
+    assert replace_headers(index, {"s1"}, fresh_of(*paths)) == 1
+    assert duckdb.sql(scan).fetchall() == before
+    assert dict(rows(index, "id, crs"))["s1"] == "EPSG:32701"
+    old = {file for file in files(index) if file.startswith("year=")} - {
+        part.path for part in open_collection(index.path).manifest.parts
+    }
+    assert len(old) == 1
+    write(catalog.parent / "s0_B04.tif")
+    assert replace_headers(index, {"s0"}, fresh_of(catalog.parent / "s0_B04.tif")) == 1
+    assert old.isdisjoint(files(index))
 
 
 def test_another_crs_is_told_by_the_scene(index, catalog):
@@ -206,12 +225,12 @@ def test_a_collection_that_cannot_be_written_is_left_with_a_warning(index, catal
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("rasteret_sql.index.reread.write_manifest", full)
+        patched.setattr("rasteret_sql.index.change.transaction.Change._write_manifest", full)
         with pytest.warns(RuntimeWarning, match="No space left on device; this session reads them as they are now"):
             assert bring_up_to_date(index, {"s0"}, fresh) == 0
     assert files(index) == before
     with monkeypatch.context() as patched:
-        patched.setattr("rasteret_sql.kernels.life.os.access", lambda *_: False)
+        patched.setattr("rasteret_sql.library.maintain.os.access", lambda *_: False)
         assert bring_up_to_date(index, {"s0"}, fresh) == 0
     assert bring_up_to_date(index, {"s0"}, fresh) == 1
 
@@ -231,8 +250,9 @@ def test_a_header_is_read_once_however_many_want_it(index, catalog):
     source = bands_of(index)["B04"]
     write(catalog.parent / "s0_B04.tif")
     fresh, backend = FreshHeaders(), CountingBackend()
+    source = dataclasses.replace(source, backend=backend)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: fresh.read([source], backend, None), range(8)))
+        answers = list(pool.map(lambda _: fresh.read([source], None), range(8)))
     assert len(backend.requests) == 1
     assert sum(bool(answer.new) for answer in answers) == 1
     assert {answer.headers[source.address].header.band(0).width for answer in answers} == {96}
@@ -249,12 +269,12 @@ def test_versions_follow_each_other_and_may_come_back(index, catalog):
     for size in (64, 128):
         write(path, size=size)
         now = fresh.applied({"k": source})["k"]
-        fresh.read([now], default_backend(), None)
+        fresh.read([now], None)
         assert fresh.applied({"k": source})["k"].header.width == size
     now = fresh.applied({"k": source})["k"]
     path.write_bytes(first)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    fresh.read([now], default_backend(), None)
+    fresh.read([now], None)
     assert fresh.applied({"k": source})["k"] is source
     assert fresh.applied({"k": now})["k"].header.width == source.header.width
 
@@ -264,7 +284,7 @@ def test_a_file_that_lost_a_band_is_an_error_of_that_band(index, catalog):
     source = dataclasses.replace(bands_of(index)["B04"], band_index=2)
     write(path, bands=2)
     fresh = FreshHeaders()
-    fresh.read([source], default_backend(), None)
+    fresh.read([source], None)
     lost = fresh.applied({"k": source})["k"]
     assert isinstance(lost, FileChangedError)
     assert "has 2 bands now, and no band_index 2" in str(lost)
@@ -275,10 +295,10 @@ def test_errors_are_not_kept(index, catalog):
     source = bands_of(index)["B04"]
     path.write_bytes(b"nothing")
     fresh = FreshHeaders()
-    answer = fresh.read([source], default_backend(), None)
+    answer = fresh.read([source], None)
     assert isinstance(answer.headers[source.address], CorruptTiffError)
     write(path)
-    answer = fresh.read([source], default_backend(), None)
+    answer = fresh.read([source], None)
     assert answer.headers[source.address].header.band(0).width == 96
 
 
@@ -295,10 +315,10 @@ def test_a_call_that_waits_for_headers_can_be_interrupted(index, catalog):
 
     fresh = FreshHeaders()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(fresh.read, [source], Slow(), None)
+        first = pool.submit(fresh.read, [dataclasses.replace(source, backend=Slow())], None)
         begun.wait()
         with pytest.raises(InterruptedQueryError):
-            fresh.read([source], default_backend(), lambda: True)
+            fresh.read([source], lambda: True)
         go.set()
         assert first.result().new
 

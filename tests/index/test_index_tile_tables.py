@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rasteret_sql import schema
-from rasteret_sql.index.tile_tables import PackedTables, pack_tables, unpack_tables
-from rasteret_sql.index.write import open_writer
+from rasteret_sql.index.change.collection_files import open_writer
+from rasteret_sql.index.format.tile_tables import PackedTables, pack_tables, unpack_tables
+from tests.sampling import examples
 
 words = st.one_of(
     st.integers(0, 2**64 - 1), st.integers(0, 300), st.sampled_from([0, 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1])
@@ -34,7 +35,7 @@ def check(offsets, counts) -> PackedTables:
     return packed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(words, words), max_size=60))
 @example([])
 @example([(0, 0)])
@@ -57,7 +58,7 @@ def shuffled(offsets: np.ndarray, counts: np.ndarray, seed: int) -> tuple[np.nda
     return offsets[order], counts[order]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.integers(0, 2100),
     st.integers(0, 2**32),
@@ -130,7 +131,7 @@ def test_tiles_of_one_size_take_almost_nothing():
     assert len(packed.head) < 140
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_damage_is_an_error_or_other_numbers_but_nothing_worse(data):
     number = data.draw(st.sampled_from([0, 1, 2, 12, 40]))

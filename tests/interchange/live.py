@@ -58,6 +58,17 @@ class Report:
             holds = type(got) is type(wanted) and got == wanted
         self.check(part, holds, f"{what}: {_brief(got)} is not {_brief(wanted)}")
 
+    def nearly(self, part: str, got: Any, wanted: Any, what: str) -> None:
+        """Equal but for pixels on the border: rasteret moves an area's corners, and we its edges too."""
+        if not isinstance(got, np.ndarray) or not isinstance(wanted, np.ndarray) or got.shape != wanted.shape:
+            self.equal(part, got, wanted, what)
+            return
+        border = 2 * sum(got.shape[1:])
+        unlike = int(np.count_nonzero(~((got == wanted) | ((got != got) & (wanted != wanted)))))  # noqa: PLR0124
+        self.check(
+            part, got.dtype == wanted.dtype and unlike <= border / 4, f"{what}: {unlike} of {got.size} pixels differ"
+        )
+
 
 def _brief(value: Any) -> str:
     if not isinstance(value, np.ndarray):
@@ -123,7 +134,7 @@ def reads_of(path: Path, world: World, kind: str, scenes: Iterable[str] | None =
         Read(path, band, area)
         for band in world.bands()
         if band.kind == kind and band.picture and band.scene != ROTATED and (scenes is None or band.scene in scenes)
-        for area in ("whole", "part")
+        for area in ("whole", "part", "lon/lat part")
     ]
 
 
@@ -143,7 +154,9 @@ def compare(
     """Both equal each other, and GDAL where the area is the whole image."""
     for read, one, other in zip(reads, by_rasteret, by_us, strict=True):
         assert read.band.picture is not None
-        if read.band.picture.rasteret:
+        if read.band.picture.rasteret and read.area_name == "lon/lat part":
+            report.nearly(part, other, one, f"{read} by rasteret and by us")
+        elif read.band.picture.rasteret:
             report.equal(part, other, one, f"{read} by rasteret and by us")
         else:
             report.check(part, isinstance(one, str), f"{read}: rasteret did not refuse it")

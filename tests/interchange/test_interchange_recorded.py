@@ -112,7 +112,9 @@ def pair(request, tmp_path_factory):
 
 
 def files(root: Path) -> list[str]:
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    assert found
+    return found
 
 
 def both(pair: Pair) -> list[tuple[pa.Table, pa.Table]]:

@@ -28,6 +28,11 @@ HEIGHT, WIDTH = 90, 110
 UNREADABLE = "unreadable"
 
 
+def _part(west: float, south: float, east: float, north: float) -> tuple[float, float, float, float]:
+    width, height = east - west, north - south
+    return west + 0.3 * width, south + 0.2 * height, east - 0.25 * width, north - 0.35 * height
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One GeoTIFF. `rasteret` is false where that would give other pixels than the file holds, or none."""
@@ -158,15 +163,17 @@ class Band:
             return file.read(self.sample + 1)
 
     def areas(self) -> dict[str, tuple[tuple[float, float, float, float], int]]:
-        """Bounds and their EPSG code: of the whole image in its own CRS, and of a part of it in lon/lat."""
+        """Bounds with their EPSG code: of the whole image, of a part in its own CRS, and of a part in lon/lat."""
         with rasterio.open(self.file) as file:
             left, bottom, right, top = file.bounds
             whole = (left, min(bottom, top), right, max(bottom, top))
             west, south, east, north = transform_bounds(file.crs, "EPSG:4326", *whole)
             epsg = file.crs.to_epsg()
-        width, height = east - west, north - south
-        part = (west + 0.3 * width, south + 0.2 * height, east - 0.25 * width, north - 0.35 * height)
-        return {"whole": (whole, epsg), "part": (part, 4326)}
+        return {
+            "whole": (whole, epsg),
+            "part": (_part(*whole), epsg),
+            "lon/lat part": (_part(west, south, east, north), 4326),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.io.addresses import Kind, Place, host, route, safe_address
+from rasteret_sql.io.addresses import Kind, Place, host, safe_address
+from rasteret_sql.io.clouds.registry import route
 
 
 @pytest.mark.parametrize(
@@ -21,10 +22,10 @@ from rasteret_sql.io.addresses import Kind, Place, host, route, safe_address
         ("https://bkt.s3-us-west-2.amazonaws.com/x.tif", Place(Kind.S3, "bkt", "x.tif", region="us-west-2")),
         ("https://s3.us-west-2.amazonaws.com/bkt/k/x.tif", Place(Kind.S3, "bkt", "k/x.tif", region="us-west-2")),
         ("https://s3.amazonaws.com/bkt/x.tif", Place(Kind.S3, "bkt", "x.tif")),
-        ("gs://bkt/x.tif", Place(Kind.GCS, "bkt", "x.tif")),
-        ("https://storage.googleapis.com/bkt/k/x.tif", Place(Kind.GCS, "bkt", "k/x.tif")),
-        ("https://acc.blob.core.windows.net/con/k/x.tif", Place(Kind.AZURE, "con", "k/x.tif", account="acc")),
-        ("abfs://con@acc.dfs.core.windows.net/k/x.tif", Place(Kind.AZURE, "con", "k/x.tif", account="acc")),
+        ("gs://bkt/x.tif", Place("gs", "bkt", "x.tif")),
+        ("https://storage.googleapis.com/bkt/k/x.tif", Place("gs", "bkt", "k/x.tif")),
+        ("https://acc.blob.core.windows.net/con/k/x.tif", Place("az", "con", "k/x.tif", account="acc")),
+        ("abfs://con@acc.dfs.core.windows.net/k/x.tif", Place("az", "con", "k/x.tif", account="acc")),
         ("https://host:8/a/b%20c.tif", Place(Kind.HTTP, "https://host:8/", "a/b c.tif")),
         ("https://u:p@host/a.tif", Place(Kind.HTTP, "https://u:p@host/", "a.tif")),
         # a signature makes any host a plain one, and stays with the origin

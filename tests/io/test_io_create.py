@@ -3,19 +3,22 @@
 Promises A1 to A18, B13, B15, B16, B21, B22, B28, B35.
 """
 
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import obstore
 import pytest
 import rasterio
 from obstore.store import MemoryStore
 
 import rasteret_sql
 from rasteret_sql import CloudConfig, ObstoreBackend, StorageBackend, create_backend
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import AccessDeniedError, InvalidArgumentError
 from rasteret_sql.io.fetch import fetch
 from rasteret_sql.io.loop import run
-from rasteret_sql.types import ByteRange
 from tests.servers.s3 import S3Server
 
 DATA = bytes(range(200))
@@ -49,6 +52,62 @@ def test_a1_a6_a8_arguments() -> None:
     assert "AKIDSECRET" not in str(caught.value)
     with pytest.raises(InvalidArgumentError, match="when called"):
         create_backend(credential_provider=3)
+
+
+CLIENT = {
+    "allow_http": True,
+    "allow_invalid_certificates": "false",
+    "connect_timeout": "5s",
+    "timeout": timedelta(seconds=20),
+    "read_timeout": 7.5,
+    "pool_idle_timeout": 10,
+    "default_content_type": "image/tiff",
+    "default_headers": {"x-a": "b"},
+    "http1_only": "true",
+    "http2_only": False,
+    "http2_keep_alive_interval": "5s",
+    "http2_keep_alive_timeout": "5s",
+    "http2_keep_alive_while_idle": True,
+    "pool_max_idle_per_host": 3,
+    "proxy_excludes": "localhost",
+    "randomize_addresses": False,
+    "user_agent": "mine/1",
+}
+"""A value of the client's options each."""
+
+
+def test_every_key_of_obstores_store_is_taken(bucket: S3Server) -> None:
+    stubs = Path(obstore.__file__).parent / "_store"
+    listed = set()
+    for file, name in (("_aws.pyi", "S3Config"), ("_client.pyi", "ClientConfig")):
+        (body,) = re.findall(rf"class {name}\(.*?(?=\nclass |\Z)", (stubs / file).read_text(), re.DOTALL)
+        listed |= set(re.findall(r"^    ([a-z0-9_]+): ", body, re.MULTILINE))
+    assert len(listed) > 45
+    for name in listed - {"bucket", "access_key_id", "secret_access_key"}:
+        with pytest.raises(InvalidArgumentError) as caught:
+            create_backend(default_s3_config={name: object()})
+        assert "no setting" not in str(caught.value), name
+    backend = create_backend(region="us-east-1", default_s3_config={**bucket.keys, **CLIENT})
+    assert read(backend) == DATA[10:30]
+    assert backend is create_backend(region="us-east-1", default_s3_config={**bucket.keys, **CLIENT})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"alow_http": True}, 'no setting "alow_http": did you mean "allow_http"'),
+        ({"bucket": "b"}, "the address says the bucket"),
+        ({"timeout": "SECRET"}, "timeout has to be a duration such as 30 or '30s'"),
+        ({"allow_http": "SECRET"}, 'allow_http is "true" or "false"'),
+        ({"default_headers": "SECRET"}, "default_headers has to be headers by name"),
+        ({"root_certificate": "SECRET"}, "root_certificate has to be certificates in PEM"),
+        ({"user_agent": 3}, "user_agent has to be a text"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named_without_their_value(given: dict[str, object], says: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=says) as caught:
+        create_backend(default_s3_config=given)
+    assert "SECRET" not in str(caught.value)
 
 
 @pytest.mark.parametrize("prefix", ["", "aws_"])

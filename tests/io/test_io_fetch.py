@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import time
 import traceback
 from pathlib import Path
 
 import pytest
 from obstore.store import MemoryStore
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import (
     AccessDeniedError,
     FileChangedError,
@@ -19,9 +19,9 @@ from rasteret_sql.errors import (
 from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
 from rasteret_sql.io.fetch import RetryPolicy, fetch, fetch_prefix
 from rasteret_sql.io.loop import run
+from rasteret_sql.io.routed_backend import RoutedBackend
 from rasteret_sql.io.settings import IoSettings, change_io_settings
-from rasteret_sql.io.stores import RoutedBackend
-from rasteret_sql.types import ByteRange
+from tests.sampling import some
 from tests.servers.range_protocol import KINDS, Fault
 from tests.servers.range_server import RangeServer
 
@@ -56,7 +56,7 @@ def test_http_one_request_each(served: RangeServer) -> None:
     assert counts["connections"] == 2  # one is the test's own, for control
 
 
-@pytest.mark.parametrize("name", ["ü b.bin", "100%.bin", "a+b&c=d.bin", "x//y.bin", "q%2Fq.bin", "[1]'.bin"])
+@pytest.mark.parametrize("name", some(["ü b.bin", "100%.bin", "a+b&c=d.bin", "x//y.bin", "q%2Fq.bin", "[1]'.bin"], 3))
 def test_names_that_need_care(served: RangeServer, name: str) -> None:
     from urllib.parse import quote
 
@@ -97,7 +97,8 @@ def test_empty_file_over_http(served: RangeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["500", "503", "429", *(kind for kind in KINDS if kind not in ("slow", "ignore-range", "other-version"))]
+    "kind",
+    some(["500", "503", "429", *(kind for kind in KINDS if kind not in ("slow", "ignore-range", "other-version"))], 3),
 )
 def test_passing_faults_leave_no_trace(served: RangeServer, kind: str) -> None:
     served.faults(kind, times=2)
@@ -107,26 +108,27 @@ def test_passing_faults_leave_no_trace(served: RangeServer, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "leaf", "words"),
-    [
-        ("401", AccessDeniedError, ["HTTP 401", "credentials"]),
-        ("403", AccessDeniedError, ["HTTP 403", "credentials"]),
-        ("404", MissingObjectError, ["no such file", "Check the address"]),
-        ("503", StorageError, ["HTTP 503", "6 attempts", "Retry later"]),
-        ("429", StorageError, ["HTTP 429", "slow down"]),
-        ("truncate", StorageError, ["connection broke"]),
-        ("reset", StorageError, ["connection broke"]),
-        ("stall", StorageTimeoutError, ["in time"]),
-        ("wrong-range", StorageError, ["wrong length", "4 attempts"]),
-        ("302", StorageError, ["AWS_REGION"]),
-    ],
+    some(
+        [
+            ("401", AccessDeniedError, ["HTTP 401", "credentials"]),
+            ("403", AccessDeniedError, ["HTTP 403", "credentials"]),
+            ("404", MissingObjectError, ["no such file", "Check the address"]),
+            ("503", StorageError, ["HTTP 503", "6 attempts", "Retry later"]),
+            ("429", StorageError, ["HTTP 429", "slow down"]),
+            ("truncate", StorageError, ["connection broke"]),
+            ("reset", StorageError, ["connection broke"]),
+            ("stall", StorageTimeoutError, ["in time"]),
+            ("wrong-range", StorageError, ["wrong length", "4 attempts"]),
+            ("302", StorageError, ["AWS_REGION"]),
+        ],
+        4,
+    ),
 )
 def test_lasting_faults_say_what_to_do(served: RangeServer, kind: str, leaf: type[Exception], words: list[str]) -> None:
     served.faults(kind)
     address = served.url.replace("://", "://me:pass-word@") + "/a.bin?sig=top-secret"
-    start = time.monotonic()
     with pytest.raises(leaf) as error:
         read(address)
-    assert time.monotonic() - start < 5
     message = str(error.value)
     assert all(word in message for word in [*words, f"{served.url}/a.bin", "1000..51000"])
     shown = "".join(traceback.format_exception(error.value))
@@ -246,6 +248,16 @@ def test_a_file_is_not_the_one_indexed(served: RangeServer) -> None:
     assert served.counts()["requests"] == 2
     (served.directory / "a.bin").write_bytes(DATA[:500])
     with pytest.raises(FileChangedError, match="ends before that range"):
+        run(fetch(backend, address, PART, QUICK, facts))
+
+
+def test_one_odd_answer_after_another_failure_is_no_change(served: RangeServer) -> None:
+    address, backend = f"{served.url}/a.bin", RoutedBackend()
+    _, facts = run(fetch_prefix(backend, address, 10))
+    served.set_faults([Fault("reset-early", times=1), Fault("other-version", times=1)])
+    assert bytes(run(fetch(backend, address, PART, QUICK, facts))) == EXPECTED
+    served.set_faults([Fault("500", times=1), Fault("other-version", times=2)])
+    with pytest.raises(FileChangedError, match=r"was changed since it was indexed \(3 attempts\)"):
         run(fetch(backend, address, PART, QUICK, facts))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rasteret_sql.io.found_credentials import FoundCredential, found_credentials, installed_extras
-from rasteret_sql.io.stores import RoutedBackend
+from rasteret_sql.io.routed_backend import RoutedBackend
 from tests.servers.earthdata import BEARER_TOKEN, PASSWORD, USER
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.secrets import planted
@@ -90,7 +90,7 @@ def test_profiles_of_files(home: Path, monkeypatch) -> None:
     assert paying.source == "to be looked for, in profiles (default, sso) and the role of this machine"
     (home / ".aws" / "config").write_text("no section")
     assert not of("aws", {"AWS_REQUEST_PAYER": ""}, monkeypatch).found
-    monkeypatch.setattr("rasteret_sql.io.found_credentials.has_boto3", lambda: False)
+    monkeypatch.setattr("rasteret_sql.io.clouds.s3.has_boto3", lambda: False)
     assert "pip install 'rasteret-sql[aws]'" in of("aws", {"AWS_PROFILE": "sso"}, monkeypatch).effect
 
 
@@ -101,7 +101,7 @@ def test_logins_of_earthdata(home: Path, monkeypatch) -> None:
     assert not broken.found
     assert f"{home / '.netrc'} cannot be parsed, at line " in broken.source
     assert of("earthdata", {"EARTHDATA_TOKEN": BEARER_TOKEN}, monkeypatch).found  # then it is not looked at
-    monkeypatch.setattr("rasteret_sql.io.found_credentials._there", lambda _module: False)
+    monkeypatch.setattr("rasteret_sql.io.clouds.credential_source.has_module", lambda _module: False)
     unused = of("earthdata", {}, monkeypatch)
     assert unused.effect == "not used: pip install 'rasteret-sql[earthdata]'"
     assert not any(installed_extras().values())

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from rasteret_sql import DatasetDescriptor, register
+from rasteret_sql.byte_ranges import ByteRange
+from rasteret_sql.catalog.dataset_backend import backend_for
 from rasteret_sql.errors import AccessDeniedError, InvalidArgumentError
-from rasteret_sql.io.automatic import backend_for
-from rasteret_sql.io.create import SasTokenEndpoint
+from rasteret_sql.io.clouds.planetary_computer import SasTokenEndpoint
 from rasteret_sql.io.fetch import fetch
 from rasteret_sql.io.loop import run
-from rasteret_sql.types import ByteRange
 from tests.servers.earthdata import PASSWORD, USER, Login
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.servers.secrets import planted

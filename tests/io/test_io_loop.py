@@ -9,11 +9,11 @@ import time
 
 import pytest
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import InterruptedQueryError
 from rasteret_sql.io.fetch import fetch
 from rasteret_sql.io.loop import THREAD_NAME, io_loop, run, submit
-from rasteret_sql.io.stores import RoutedBackend
-from rasteret_sql.types import ByteRange
+from rasteret_sql.io.routed_backend import RoutedBackend
 from tests.servers.range_server import RangeServer
 
 
@@ -58,35 +58,35 @@ def test_errors_and_submit() -> None:
 
 
 def test_cancel_cancels_the_task() -> None:
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     async def wait() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(3600)
         finally:
             ended.set()
 
-    start = time.monotonic()
     with pytest.raises(InterruptedQueryError):
-        run(wait(), cancelled=lambda: time.monotonic() - start > 0.1)
-    assert time.monotonic() - start < 1
-    assert ended.wait(1)
+        run(wait(), cancelled=begun.is_set)
+    assert ended.wait(60)
 
 
 def test_cancel_drops_the_connection_of_a_stalled_request(range_server: RangeServer) -> None:
     (range_server.directory / "a.bin").write_bytes(bytes(1000))
     range_server.faults("stall-early")
-    start = time.monotonic()
+    range_server.reset()
     with pytest.raises(InterruptedQueryError):
         run(
             fetch(RoutedBackend(), f"{range_server.url}/a.bin", ByteRange(0, 1000)),
-            cancelled=lambda: time.monotonic() - start > 0.2,
+            cancelled=lambda: range_server.counts()["requests"] == 1,
         )
-    assert time.monotonic() - start < 1
     range_server.faults()
-    time.sleep(0.2)
-    range_server.reset()
-    assert range_server.counts()["max_in_flight"] == 0
+    while True:  # until the server, too, has seen the connection go
+        range_server.reset()
+        if range_server.counts()["max_in_flight"] == 0:
+            break
+        time.sleep(0.02)
     assert len(run(fetch(RoutedBackend(), f"{range_server.url}/a.bin", ByteRange(0, 1000)))) == 1000
 
 
@@ -95,8 +95,8 @@ def test_starts_anew_in_a_forked_child() -> None:
 import os, sys
 from rasteret_sql.io.fetch import fetch
 from rasteret_sql.io.loop import io_loop, run
-from rasteret_sql.io.stores import default_backend
-from rasteret_sql.types import ByteRange
+from rasteret_sql.io.routed_backend import default_backend
+from rasteret_sql.byte_ranges import ByteRange
 read = lambda: bytes(run(fetch(default_backend(), sys.argv[1], ByteRange(0, 4))))
 first = read()
 pid = os.fork()
@@ -115,8 +115,8 @@ import os, sys
 from rasteret_sql.errors import StorageError
 from rasteret_sql.io.fetch import fetch
 from rasteret_sql.io.loop import run
-from rasteret_sql.io.stores import default_backend
-from rasteret_sql.types import ByteRange
+from rasteret_sql.io.routed_backend import default_backend
+from rasteret_sql.byte_ranges import ByteRange
 read = lambda: bytes(run(fetch(default_backend(), sys.argv[1], ByteRange(0, 4))))
 read()
 pid = os.fork()
@@ -139,12 +139,11 @@ def test_no_noise_at_exit_with_requests_running(range_server: RangeServer) -> No
 import sys, time
 from rasteret_sql.io.fetch import fetch
 from rasteret_sql.io.loop import submit
-from rasteret_sql.io.stores import default_backend
-from rasteret_sql.types import ByteRange
+from rasteret_sql.io.routed_backend import default_backend
+from rasteret_sql.byte_ranges import ByteRange
 waiting = [submit(fetch(default_backend(), sys.argv[1], ByteRange(0, 4))) for _ in range(20)]
 time.sleep(0.3)
 """
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", code, f"{range_server.url}/a.bin"],
         capture_output=True,
@@ -153,7 +152,6 @@ time.sleep(0.3)
         env={**os.environ, "PYTHONPATH": os.getcwd()},  # noqa: PTH109
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert time.monotonic() - start < 10
 
 
 def test_loop_is_kept() -> None:

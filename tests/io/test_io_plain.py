@@ -6,7 +6,7 @@ import pytest
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io import signed
-from rasteret_sql.io.plain import expiry_of, plain_address, plain_text, plain_values
+from rasteret_sql.io.redact import expiry_of, plain_address, plain_text, plain_values
 
 CASES = [
     # Azure: short names count as parts of a token only beside `sig`

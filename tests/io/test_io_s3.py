@@ -2,11 +2,11 @@
 
 import pytest
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import MissingObjectError
 from rasteret_sql.io.fetch import fetch, fetch_prefix
 from rasteret_sql.io.loop import run
-from rasteret_sql.io.stores import RoutedBackend
-from rasteret_sql.types import ByteRange
+from rasteret_sql.io.routed_backend import RoutedBackend
 from tests.servers.s3 import S3Server
 
 

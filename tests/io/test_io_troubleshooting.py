@@ -12,15 +12,18 @@ from pathlib import Path
 
 import pytest
 
+import rasteret_sql
 from rasteret_sql import DatasetDescriptor, register
+from rasteret_sql.byte_ranges import ByteRange
+from rasteret_sql.catalog.dataset_backend import backend_for
 from rasteret_sql.errors import FileChangedError, RasteretError
-from rasteret_sql.io.automatic import backend_for
-from rasteret_sql.io.create import SasTokenEndpoint, create_backend
+from rasteret_sql.io.clouds.planetary_computer import SasTokenEndpoint
 from rasteret_sql.io.fetch import RetryPolicy, fetch, fetch_prefix
 from rasteret_sql.io.loop import run
+from rasteret_sql.io.routed_backend import RoutedBackend
 from rasteret_sql.io.settings import IoSettings, change_io_settings
-from rasteret_sql.io.stores import RoutedBackend
-from rasteret_sql.types import ByteRange
+from rasteret_sql.library.create_backend import create_backend
+from tests.sampling import some
 from tests.servers.internet import _Authority
 from tests.servers.range_server import RangeServer
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
@@ -159,6 +162,24 @@ def busy(server: RangeServer, gate: S3Gate) -> RasteretError:
     return refused(RoutedBackend(), f"{server.url}/a.bin")
 
 
+def no_headers(server: RangeServer, gate: S3Gate) -> RasteretError:
+    return unsearched(server, "401")
+
+
+def wrong_headers(server: RangeServer, gate: S3Gate) -> RasteretError:
+    return unsearched(server, "403")
+
+
+def unsearched(server: RangeServer, status: str) -> RasteretError:
+    server.faults(status)
+    with pytest.raises(RasteretError) as caught:
+        rasteret_sql.build_from_stac(
+            name="x", stac_api=f"{server.url}/catalog.json", workspace_dir=server.directory / "workspace"
+        )
+    assert "headers := {" in str(caught.value)
+    return caught.value
+
+
 @contextlib.contextmanager
 def own_certificate(directory: Path) -> Iterator[str]:
     """A server whose certificate nobody trusts."""
@@ -204,12 +225,14 @@ CASES: dict[str, Case] = {
     "the host name is unknown": no_host,
     "no connection could be made": no_connection,
     "its TLS certificate is not trusted": no_trust,
+    "answered 401": no_headers,
+    "answered 403": wrong_headers,
     "no complete answer came in time": too_slow,
     "the server asks to slow down": busy,
 }
 
 
-@pytest.mark.parametrize("words", CASES)
+@pytest.mark.parametrize("words", some(CASES, 3))
 def test_b34_b35_what_is_seen(words: str, range_server: RangeServer, gate: S3Gate, monkeypatch, tmp_path) -> None:
     for name in ("EARTHDATA_TOKEN", "EARTHDATA_USERNAME", "EARTHDATA_PASSWORD", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)

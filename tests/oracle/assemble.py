@@ -3,8 +3,8 @@
 import numpy as np
 
 from rasteret_sql.tiff.decode import decode_tile
-from rasteret_sql.tiff.nodata import matches_nodata
 from rasteret_sql.tiff.parse import HEADER_PREFETCH, NeedBytes, SparseBytes, parse_header
+from rasteret_sql.tiff.validity import Kind, layers
 
 
 def read_header(data, address="memory.tif", prefetch=HEADER_PREFETCH, size=True):
@@ -46,14 +46,19 @@ def read_window(data, level, window, fill=0, address="memory.tif"):
     return out.transpose(2, 0, 1)
 
 
-def read_band(data, band, level, window):
-    """(pixels, mask True = valid), each (height, width), of one band as `BandHeader` tells."""
+def read_band(data, band, level, window, alpha="auto"):
+    """(pixels, mask True = valid), each (height, width), of one band as `layers` tells."""
+    pixels, hidden, agreed = None, False, None
     fill = 0 if band.nodata is None else band.nodata
-    pixels = read_window(data, band.levels[level], window, fill)[band.sample]
-    valid = np.ones(pixels.shape, bool)
-    if not band.internal_mask:
-        valid &= ~matches_nodata(pixels, band.nodata)
-    mask = band.masks[level]
-    if mask is not None:
-        valid &= read_window(data, mask, window)[band.mask_sample] != 0
-    return pixels, valid
+    for layer in layers(band, level, alpha):
+        stored = read_window(data, layer.level, window, fill if layer.level in band.levels else 0)
+        for look in layer.looks:
+            values = stored[look.sample]
+            if look.kind is Kind.PIXELS:
+                pixels = values
+            elif look.kind is Kind.NODATA_VALUES:
+                agreed = look.hides(values) if agreed is None else agreed & look.hides(values)
+            else:
+                hidden = hidden | look.hides(values)
+    hidden = hidden if agreed is None else hidden | agreed
+    return pixels, np.broadcast_to(~np.asarray(hidden, bool), pixels.shape)

@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 import shapely.affinity
 
-from rasteret_sql.types import Affine, Window
+from rasteret_sql.geo.grid import Affine, Window
 
 TRANSFORMS = {
     "north-up": Affine(10, 0, 499980, 0, -10, 5300040),

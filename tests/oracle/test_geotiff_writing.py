@@ -15,12 +15,13 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError
-from rasteret_sql.raster.geotiff import write_geotiff
+from rasteret_sql.geo.grid import Affine
 from rasteret_sql.tiff.decode import decode_tile
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.parse import parse_header
 from rasteret_sql.tiff.source import SparseBytes
-from rasteret_sql.types import Affine
+from rasteret_sql.tiff.write_geotiff import write_geotiff
+from tests.sampling import some
 
 UTM = Affine(10, 0, 499980, 0, -10, 5300040)
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64")
@@ -41,7 +42,7 @@ def opened(raw: bytes) -> Iterator[rasterio.DatasetReader]:
         yield read
 
 
-@pytest.mark.parametrize(("dtype", "bands"), list(itertools.product(DTYPES, (1, 3))))
+@pytest.mark.parametrize(("dtype", "bands"), some(list(itertools.product(DTYPES, (1, 3))), 4))
 @pytest.mark.parametrize("size", [(1, 1), (17, 300), (512, 256)], ids=str)
 def test_pixels_of_every_dtype(dtype: str, bands: int, size: tuple[int, int]) -> None:
     data = pixels(dtype, (bands, *size))
@@ -76,34 +77,50 @@ def test_without_position_and_crs() -> None:
 
 @pytest.mark.parametrize(
     "crs",
-    [
-        "EPSG:3035",
-        "EPSG:3857",
-        "EPSG:2263",
-        "EPSG:4258",
-        "EPSG:3413",
-        "ESRI:102008",
-        "ESRI:102001",
-        "+proj=utm +zone=32 +datum=WGS84",
-        "+proj=laea +lat_0=10 +lon_0=20 +datum=WGS84",
-        "+proj=lcc +lat_1=30 +lat_2=50 +lat_0=40 +lon_0=-96 +x_0=1000 +y_0=2000 +datum=NAD83",
-        "+proj=lcc +lat_1=46 +lat_0=46 +lon_0=3 +k_0=0.999 +datum=WGS84",
-        "+proj=tmerc +lat_0=1 +lon_0=9 +k=0.9996 +x_0=500000 +ellps=bessel",
-        "+proj=tmerc +lon_0=9 +x_0=500000 +datum=WGS84 +units=us-ft",
-        "+proj=merc +lon_0=5 +k=0.9 +datum=WGS84",
-        "+proj=merc +lat_ts=30 +datum=WGS84",
-        "+proj=stere +lat_0=90 +lat_ts=70 +lon_0=-45 +datum=WGS84",
-        "+proj=stere +lat_0=-90 +k=0.97 +lon_0=10 +datum=WGS84",
-        "+proj=sinu +R=6371007.181",
-        "+proj=robin +datum=WGS84",
-        "+proj=eqc +lat_ts=20 +lon_0=4 +datum=WGS84",
-        "+proj=cea +lat_ts=30 +datum=WGS84",
-        "+proj=aeqd +lat_0=50 +lon_0=8 +datum=WGS84",
-        "+proj=poly +lat_0=3 +lon_0=8 +datum=WGS84",
-        "+proj=longlat +R=6371000",
-        "+proj=longlat +ellps=bessel +pm=paris",
-        "EPSG:32632+5773",
-    ],
+    some(
+        [
+            "EPSG:3035",
+            "EPSG:3857",
+            "EPSG:2263",
+            "EPSG:4258",
+            "EPSG:3413",
+            "ESRI:102008",
+            "ESRI:102001",
+            "+proj=utm +zone=32 +datum=WGS84",
+            "+proj=laea +lat_0=10 +lon_0=20 +datum=WGS84",
+            "+proj=lcc +lat_1=30 +lat_2=50 +lat_0=40 +lon_0=-96 +x_0=1000 +y_0=2000 +datum=NAD83",
+            "+proj=lcc +lat_1=46 +lat_0=46 +lon_0=3 +k_0=0.999 +datum=WGS84",
+            "+proj=tmerc +lat_0=1 +lon_0=9 +k=0.9996 +x_0=500000 +ellps=bessel",
+            "+proj=tmerc +lon_0=9 +x_0=500000 +datum=WGS84 +units=us-ft",
+            "+proj=merc +lon_0=5 +k=0.9 +datum=WGS84",
+            "+proj=merc +lat_ts=30 +datum=WGS84",
+            "+proj=stere +lat_0=90 +lat_ts=70 +lon_0=-45 +datum=WGS84",
+            "+proj=stere +lat_0=-90 +k=0.97 +lon_0=10 +datum=WGS84",
+            "+proj=sinu +R=6371007.181",
+            "+proj=robin +datum=WGS84",
+            "+proj=eqc +lat_ts=20 +lon_0=4 +datum=WGS84",
+            "+proj=cea +lat_ts=30 +datum=WGS84",
+            "+proj=aeqd +lat_0=50 +lon_0=8 +datum=WGS84",
+            "+proj=poly +lat_0=3 +lon_0=8 +datum=WGS84",
+            "+proj=longlat +R=6371000",
+            "+proj=longlat +ellps=bessel +pm=paris",
+            "EPSG:32632+5773",
+            "ESRI:54009",
+            "ESRI:54012",
+            "ESRI:54052",
+            "+proj=moll +lon_0=5",
+            "+proj=moll +R=6371007.181",
+            "+proj=eqearth +lon_0=10 +datum=WGS84",
+            "+proj=geos +h=35785831 +lon_0=9.5 +datum=WGS84",
+            "+proj=geos +h=35786023 +lon_0=-75 +sweep=x +ellps=GRS80",
+            "+proj=igh +datum=WGS84",
+            "+proj=eck4 +datum=WGS84",
+            "+proj=wintri +datum=WGS84",
+            "+proj=vandg +R=6371007",
+            "+proj=omerc +lat_0=4 +lonc=115 +alpha=53.3 +gamma=53.1 +k=0.9998 +x_0=5 +y_0=6 +ellps=evrstSS",
+        ],
+        4,
+    ),
 )
 def test_crs_reads_back_as_itself(crs: str) -> None:
     given = pyproj.CRS(crs)
@@ -119,7 +136,7 @@ def test_crs_reads_back_as_itself(crs: str) -> None:
     assert found.is_projected == horizontal.is_projected
 
 
-@pytest.mark.parametrize("crs", ["+proj=ob_tran +o_proj=longlat +o_lat_p=40 +lon_0=10", "+proj=moll", "EPSG:4978"])
+@pytest.mark.parametrize("crs", ["+proj=ob_tran +o_proj=longlat +o_lat_p=40 +lon_0=10", "EPSG:4978"])
 def test_crs_that_geotiff_cannot_say(crs: str) -> None:
     with pytest.raises(InvalidCrsError, match="cannot be written to a GeoTIFF"):
         write_geotiff(pixels("uint8", (1, 9, 7)), None, transform=UTM, crs=crs)

@@ -8,6 +8,8 @@ import pytest
 from assemble import read_header
 from test_tiff_matrix import compare
 
+from tests.sampling import some
+
 ROOTS = [Path(__file__).parents[2] / "examples" / "data"]
 if shared := os.environ.get("RASTERET_SHARED_DATA"):
     ROOTS.append(Path(shared))
@@ -19,9 +21,11 @@ def test_there_are_real_files(root):
     assert any(path.is_relative_to(root) for path in FILES)
 
 
-@pytest.mark.parametrize("group", range(8))
+@pytest.mark.parametrize("group", some(range(8), 2))
 def test_real_files_read_as_rasterio_reads_them(group):
-    for path in FILES[group::8]:
+    files = FILES[group::8]
+    assert files
+    for path in files:
         data = path.read_bytes()
         try:
             compare(data, np.random.default_rng(0))

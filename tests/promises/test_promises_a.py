@@ -13,7 +13,7 @@ from obstore.store import HTTPStore, MemoryStore
 
 import rasteret_sql as rasteret
 from rasteret_sql import CloudConfig, Collection, ObstoreBackend, StorageBackend
-from rasteret_sql.io.automatic import backend_for
+from rasteret_sql.catalog.dataset_backend import backend_for
 from rasteret_sql.io.loop import run
 from tests.promises.conftest import area
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server
@@ -72,7 +72,7 @@ def test_a2_every_data_access_method_takes_a_backend(own, site, home):
 def test_a9_a13_a18_a_class_of_ones_own_reads_headers_and_pixels(own, site, home):
     """No subclass is needed (A9); methods may be awaited (A13) or plain. It sees the addresses of the index."""
     assert isinstance(own, StorageBackend)
-    assert not issubclass(type(own), rasteret.io.stores.RoutedBackend)
+    assert not issubclass(type(own), rasteret.io.routed_backend.RoutedBackend)
     before = site.files.counts()["requests"]
     collection = bay(site, home, backend=own)
     headers = len(own.asked)

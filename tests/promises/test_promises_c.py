@@ -10,7 +10,7 @@ import pytest
 
 import rasteret_sql as rasteret
 from rasteret_sql import Collection, DatasetDescriptor
-from rasteret_sql.io.stores import RoutedBackend
+from rasteret_sql.io.routed_backend import RoutedBackend
 from tests.promises.conftest import area
 
 S2 = "earthsearch/sentinel-2-l2a"

@@ -88,13 +88,33 @@ def test_e33_scenes_that_came_later_are_there_after_force(tmp_path):
 
 
 def test_e35_e36_regions_and_quarters_stand_side_by_side(tmp_path):
-    for name, place in (("north", (-74.5, 40.2, -72.0, 41.5)), ("south", (-74.5, 38.0, -72.0, 40.1))):
-        for dates in (("2018-01-01", "2018-03-31"), ("2018-04-01", "2018-06-30")):
-            rasteret.build_from_stac(
-                name=name, stac_api=CATALOG, collection="landsat8-ny-2018", band_map=BANDS, bbox=place,
-                date_range=dates, workspace_dir=tmp_path,
-            )  # fmt: skip
+    places = {"north": (-74.5, 40.2, -72.0, 41.5), "south": (-74.5, 38.0, -72.0, 40.1)}
+    quarters = {"q1": ("2018-01-01", "2018-03-31"), "q2": ("2018-04-01", "2018-06-30")}
+
+    def build(name, place, dates):
+        return rasteret.build_from_stac(
+            name=name, stac_api=CATALOG, collection="landsat8-ny-2018", band_map=BANDS, bbox=place,
+            date_range=dates, workspace_dir=tmp_path,
+        )  # fmt: skip
+
+    for name, place in places.items():
+        for quarter, dates in quarters.items():
+            build(f"{name}-{quarter}", place, dates)
     listed = Collection.list_collections(tmp_path)
-    assert sorted(entry["name"] for entry in listed) == ["north", "north", "south", "south"]
+    assert [entry["name"] for entry in listed] == ["north-q1", "north-q2", "south-q1", "south-q2"]
     assert len({entry["path"] for entry in listed}) == 4
     assert all(entry["size"] > 0 for entry in listed)
+
+
+def test_e36_batches_of_one_name_are_all_kept_and_the_name_means_the_last(tmp_path):
+    sizes = {}
+    for dates in (("2018-01-01", "2018-03-31"), ("2018-04-01", "2018-06-30"), ("2018-01-01", "2018-03-31")):
+        built = rasteret.build_from_stac(
+            name="ny", stac_api=CATALOG, collection="landsat8-ny-2018", band_map=BANDS, date_range=dates,
+            workspace_dir=tmp_path,
+        )  # fmt: skip
+        sizes[dates] = len(built)
+        (listed,) = Collection.list_collections(tmp_path)
+        assert (listed["name"], listed["size"]) == ("ny", len(built))
+    assert len(set(sizes.values())) == 2
+    assert len([path for path in tmp_path.iterdir() if path.name.endswith("_stac")]) == 2

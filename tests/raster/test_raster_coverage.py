@@ -7,8 +7,8 @@ import pytest
 import shapely
 
 from rasteret_sql.errors import InvalidGeometryError
+from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.raster.coverage import coverage_fraction
-from rasteret_sql.types import Affine, Window
 
 PIXELS = Affine(1, 0, 0, 0, 1, 0)
 WHOLE = Window(0, 0, 3, 3)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.raster.colormaps import COLORMAPS, apply_colormap
-from rasteret_sql.raster.font import draw_text
 from rasteret_sql.raster.render import render_png
+from tests.sampling import examples
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_wrong_shapes() -> None:
         render_png(np.zeros((3, 2, 2)), colormap="ndvi")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st_np.arrays(
         st.sampled_from([np.dtype(d) for d in ("uint8", "int8", "uint16", "int64", "float16", "float32", "float64")]),
@@ -100,18 +100,3 @@ def test_wrong_shapes() -> None:
 )
 def test_any_pixels_make_a_picture(data: np.ndarray) -> None:
     assert pixels(render_png(data)).shape[:2] == data.shape[1:]
-
-
-def test_font() -> None:
-    drawn = ["".join(".#"[int(v)] for v in row) for row in draw_text("t1", 11)]
-    assert drawn == [
-        "#####...#..",
-        "..#....##..",
-        "..#.....#..",
-        "..#.....#..",
-        "..#.....#..",
-        "..#.....#..",
-        "..#....###.",
-    ]
-    np.testing.assert_array_equal(draw_text("é", 5), draw_text("?", 5))
-    assert draw_text("ABC", 11).shape == (7, 11)

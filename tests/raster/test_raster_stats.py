@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.raster.stats import STATS, check_statistic, zonal_statistics
+from tests.sampling import examples
 
 DTYPES = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 
@@ -77,7 +78,7 @@ def test_infinite_values_do_not_warn() -> None:
     assert (found["max"], found["median"], found["sum"]) == (math.inf, 2, math.inf)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.data())
 def test_equal_to_duckdb_aggregates(data: st.DataObject) -> None:
     dtype = np.dtype(data.draw(st.sampled_from(DTYPES)))
@@ -130,6 +131,7 @@ def test_a_single_statistic_is_the_same_one() -> None:
     values, weights = rng.integers(0, 20, 100), rng.uniform(0, 1, 100)
     for of in (None, weights):
         whole = zonal_statistics(values, 100, of)
+        assert set(whole) == set(STATS)
         for name in STATS:
             assert zonal_statistics(values, 100, of, (name,)) == {name: whole[name]}
 

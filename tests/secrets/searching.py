@@ -6,9 +6,11 @@ import base64
 import contextlib
 import gzip
 import hashlib
+import multiprocessing
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -23,6 +25,8 @@ _BIG = 256 << 20
 
 _STEP = 4 << 20
 """Bytes that are looked at together."""
+_AT_ONCE = 2000
+"""Files that a process looks into."""
 _DAMAGED = (pa.ArrowException, OSError, EOFError, zlib.error, duckdb.Error)
 """What reading a broken file ends in."""
 
@@ -49,7 +53,8 @@ class Needles:
             words = np.zeros(len(places), np.uint64)
             for number in range(8):
                 words |= part[places + number].astype(np.uint64) << np.uint64(8 * number)
-            for place in places[np.isin(words, self._starts)] + begin:
+            nearest = np.minimum(np.searchsorted(self._starts, words), len(self._starts) - 1)
+            for place in places[self._starts[nearest] == words] + begin:
                 start = int.from_bytes(data[place : place + 8], "little")
                 found.update((name, None) for form, name in self._named[start] if data.startswith(form, int(place)))
         return list(found)
@@ -74,9 +79,20 @@ class Search:
 
     def folder(self, directory: Path) -> list[str]:
         """What was found in the files below a directory: a line each."""
+        files = [directory] if directory.is_file() else sorted(_files(directory, self.skip))
+        self.files += len(files)
+        parts = [files[at : at + _AT_ONCE] for at in range(0, len(files), _AT_ONCE)]
+        if len(parts) < 2:
+            return self.each(files)
+        # In processes that are started anew: where threads run, a fork may stand still.
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+            found = pool.map(_found_in, [(self.wanted, self.skip, part) for part in parts])
+            return [line for lines in found for line in lines]
+
+    def each(self, files: Iterable[Path]) -> list[str]:
+        """What was found in files and in their names: a line each."""
         found = []
-        for file in [directory] if directory.is_file() else sorted(_files(directory, self.skip)):
-            self.files += 1
+        for file in files:
             found += [f"{file}: in its name, {what}" for what in self.bytes(str(file).encode(), "")]
             found += [f"{file}: {what}" for what in dict.fromkeys(self.file(file))]
         return found
@@ -132,7 +148,7 @@ class Search:
     def _parquet(self, file: Path) -> Iterator[str]:
         with pq.ParquetFile(file) as source:
             for number in range(source.num_row_groups):
-                yield from self._table(source.read_row_group(number), "in a column")
+                yield from self._table(source.read_row_group(number, use_threads=False), "in a column")
             yield from self.bytes(str(source.schema_arrow.metadata).encode(), "in the metadata")
 
     def _table(self, table: pa.Table, where: str) -> Iterator[str]:
@@ -151,6 +167,11 @@ class Search:
             for names in tables:
                 table = ".".join('"' + name.replace('"', '""') + '"' for name in names)
                 yield from self._table(con.sql(f"FROM {table}").to_arrow_table(), f"in the table {names[1]}")
+
+
+def _found_in(given: tuple[set[str], set[str], list[Path]]) -> list[str]:
+    wanted, skip, files = given
+    return Search(wanted, skip).each(files)
 
 
 def _forms(text: str) -> Iterable[bytes]:

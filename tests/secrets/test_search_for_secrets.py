@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.sampling import some
 from tests.secrets.plugin import Recorder
 from tests.secrets.searching import Search
 from tests.servers import earthdata, s3, signed_files
@@ -72,7 +73,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("kind", some(WRITERS, 4))
 def test_each_kind_of_file(tmp_path, kind):
     folder = planted(tmp_path / "folder")  # the search of the whole run is not to find it, too
     (folder / "deep").mkdir(parents=True)
@@ -137,8 +138,8 @@ def test_it(tmp_path): (tmp_path / "file.txt").write_text({text})
 """
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
-@pytest.mark.parametrize("leaks", [True, False])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("workers", "leaks"), some([("-n2", True), ("-n2", False), ("-n0", True), ("-n0", False)], 4))
 def test_a_run_that_leaks_fails(tmp_path, workers, leaks):
     """As a whole run, with and without workers."""
     project = planted(tmp_path / "project")

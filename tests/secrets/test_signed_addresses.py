@@ -18,11 +18,11 @@ import pytest
 
 import rasteret_sql
 from rasteret_sql.errors import AccessDeniedError, InterruptedQueryError
-from rasteret_sql.index.build import build
-from rasteret_sql.index.request import BuildRequest
+from rasteret_sql.index.change.build import build
+from rasteret_sql.index.change.build_request import BuildRequest
 from rasteret_sql.io import signed
-from rasteret_sql.stac.scene_source import StacScenes
-from rasteret_sql.stac.source import StacSource
+from rasteret_sql.stac.search_request import StacSource
+from rasteret_sql.stac.search_source import StacScenes
 from tests.collection_world import feature, make_scenes
 from tests.secrets.searching import Search
 from tests.servers.secrets import planted
@@ -128,6 +128,7 @@ def in_another_process(world, statement: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.exhaustive
 def test_b34_a_later_process_is_denied_and_told_why(world):
     signature = world.sign().rpartition("=")[2]
     world.build()

@@ -53,8 +53,15 @@ def missing() -> str | None:
     if absent:
         return f"the packages {', '.join(absent)} are not installed (extra `pgstac`)"
     if _postgres() is None:
-        return "PostgreSQL is not installed (Debian: postgresql-15 postgresql-15-postgis-3)"
+        return "PostgreSQL with PostGIS is not installed (Debian: postgresql-15 postgresql-15-postgis-3)"
+    if os.geteuid() == 0 and _runuser() is None:
+        return "root cannot start PostgreSQL without `runuser`, which is not there"
     return None
+
+
+def _runuser() -> str | None:
+    """The program, which lies where the PATH of a user need not lead."""
+    return shutil.which("runuser", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
 
 
 @contextlib.contextmanager
@@ -66,7 +73,7 @@ def serve_pgstac() -> Iterator[PgStac]:
     as_owner: list[str] = []
     if os.geteuid() == 0:  # which PostgreSQL does not run as
         shutil.chown(directory, "postgres")
-        as_owner = ["runuser", "-u", "postgres", "--"]
+        as_owner = [_runuser() or "runuser", "-u", "postgres", "--"]
     port = _free_port()
     environment = {
         **os.environ,
@@ -116,12 +123,19 @@ def pgstac() -> Iterator[PgStac]:
 
 
 def _postgres() -> Path | None:
-    """Directory of PostgreSQL's programs."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent  # a link may stand alone
+    """Directory of the programs of a PostgreSQL that has PostGIS: a server without it is common."""
     there = [path for pattern in _PLACES for path in Path("/").glob(pattern.lstrip("/")) if (path / "initdb").exists()]
-    return max(there, default=None)
+    first = shutil.which("initdb")
+    candidates = [Path(first).resolve().parent] if first else []  # resolved, since a link may stand alone
+    return next((path for path in [*candidates, *sorted(there, reverse=True)] if _has_postgis(path)), None)
+
+
+def _has_postgis(programs: Path) -> bool:
+    config = programs / "pg_config"
+    if not config.exists():
+        return False
+    shared = subprocess.run([config, "--sharedir"], check=True, capture_output=True, text=True, timeout=20).stdout
+    return (Path(shared.strip()) / "extension" / "postgis.control").exists()
 
 
 def _pypgstac(environment: dict[str, str], *arguments: str) -> None:

@@ -70,8 +70,8 @@ class Faults:
     """`next` links lead to the first page."""
     malformed: str | None = None
     """Sent as it is in place of each search answer."""
-    stall: float = 0
-    """Seconds before each search is answered."""
+    stall: bool = False
+    """No search is answered before this is False again, or the server ends."""
     empty_pages: int = 0
     """Pages without items, but with a `next` link, before the first item."""
     endless: bool = False
@@ -86,6 +86,25 @@ class Faults:
     """`numberReturned` is so much more than the items of a page."""
     ignores: bool = False
     """Takes `query` and `filter`, and gives all items."""
+    ignored: tuple[str, ...] = ()
+    """Parameters of a search of which no notice is taken, such as `bbox`."""
+    swaps_bbox: bool = False
+    """Reads a bbox with west > east as the box between them: the rest of the globe."""
+    refuses: int = 0
+    """Status given to a search with `query` or `filter`."""
+    search_status: int = 0
+    """Status given, with `body`, to each search..."""
+    search_method: str | None = None
+    """...by this method; None: by any."""
+    estimate: int | None = None
+    """Said to be the number of items that match."""
+    says_post: bool = False
+    """`next` links say POST, whatever the first page came by."""
+    mark: bool = False
+    """Search answers begin with a byte order mark."""
+    redirect: int = 0
+    """Status by which a search is sent on, once, to `redirect_to`."""
+    redirect_to: str = "/search/"
 
 
 @dataclass(slots=True)
@@ -103,10 +122,15 @@ class StacApiServer:
     """Operators that `query` may have; others are refused by 400. None: all."""
     methods: tuple[str, ...] = ("GET", "POST")
     """Methods that the landing page's search links name."""
+    required: dict[str, str] = field(default_factory=dict)
+    """Headers without which every request is answered by 401."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Other names of collections."""
     latency: float = 0
     """Seconds before each answer."""
     faults: Faults = field(default_factory=Faults)
     seen: list[Seen] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
     _server: ThreadingHTTPServer | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -130,6 +154,7 @@ class StacApiServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
+        self.ended.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -192,7 +217,7 @@ class StacApiServer:
         if faults.stop_after is not None and page_number + 1 >= faults.stop_after:
             more = False
         if more or faults.circle or faults.endless or faults.repeat:
-            link = self._next(method, parameters, 0 if faults.circle else end)
+            link = self._next("POST" if faults.says_post else method, parameters, 0 if faults.circle else end)
             answer["links"].append(link if faults.next_link is None else {"rel": "next", **faults.next_link})
         if self.context:
             answer["context"] = {"returned": len(page), "limit": limit, "matched": len(found)}
@@ -200,6 +225,8 @@ class StacApiServer:
             answer |= {"numberMatched": len(found), "numberReturned": len(page) + faults.overstated}
         elif faults.overstated:
             answer["numberReturned"] = len(page) + faults.overstated
+        if faults.estimate is not None:
+            answer["numberMatched"] = faults.estimate
         return answer
 
     def _next(self, method: str, parameters: dict[str, Any], token: int) -> dict[str, Any]:
@@ -219,6 +246,10 @@ class StacApiServer:
         return f"Input should be one of {self.operators}, not {unknown}" if unknown else None
 
     def _wanted(self, item: Item, parameters: dict[str, Any]) -> bool:
+        parameters = {name: value for name, value in parameters.items() if name not in self.faults.ignored}
+        if self.faults.swaps_bbox and "bbox" in parameters:
+            west, south, east, north = parameters["bbox"]
+            parameters["bbox"] = [min(west, east), south, max(west, east), north]
         collections = parameters.get("collections")
         if collections and item.get("collection") not in collections:
             return False
@@ -273,30 +304,45 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(api.latency)
         if api.note(Seen(method, path, parameters, dict(self.headers))):
             return self._send(api.faults.status, api.faults.body)
+        if any(self.headers.get(name) != value for name, value in api.required.items()):
+            return self._send(401, '{"description": "sign in first"}')
         if path == "/":
             return self._send(200, json.dumps(api.landing()))
+        if path == "/search" and api.faults.redirect:
+            return self._send(api.faults.redirect, "", location=api.faults.redirect_to)
+        path = "/search" if path == "/search/" else path
+        if path == "/search" and api.faults.search_status and api.faults.search_method in (None, method):
+            return self._send(api.faults.search_status, api.faults.body)
         if path == "/search" and method in api.methods:
-            time.sleep(api.faults.stall)
+            while api.faults.stall and not api.ended.wait(0.02):
+                pass
+            if api.faults.refuses and (parameters.get("query") or parameters.get("filter")):
+                return self._send(api.faults.refuses, '{"description": "no filters here"}')
             if (why := api.refuses(parameters)) is not None:
                 return self._send(400, json.dumps({"description": why}))
             if api.faults.malformed is not None:
                 return self._send(200, api.faults.malformed)
-            return self._send(200, json.dumps(api.search(method, parameters)), "application/geo+json")
+            mark = "\ufeff" if api.faults.mark else ""
+            return self._send(200, mark + json.dumps(api.search(method, parameters)), "application/geo+json")
         if path == "/search":
             return self._send(405, '{"code": "MethodNotAllowed", "description": "method not allowed"}')
         if path == "/collections":
             return self._send(200, json.dumps({"collections": api.collections, "links": []}))
+        name = path.removeprefix("/collections/")
+        path = f"/collections/{api.aliases.get(name, name)}" if name != path else path
         for collection in api.collections:
             if path == f"/collections/{collection['id']}":
                 return self._send(200, json.dumps(collection))
         return self._send(404, json.dumps({"code": "NotFoundError", "description": f"{path} does not exist"}))
 
-    def _send(self, status: int, body: str, media: str = "application/json") -> None:
+    def _send(self, status: int, body: str, media: str = "application/json", location: str | None = None) -> None:
         data = body.encode()
         try:
             self.send_response(status)
             self.send_header("Content-Type", media)
             self.send_header("Content-Length", str(len(data)))
+            if location is not None:
+                self.send_header("Location", location)
             if status in (429, 503) and self.server_api.faults.retry_after:
                 self.send_header("Retry-After", self.server_api.faults.retry_after)
             self.end_headers()
@@ -370,6 +416,8 @@ def _boxes_meet(item: list[float], asked: list[float]) -> bool:
 
 def _in_interval(properties: Mapping[str, Any], interval: str) -> bool:
     start, _, end = interval.partition("/")
+    if properties.get("datetime") is None:
+        return False
     at = _instant(properties["datetime"])
     return (start in ("", "..") or at >= _instant(start)) and (end in ("", "..") or at <= _instant(end or start))
 

@@ -1,10 +1,21 @@
-"""STAC items made for tests."""
+"""STAC items made for tests, and those of a search."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
+from rasteret_sql.stac.search import iter_pages
+
 TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+def search_items(*search: Any, **options: Any) -> Iterator[dict[str, Any]]:
+    """The items of a search one by one; closing it closes the search."""
+    with closing(iter_pages(*search, **options)) as pages:
+        for page in pages:
+            yield from page
 
 
 def make_item(name: str, day: str = "2024-01-01T10:30:00Z", west: float = 0, south: float = 0, **more: Any) -> dict:

@@ -19,7 +19,8 @@ from rasterio.warp import transform_bounds
 import rasteret_sql
 from rasteret_sql import DatasetDescriptor, DatasetRegistry
 from rasteret_sql.errors import CorruptTiffError, InvalidArgumentError, MissingObjectError, StacError, StorageError
-from rasteret_sql.stac import documents
+from rasteret_sql.stac import http_json as documents
+from tests.sampling import some
 from tests.servers.stac_api import Faults, StacApiServer
 from tests.stac.stac_items import TIFF, make_item
 
@@ -96,21 +97,24 @@ def row(collection):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [
-        ("{", "is not JSON|not a JSON"),
-        ("[]", "object such as"),
-        ("{}", "dataset id"),
-        ('{"id": ""}', "dataset id"),
-        ('{"id": 7}', "dataset id"),
-        ('{"id": "a/b", "stac_ap": "https://x"}', 'no field "stac_ap": did you mean "stac_api"'),
-        ('{"id": "a/b", "band_map": ["B04"]}', "band_map has to map names"),
-        ('{"id": "a/b", "band_map": {"B04": ""}}', "band_map has to map names"),
-        ('{"id": "a/b", "band_index_map": {"R": "first"}}', "band_index_map has to map names to int"),
-        ('{"id": "a/b", "example_bbox": [1, 2, 3]}', "example_bbox has to be"),
-        ('{"id": "a/b", "requires_auth": "yes"}', "requires_auth has to be true or false"),
-        ('{"id": "a/b", "cloud_config": {"region": "x"}}', "lacks its provider"),
-        ('{"id": "a/b", "bbox_columns": {"left": "w"}}', "bbox_columns names"),
-    ],
+    some(
+        [
+            ("{", "is not JSON|not a JSON"),
+            ("[]", "object such as"),
+            ("{}", "dataset id"),
+            ('{"id": ""}', "dataset id"),
+            ('{"id": 7}', "dataset id"),
+            ('{"id": "a/b", "stac_ap": "https://x"}', 'no field "stac_ap": did you mean "stac_api"'),
+            ('{"id": "a/b", "band_map": ["B04"]}', "band_map has to map names"),
+            ('{"id": "a/b", "band_map": {"B04": ""}}', "band_map has to map names"),
+            ('{"id": "a/b", "band_index_map": {"R": "first"}}', "band_index_map has to map names to int"),
+            ('{"id": "a/b", "example_bbox": [1, 2, 3]}', "example_bbox has to be"),
+            ('{"id": "a/b", "requires_auth": "yes"}', "requires_auth has to be true or false"),
+            ('{"id": "a/b", "cloud_config": {"region": "x"}}', "lacks its provider"),
+            ('{"id": "a/b", "bbox_columns": {"left": "w"}}', "bbox_columns names"),
+        ],
+        4,
+    ),
 )
 def test_malformed_descriptors(text, says):
     with rasteret_sql.connect() as con, pytest.raises(duckdb.Error, match=says) as told:
@@ -143,14 +147,21 @@ def test_cyclic_catalogs(files):
 
 @pytest.mark.parametrize(
     ("text", "error", "says"),
-    [
-        ("{", StacError, "is not JSON"),
-        ("[]", StacError, "holds a JSON list"),
-        ('{"type": "Topology"}', StacError, "is no STAC document"),
-        ('{"type": "Catalog", "id": "x", "links": [{"rel": "item", "href": "gone.json"}]}', MissingObjectError, "gone"),
-        ('{"type": "FeatureCollection", "features": [{"type": "Feature"}]}', StacError, "Feature with an id"),
-        ('{"type": "FeatureCollection", "features": [{"id": "x", "properties": 7}]}', StacError, "no JSON object"),
-    ],
+    some(
+        [
+            ("{", StacError, "is not JSON"),
+            ("[]", StacError, "holds a JSON list"),
+            ('{"type": "Topology"}', StacError, "is no STAC document"),
+            (
+                '{"type": "Catalog", "id": "x", "links": [{"rel": "item", "href": "gone.json"}]}',
+                MissingObjectError,
+                "gone",
+            ),
+            ('{"type": "FeatureCollection", "features": [{"type": "Feature"}]}', StacError, "Feature with an id"),
+            ('{"type": "FeatureCollection", "features": [{"id": "x", "properties": 7}]}', StacError, "no JSON object"),
+        ],
+        3,
+    ),
 )
 def test_documents_that_are_none(files, text, error, says):
     (files / "items.json").write_text(text)
@@ -163,14 +174,17 @@ def test_documents_that_are_none(files, text, error, says):
 
 @pytest.mark.parametrize(
     ("faults", "counted", "says"),
-    [
-        (Faults(cap=100), True, "250 items match but gave 100"),
-        (Faults(cap=100), False, "neither counts what matches nor offers further pages"),
-        (Faults(stop_after=2), True, "250 items match but gave"),
-        (Faults(stop_after=2), False, "ended after .* items although it has more|neither counts"),
-        (Faults(circle=True), False, "pages in a circle"),
-        (Faults(503, 999), True, "answered 503 again after retries"),
-    ],
+    some(
+        [
+            (Faults(cap=100), True, "250 items match but gave 100"),
+            (Faults(cap=100), False, "neither counts what matches nor offers further pages"),
+            (Faults(stop_after=2), True, "250 items match but gave"),
+            (Faults(stop_after=2), False, "ended after .* items although it has more|neither counts"),
+            (Faults(circle=True), False, "pages in a circle"),
+            (Faults(503, 999), True, "answered 503 again after retries"),
+        ],
+        3,
+    ),
 )
 def test_a_server_that_gives_a_part_makes_no_collection(files, monkeypatch, faults, counted, says):
     """Issue 3: one that stops early or caps silently is an error, never a short collection."""
@@ -197,11 +211,14 @@ def test_a_server_that_gives_a_part_makes_no_collection(files, monkeypatch, faul
 
 @pytest.mark.parametrize(
     ("changes", "warning"),
-    [
-        ({"geometry": None, "bbox": None}, "1 item without geometry: odd"),
-        ({"geometry": None}, "1 item without geometry: odd"),
-        ({"geometry": {"type": "Blob"}, "bbox": None}, "geometry that is not GeoJSON, which is left out: odd"),
-    ],
+    some(
+        [
+            ({"geometry": None, "bbox": None}, "1 item without geometry: odd"),
+            ({"geometry": None}, "1 item without geometry: odd"),
+            ({"geometry": {"type": "Blob"}, "bbox": None}, "geometry that is not GeoJSON, which is left out: odd"),
+        ],
+        3,
+    ),
 )
 def test_items_without_geometry(files, changes, warning):
     """The extent of the file stands for it, so that the scene is found."""
@@ -249,10 +266,13 @@ def test_the_extent_of_a_file_across_the_antimeridian(files):
 
 @pytest.mark.parametrize(
     ("when", "warning"),
-    [
-        ({"datetime": None}, "1 item without datetime: odd"),
-        ({"datetime": "May"}, "not RFC 3339, which is left out: odd"),
-    ],
+    some(
+        [
+            ({"datetime": None}, "1 item without datetime: odd"),
+            ({"datetime": "May"}, "not RFC 3339, which is left out: odd"),
+        ],
+        2,
+    ),
 )
 def test_items_without_datetime(files, when, warning):
     built = build(files, item(properties=when), item("good"), expect=[warning])
@@ -343,11 +363,14 @@ def test_several_crs_among_the_assets_of_an_item(files):
 
 @pytest.mark.parametrize(
     ("href", "why"),
-    [
-        ("page.tif", "not a TIFF file: it starts with '<html"),
-        ("gone.tif", "no such file"),
-        ("ftp://h.example/a.tif", "no store is known"),
-    ],
+    some(
+        [
+            ("page.tif", "not a TIFF file: it starts with '<html"),
+            ("gone.tif", "no such file"),
+            ("ftp://h.example/a.tif", "no store is known"),
+        ],
+        3,
+    ),
 )
 def test_hrefs_that_are_no_tiff(files, href, why):
     """One keeps its scene, with the reason; where none can be read, the build fails."""
@@ -434,8 +457,8 @@ def test_copies_in_buckets(files):
 ROWS = {
     "a descriptor with an unknown field, a value of the wrong kind, no id": [test_malformed_descriptors],
     "catalogs that link in a circle": [test_cyclic_catalogs],
-    "a document that is no JSON, no STAC, or not there": [test_documents_that_are_none],
-    "an item without geometry, or with one that is no GeoJSON": [
+    "a document that is not JSON, is not STAC, or does not exist": [test_documents_that_are_none],
+    "an item without geometry, or with one that is not GeoJSON": [
         test_items_without_geometry, test_items_without_geometry_and_without_a_place,
         test_the_extent_of_a_file_across_the_antimeridian,
     ],
@@ -444,10 +467,10 @@ ROWS = {
         test_items_without_or_with_wrong_proj_fields, test_a_file_without_crs_has_that_of_its_item,
         test_a_crs_that_nobody_says,
     ],
-    "an id that comes twice": [test_an_id_twice],
+    "an id that occurs twice": [test_an_id_twice],
     "several CRS in a collection": [test_several_crs_in_a_collection],
     "several CRS among the assets of an item": [test_several_crs_among_the_assets_of_an_item],
-    "an href that is no TIFF, or leads nowhere": [test_hrefs_that_are_no_tiff],
+    "an href that is not a TIFF, or leads nowhere": [test_hrefs_that_are_no_tiff],
     "an asset that does not say that it is a TIFF": [test_assets_that_do_not_claim_to_be_tiffs],
     "`alternate` hrefs": [test_alternate_hrefs],
     "copies in buckets, `s3_x` beside `x`": [test_copies_in_buckets],

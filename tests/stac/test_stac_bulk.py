@@ -3,10 +3,11 @@
 import pytest
 
 from rasteret_sql.errors import StacError
-from rasteret_sql.stac import bulk
-from rasteret_sql.stac.bulk import all_items
-from rasteret_sql.stac.source import StacSource
-from tests.servers.stac_api import StacApiServer
+from rasteret_sql.stac import search
+from rasteret_sql.stac.bulk_search import all_items
+from rasteret_sql.stac.search_request import StacSource
+from rasteret_sql.warning import RasteretWarning
+from tests.servers.stac_api import Faults, StacApiServer
 from tests.stac.stac_items import make_item
 
 
@@ -46,15 +47,23 @@ def test_large_items_and_short_searches_stay_as_they_are():
 @pytest.mark.parametrize("answer", ["error", "no more"])
 def test_a_server_that_does_not_give_larger_pages_is_asked_on(monkeypatch, answer):
     asked = []
-    real = bulk.iter_pages
+    real = search.iter_pages
 
-    def pages(source, cancelled=None):
+    def pages(source, cancelled=None, told=None):
         asked.append(source.page_size)
         if source.page_size > 100 and answer == "error":
             raise StacError("limit is too large")
         yield from real(StacSource(source.address, source.collection, page_size=100), cancelled)
 
-    monkeypatch.setattr(bulk, "iter_pages", pages)
+    monkeypatch.setattr(search, "iter_pages", pages)
     with StacApiServer(items(250)) as api:
         assert ids(all_items(StacSource(api.url, "demo"))) == [f"i{n:04d}" for n in range(250)]
     assert len(asked) == 2
+
+
+def test_a_search_that_is_begun_anew_warns_once():
+    with StacApiServer(items(450), faults=Faults(refuses=400)) as api:
+        with pytest.warns(RasteretWarning, match="the query is applied here") as said:
+            assert len(ids(all_items(StacSource(api.url, "demo", query='"eo:cloud_cover" < 50')))) == 450
+        assert max(one.parameters.get("limit", 0) for one in api.seen) > 100
+    assert len(said) == 1

@@ -9,14 +9,13 @@ import pytest
 
 import rasteret_sql
 from rasteret_sql.errors import StacError
-from rasteret_sql.stac.search import iter_items
-from rasteret_sql.stac.source import StacSource
+from rasteret_sql.stac.search_request import StacSource
 from tests.servers.pgstac import PgStac, pgstac
 from tests.servers.range_server import RangeServer
+from tests.stac.stac_items import search_items
 
 __all__ = ["pgstac"]
 
-pytestmark = pytest.mark.xdist_group("pgstac")  # one database for all of them
 
 FIXTURES = Path(__file__).parent / "fixtures" / "pgstac"
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "data" / "catalog"
@@ -35,7 +34,7 @@ def recorded(pgstac: PgStac) -> str:
 
 
 def ids(source: StacSource) -> list[str]:
-    return sorted(item["id"] for item in iter_items(source))
+    return sorted(item["id"] for item in search_items(source))
 
 
 def expected(keep) -> list[str]:

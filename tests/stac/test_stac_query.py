@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import warnings
 
 import cql2
 import pytest
@@ -13,13 +14,15 @@ from hypothesis import strategies as st
 from rasteret_sql.errors import InvalidArgumentError, StacError
 from rasteret_sql.expr.condition import parse_condition
 from rasteret_sql.expr.tree import conjunction
-from rasteret_sql.stac import documents
+from rasteret_sql.stac import http_json as documents
 from rasteret_sql.stac.cql2 import to_json, to_text
+from rasteret_sql.stac.pushdown import Conformance, search_parameters
 from rasteret_sql.stac.query import matches, parse_query
-from rasteret_sql.stac.search import StacSource, iter_items
-from rasteret_sql.stac.sendable import Conformance, search_parameters
+from rasteret_sql.stac.search import StacSource
+from rasteret_sql.warning import RasteretWarning
+from tests.sampling import examples, some
 from tests.servers.stac_api import ADVANCED, COMPARISONS, FILTER, ITEM_SEARCH, QUERY, Faults, StacApiServer
-from tests.stac.stac_items import make_item
+from tests.stac.stac_items import make_item, search_items
 
 ITEMS = [
     make_item(
@@ -51,7 +54,7 @@ def quick_retries(monkeypatch):
 
 
 def search(api, query, **kwargs):
-    return [item["id"] for item in iter_items(StacSource(api.url, "demo", query=query, **kwargs))]
+    return [item["id"] for item in search_items(StacSource(api.url, "demo", query=query, **kwargs))]
 
 
 def here(query):
@@ -151,12 +154,37 @@ def test_a_server_with_comparisons_only_is_asked_again_for_less():
         assert sent[1:] == [{"eo:cloud_cover": {"lte": 5}}] * (len(sent) - 1)
 
 
-def test_a_query_that_is_refused_whole_is_an_error_with_the_servers_words():
+@pytest.mark.parametrize("methods", [("POST",), ("GET",)])
+def test_a_query_that_is_refused_whole_is_applied_here_with_a_word(methods):
     with (
-        StacApiServer(ITEMS, conforms=SERVERS["query"], operators=("eq",)) as api,
-        pytest.raises(StacError, match=r"refused the request with status 400.*Input should be one of"),
+        StacApiServer(ITEMS, conforms=SERVERS["query"], operators=("eq",), methods=methods) as api,
+        pytest.warns(RasteretWarning, match=r"status 400 .*Input should be one of.* the query is applied here") as said,
     ):
-        search(api, LOW)
+        assert search(api, LOW, page_size=10) == here(LOW)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("server", some(["query", "both"], 4))
+@pytest.mark.parametrize("status", [400, 422, 501])
+@pytest.mark.parametrize("methods", [("POST",), ("GET",), ("GET", "POST")])
+def test_a_filter_that_is_refused_is_applied_here(server, status, methods):
+    """The server declares it and does not take it."""
+    query = "platform IS NULL OR gsd = 10"
+    with StacApiServer(ITEMS, conforms=SERVERS[server], methods=methods, faults=Faults(refuses=status)) as api:
+        for condition in (LOW, query):
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                assert search(api, condition, page_size=50) == here(condition)
+            # What has no words in the query extension is never sent there.
+            assert len(said) == (condition == LOW or server == "both")
+
+
+def test_a_search_that_is_refused_without_its_query_too_is_an_error_with_the_servers_words():
+    with StacApiServer(ITEMS, conforms=SERVERS["query"]) as api:
+        found = search_items(StacSource(api.url, "demo", query=LOW))
+        api.faults = Faults(search_status=400, body='{"description": "bbox is missing"}')
+        with pytest.raises(StacError, match=r'refused the request with status 400 \("bbox is missing"\)'):
+            list(found)
 
 
 QUERIES = [
@@ -194,7 +222,7 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("server", [*SERVERS, "ignoring", "comparisons"])
+@pytest.mark.parametrize("server", some([*SERVERS, "ignoring", "comparisons"], 5))
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_the_same_scenes_whatever_the_server_knows(query, server):
     ignores, restricted = server == "ignoring", server == "comparisons"
@@ -256,7 +284,7 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(CONDITIONS)
 def test_both_forms_of_cql2_say_the_same_and_are_valid(condition):
     """Against the reference implementation, `cql2`."""
@@ -311,5 +339,5 @@ def test_bad_queries_of_each_form(query, says):
 
 
 def test_static_catalogs_are_filtered_here(tree):
-    found = [item["id"] for item in iter_items(StacSource(str(tree), query='"eo:cloud_cover" BETWEEN 1 AND 50'))]
+    found = [item["id"] for item in search_items(StacSource(str(tree), query='"eo:cloud_cover" BETWEEN 1 AND 50'))]
     assert found == ["a", "b", "d"]

@@ -15,9 +15,9 @@ import pytest
 
 from rasteret_sql.errors import StacError
 from rasteret_sql.stac.bands import BandNaming
-from rasteret_sql.stac.scenes import scene_items
-from rasteret_sql.stac.search import iter_items
-from rasteret_sql.stac.source import StacSource
+from rasteret_sql.stac.item_to_scene import scene_items
+from rasteret_sql.stac.search_request import StacSource
+from tests.stac.stac_items import search_items
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RECORDED = FIXTURES / "recorded"
@@ -114,7 +114,7 @@ def test_every_recorded_page_is_read_and_its_items_become_scenes(path):
     pages = json.loads(path.read_text("utf-8"))
     features = [feature for page in pages for feature in page["features"]]
     with served(pages) as (url, asked):
-        items = list(iter_items(StacSource(url)))
+        items = list(search_items(StacSource(url)))
     assert [(item["collection"], item["id"]) for item in items] == [(one["collection"], one["id"]) for one in features]
     assert {number for *_, number in asked} - {None} == set(range(len(pages)))
     if path.stem in WITHOUT_ASSETS:
@@ -152,7 +152,9 @@ SAME = [
      {"limit": 100, "query": {"eo:cloud_cover": {"lte": 40}}}, FILTER),
     # Ours has neither points, nor chosen fields, nor several collections.
     ("earth-search-v1_fields", {"collection": "sentinel-2-c1-l2a"}, {"limit": 100}, {**POINT, **FIELDS}),
-    ("earth-search-v1_multiple_collections", {"date_range": (DAY, DAY)}, {"limit": 100},
+    # Ours asks for the whole last second of the day.
+    ("earth-search-v1_multiple_collections", {"date_range": (DAY, DAY)},
+     {"limit": 100, "datetime": f"{DAY}T00:00:00Z/2023-10-09T00:00:00Z"},
      {**POINT, "collections": ["sentinel-2-l2a", "landsat-c2-l2"]}),
 ]  # fmt: skip
 
@@ -171,7 +173,7 @@ def test_what_is_asked_is_what_was_recorded(name, search, more, instead):
         features = [one for one in features if one["properties"].get("eo:cloud_cover", 100) <= 40]
     is_whole = not pages[-1]["links"]
     with served(pages, said, ends=False) as (url, asked):
-        items = list(iter_items(StacSource(url, **search, max_items=None if is_whole else len(features))))
+        items = list(search_items(StacSource(url, **search, max_items=None if is_whole else len(features))))
     wanted = [dict(body) for body in said["searches"]]
     for field, value in instead.items():
         assert wanted[0].pop(field) == value

@@ -12,9 +12,9 @@ import shapely
 from rasteret_sql.errors import StacError
 from rasteret_sql.stac.bands import BandNaming
 from rasteret_sql.stac.hrefs import rewrite
-from rasteret_sql.stac.scenes import band_names, scene_items
-from rasteret_sql.stac.search import StacSource, iter_items
-from tests.stac.stac_items import make_asset, make_item
+from rasteret_sql.stac.item_to_scene import band_names, scene_items
+from rasteret_sql.stac.search import StacSource
+from tests.stac.stac_items import make_asset, make_item, search_items
 
 FIXTURES = Path(__file__).parent / "fixtures"
 DATA = Path(__file__).parents[2] / "examples" / "data"
@@ -158,7 +158,7 @@ def test_bands_of_a_collection_are_in_the_order_of_the_map():
 
 
 def test_an_item_of_before_roles():
-    (item,) = iter_items(StacSource(str(FIXTURES / "sentinel2_stac_1_0_beta_item.json")))
+    (item,) = search_items(StacSource(str(FIXTURES / "sentinel2_stac_1_0_beta_item.json")))
     scene, warnings = one(item)
     assert list(scene.bands)[:3] == ["visual", "B01", "B02"]
     assert scene.epsg == 32628
@@ -175,7 +175,7 @@ def test_an_item_of_before_roles():
     ],
 )
 def test_the_bundled_catalog(collection, count, bands, epsg):
-    items = iter_items(StacSource(str(DATA / "catalog" / "catalog.json"), collection))
+    items = search_items(StacSource(str(DATA / "catalog" / "catalog.json"), collection))
     found, warnings = scene_items(items, BandNaming())
     assert warnings == []
     assert len(found) == count
@@ -185,7 +185,7 @@ def test_the_bundled_catalog(collection, count, bands, epsg):
 
 
 def test_the_bundled_belgian_collection():
-    found, _ = scene_items(iter_items(StacSource(str(DATA / "sentinel2-openeo-belgium"))), BandNaming())
+    found, _ = scene_items(search_items(StacSource(str(DATA / "sentinel2-openeo-belgium"))), BandNaming())
     assert [scene.datetime.day for scene in found] == [1, 4, 6]
     samples = [{name: band.band_index for name, band in scene.bands.items()} for scene in found]
     assert samples == [{"B04": 0, "B03": 1, "B02": 2}] * 3

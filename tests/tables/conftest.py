@@ -10,7 +10,7 @@ import shapely
 
 from rasteret_sql.tables.assets import BandChoice
 from rasteret_sql.tables.columns import Mapped
-from rasteret_sql.tables.source import TableSource
+from rasteret_sql.tables.table_source import TableSource
 from tests.servers.fixtures import range_server, s3_server
 
 __all__ = ["range_server", "s3_server"]

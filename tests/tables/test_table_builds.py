@@ -20,7 +20,7 @@ from obstore.store import MemoryStore
 import rasteret_sql
 from rasteret_sql import DatasetDescriptor, ObstoreBackend
 from rasteret_sql.errors import IndexFormatError, RasteretError, StorageError, TableError, UnknownBandError
-from rasteret_sql.io.stores import RoutedBackend
+from rasteret_sql.io.routed_backend import RoutedBackend
 from tests.tables.conftest import AEF, AEF_MAP, FIXTURES, find, scenes
 
 SAMPLE = Path(__file__).parents[1] / "index" / "rasteret_index"
@@ -329,6 +329,7 @@ def test_prefer_geoparquet_takes_the_table_where_there_is_one(tmp_path):
         rasteret_sql.build("x/stac", name="t", workspace_dir=tmp_path / "ws", prefer_geoparquet=True)
 
 
+@pytest.mark.exhaustive
 def test_a_ready_collection_ignores_bbox_and_dates_but_a_table_does_not(tmp_path):
     """C8, F8: our decision, the user's side of it."""
     collection = aef(name="emb", workspace_dir=tmp_path / "ws")
@@ -365,6 +366,7 @@ def test_a_table_with_headers_becomes_a_collection_as_it_is(tmp_path, monkeypatc
     assert not path.exists()
 
 
+@pytest.mark.exhaustive
 def test_a_table_of_our_export_becomes_a_collection_again(tmp_path):
     collection = aef(name="emb", workspace_dir=tmp_path / "ws")
     collection.export(tmp_path / "export")
@@ -424,6 +426,7 @@ def test_an_unknown_band_is_named(tmp_path):
         aef(name="emb", workspace_dir=tmp_path).get_numpy((9.0, -0.001, 9.001, -0.0001), ["A64"])
 
 
+@pytest.mark.exhaustive
 def test_rows_of_a_collection_are_a_table_too(tmp_path):
     """A collection hands out its scenes as Arrow; built of again they keep files, samples and columns."""
     first = aef(name="emb", workspace_dir=tmp_path)
@@ -455,7 +458,7 @@ def test_a_dataset_that_is_a_table_builds_in_sql(tmp_path):
 
 def test_a_build_of_a_table_stops_when_asked(tmp_path):
     from rasteret_sql.errors import InterruptedQueryError
-    from rasteret_sql.tables.source import TableSource
+    from rasteret_sql.tables.table_source import TableSource
 
     with pytest.raises(InterruptedQueryError):
         TableSource(scenes()).find(lambda *_: None, lambda: True)

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import rasteret_sql
-from rasteret_sql.tables.again import table_again
 from rasteret_sql.tables.assets import BandChoice, KnownBands
 from rasteret_sql.tables.columns import Mapped
-from rasteret_sql.tables.source import TableSource
+from rasteret_sql.tables.remembered_table import table_again
+from rasteret_sql.tables.table_source import TableSource
 from tests.tables.conftest import AEF, AEF_MAP, find, scenes
 
 MAPS = "column_map := {'fid': 'id', 'geom': 'geometry', 'year': 'datetime'}, href_column := 'path'"

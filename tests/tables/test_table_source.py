@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+import pyproj
 import pytest
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError, TableError, UnsaidSampleError
-from rasteret_sql.geo.crs import transform_geometries
 from rasteret_sql.tables.assets import KnownBands
-from rasteret_sql.tables.source import TableSource
+from rasteret_sql.tables.table_source import TableSource
 from tests.tables.conftest import AEF, AEF_MAP, FIXTURES, box, find, scenes
 
 
@@ -305,11 +305,16 @@ def test_every_form_of_a_geometry(form):
     assert found.notes == ("1 scene (s1) without geometry",)
 
 
+def moved_by_pyproj(shape, source, target):
+    move = pyproj.Transformer.from_crs(source, target, always_xy=True).transform
+    return shapely.transform(shape, lambda xy: np.column_stack(move(*xy.T)))
+
+
 def projected(crs, metadata):
     shape = shapely.box(500000, 5399200, 500800, 5400000)
     field = pa.field("geometry", pa.binary(), metadata=metadata)
     table = scenes(1).drop_columns("geometry").append_column(field, pa.array([shapely.to_wkb(shape)], pa.binary()))
-    wanted = transform_geometries(np.array([shape]), crs, "EPSG:4326")[0]
+    wanted = moved_by_pyproj(shape, crs, "EPSG:4326")
     return table, wanted
 
 
@@ -344,7 +349,7 @@ def test_a_geometry_of_another_crs_moves_to_lonlat_and_its_box_is_computed_anew(
 
 def test_a_footprint_moved_across_the_antimeridian_stays_narrow():
     shape = shapely.transform(shapely.box(179.8, -17, 180.2, -16.5), lambda xy: xy)
-    moved = transform_geometries(np.array([shape]), "EPSG:4326", "EPSG:32760")[0]
+    moved = moved_by_pyproj(shape, "EPSG:4326", "EPSG:32760")
     extension = {b"ARROW:extension:name": b"geoarrow.wkb", b"ARROW:extension:metadata": b'{"crs": "EPSG:32760"}'}
     field = pa.field("geometry", pa.binary(), metadata=extension)
     table = scenes(1).drop_columns("geometry").append_column(field, pa.array([shapely.to_wkb(moved)]))
@@ -460,6 +465,7 @@ def test_one_file_a_row_holds_the_bands_of_the_map():
 
 def test_band_codes_choose_and_order():
     assert find(scenes(), codes=["B08"]).bands == ("B08",)
+    assert find(scenes(), codes=["b08"]).bands == ("B08",)
     with pytest.raises(InvalidArgumentError, match=r'band_codes names "B8".*did you mean "B08"'):
         find(scenes(), codes=["B8"])
 
@@ -684,3 +690,21 @@ def test_names_with_dots_are_names(tmp_path):
         found = find(given, filter_expr='"stac.id" > 7', column_map={"stac.id": "id"})
         assert ids(found) == ["8", "9"]
         assert found.columns.column("a b").to_pylist() == [2, 3]
+
+
+def test_a_pattern_of_a_band_map_fits_assets_or_files_and_keeps_what_the_asset_says():
+    rows = [
+        {f"T{n}_{band}": {"href": f"/x/{n}/{band}.tif", "band_index": 2, "nodata": 7} for band in ("B04", "B08")}
+        for n in range(3)
+    ]
+    table = scenes(3, assets=pa.array([json.dumps(row) for row in rows]))
+    for band_map in ({"red": "*_B04", "nir": "*_B08"}, {"red": "B04.t*", "nir": "T?_B08"}):
+        found = find(table, band_map=band_map)
+        assert found.bands == ("red", "nir")
+        for n, scene in enumerate(found.scenes):
+            said = {name: (one.href, one.band_index, one.nodata) for name, one in scene.bands.items()}
+            assert said == {"red": (f"/x/{n}/B04.tif", 2, "7"), "nir": (f"/x/{n}/B08.tif", 2, "7")}
+    with pytest.raises(
+        InvalidArgumentError, match=r'"\*_B0\*" of band "x" fits several assets of a row: T0_B04, T0_B08'
+    ):
+        find(table, band_map={"x": "*_B0*"})

@@ -7,7 +7,10 @@ import numpy as np
 from rasteret_sql.tiff.decode import decode_tile
 from rasteret_sql.tiff.parse import HEADER_PREFETCH, NeedBytes, SparseBytes, parse_header
 
-_CODES = {1: "B", 2: "c", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_CODES = {
+    1: "B", 2: "c", 3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d", 13: "I", 16: "Q",
+    17: "q", 18: "Q",
+}  # fmt: skip
 SHORT, LONG, DOUBLE, ASCII, LONG8 = 3, 4, 12, 2, 16
 
 
@@ -15,8 +18,9 @@ def tiff(*pages, order="<", big=False, gap=0):
     """Bytes of a TIFF file.
 
     Args:
-        pages: For each image (tags, tiles): tags is {tag: (type, values)} or {tag: value} (SHORT or LONG, by size),
-            tiles the stored bytes; the tags of offsets and byte counts are added, unless the page gives them.
+        pages: For each image (tags, tiles): tags is {tag: (type, values)} or {tag: value} (SHORT or LONG, by size);
+            rationals are numerator, denominator, ...; tiles the stored bytes; the tags of offsets and byte counts are
+            added, unless the page gives them.
         order: `<` or `>`.
         big: BigTIFF.
         gap: Bytes left empty in front of each directory.
@@ -41,7 +45,7 @@ def tiff(*pages, order="<", big=False, gap=0):
         for tag, value in tags.items():
             code, items = value if isinstance(value, tuple) else (SHORT if value < 65536 else LONG, [value])
             packed = _pack(order, code, items)
-            count = len(packed) // struct.calcsize(_CODES[code])
+            count = len(packed) // struct.calcsize(_CODES[code]) // (2 if code in (5, 10) else 1)
             values[tag] = (code, count, packed)
         for tag, (code, count, packed) in values.items():
             if len(packed) > inline:

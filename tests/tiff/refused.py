@@ -2,7 +2,7 @@
 
 import imagecodecs
 import numpy as np
-from craft import DOUBLE, LONG, SHORT, grey, image_tags, tiff
+from craft import LONG, SHORT, grey, image_tags, tiff
 from rasterio.io import MemoryFile
 
 RNG = np.random.default_rng(2)
@@ -22,42 +22,37 @@ def _plain(**tags):
     return tiff((image_tags(8, 8, **tags), [GREY.tobytes()]))
 
 
-def _colours(photometric, samples=3):
-    tags = image_tags(4, 4, photometric=photometric, samples=samples, bits=(SHORT, [8] * samples))
-    if photometric == 6:
-        tags[530] = (SHORT, [1, 1])
-    return tiff((tags, [bytes(16 * samples)]))
+def _planar(photometric, samples, **more):
+    tags = image_tags(8, 8, photometric=photometric, samples=samples, bits=(SHORT, [8] * samples), planar=2, **more)
+    return tiff((tags, [GREY.tobytes()] * samples))
 
 
-def _looped():
-    data = bytearray(tiff(grey(GREY)))
-    data[-4:] = data[4:8]
-    return bytes(data)
+def _predicted_chroma():
+    tags = image_tags(8, 8, photometric=6, samples=3, bits=(SHORT, [8] * 3), predictor=2, compression=8)
+    return tiff((tags | {530: (SHORT, [2, 2])}, [imagecodecs.zlib_encode(bytes(96))]))
+
+
+def _logluv():
+    """Four runs a row, one for each byte of the samples, of 128 + 2 or more times the same byte."""
+    tags = image_tags(8, 8, photometric=32845, samples=3, bits=(SHORT, [8] * 3), compression=34676)
+    return tiff((tags, [bytes([134, 60, 134, 9, 134, 60, 134, 60]) * 8]))
+
+
+def _old_jpeg():
+    stored = imagecodecs.jpeg8_encode(GREY)
+    return tiff((image_tags(8, 8, compression=6) | {513: (LONG, [8]), 514: (LONG, [len(stored)])}, [stored]))
+
+
+def _zstd_without_count():
+    return tiff((image_tags(8, 8, compression=50000) | {279: (LONG, [0])}, [imagecodecs.zstd_encode(GREY.tobytes())]))
 
 
 KINDS = {
-    "ground control points alone": (
-        lambda: tiff(({**image_tags(8, 8), 33922: (DOUBLE, [0, 0, 0, 1, 2, 0, 8, 0, 0, 3, 2, 0])}, [GREY.tobytes()])),
-        True,
-        "2 ground control points",
-    ),
     "complex floating point": (lambda: _gdal(BITS.astype("c8")), True, "complex samples"),
     "complex integers": (lambda: tiff((image_tags(4, 4, bits=32, format=5), [bytes(64)])), True, "complex samples"),
-    "CCITT modified Huffman RLE": (lambda: _gdal(BITS, compress="CCITTRLE", nbits=1), True, "CCITT modified Huffman"),
-    "CCITT Group 3": (lambda: _gdal(BITS, compress="CCITTFAX3", nbits=1), True, "CCITT Group 3"),
-    "CCITT Group 4": (lambda: _gdal(BITS, compress="CCITTFAX4", nbits=1), True, "CCITT Group 4"),
-    "CMYK": (lambda: _colours(5, 4), True, "CMYK"),
-    "YCbCr without JPEG": (lambda: _colours(6), True, "YCbCr"),
-    "CIELab": (lambda: _colours(8), True, "CIELab"),
-    "ICCLab": (lambda: _colours(9), True, "ICCLab"),
-    "ITULab": (lambda: _colours(10), True, "ITULab"),
-    "LogL": (lambda: _colours(32844), True, "LogL"),
-    "LogLuv": (lambda: _colours(32845), True, "LogLuv"),
-    "signed samples of odd bit depth": (
-        lambda: tiff((image_tags(8, 8, bits=12, format=2), [bytes(96)])),
-        True,
-        "signed samples of 12 bit",
-    ),
+    "subsampled YCbCr with a predictor": (_predicted_chroma, True, "a predictor of subsampled YCbCr"),
+    "SGI LogLuv of 8 bit": (_logluv, True, "SGI LogLuv"),
+    "ZSTD strip without a byte count": (_zstd_without_count, True, "ZSTD"),
     "more than 256 images": (lambda: tiff(*[grey(GREY)] * 257), True, "more than 256 images"),
     "mask of several samples": (
         lambda: tiff(grey(GREY), (image_tags(8, 8, subfile=4, samples=3, bits=(SHORT, [8] * 3)), [bytes(192)])),
@@ -69,9 +64,10 @@ KINDS = {
         True,
         "none of the image's 8 × 8",
     ),
-    "fewer tiles than the image needs": (lambda: _plain(rows=4), True, "1 values for 2 tiles"),
-    "chain of directories that loops": (_looped, True, "returns to byte"),
-    "old-style JPEG": (lambda: _plain(compression=6), False, "old-style JPEG"),
+    "old-style JPEG that is no YCbCr": (_old_jpeg, False, "old-style JPEG of 1 samples"),
+    "planar CMYK of more than four samples": (lambda: _planar(5, 5, extra=0), False, "planar CMYK of 5 samples"),
+    "planar YCbCr with subsampled chroma": (lambda: _planar(6, 3), False, "planar subsampled YCbCr"),
+    "planar CIELab": (lambda: _planar(8, 3), False, "planar CIELab"),
     "NeXT RLE": (lambda: _plain(compression=32766), False, "NeXT RLE"),
     "ThunderScan": (lambda: _plain(compression=32809), False, "ThunderScan"),
     "PixarLog": (lambda: _plain(compression=32909), False, "PixarLog"),

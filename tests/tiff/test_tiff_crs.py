@@ -10,6 +10,8 @@ from craft import ASCII, DOUBLE, SHORT, grey, header_of, tiff
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
+from tests.sampling import some
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -75,7 +77,7 @@ MISREAD_BY_GDAL = ("hotine at centre", "ESRI_PE")
 
 @pytest.mark.parametrize(
     ("name", "flavour"),
-    [pair for pair in itertools.product(DEFINED, ("STANDARD", "ESRI_PE")) if pair != MISREAD_BY_GDAL],
+    some([pair for pair in itertools.product(DEFINED, ("STANDARD", "ESRI_PE")) if pair != MISREAD_BY_GDAL], 3),
 )
 def test_user_defined_crs_places_points_where_gdals_does(name, flavour):
     ours, gdal = written(CRS.from_string(DEFINED[name]), GEOTIFF_KEYS_FLAVOR=flavour)

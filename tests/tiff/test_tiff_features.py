@@ -6,6 +6,7 @@ import pytest
 from craft import ASCII, DOUBLE, SHORT, grey, header_of, image_tags, pixels_of, tiff
 from rasterio.io import MemoryFile
 
+from rasteret_sql.errors import CorruptTiffError
 from rasteret_sql.tiff.decode import decode_tile
 
 RNG = np.random.default_rng(1)
@@ -61,6 +62,33 @@ def test_a_last_strip_may_hold_the_rows_of_a_full_one(order, big):
         np.testing.assert_array_equal(pixels_of(data)[0], IMAGE)
         if compression != 8:  # GDAL 3.10 with libdeflate gives zeros for these rows
             assert_as_rasterio(data)
+
+
+def lzw_with_narrow_end(raw, last):
+    """LZW of single bytes, `last` of them since the table was cleared, whose end code does not grow with the others."""
+    head = raw[: len(raw) - last]
+    bits = ""
+    for chunk in [*(head[at : at + 200] for at in range(0, len(head), 200)), raw[len(raw) - last :]]:
+        bits += f"{256:09b}"  # clears the table; chunks of 200 leave codes at 9 bits
+        # The decoder adds an entry from the second code on; at 511, 1023 and 2047 of them the next code is wider.
+        widths = [max(9, (258 + at).bit_length()) for at in range(len(chunk))]
+        bits += "".join(f"{byte:0{width}b}" for byte, width in zip(chunk, widths, strict=True))
+    bits += f"{257:0{widths[-1]}b}"
+    return np.packbits(np.array(list(bits), np.uint8)).tobytes()
+
+
+@pytest.mark.parametrize("last", [254, 766, 1790])
+@pytest.mark.parametrize("layout", [{"tile_width": 64, "tile_height": 32}, {"rows": 32}])
+def test_an_lzw_end_code_may_be_too_narrow(last, layout):
+    image = RNG.integers(0, 256, (32, 64), np.uint8)
+    stored = lzw_with_narrow_end(image.tobytes(), last)
+    data = tiff((image_tags(64, 32, compression=5, **layout), [stored]))
+    np.testing.assert_array_equal(pixels_of(data)[0], image)
+    assert_as_rasterio(data)
+    level = header_of(data).levels[0]
+    for damaged in (stored[:-6], stored[:-6] + b"\xff" * 6):
+        with pytest.raises(CorruptTiffError):
+            decode_tile(level, 0, damaged, "lzw.tif")
 
 
 def test_byte_counts_may_be_absent_without_compression():
@@ -186,12 +214,13 @@ def test_alpha_is_what_gdal_takes_for_alpha(dtype, samples, extra):
     with MemoryFile(data) as file, file.open() as source:
         np.testing.assert_array_equal(pixels_of(data), source.read())
         per_dataset = bool(source.mask_flag_enums[0]) and "alpha" in [f.name for f in source.mask_flag_enums[0]]
-        assert (header.alpha is not None) == per_dataset
+        assert header.alpha_counts == per_dataset
+        assert header.alpha == (samples - 1 if extra[0] else None)
         expected = image[..., -1] != 0 if per_dataset else np.ones((20, 24), bool)
         np.testing.assert_array_equal(source.read_masks(1) != 0, expected)
 
 
-def test_scale_offset_names_and_own_nodata_of_bands():
+def test_scale_offset_names_and_nodata_of_bands():
     xml = (
         "<GDALMetadata>\n"
         '  <Item name="SCALE" sample="0" role="scale">2.75e-05</Item>\n'
@@ -211,7 +240,7 @@ def test_scale_offset_names_and_own_nodata_of_bands():
     assert header.nodata == (7, 7)
     own = xml.replace("</GDALM", '<Item name="NODATA_VALUES">7 9</Item></GDALM')
     header = header_of(tiff(({**tags, 42112: (ASCII, own), 42113: (ASCII, "7")}, [image.tobytes()])))
-    assert header.nodata == (7, 9)
+    assert (header.nodata, header.nodata_values) == ((7, 7), (7, 9))
 
 
 TRANSFORMS = {

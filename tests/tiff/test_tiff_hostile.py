@@ -11,10 +11,13 @@ import pytest
 from craft import ASCII, DOUBLE, LONG, LONG8, SHORT, grey, header_of, image_tags, pixels_of, tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.io import MemoryFile
+from rasterio.transform import from_origin
 
 from rasteret_sql.errors import CorruptTiffError, TiffError, UnsupportedTiffError
 from rasteret_sql.tiff.decode import decode_tile
 from rasteret_sql.tiff.parse import SparseBytes, parse_header
+from tests.sampling import examples, some
 
 RNG = np.random.default_rng(3)
 IMAGE = np.cumsum(RNG.integers(0, 3, (32, 48)), axis=1).astype("u1")
@@ -79,7 +82,7 @@ def test_a_web_page_is_quoted():
         ({273: (LONG, [2**32 - 1])}, "truncated"),
         ({279: (LONG, [2**32 - 1]), 259: 8}, "truncated"),
         ({273: (DOUBLE, [8.0])}, "whole numbers"),
-        ({33550: (SHORT, [1, 1, 1])}, "real numbers"),
+        ({33550: (ASCII, "1 1 1")}, "real numbers"),
         ({33550: (DOUBLE, [float("nan")] * 3), 33922: (DOUBLE, [0.0] * 6)}, "not finite"),
     ],
 )
@@ -137,9 +140,9 @@ def test_metadata_with_growing_entities_stays_text():
 @pytest.mark.parametrize("text", ["<" * 10**5, "<Item " * 10**5, '<Item a="' * 10**5, "<Item a=b>" * 10**5])
 def test_metadata_is_read_in_linear_time(text):
     tags, tiles = grey(IMAGE)
-    began = time.perf_counter()
+    began = time.thread_time()
     header_of(tiff((tags | {42112: (ASCII, text)}, tiles)))
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def encoded(compression, image, predictor=1):
@@ -188,7 +191,41 @@ FILES["pages"] = tiff(
 )
 
 
-@pytest.mark.parametrize("name", CODECS)
+def _planar_cmyk():
+    planes = [IMAGE, IMAGE[::-1], IMAGE // 2, IMAGE + 9]
+    tags = image_tags(48, 32, samples=4, photometric=5, bits=(SHORT, [8] * 4), planar=2, compression=5, predictor=1)
+    return tags, [imagecodecs.lzw_encode(np.ascontiguousarray(plane).tobytes()) for plane in planes]
+
+
+def _old_jpeg():
+    stored = imagecodecs.jpeg8_encode(np.ascontiguousarray(COLOUR), subsampling="420")
+    tags = image_tags(48, 32, samples=3, photometric=6, bits=(SHORT, [8] * 3), compression=6)
+    return tags | {513: (LONG, [8]), 514: (LONG, [len(stored)]), 530: (SHORT, [2, 2])}, [stored]
+
+
+def _logluv():
+    rows = [bytes([48, *row]) for row in np.repeat(IMAGE, 4, axis=0)]
+    tags = image_tags(48, 32, samples=3, photometric=32845, bits=(SHORT, [16] * 3), format=2, compression=34676)
+    return tags, [b"".join(rows)]
+
+
+def _fax(compress):
+    profile = {"driver": "GTiff", "count": 1, "height": 32, "width": 48, "dtype": "uint8", "nbits": 1}
+    with MemoryFile() as file:
+        with file.open(**profile, compress=compress, transform=from_origin(0, 32, 1, 1)) as target:
+            target.write(IMAGE & 1, 1)
+        return file.read()
+
+
+FILES |= {"planar CMYK": tiff(_planar_cmyk()), "old-style JPEG": tiff(_old_jpeg()), "LogLuv": tiff(_logluv())}
+FILES |= {"blocks of chroma": tiff((
+    image_tags(48, 32, samples=3, photometric=6, bits=(SHORT, [8] * 3), compression=5) | {530: (SHORT, [2, 2])},
+    [imagecodecs.lzw_encode(IMAGE.tobytes() + IMAGE.tobytes()[:768])],
+))}  # fmt: skip
+FILES |= {compress: _fax(compress) for compress in ("CCITTRLE", "CCITTFAX3", "CCITTFAX4")}
+
+
+@pytest.mark.parametrize("name", some(CODECS, 3))
 @pytest.mark.parametrize("wrong", ["other image", "empty", "zeros", "half", "longer", "header"])
 def test_wrong_tile_bytes_are_an_error(name, wrong):
     compression, image, predictor = CODECS[name]
@@ -230,7 +267,7 @@ def _one_tile(compression, image):
 
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.usefixtures("little_memory")
-@pytest.mark.parametrize("name", ["jpeg", "jpeg grey", "webp", "jpeg xl", "lerc", "jpeg 2000"])
+@pytest.mark.parametrize("name", some(["jpeg", "jpeg grey", "webp", "jpeg xl", "lerc", "jpeg 2000"], 3))
 def test_an_image_that_claims_giant_size_is_not_allocated(name):
     compression, image, _ = CODECS[name]
     level = header_of(FILES[name]).levels[0]
@@ -256,7 +293,12 @@ def test_a_bomb_inside_lerc_is_not_unpacked():
             decode_tile(level, 0, bomb, "bomb.tif")
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_files_are_read_before_they_are_damaged():
+    for name, data in FILES.items():
+        assert len(np.unique(pixels_of(data))) > 1, name
+
+
+@settings(max_examples=examples(600), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_damaged_files_give_errors_or_pixels(data):
     """Bit flips, truncations and overwritten parts: only TiffError comes out, of header and tiles."""
@@ -269,7 +311,7 @@ def test_damaged_files_give_errors_or_pixels(data):
         file[at] ^= data.draw(st.integers(1, 255))
     if data.draw(st.booleans()):
         del file[data.draw(st.integers(0, len(file))) :]
-    began = time.perf_counter()
+    began = time.thread_time()
     try:
         header = header_of(bytes(file), prefetch=data.draw(st.sampled_from([0, 64, 32768])))
         for level in (*header.levels, *filter(None, header.masks)):
@@ -277,10 +319,10 @@ def test_damaged_files_give_errors_or_pixels(data):
                 pixels_of(bytes(file), level)
     except TiffError as error:
         assert str(error).startswith("crafted.tif: ")
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(
     st.binary(max_size=300),
     st.sampled_from([b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0"]),

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from craft import HEADER_PREFETCH, LONG, LONG8, grey, header_of, image_tags, pixels_of, tiff
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import CorruptTiffError
 from rasteret_sql.tiff.parse import NeedBytes, SparseBytes, parse_header
-from rasteret_sql.tiff.source import merge_ranges
-from rasteret_sql.types import ByteRange
 
 IMAGE = np.arange(480, dtype="u1").reshape(20, 24)
 
@@ -87,10 +86,10 @@ def test_sparse_bytes_joins_its_parts():
         chunks.view(10, 5)
 
 
-def test_merge_ranges_joins_what_lies_close():
-    ranges = [ByteRange(100, 10), ByteRange(0, 20), ByteRange(110, 5), ByteRange(5, 3)]
-    assert merge_ranges(ranges, gap=0) == (ByteRange(0, 20), ByteRange(100, 15))
-    assert merge_ranges(ranges, gap=80) == (ByteRange(0, 115),)
+def test_what_is_needed_is_asked_for_in_one_range_where_it_lies_close():
+    ranges = [ByteRange(10_100, 10), ByteRange(0, 20), ByteRange(10_110, 5), ByteRange(5, 3)]
+    assert NeedBytes(ranges).ranges == (ByteRange(0, 20), ByteRange(10_100, 15))
+    assert NeedBytes([*ranges, ByteRange(4_100, 2_000_000)]).ranges == (ByteRange(0, 2_004_100),)
 
 
 def test_the_first_read_is_32_kib():

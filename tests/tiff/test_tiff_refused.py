@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from craft import header_of
+from craft import header_of, pixels_of
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from refused import KINDS
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def test_refusal_names_file_and_feature(kind):
     make, _, part = KINDS[kind]
     with pytest.raises(TiffError) as caught:
-        header_of(make(), address="s3://bucket/scene.tif")
+        pixels_of(make(), header_of(make(), address="s3://bucket/scene.tif").levels[0], address="s3://bucket/scene.tif")
     assert str(caught.value).startswith("s3://bucket/scene.tif: ")
     assert part in str(caught.value)
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import shapely
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
-from rasteret_sql.kernels.chips import read_chip
-from rasteret_sql.kernels.options import WHOLE_IMAGE
-from rasteret_sql.kernels.points import sample_point
-from rasteret_sql.kernels.rows import PixelArguments
-from rasteret_sql.kernels.zonal import zonal_stat
+from rasteret_sql.geo.crs import LONLAT
+from rasteret_sql.reading.chips import read_chip
+from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.points import sample_point
+from rasteret_sql.reading.request import Request
+from rasteret_sql.reading.zonal import zonal_stat
 from tests.benchmarks.contract import Context, Result
 from tests.benchmarks.workloads import Workload
 
@@ -81,37 +80,31 @@ class OursSql:
 class OursKernels(OursSql):
     """The same kernels with the same arguments, called from Python: what DuckDB adds is the difference."""
 
-    arguments: PixelArguments | None = None
+    request: Request | None = None
     answer: str = ""
 
     def load(self, context: Context, workload: Workload) -> None:
         OursSql.load(self, context, workload)
         tasks = workload.tasks
-        whole = [task.geom is None for task in tasks]
         self.answer = workload.answer
-        self.arguments = PixelArguments(
+        options = PixelOptions(clip=False) if workload.answer == "chip" else PixelOptions()
+        self.request = Request(
             scene_ids=[task.scene.id for task in tasks],
-            bands=[json.dumps(task.band) for task in tasks],
-            geom_kinds=["VARCHAR" if absent else "GEOMETRY" for absent in whole],
-            geom_wkbs=[None if task.geom is None else shapely.to_wkb(task.geom) for task in tasks],
-            geom_texts=[WHOLE_IMAGE if absent else None for absent in whole],
-            options=[
-                json.dumps(
-                    {"geom_crs": task.crs, "clip": False} if workload.answer == "chip" else {"geom_crs": task.crs}
-                )
-                for task in tasks
-            ],
+            bands=[(task.band,) for task in tasks],
+            geometries=[Whole.IMAGE if task.geom is None else task.geom for task in tasks],
+            crs=[task.crs or LONLAT for task in tasks],
+            options=[options] * len(tasks),
         )
 
     def run(self) -> Any:
-        session, arguments = session_for(self.connection), self.arguments
-        assert arguments is not None
+        context, request = session_for(self.connection).reading(), self.request
+        assert request is not None
 
         def work(cancelled: Any) -> pa.Array:
             if self.answer == "chip":
-                return read_chip(arguments, session, session.engine, cancelled)
+                return read_chip(request, context, cancelled)
             if self.answer == "point":
-                return sample_point(arguments, session, session.engine, cancelled)
-            return zonal_stat(arguments, session, session.engine, cancelled, ["mean"] * len(arguments))
+                return sample_point(request, context, cancelled)
+            return zonal_stat(request, context, cancelled, ["mean"] * len(request))
 
-        return session.engine.call(work)
+        return context.engine.call(work)

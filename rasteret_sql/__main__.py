@@ -1,0 +1,7 @@
+"""Runs the command: `python -m rasteret_sql`, the same as `rasteret-sql`."""
+
+import sys
+
+from rasteret_sql.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,145 @@
+"""Makes a request of the columns that DuckDB hands over: JSON, type names and WKB end here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.functions.calls.rows import named_arguments
+from rasteret_sql.functions.spec import Function
+from rasteret_sql.geo.crs import LONLAT, crs_or_code
+from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, srid_crs
+from rasteret_sql.quoting import quote_value
+from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.request import Request, each_or_error
+
+
+@lru_cache(maxsize=1024)
+def _named(function: str, text: str, defaults: tuple[tuple[str, str], ...]) -> tuple[PixelOptions, str | None]:
+    """The options of a row, and the CRS that it says for its geometry: once for each distinct set of arguments."""
+    given = dict(defaults) | named_arguments(function, text)
+    crs = given.pop("geom_crs", None)
+    return PixelOptions(**given), crs
+
+
+def pixel_request(  # noqa: PLR0917 - columns
+    function: Function,
+    ids: pa.Array,
+    bands: pa.Array,
+    geometries: pa.StructArray,
+    named: pa.Array,
+    defaults: Mapping[str, str],
+) -> Request:
+    """The request of a call.
+
+    Args:
+        function: what is called.
+        ids: scene ids, text.
+        bands: JSON: a name, a number from 1, or a list of these.
+        geometries: STRUCT(kind, wkb, text), as the macro `__geometry` makes it.
+        named: JSON object of the named arguments.
+        defaults: named arguments that the session sets where a row does not say them.
+
+    Raises:
+        RasteretError: an argument cannot be used, unless its row has `on_error := 'null'` and it is a geometry.
+    """
+    kinds, wkbs, texts = (column.to_pylist() for column in geometries.flatten())
+    said = tuple(defaults.items())
+    read = [_named(function.name, text, said) for text in named.to_pylist()]
+    options, crs_asked = [option for option, _ in read], [crs for _, crs in read]
+    tolerant = any(option.on_error == "null" for option in options)
+    shapes = _geometries(kinds, wkbs, texts, tolerant)
+    crs = _given_crs(crs_asked, kinds, shapes, tolerant)
+    scenes = ids.to_pylist()
+    asked = [
+        None if band is None or scene is None or shape is None else band_request(band)
+        for band, scene, shape in zip(bands.to_pylist(), scenes, shapes, strict=True)
+    ]
+    return Request(scenes, asked, shapes, crs, options)
+
+
+@lru_cache(maxsize=1024)
+def band_request(text: str) -> tuple[str | int, ...]:
+    """Read a band argument from JSON: a name, a 1-based integer, or a list of these."""
+    value = json.loads(text)
+    parts = value if isinstance(value, list) else [value]
+    if not parts:
+        raise InvalidArgumentError("band is an empty list; expected a band name, a 1-based integer, or a list of these")
+    for part in parts:
+        if isinstance(part, bool) or not isinstance(part, (str, int)):
+            expected = "a band name, a 1-based integer, or a list of these"
+            raise InvalidArgumentError(f"band := {quote_value(part)} cannot be used; expected {expected}")
+    return tuple(parts)
+
+
+def _geometries(
+    kinds: Sequence[str | None], wkbs: Sequence[bytes | None], texts: Sequence[str | None], tolerant: bool
+) -> list[Any]:
+    """Geometry of each row (None: it has none), or what is wrong with it; distinct inputs parsed once."""
+    distinct: dict[tuple[str | None, bytes | str | None], int] = {}
+    numbers: list[int | None] = []
+    for kind, wkb, text in zip(kinds, wkbs, texts, strict=True):
+        if wkb is None and text == Whole.IMAGE.value:
+            numbers.append(None)
+        else:
+            numbers.append(distinct.setdefault((kind, text if wkb is None else wkb), len(distinct)))
+    parsed = each_or_error(_parse, list(distinct), tolerant)
+    return [Whole.IMAGE if number is None else parsed[number] for number in numbers]
+
+
+def geometries_with_crs(shapes: pa.StructArray, crs: str | None) -> tuple[np.ndarray, list[str]]:
+    """The geometries of a column, None where there is none, and the CRS of each.
+
+    Args:
+        shapes: STRUCT(kind, wkb, text), as the macro `__geometry` makes it.
+        crs: that of the call; None: that of the type, its own, or lon/lat.
+
+    Raises:
+        RasteretError: one cannot be read.
+    """
+    kinds, wkbs, texts = (column.to_pylist() for column in shapes.flatten())
+    geometries = parse_geometries(kinds, wkbs, texts)
+    return geometries, _given_crs([crs] * len(kinds), kinds, geometries.tolist(), tolerant=False)
+
+
+def point_crs(crs: str | None) -> str:
+    """CRS of points whose x and y are columns of their own."""
+    return _one_crs(crs, None, 0)
+
+
+def _parse(keys: Sequence[tuple[str | None, bytes | str | None]]) -> np.ndarray:
+    return parse_geometries(
+        [kind for kind, _ in keys],
+        [value if isinstance(value, bytes) else None for _, value in keys],
+        [value if isinstance(value, str) else None for _, value in keys],
+    )
+
+
+def _given_crs(
+    asked: Sequence[str | None], kinds: Sequence[str | None], geometries: Sequence[Any], tolerant: bool
+) -> list[Any]:
+    """CRS of each row's geometry, or what is wrong with it: the argument's, else its type's, its own, or lon/lat."""
+    shapes = [geometry if isinstance(geometry, shapely.Geometry) else None for geometry in geometries]
+    column = np.empty(len(shapes), dtype=object)
+    column[:] = shapes
+    srids = shapely.get_srid(column).tolist()
+    distinct: dict[tuple[str | None, str | None, int], int] = {}
+    numbers = [
+        distinct.setdefault((text, kind, srid), len(distinct))
+        for text, kind, srid in zip(asked, kinds, srids, strict=True)
+    ]
+    known = each_or_error(lambda some: [_one_crs(*each) for each in some], list(distinct), tolerant)
+    return [known[number] for number in numbers]
+
+
+def _one_crs(asked: str | None, kind: str | None, srid: int) -> str:
+    if asked is not None:
+        return crs_or_code(asked)
+    return geometry_kind_crs(kind or "") or srid_crs(srid) or LONLAT

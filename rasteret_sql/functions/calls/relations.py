@@ -1,0 +1,377 @@
+"""Runs the functions over relations: writes their SQL, and does the parts of it that DuckDB asks for.
+
+The SQL of a call does this, and DuckDB plans it as any other: one call keeps the relation of zones or points under a
+token, a second says which of them each scene meets, and a third reads pairs of a scene and a zone or point, up to 2048
+at a time. So rows stream, LIMIT ends the reading, and conditions on scenes reach their scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import shapely
+
+from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError, RasteretError
+from rasteret_sql.functions.calls.pixel_request import band_request, geometries_with_crs, point_crs
+from rasteret_sql.functions.calls.rows import named_arguments
+from rasteret_sql.functions.registry import geometry_sql
+from rasteret_sql.functions.relations import CHIP_OF, KEEP, PAIR, PAIRS, SAMPLES_OF, STATISTICS_OF
+from rasteret_sql.functions.spec import Udf
+from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
+from rasteret_sql.quoting import quote_name, quote_text
+from rasteret_sql.raster.stats import STATS, check_statistic
+from rasteret_sql.reading.chips import read_chip
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.pairs import PointReader, ZoneReader
+from rasteret_sql.reading.relation import Met, Numbers, Relation
+from rasteret_sql.reading.run_rows import run_rows
+from rasteret_sql.reading.zonal import POLYGONAL
+from rasteret_sql.result_types import CHIP
+from rasteret_sql.session.kept_relations import Kept
+from rasteret_sql.session.session import Session
+
+READERS: dict[str, type[ZoneReader | PointReader]] = {
+    "zonal_stats_table": ZoneReader,
+    "sample_points": PointReader,
+}
+Read = Callable[[Kept, Numbers, Numbers], pa.Array]
+"""(relation, part and number from 0 of each pair) → a value each."""
+_X, _Y = ("lon", "longitude", "x"), ("lat", "latitude", "y")
+"""Columns of points without a geometry."""
+
+
+def zonal_stats_table(
+    _session: Session, _cancelled: Cancelled, scenes: pa.Array, zones: pa.Array, bands: pa.Array, texts: pa.Array
+) -> pa.Array:
+    """The SQL of each call of zonal_stats_table."""
+
+    def one(scene: str, zone: str, band: str, text: str) -> str:
+        names = _statistics_of(named_arguments("zonal_stats_table", text))
+        columns = [f"got[{at}] AS {quote_name(name)}" for at, name in enumerate(names, 1)]
+        return _sql("zonal_stats_table", (scene, zone, band, text), STATISTICS_OF, ["pair.band AS band"], columns)
+
+    return _texts("zones", one, scenes, zones, bands, texts)
+
+
+def sample_points(
+    _session: Session, _cancelled: Cancelled, scenes: pa.Array, points: pa.Array, bands: pa.Array, texts: pa.Array
+) -> pa.Array:
+    """The SQL of each call of sample_points."""
+
+    def one(scene: str, point: str, band: str, text: str) -> str:
+        columns = [f"got[{at}] AS {quote_name(str(name))}" for at, name in enumerate(band_request(band), 1)]
+        return _sql("sample_points", (scene, point, band, text), SAMPLES_OF, [], columns)
+
+    return _texts("points", one, scenes, points, bands, texts)
+
+
+def read_chips(
+    _session: Session, _cancelled: Cancelled, scenes: pa.Array, zones: pa.Array, bands: pa.Array, texts: pa.Array
+) -> pa.Array:
+    """The SQL of each call of read_chips."""
+
+    def one(scene: str, zone: str, band: str, text: str) -> str:
+        return _sql("read_chips", (scene, zone, band, text), CHIP_OF, [], ["got AS chip"])
+
+    return _texts("zones", one, scenes, zones, bands, texts)
+
+
+def _texts(others: str, one: Callable[[str, str, str, str], str], *columns: pa.Array) -> pa.Array:
+    """The SQL of each call, whose second relation is called `others`."""
+    texts = []
+    for given in zip(*(column.to_pylist() for column in columns), strict=True):
+        for name, value in zip(("scenes", others, "band"), given, strict=False):
+            if value in (None, "null"):
+                raise InvalidArgumentError(f"{name} is missing: it is NULL, expected a name")
+        texts.append(one(*given))
+    return pa.array(texts, pa.string())
+
+
+def _sql(
+    function: str, asked: tuple[str, str, str, str], work: Udf, before: Sequence[str], after: Sequence[str]
+) -> str:
+    """The SQL of a call.
+
+    Args:
+        function: What is called.
+        asked: Names of the two relations; JSON of bands and of the named arguments.
+        work: Reads the pairs.
+        before: Columns before those of zones or points.
+        after: Columns after them.
+    """
+    scenes, others, bands, text = asked
+    band_request(bands)
+    column = named_arguments(function, text).get("geom_column")
+    names = GEOMETRY_COLUMNS if column is None else (column,)
+    given = ", ".join(quote_text(each) for each in (function, bands, text))
+    shown = ", ".join(["id AS scene_id", "datetime", *before, "unnest(row)", *after])
+    # A column that a relation lacks is the one outside: unlike in a join, where it is there it is a plain column, and
+    # conditions on it reach the scan. Columns are looked for by patterns, with a NULL after them where there is none.
+    return f"""WITH
+  __scenes AS (
+    SELECT scene.* FROM (SELECT CAST(NULL AS TIMESTAMPTZ) AS datetime) AS absent,
+      LATERAL (SELECT CAST(id AS VARCHAR) AS id, datetime FROM query_table({quote_text(scenes)})) AS scene
+  ),
+  __found AS (
+    SELECT {_found(names)} AS geom, typeof({_row(names)}) AS columns, __row,
+      {_found(_X)} AS x, typeof({_row(_X)}) AS x_columns, {_found(_Y)} AS y, typeof({_row(_Y)}) AS y_columns
+    FROM (SELECT __rasteret_row AS __row, * FROM query_table({quote_text(others)}) AS __rasteret_row),
+      (SELECT NULL AS __rasteret_absent)
+  ),
+  __kept AS MATERIALIZED (
+    SELECT {KEEP.name}({given}, any_value([columns, x_columns, y_columns]), list({geometry_sql("geom")}),
+      list(TRY_CAST(x AS DOUBLE)), list(TRY_CAST(y AS DOUBLE))) AS token, list(__row) AS rows
+    FROM __found
+  ),
+  __pairs AS (
+    SELECT id, datetime, token, rows, unnest({PAIRS.name}(id, token)) AS pair FROM __scenes, __kept
+  ),
+  __read AS (
+    SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number) AS got
+    FROM __pairs
+  )
+SELECT {shown} FROM __read"""  # noqa: S608 - quoted
+
+
+def _row(names: Sequence[str]) -> str:
+    pattern = "|".join("".join(f"[{c}]" if not c.isalnum() and c not in "_^\\" else c for c in name) for name in names)
+    return f"row(*COLUMNS({quote_text(f'(?i)^({pattern}|__rasteret_absent)$')}))"
+
+
+def _found(names: Sequence[str]) -> str:
+    return f"struct_extract({_row(names)}, 1)"
+
+
+def keep(  # noqa: PLR0917 - columns
+    session: Session,
+    _cancelled: Cancelled,
+    functions: pa.Array,
+    bands: pa.Array,
+    texts: pa.Array,
+    columns: pa.Array,
+    geometries: pa.Array,
+    xs: pa.Array,
+    ys: pa.Array,
+) -> pa.Array:
+    """Keep the relation of each call; gives its token."""
+    tokens = []
+    for row in range(len(functions)):
+        function = functions[row].as_py()
+        with _named(function):
+            shapes = geometries[row].values if geometries[row].is_valid else pa.array([], geometries.type.value_type)
+            places = tuple(_numbers(side[row], len(shapes)) for side in (xs, ys))
+            relation = _relation(session, function, bands[row].as_py(), texts[row].as_py())
+            if columns[row].is_valid:
+                _fill(relation, columns[row].as_py(), shapes, places, texts[row].as_py())
+            reader = READERS[function](relation) if function in READERS else None
+            tokens.append(session.relations.keep(relation, reader))
+    return pa.array(tokens, pa.int64())
+
+
+def _numbers(column: pa.ListScalar, count: int) -> npt.NDArray[np.float64]:
+    if not column.is_valid:
+        return np.full(count, np.nan)
+    return np.asarray(column.values.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _relation(session: Session, function: str, bands: str, text: str) -> Relation:
+    """A relation without geometries, as a call describes it."""
+    given = dict(session.settings.of_calls()) | named_arguments(function, text)
+    statistics = _statistics_of(given)
+    for name in ("geom_crs", "geom_column", "stats"):
+        given.pop(name, None)
+    return Relation(
+        function,
+        np.empty(0, object),
+        (),
+        band_request(bands),
+        PixelOptions(**given),
+        statistics,
+        apart=function == "zonal_stats_table",
+        of_points=function == "sample_points",
+    )
+
+
+def _statistics_of(given: dict[str, Any]) -> tuple[str, ...]:
+    """The statistics that a call asks for."""
+    names = tuple(dict.fromkeys(given.get("stats") or STATS))
+    for name in names:
+        check_statistic(name)
+    return names
+
+
+def _fill(relation: Relation, columns: list[str], shapes: pa.StructArray, places: tuple[Any, ...], text: str) -> None:
+    """Read the geometries of a relation.
+
+    Args:
+        relation: gets them.
+        columns: types of the columns that were found: of geometries, x and y, each with one more.
+        shapes: STRUCT(kind, wkb, text) of each row.
+        places: x and y of each row, NaN where there is none.
+        text: JSON of the named arguments.
+    """
+    given = named_arguments(relation.function, text)
+    counts = [_count(each) for each in columns]
+    what = "points" if relation.of_points else "zones"
+    asked = given.get("geom_column")
+    names = ", ".join(GEOMETRY_COLUMNS)
+    if counts[0] > 1:
+        raise InvalidArgumentError(
+            f"{what} has {counts[0]} columns that may be its geometries ({names} are looked for); say which with "
+            "geom_column := 'name'"
+        )
+    crs = given.get("geom_crs")
+    if counts[0] == 1:
+        relation.geometries, relation.crs = geometries_with_crs(shapes, crs)
+    elif relation.of_points and asked is None and counts[1] == 1 and counts[2] == 1:
+        x, y = places
+        there = np.isfinite(x) & np.isfinite(y)
+        relation.geometries = np.full(len(x), None, object)
+        relation.geometries[there] = shapely.points(x[there], y[there])
+        relation.crs = [point_crs(crs)] * len(x)
+    else:
+        sought = f'the column "{asked}"' if asked is not None else f"a column of geometries ({names})"
+        other = " or two columns lon and lat, or x and y" if relation.of_points and asked is None else ""
+        raise InvalidArgumentError(f"{what} has no such column: looked for {sought}{other}; say geom_column := 'name'")
+    _check_kinds(relation)
+
+
+def _count(kind: str) -> int:
+    """Number of columns in an unnamed STRUCT of plain columns and one more."""
+    depth, commas = 0, 0
+    for character in kind:
+        depth += (character in "([") - (character in ")]")
+        commas += character == "," and depth == 1
+    return commas
+
+
+def _check_kinds(relation: Relation) -> None:
+    kinds = ("Point",) if relation.of_points else POLYGONAL if relation.apart else ()
+    there = relation.geometries[~shapely.is_missing(relation.geometries) & ~shapely.is_empty(relation.geometries)]
+    names = [shapely.GeometryType[kind.upper()] for kind in kinds]
+    others = there[~np.isin(shapely.get_type_id(there), names)]
+    if not kinds or not len(others):
+        return
+    kind = others[0].geom_type
+    if relation.of_points:
+        raise InvalidGeometryError(f"points are wanted, not a {kind}; use zonal_stats_table for areas")
+    raise InvalidGeometryError(f"a zone is a polygon or multipolygon, not a {kind}; use sample_points for points")
+
+
+def pairs(session: Session, _cancelled: Cancelled, ids: pa.Array, tokens: pa.Array) -> pa.Array:
+    """Find what each scene meets."""
+    scenes = ids.to_pylist()
+    found: list[list[Met]] = [[] for _ in scenes]
+    for (relation, _), rows in _by_relation(session, tokens):
+        asked = [row for row in rows.tolist() if scenes[row] is not None]
+        with _named(relation.function):
+            met = relation.pairs([scenes[row] for row in asked], _reading(session, relation))
+        for row, of_scene in zip(asked, met, strict=True):
+            found[row] = of_scene
+    every = [one for of_scene in found for one in of_scene]
+    counts = [len(one.numbers) for one in every]
+    numbers = np.concatenate([np.empty(0, np.int64), *(one.numbers for one in every)]) + 1
+    parts = np.repeat(np.array([one.part for one in every], np.int64), counts)
+    bands = pa.array([one.band for one in every], pa.string()).take(pa.array(np.repeat(np.arange(len(every)), counts)))
+    values = pa.StructArray.from_arrays([pa.array(numbers), pa.array(parts), bands], fields=list(PAIR))
+    ends = np.cumsum([0, *(sum(len(one.numbers) for one in some) for some in found)])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)
+
+
+def statistics(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Array:
+    """Statistics of each pair."""
+
+    def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
+        relation, reader = kept
+        assert reader is not None
+        return _lists(*reader.read(parts, numbers, _reading(session, relation), cancelled))
+
+    return _of_pairs(session, columns, read, STATISTICS_OF.returns)
+
+
+def samples(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Array:
+    """Values of each pair, one a band."""
+
+    def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
+        relation, reader = kept
+        assert reader is not None
+        context = _reading(session, relation)
+        of_bands = [reader.read(parts + band, numbers, context, cancelled) for band in range(len(relation.bands))]
+        return _lists(*(np.concatenate(side, axis=1) for side in zip(*of_bands, strict=True)))
+
+    return _of_pairs(session, columns, read, SAMPLES_OF.returns)
+
+
+def chips(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Array:
+    """The chip of each pair."""
+
+    def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
+        relation, _ = kept
+        scenes, bands = zip(*(relation.parts[part] for part in parts.tolist()), strict=True)
+        request = relation.request(scenes, numbers.tolist(), bands)
+        return run_rows(read_chip, request, _reading(session, relation), cancelled)
+
+    return _of_pairs(session, columns, read, CHIP)
+
+
+def _lists(values: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]) -> pa.ListArray:
+    """DOUBLE[] of each row of an array, with NULL where values are missing."""
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel(), mask=missing.ravel()))
+
+
+def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns: pa.DataType) -> pa.Array:
+    """Read the pairs of each relation.
+
+    Args:
+        session: Where relations are kept.
+        columns: Token, part, number from 1 of each pair.
+        read: Reads pairs of one relation.
+        returns: What it gives.
+    """
+    tokens, parts, numbers = columns
+    part, number = (column.to_numpy(zero_copy_only=False) for column in (parts, numbers))
+    results: list[pa.Array] = []
+    order: list[Numbers] = []
+    for kept, rows in _by_relation(session, tokens):
+        relation = kept[0]
+        with _named(relation.function):
+            results.append(read(kept, part[rows], number[rows] - 1))
+        order.append(rows)
+        relation.read(len(rows))
+        session.progress(relation.done, relation.total, "pairs")
+    if not results:
+        return pa.nulls(len(tokens), returns)
+    if len(results) == 1:
+        return results[0]
+    return pa.concat_arrays(results).take(pa.array(np.argsort(np.concatenate(order))))
+
+
+def _reading(session: Session, relation: Relation) -> ReadContext:
+    context = session.reading(relation.function).through(relation.options.backend)
+    return context.with_progress(relation.counted(context.progress))
+
+
+def _by_relation(session: Session, tokens: pa.Array) -> Iterator[tuple[Kept, Numbers]]:
+    """The relations of some rows, and the rows of each; all of one, as a rule."""
+    numbers = tokens.fill_null(-1).to_numpy(zero_copy_only=False)
+    one = len(numbers) > 0 and bool((numbers == numbers[0]).all())
+    for token in numbers[:1].tolist() if one else dict.fromkeys(numbers.tolist()):
+        if token >= 0:
+            yield session.relations.get(token), np.flatnonzero(numbers == token)
+
+
+@contextmanager
+def _named(function: str) -> Iterator[None]:
+    """Let errors begin with the function that was called."""
+    try:
+        yield
+    except RasteretError as error:
+        raise error.retold(f"{function}: {error}") from None

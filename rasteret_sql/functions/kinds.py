@@ -1,0 +1,87 @@
+"""Reads and describes the kinds of arguments: in words of SQL for people, as values that crossed as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The values that an argument takes."""
+
+    sql: str
+    """In words of SQL."""
+    expected: str = ""
+    """What is said to whom gives something else."""
+    read: Callable[[Any], Any] = _as_it_is
+    """From the JSON value to the one that is meant; ValueError says why it cannot be used.
+
+    By default any value, where its meaning is known only further on.
+    """
+
+
+def _one_of(*types: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        # bool is an int in Python, but `overview := true` is a mistake
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise ValueError("cannot be used")
+        return value
+
+    return read
+
+
+def _json(value: Any) -> Any:
+    """Text is read as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("is not JSON") from None
+
+
+def _object(value: Any) -> Any:
+    return _one_of(dict)(_json(value))
+
+
+def _names(value: Any) -> list[str]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("cannot be used")
+    return names
+
+
+def _crs(value: Any) -> str:
+    crs = _one_of(str, int, dict)(value)
+    return json.dumps(crs) if isinstance(crs, dict) else str(crs)
+
+
+def mapping(example: str, *, sql: str = "STRUCT, MAP or JSON", checked: bool = True) -> Kind:
+    """An object of names and values, or JSON text of one.
+
+    Args:
+        example: For who gives something else.
+        sql: In words of SQL.
+        checked: False: text that is no JSON is refused, and what is no object further on.
+    """
+    return Kind(sql, f"a STRUCT, MAP or JSON object such as {example}", _object if checked else _json)
+
+
+TEXT = Kind("VARCHAR", "text", _one_of(str))
+FLAG = Kind("BOOLEAN", "true or false", _one_of(bool))
+INTEGER = Kind("INTEGER", "an integer", _one_of(int))
+NUMBER = Kind("DOUBLE", "an integer or a number", _one_of(int, float))
+NAMES = Kind("VARCHAR[]", "a list of names such as ['B04']", _names)
+BACKEND_NAME = Kind("VARCHAR", "the name of a backend", _one_of(str))
+CRS = Kind("VARCHAR, INTEGER or PROJJSON", "text or an integer or PROJJSON", _crs)
+AREA = Kind("DOUBLE[4], GEOMETRY or WKT")
+DATES = Kind("VARCHAR[2]")
+CONDITIONS = Kind("STRUCT, MAP, JSON or SQL text")
+CONFIG = mapping("{'provider': 'aws'}", sql="STRUCT or JSON", checked=False)

@@ -1,0 +1,146 @@
+"""Declares the functions over relations: every scene with every zone or point that it meets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from rasteret_sql.functions import types
+from rasteret_sql.functions.kinds import NAMES, NUMBER, TEXT, Kind
+from rasteret_sql.functions.pixels import ALL_TOUCHED, GEOM_CRS, MAX_DISTANCE, READING, WEIGHTED
+from rasteret_sql.functions.spec import Argument, Function, Udf
+from rasteret_sql.result_types import CHIP
+
+_NAME = Kind("name of a relation", "the name of a table, view, CTE, registered frame or Python variable")
+_SCENES = Argument(
+    "scenes",
+    _NAME,
+    "relation with a column id, such as rasteret.bay or a CTE over it, as a name or as text",
+    column=types.AS_TEXT,
+)
+_ZONES = Argument(
+    "zones",
+    _NAME,
+    "relation of polygons, as a name or as text. Their column is geometry, geom, the_geom, wkb_geometry, wkt or shape",
+    column=types.AS_TEXT,
+)
+_POINTS = replace(
+    _ZONES,
+    name="points",
+    doc="relation of points, as a name or as text. Their column is geometry, geom, the_geom, wkb_geometry, wkt or "
+    "shape; or two columns lon and lat, or x and y",
+)
+_BANDS = Argument(
+    "band",
+    Kind("VARCHAR, VARCHAR[] or INTEGER"),
+    "band name, list of names, or number of a band from 1",
+    column=types.AS_JSON,
+)
+_RELATED = (
+    Argument("geom_column", TEXT, "column of the geometries, where it has another name", "NULL"),
+    Argument("collection", TEXT, "where the scenes are looked up; not given: all open collections", "NULL"),
+    GEOM_CRS,
+)
+_ON_ERROR = Argument(
+    "on_error", TEXT, "'raise' (default), or 'null': a pair that fails gives NULL, a scene without files no row", "NULL"
+)
+_READING = tuple(_ON_ERROR if argument.name == "on_error" else argument for argument in READING)
+_ZONES_ON_DUNES = (
+    "WITH zones AS (SELECT 'west' AS field, "
+    "'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))' AS geometry) FROM "
+)
+
+_ID, _TOKEN = pa.string(), pa.int64()
+PAIR = pa.struct([("number", pa.int64()), ("part", pa.int64()), ("band", pa.string())])
+"""The number of a zone or point in its relation, from 1; the scene and band as the relation counts them; the band."""
+KEEP = Udf(
+    "__rasteret_keep",
+    (
+        *(pa.string(), pa.string(), pa.string()),
+        pa.list_(pa.string()),
+        pa.list_(types.GEOMETRY),
+        *(pa.list_(pa.float64()), pa.list_(pa.float64())),
+    ),
+    _TOKEN,
+    run="relations.keep",
+    names_itself=True,
+)
+"""(function, JSON of bands, JSON of named arguments, types of columns that were found, geometries, x, y) → token."""
+PAIRS = Udf("__rasteret_pairs", (_ID, _TOKEN), pa.list_(PAIR), run="relations.pairs", pure=True, names_itself=True)
+"""(scene, token) → what it meets."""
+_OF_PAIR = (_TOKEN, pa.int64(), pa.int64())
+"""(token, part, number) → what is read."""
+STATISTICS_OF = Udf(
+    "__rasteret_pair_statistics",
+    _OF_PAIR,
+    pa.list_(pa.float64()),
+    run="relations.statistics",
+    pure=True,
+    names_itself=True,
+)
+SAMPLES_OF = Udf(
+    "__rasteret_pair_samples", _OF_PAIR, pa.list_(pa.float64()), run="relations.samples", pure=True, names_itself=True
+)
+CHIP_OF = Udf("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True, names_itself=True)
+
+RELATION_FUNCTIONS = (
+    Function(
+        name="zonal_stats_table",
+        family="pixels",
+        body="query",
+        arguments=(
+            _SCENES,
+            _ZONES,
+            _BANDS,
+            Argument("stats", NAMES, "fields of zonal_stats, such as ['count', 'mean']; not given: all", "NULL"),
+            WEIGHTED,
+            *_RELATED,
+            ALL_TOUCHED,
+            *_READING,
+        ),
+        returns=pa.string(),
+        gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, band VARCHAR, columns of zones, a DOUBLE for each "
+        "statistic)",
+        doc="zonal_stats of every scene, zone and band that meet. Rows come scene by scene, as they are read: LIMIT "
+        "ends the reading, and conditions on scene_id, datetime and columns of zones keep pairs from being read.",
+        example=f"{_ZONES_ON_DUNES}zonal_stats_table(rasteret.dunes, zones, 'B04', stats := ['count', 'mean'])",
+        run="relations.zonal_stats_table",
+        others=(KEEP, PAIRS, STATISTICS_OF),
+    ),
+    Function(
+        name="sample_points",
+        family="pixels",
+        body="query",
+        arguments=(_SCENES, _POINTS, _BANDS, MAX_DISTANCE, *_RELATED, *_READING),
+        returns=pa.string(),
+        gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, columns of points, a DOUBLE for each band)",
+        doc="sample_point of every scene and point that meet, with a column for each band. As zonal_stats_table "
+        "otherwise.",
+        example="WITH points AS (SELECT 7 AS station, -11.45 AS lon, 24.85 AS lat) "
+        "SELECT station, \"B04\" FROM sample_points(rasteret.dunes, points, 'B04')",
+        run="relations.sample_points",
+        others=(SAMPLES_OF,),
+    ),
+    Function(
+        name="read_chips",
+        family="pixels",
+        body="query",
+        arguments=(
+            _SCENES,
+            _ZONES,
+            _BANDS,
+            *_RELATED,
+            ALL_TOUCHED,
+            Argument("clip", Kind("BOOLEAN"), "as read_chip's", "NULL"),
+            Argument("fill", NUMBER, "as read_chip's", "NULL"),
+            *_READING,
+        ),
+        returns=pa.string(),
+        gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, columns of zones, chip CHIP)",
+        doc="read_chip of every scene and zone that meet, all bands in one chip. As zonal_stats_table otherwise.",
+        example=f"{_ZONES_ON_DUNES}read_chips(rasteret.dunes, zones, 'B04')",
+        run="relations.read_chips",
+        others=(CHIP_OF,),
+    ),
+)

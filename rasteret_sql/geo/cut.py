@@ -1,0 +1,161 @@
+"""Cuts geometries to the part of the globe that an image shows, and places them on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import shapely
+
+from rasteret_sql.geo.crs import LonLat, lonlat_of, metres, metres_a_unit
+from rasteret_sql.geo.densify import Floats, Ints, densified, polygons_of, rings_of
+from rasteret_sql.geo.grid import Grid
+from rasteret_sql.geo.image_region import polygonal, repaired, shifted, sound_on_globe
+from rasteret_sql.geo.seams import beyond_seams, open_seams
+from rasteret_sql.geo.valid_part import valid_part
+from rasteret_sql.geo.ways import PIXELS, Ways, column, continued, ranked, strays, tolerances
+
+_OVERLAP = 10.0
+"""Degrees by which the halves of what goes round a pole overlap, so that their union has no seam."""
+_MARGIN_PIXELS = 2.0
+_MARGIN = 0.01
+"""The part of the globe to which geometries are cut is that of an image with so much more on each side, which is more
+than the cut's own edges stray."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """The part of a geometry near an image."""
+
+    on_image: shapely.Geometry
+    """In its CRS: a little more than the image, without what does not show the globe."""
+    regions: tuple[shapely.Geometry, ...]
+    """The same on the globe, valid polygons, within each of which places lie side by side as they do on the image."""
+    seams: bool
+    """True where the map is cut open along meridians, so that not all of `on_image` needs to show the globe."""
+
+
+@lru_cache(maxsize=512)
+def _near(grid: Grid, native: str, base: str) -> _Near:
+    hub = lonlat_of(base)
+    assert hub is not None
+    margin = _MARGIN_PIXELS + _MARGIN * max(grid.width, grid.height)
+    outline = grid.outline(margin)
+    shown = valid_part(outline, native, hub, grid.pixel)
+    seams = open_seams(native, hub)
+    regions = []
+    for region in sound_on_globe(shown, native, hub, overlap=_OVERLAP / 360 * hub.turn):
+        cut = repaired(region if seams is None else shapely.difference(region, seams))
+        shapely.prepare(cut)
+        regions.append(cut)
+    return _Near(shown.polygon, tuple(regions), seams is not None)
+
+
+def cut_and_placed(geometries: Sequence[shapely.Geometry], ways: Ways, grid: Grid) -> shapely.Geometry | None:
+    """Geometries in longitude and latitude, together, on an image of a projection."""
+    hub = ways.source_hub
+    assert hub is not None
+    near = _near(grid, ways.native, ways.source)
+    pieces: list[shapely.Geometry] = []
+    whole = 0
+    for region in near.regions:
+        there = [copy for geometry in geometries for copy in _copies(geometry, region, hub)]
+        if not there:
+            continue
+        zone = there[0] if len(there) == 1 else shapely.union_all([repaired(copy) for copy in there])
+        if shapely.covers(zone, region):
+            whole += 1
+        cut = _cut(zone, region)
+        if cut is not None:
+            pieces.append(cut)
+    if whole and whole == len(near.regions) and not near.seams:
+        return near.on_image
+    placed = [piece for piece in with_vertices(pieces, ways, grid, to_ends=near.seams) if piece is not None]
+    if not placed:
+        return None
+    # One piece stays as it is, parts that overlap included: who needs it valid repairs it (`geo.even_odd`).
+    if len(placed) == 1:
+        return placed[0]
+    if shapely.get_dimensions(placed[0]) < 2:
+        return shapely.union_all(placed)
+    return polygonal(shapely.union_all([repaired(piece) for piece in placed]))
+
+
+def _copies(geometry: shapely.Geometry, region: shapely.Geometry, hub: LonLat) -> list[shapely.Geometry]:
+    """A geometry in all turns in which it may meet a region."""
+    west, _, east, _ = shapely.bounds(geometry)
+    left, _, right, _ = shapely.bounds(region)
+    turns = range(int(np.ceil((left - east) / hub.turn)), int(np.floor((right - west) / hub.turn)) + 1)
+    return [shifted(geometry, turn * hub.turn) for turn in turns]
+
+
+def _cut(zone: shapely.Geometry, region: shapely.Geometry) -> shapely.Geometry | None:
+    """The part of a zone in a region, part by part: those inside stay as they are."""
+    parts = shapely.get_parts(zone)
+    parts = parts[shapely.intersects(shapely.box(*shapely.bounds(region)), shapely.box(*shapely.bounds(parts).T))]
+    if not len(parts):
+        return None
+    inside = shapely.contains(region, parts) if shapely.is_valid(parts).all() else np.zeros(len(parts), dtype=bool)
+    kept = list(parts[inside])
+    others = parts[~inside]
+    if len(others):
+        if shapely.get_dimensions(others[0]) == 2:
+            others = np.array([repaired(part) for part in others], dtype=object)
+        cut = shapely.get_parts(shapely.get_parts(shapely.intersection(others, region)))
+        kept += [part for part in cut if shapely.get_dimensions(part) == shapely.get_dimensions(zone)]
+    kept = [part for part in kept if not part.is_empty]
+    if not kept:
+        return None
+    if shapely.get_dimensions(zone) == 2:
+        return shapely.multipolygons(kept)
+    return shapely.multilinestrings(kept) if shapely.get_dimensions(zone) == 1 else shapely.multipoints(kept)
+
+
+def with_vertices(
+    pieces: Sequence[shapely.Geometry], ways: Ways, grid: Grid, *, to_ends: bool = False
+) -> list[shapely.Geometry | None]:
+    """Pieces moved to an image's CRS, with vertices where their edges are curves there.
+
+    Args:
+        pieces: in the source CRS.
+        ways: to the image's.
+        grid: the image.
+        to_ends: pieces end beside the seams of the map, and are to reach beyond them: centres on a seam are inside.
+    """
+    found: list[shapely.Geometry | None] = []
+    move = continued(ways)
+
+    def followed(coordinates: Floats, ring: Ints) -> tuple[Floats, Ints]:
+        images = move(coordinates)
+        allowed = tolerances(images, ring, grid.pixel, grid.outline_length)
+        coordinates, images, owner, _ = densified(
+            coordinates, ring, move, strays(ways), allowed, images=images, shortest=shortest
+        )
+        if to_ends and ways.source_hub is not None:
+            images = beyond_seams(coordinates, images, ways.native, ways.source_hub)
+        return images, owner
+
+    # Opposite of a projection's centre the smallest edges are long curves: those are not followed to their end.
+    shortest = metres(ways.source, PIXELS * (grid.pixel * metres_a_unit(ways.native)))
+    for piece in pieces:
+        one = column([piece])
+        if shapely.get_dimensions(piece) == 2:
+            coordinates, ring, part, geometry = rings_of(one)
+            images, owner = followed(coordinates, ring)
+            found += polygons_of(images, owner, part, geometry, 1).tolist()
+            continue
+        lines = shapely.get_parts(piece)
+        coordinates, line = shapely.get_coordinates(lines, return_index=True)
+        images, owner = followed(coordinates, line)
+        finite = np.isfinite(images).all(axis=1)
+        long = np.bincount(owner[finite], minlength=len(lines))[owner] > 1
+        if shapely.get_dimensions(piece) == 0:
+            found.append(shapely.multipoints(images[finite]) if finite.any() else None)
+        elif (finite & long).any():
+            made = shapely.linestrings(images[finite & long], indices=ranked(owner[finite & long]))
+            found.append(shapely.multilinestrings(made))
+        else:
+            found.append(None)
+    return found

@@ -1,0 +1,189 @@
+"""Places geometries on images of other CRS.
+
+Edges are straight in the CRS in which a geometry is given. So vertices are added there until the curve that an edge is
+on the image strays from its chord by less than a ten thousandth of a pixel, and less the longer it is. What is small
+and plain is moved as it is. Anything else (wide, round a pole, across the line along which a map was cut open, beyond
+a horizon) is first taken to longitude and latitude, and cut there to a little more than the image shows: within that
+every place has one position.
+
+Longitudes count in whole turns: 182 is -178, whatever numbers the columns of an image have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from rasteret_sql.geo.crs import LONLAT, LonLat, geographic_base, lonlat_of, metres, no_place, same_crs, transformer
+from rasteret_sql.geo.cut import cut_and_placed, with_vertices
+from rasteret_sql.geo.grid import Affine, Grid
+from rasteret_sql.geo.image_region import in_one_run, on_globe, polygonal, repaired, shifted, within_turn
+from rasteret_sql.geo.plain import moved_plainly
+from rasteret_sql.geo.ways import PIXELS, Geometries, Ways, column
+
+
+def is_place(geometry: shapely.Geometry, crs: str) -> bool:
+    """True where coordinates can be places of a CRS, be they on an image or not.
+
+    Longitudes may be given a turn further than once around; a latitude of 5,300,000 is metres.
+    """
+    hub = lonlat_of(crs)
+    if hub is not None:
+        west, south, east, north = shapely.bounds(geometry)
+        far, pole = 1.5 * hub.turn, hub.turn / 4 * (1 + 1e-9)
+        return bool(-far <= west and east <= far and -pole <= south and north <= pole)
+    # A box around the disc of a geostationary image has its corners in space.
+    west, south, east, north = shapely.bounds(geometry)
+    inside = np.meshgrid(np.linspace(west, east, 5), np.linspace(south, north, 5))
+    xy = np.concatenate([shapely.get_coordinates(geometry), np.column_stack([each.ravel() for each in inside])])
+    lon, lat = transformer(crs, geographic_base(crs) or LONLAT).transform(*xy.T)
+    return bool((np.isfinite(lon) & np.isfinite(lat)).any())
+
+
+def place(geometries: Sequence[shapely.Geometry], source: str, native: str, grids: Sequence[Grid]) -> Geometries:
+    """Place geometries on images.
+
+    Args:
+        geometries: not empty, shape (n,); the same object may come often.
+        source: their CRS.
+        native: CRS of all images.
+        grids: the image for each geometry.
+
+    Returns:
+        Geometries in `native`, shape (n,), near the image exact to a part of a pixel, elsewhere perhaps cut away; None
+        for one that misses its image, or is no place at all (see `is_place`).
+
+    Raises:
+        InvalidCrsError: PROJ has no way from one CRS to the other.
+    """
+    out = column(geometries)
+    same = same_crs(source, native)
+    hub = lonlat_of(native)
+    if same and hub is None:
+        return out
+    distinct, number = _distinct(geometries)
+    if same:
+        moved, plain = distinct, np.ones(len(distinct), dtype=bool)
+    else:
+        images = set(grids)
+        pixel, outline = min(grid.pixel for grid in images), max(grid.outline_length for grid in images)
+        moved, plain = moved_plainly(distinct, Ways.between(source, native), pixel, outline)
+    if hub is not None:
+        turned = _turned(moved[number], grids, hub)
+        out[plain[number]] = turned[plain[number]]
+    else:
+        out = moved[number]
+    done: dict[tuple[int, Grid], shapely.Geometry | None] = {}
+    for at in np.flatnonzero(~plain[number]).tolist():
+        key = (int(number[at]), grids[at])
+        if key not in done:
+            done[key] = _placed(distinct[key[0]], Ways.between(source, native), grids[at])
+        out[at] = done[key]
+    return out
+
+
+def on_lonlat(geometries: Geometries, source: str) -> Geometries:
+    """Geometries in longitude and latitude within ±180 and ±90, poles and all turns included.
+
+    Args:
+        geometries: not empty, shape (n,).
+        source: their CRS.
+
+    Returns:
+        Shape (n,), exact to 1e-6 degrees.
+
+    Raises:
+        InvalidCrsError: PROJ has no way to longitude and latitude, or one of them is no place.
+    """
+    placed = on_lonlat_where_possible(geometries, source)
+    lost = np.flatnonzero(shapely.is_missing(placed))
+    if len(lost):
+        raise no_place(geometries[lost[0]], source, LONLAT)
+    return placed
+
+
+def on_lonlat_in_one_run(geometry: shapely.Geometry, source: str) -> shapely.Geometry:
+    """As `on_lonlat` for one geometry, whose box is not the whole globe: across 180 degrees it goes on beyond."""
+    hub = lonlat_of(LONLAT)
+    assert hub is not None
+    return in_one_run(on_lonlat(column([geometry]), source)[0], hub)
+
+
+def on_lonlat_where_possible(geometries: Geometries, source: str, exact: float = 1e-6) -> Geometries:
+    """As `on_lonlat`, but None for one that is no place.
+
+    Args:
+        geometries: not empty, shape (n,).
+        source: their CRS.
+        exact: degrees by which edges may stray.
+    """
+    pixel = exact / PIXELS
+    globe = Grid(Affine(pixel, 0.0, -180.0, 0.0, -pixel, 90.0), round(360 / pixel), round(180 / pixel))
+    placed = place(list(geometries), source, LONLAT, [globe] * len(geometries))
+    hub = lonlat_of(LONLAT)
+    assert hub is not None
+    bounds = shapely.bounds(placed)
+    for at in np.flatnonzero((bounds[:, 0] < -180) | (bounds[:, 2] > 180)).tolist():
+        placed[at] = within_turn(repaired(placed[at]), hub) or placed[at]
+    return placed
+
+
+def _distinct(geometries: Sequence[shapely.Geometry]) -> tuple[Geometries, npt.NDArray[np.int64]]:
+    """Distinct objects, and which of them each geometry is."""
+    numbers: dict[int, int] = {}
+    number = np.array([numbers.setdefault(id(each), len(numbers)) for each in geometries], dtype=np.int64)
+    first = np.unique(number, return_index=True)[1]
+    return column([geometries[at] for at in first.tolist()]), number
+
+
+def _turned(geometries: Geometries, grids: Sequence[Grid], hub: LonLat) -> Geometries:
+    """Geometries in longitude and latitude, turned to where the columns of their images are."""
+    out = geometries.copy()
+    bounds = shapely.bounds(geometries)
+    edges = {grid: grid.bounds for grid in set(grids)}
+    images = np.array([edges[grid] for grid in grids])
+    hair = np.array([grid.pixel for grid in grids]) * 1e-6
+    with np.errstate(invalid="ignore"):  # missing ones have no bounds
+        low = np.ceil((images[:, 0] + hair - bounds[:, 2]) / hub.turn)
+        high = np.floor((images[:, 2] - hair - bounds[:, 0]) / hub.turn)
+        # A point on the west edge is in the image, as one on any pixel's west edge is.
+        low = np.where(bounds[:, 0] == bounds[:, 2], np.ceil((images[:, 0] - bounds[:, 2]) / hub.turn), low)
+    for at in np.flatnonzero((low != 0) | (high != 0)).tolist():
+        if not np.isfinite(low[at]) or low[at] > high[at]:
+            continue
+        copies = [shifted(geometries[at], turn * hub.turn) for turn in range(int(low[at]), int(high[at]) + 1)]
+        if len(copies) == 1 or shapely.get_dimensions(copies[0]) == 0:
+            out[at] = copies[0]
+        else:
+            out[at] = shapely.union_all([repaired(copy) for copy in copies])
+    return out
+
+
+def _placed(geometry: shapely.Geometry, ways: Ways, grid: Grid) -> shapely.Geometry | None:
+    """A geometry that is wide, or not plain, on one image."""
+    if not is_place(geometry, ways.source):
+        return None
+    lines = shapely.get_dimensions(geometry) < 2
+    hub = ways.native_hub
+    if hub is not None:
+        if ways.source_hub is not None or lines:
+            pieces = [with_vertices([geometry], ways, grid)[0]]
+        else:
+            pieces = on_globe(repaired(geometry), ways.source, hub, PIXELS * grid.pixel)
+        if not pieces:
+            return None
+        placed = _turned(column([piece for piece in pieces if piece is not None]), [grid] * len(pieces), hub)
+        return polygonal(shapely.union_all(placed)) if len(placed) > 1 else next(iter(placed), None)
+    if ways.source_hub is not None:
+        return cut_and_placed([geometry], ways, grid)
+    if lines:
+        return with_vertices([geometry], ways, grid)[0]
+    base = geographic_base(ways.source) or geographic_base(ways.native) or LONLAT
+    globe = lonlat_of(base)
+    assert globe is not None
+    tolerance = PIXELS * grid.pixel / metres(ways.native, 2 * np.pi * 6_371_000.0 / globe.turn)
+    on = on_globe(repaired(geometry), ways.source, globe, tolerance)
+    return cut_and_placed(on, Ways.between(base, ways.native), grid)

@@ -1,0 +1,1 @@
+"""Gives the functions to hosts, one a file, thin."""

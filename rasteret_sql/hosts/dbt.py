@@ -1,0 +1,41 @@
+"""Gives the functions to dbt-duckdb: `plugins: [{module: rasteret_sql.hosts.dbt, alias: rasteret}]` in a profile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.adapters.duckdb.utils import SourceConfig
+
+from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG, install_session
+from rasteret_sql.hosts.late_session import late_session
+from rasteret_sql.quoting import quote_name
+
+
+class Plugin(BasePlugin):  # type: ignore[misc]  # untyped
+    """Installs the functions for every model, and gives collections as sources.
+
+    The profile's `config` may have `catalog`, `workspace_dir` and `max_call_bytes`, as `rasteret_sql.install` does.
+    """
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        """Keep the options; the settings of the profile come along and are not ours."""
+        self._catalog = plugin_config.get("catalog", DEFAULT_CATALOG)
+        self._options = (plugin_config.get("workspace_dir"), plugin_config.get("max_call_bytes"))
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Install in the database: `rasteret.read_chip(...)` and the views of cached collections."""
+        self._connection = conn
+        self.configure_cursor(conn)
+
+    def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Install on the cursor of a model: `read_chip(...)`, which a database file does not hold."""
+        install_session(cursor, lambda: late_session(*self._options), self._catalog)
+
+    def load(self, source_config: SourceConfig) -> pa.Table:
+        """The scenes of a collection that is built; its name is the source's `collection`, else that of the table."""
+        name = source_config.get("collection", source_config.identifier)
+        view = f"{quote_name(self._catalog)}.main.{quote_name(name)}"
+        return self._connection.cursor().execute(f"FROM {view}").to_arrow_table()

@@ -1,0 +1,1 @@
+"""Builds, appends, refreshes, exports and drops collections."""

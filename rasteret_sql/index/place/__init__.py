@@ -1,0 +1,1 @@
+"""Finds and names collections: workspaces, names, directories here and in object stores."""

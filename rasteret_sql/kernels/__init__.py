@@ -1,1 +1,0 @@
-"""Arrow in, Arrow out: what each function computes, for any host. Kernels only consume the engine."""

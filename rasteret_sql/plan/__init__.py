@@ -1,1 +1,0 @@
-"""Pure arithmetic: geometry → window → level → tiles → merged byte ranges."""

@@ -1,0 +1,192 @@
+"""Finds the pixels of many polygons on one grid at once, as runs along rows, and cuts these at the borders of tiles.
+
+The pixels are those of `scanline.polygon_mask`, with the same arithmetic; polygons that need more than it says here
+are left to that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from rasteret_sql.geo.grid import Affine
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """Runs of pixels, those of a polygon one after the other from its first row."""
+
+    polygon: Ints
+    """Number of the polygon that each is of, ascending."""
+    row: Ints
+    """Of the image."""
+    col: Ints
+    """First column, of the image."""
+    length: Ints
+    """Pixels, at least one."""
+    first: Ints
+    """Shape (polygons + 1,): number of the first run of each polygon, and of all runs."""
+    _cut: dict[tuple[int, int, int], TilePieces] = field(default_factory=dict, init=False)
+
+    def cut(self, tile_width: int, tile_height: int, tiles_across: int) -> TilePieces:
+        """They, cut at the borders of tiles; done once for images with the same ones."""
+        tiling = tile_width, tile_height, tiles_across
+        if tiling not in self._cut:
+            self._cut[tiling] = _cut_at_tiles(self, *tiling)
+        return self._cut[tiling]
+
+    def of(self, polygons: Ints) -> Runs:
+        """The runs of some polygons, numbered anew from 0 in that order."""
+        counts = self.first[polygons + 1] - self.first[polygons]
+        first = np.concatenate(([0], np.cumsum(counts)))
+        at = expand(self.first[polygons], counts)
+        return Runs(np.repeat(np.arange(len(polygons)), counts), self.row[at], self.col[at], self.length[at], first)
+
+    @property
+    def pixels(self) -> Ints:
+        """Number of pixels of each polygon."""
+        sums = np.concatenate(([0], np.cumsum(self.length)))
+        pixels: Ints = sums[self.first[1:]] - sums[self.first[:-1]]
+        return pixels
+
+
+def expand(first: Ints, counts: Ints) -> Ints:
+    """first[0], first[0] + 1, ... for counts[0] numbers, then those from first[1], and so on."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    numbers: Ints = np.arange(total) + np.repeat(first - (ends - counts), counts)
+    return numbers
+
+
+def polygon_runs(
+    geometries: npt.NDArray[np.object_], transform: Affine, windows: Ints
+) -> tuple[Runs, npt.NDArray[np.bool_]]:
+    """Runs of the pixels whose centres polygons hold.
+
+    Args:
+        geometries: Polygons in the CRS of the image, shape (n,).
+        transform: pixel → CRS of the image.
+        windows: of `raster.window.geometry_windows`, shape (n, 4).
+
+    Returns:
+        The runs, and for each geometry True where they are those of its mask. They are not for a geometry that is no
+        Polygon, on a rotated grid, or with an edge exactly along a row of pixel centres; it has no runs then.
+    """
+    count = len(geometries)
+    exact = (shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON) & (windows[:, 2] > 0)
+    if not transform.is_rectilinear:
+        exact[:] = False
+    numbers = np.flatnonzero(exact)
+    rings, of_ring = shapely.get_rings(geometries[numbers], return_index=True)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    zone = numbers[of_ring[ring]]
+    # From the window's corner, and in this order, as `edges.pixel_coefficients` has it: positions round alike.
+    shifted_c = transform.c + ((transform.a * windows[:, 0] + transform.b * windows[:, 1] + transform.c) - transform.c)
+    shifted_f = transform.f + ((transform.d * windows[:, 0] + transform.e * windows[:, 1] + transform.f) - transform.f)
+    x = (-shifted_c / transform.a)[zone] + xy[:, 0] * (1.0 / transform.a)
+    y = (-shifted_f / transform.e)[zone] + xy[:, 1] * (1.0 / transform.e)
+    joined = ring[:-1] == ring[1:]
+    x1, y1, x2, y2, of = x[:-1][joined], y[:-1][joined], x[1:][joined], y[1:][joined], zone[:-1][joined]
+    level = (y1 == y2) & (x1 != x2) & (y1 - np.floor(y1) == 0.5)
+    exact[of[level]] = False
+    polygon, row, column = _toggles((x1, y1, x2, y2), of, windows)
+    kept = exact[polygon]
+    polygon, row, column = polygon[kept], row[kept], column[kept]
+    start, end = column[0::2], column[1::2]
+    there = end > start
+    of_run = polygon[0::2][there]
+    runs = Runs(
+        of_run,
+        row[0::2][there] + windows[of_run, 1],
+        start[there] + windows[of_run, 0],
+        (end - start)[there],
+        np.searchsorted(of_run, np.arange(count + 1)),
+    )
+    return runs, exact
+
+
+def _toggles(lines: tuple[npt.NDArray[np.float64], ...], of: Ints, windows: Ints) -> tuple[Ints, Ints, Ints]:
+    """Polygon, row and column of each border at which a row turns from outside to inside and back, in order.
+
+    Each row of a polygon has an even number of them (see `scanline._fill`).
+    """
+    x1, y1, x2, y2 = lines
+    width, height = windows[:, 2], windows[:, 3]
+    top, bottom = np.minimum(y1, y2), np.maximum(y1, y2)
+    first = np.maximum(np.ceil(top - 0.5), 0.0)
+    last = np.minimum(np.ceil(bottom - 0.5), height[of])
+    count = np.maximum(last - first, 0.0).astype(np.int64)
+    down = y1 < y2
+    about = np.stack([top, np.where(down, x2 - x1, x1 - x2), bottom - top, np.where(down, x1, x2)])
+    y, run, drop, x = np.repeat(about, count, axis=1)
+    polygon = np.repeat(of, count)
+    row = expand(first.astype(np.int64), count)
+    column = np.floor((row + 0.5 - y) * run / drop + x + 0.5)
+    column = np.minimum(np.maximum(column, 0.0), width[polygon]).astype(np.int64)
+    most_rows, most_cols = int(height.max(initial=0)), int(width.max(initial=0)) + 1
+    key = (polygon * most_rows + row) * most_cols + column
+    key.sort()
+    at, column = np.divmod(key, most_cols)
+    polygon, row = np.divmod(at, max(most_rows, 1))
+    return polygon, row, column
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TilePieces:
+    """Pieces of runs that lie in one tile each, tile after tile."""
+
+    tiles: Ints
+    """Positions in the tile table, ascending."""
+    first: Ints
+    """Shape (tiles + 1,): number of the first piece of each tile, and of all pieces."""
+    row: Ints
+    """In the tile."""
+    col: Ints
+    """First column in the tile."""
+    length: Ints
+    place: Ints
+    """Position of the first pixel among all pixels of all runs."""
+    polygon: Ints
+    """The polygon that each is of."""
+
+    def of(self, tile: int) -> slice:
+        """The pieces in the n-th tile."""
+        return slice(int(self.first[tile]), int(self.first[tile + 1]))
+
+    def pixels(self, tile: int, tile_width: int) -> tuple[Ints, Ints]:
+        """The pixels of the n-th tile: their positions in it, row-major, and among all pixels of all runs."""
+        some = self.of(tile)
+        length = self.length[some]
+        return (
+            expand(self.row[some] * tile_width + self.col[some], length),
+            expand(self.place[some], length),
+        )
+
+
+def _cut_at_tiles(runs: Runs, tile_width: int, tile_height: int, tiles_across: int) -> TilePieces:
+    """Cut runs at the borders of tiles."""
+    place = np.cumsum(runs.length) - runs.length
+    left = runs.col // tile_width
+    across = (runs.col + runs.length - 1) // tile_width - left + 1
+    of = np.repeat(np.arange(len(left)), across)
+    column = expand(left, across)
+    start = np.maximum(runs.col[of], column * tile_width)
+    end = np.minimum(runs.col[of] + runs.length[of], (column + 1) * tile_width)
+    tile = runs.row[of] // tile_height * tiles_across + column
+    order = np.argsort(tile, kind="stable")
+    tile, of, start, end, column = tile[order], of[order], start[order], end[order], column[order]
+    tiles, first = np.unique(tile, return_index=True)
+    return TilePieces(
+        tiles,
+        np.append(first, len(tile)),
+        runs.row[of] % tile_height,
+        start - column * tile_width,
+        end - start,
+        place[of] + start - runs.col[of],
+        runs.polygon[of],
+    )

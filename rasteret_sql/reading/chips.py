@@ -1,0 +1,166 @@
+"""Reads chips, the pixels of a geometry's window, many rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError, RasteretError
+from rasteret_sql.raster.scanline import polygon_mask
+from rasteret_sql.reading.arrow_types import binary_array
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.request import Request, RowRead
+from rasteret_sql.reading.resolve import resolve
+from rasteret_sql.reading.window_job import WindowJob, WindowPlan, check_memory, geometry_of, plan_window
+from rasteret_sql.result_types import CHIP
+
+
+class ChipJob(WindowJob):
+    """Fills its part of the call's buffer; `reduce` fills what lies outside the geometry."""
+
+    failed = False
+    error: Exception | None = None
+    """Why it failed."""
+
+    def reduce(self) -> None:
+        geometry = geometry_of(self.plan.read)
+        if geometry is None:
+            return
+        assert self.plan.grid is not None
+        inside = polygon_mask(geometry, self.plan.grid, self.plan.window, self.plan.read.options.all_touched)
+        if inside.all():
+            return
+        outside = ~inside
+        for band, source in enumerate(self.plan.sources):
+            self.pixels()[band][outside] = fill_value(self.plan.read, source.header.nodata)
+        self.invalid = np.broadcast_to(outside, self.plan.shape) if self.invalid is None else self.invalid | outside
+
+    def fail(self, error: Exception) -> bool:
+        self.failed = True
+        self.error = error
+        return self.plan.read.tolerates(error)
+
+
+def fill_value(read: RowRead, nodata: float | None) -> float:
+    """Value of pixels outside the geometry: the argument, else the file's nodata, else 0."""
+    if read.options.fill is not None:
+        return read.options.fill
+    return 0 if nodata is None else nodata
+
+
+def check_fill(plan: WindowPlan) -> None:
+    """Raise if `fill` is no value of the chip's dtype."""
+    fill, dtype = plan.read.options.fill, plan.dtype
+    if fill is None:
+        return
+    if dtype.kind == "f":
+        limit = float(np.finfo(dtype).max)
+        held = not math.isfinite(fill) or abs(fill) <= limit
+        expected = f"a number from {-limit} to {limit}, or NaN"
+    else:
+        info = np.iinfo(dtype)
+        held = math.isfinite(fill) and fill == int(fill) and info.min <= fill <= info.max
+        expected = f"an integer from {info.min} to {info.max}"
+    if not held:
+        raise InvalidArgumentError(
+            f"{plan.read.describe()}: fill := {fill} is no value of {dtype}; expected {expected}"
+        )
+
+
+def read_windows(
+    request: Request, context: ReadContext, cancelled: Cancelled
+) -> tuple[list[ChipJob | None], np.ndarray]:
+    """Read the window of each row into one buffer.
+
+    Returns:
+        The job of each row (None for NULL), and the buffer: the pixels of all jobs, one after the other.
+
+    Raises:
+        MemoryLimitError: before any request, when the chips together exceed `max_call_bytes`.
+    """
+    plans: list[WindowPlan | None] = [None] * len(request)
+    for read in resolve(request, context):
+        try:
+            plan = plan_window(read)
+            if plan is not None:
+                check_fill(plan)
+                check_memory(plan, context)
+        except RasteretError as error:
+            if not read.tolerates(error):
+                raise
+            continue
+        plans[read.row] = plan
+    return read_plans(plans, context, cancelled)
+
+
+def read_plans(
+    plans: Sequence[WindowPlan | None],
+    context: ReadContext,
+    cancelled: Cancelled,
+    make: Callable[[WindowPlan, np.ndarray], ChipJob] = ChipJob,
+) -> tuple[list[ChipJob | None], np.ndarray]:
+    """Read planned windows into one buffer, as `read_windows`.
+
+    Args:
+        plans: the windows; None gives None.
+        context: what they are read with.
+        cancelled: the call's flag.
+        make: makes the job of a window and its part of the buffer, (bands, height, width).
+    """
+    total = sum(plan.nbytes for plan in plans if plan)
+    if total > context.max_call_bytes:
+        largest = max((plan for plan in plans if plan), key=lambda plan: plan.nbytes)
+        raise MemoryLimitError(
+            f"the chips of {sum(p is not None for p in plans)} rows need {total:,} bytes of pixels at once, more than "
+            f"max_call_bytes = {context.max_call_bytes:,} (largest: {largest.read.describe()}, "
+            f"{largest.window.width} × {largest.window.height} pixels); nothing was fetched. Use zonal_stats, smaller "
+            "geometries, an overview := n, fewer rows a query, or connect(max_call_bytes=...)"
+        )
+    buffer = np.empty(total, np.uint8)
+    jobs: list[ChipJob | None] = []
+    start = 0
+    for plan in plans:
+        if plan is None:
+            jobs.append(None)
+            continue
+        # Chips lie side by side, so that the buffer is the BLOB column as it stands.
+        view = buffer[start : start + plan.nbytes].view(plan.dtype).reshape(plan.shape)
+        jobs.append(make(plan, view))
+        start += plan.nbytes
+    context.engine.run([job for job in jobs if job], cancelled, context.progress)
+    return jobs, buffer
+
+
+def read_chip(request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
+    """CHIP of each row; NULL where an argument is, or where the geometry misses the scene."""
+    jobs, buffer = read_windows(request, context, cancelled)
+    data = binary_array([None if job is None else job.plan.nbytes for job in jobs], buffer)
+    masks = [None if job is None or job.invalid is None else np.logical_not(job.invalid) for job in jobs]
+    mask_bytes = np.concatenate([m.ravel() for m in masks if m is not None] or [np.empty(0, bool)]).view(np.uint8)
+    mask = binary_array([None if m is None else m.size for m in masks], mask_bytes)
+    plans = [None if job is None else job.plan for job in jobs]
+    fields = [
+        data,
+        mask,
+        pa.array([plan and str(plan.dtype) for plan in plans], pa.string()),
+        pa.array([plan and [source.band for source in plan.sources] for plan in plans], pa.list_(pa.string())),
+        pa.array([plan and plan.window.height for plan in plans], pa.int32()),
+        pa.array([plan and plan.window.width for plan in plans], pa.int32()),
+        pa.array(
+            [list(plan.transform) if plan and plan.transform else None for plan in plans], pa.list_(pa.float64(), 6)
+        ),
+        pa.array([plan and plan.sources[0].header.crs for plan in plans], pa.string()),
+        pa.array([_nodata(plan) for plan in plans], pa.float64()),
+    ]
+    missing = pa.array([job is None or job.failed for job in jobs], pa.bool_())
+    return pa.StructArray.from_arrays(fields, fields=list(CHIP), mask=missing)
+
+
+def _nodata(plan: WindowPlan | None) -> float | None:
+    """The first band's nodata; 64-bit integers beyond 2^53 are rounded here and exact in `mask`."""
+    nodata = None if plan is None else plan.sources[0].header.nodata
+    return None if nodata is None else float(nodata)

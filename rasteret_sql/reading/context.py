@@ -1,0 +1,58 @@
+"""`ReadContext`: gives a read its surroundings: look-up of scenes, engine, access, limits, who is told of failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rasteret_sql.callbacks import Cancelled, Progress
+from rasteret_sql.engine.scheduler import Engine
+from rasteret_sql.errors import RasteretError
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.index.read.file_headers import FileHeader
+from rasteret_sql.io.backend import StorageBackend
+
+SceneBands = tuple[str, tuple[str | int, ...]]
+"""Scene id and the bands asked of it: names, or numbers from 1."""
+Found = tuple[BandSource, ...] | RasteretError
+"""The file of each band, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FailedRow:
+    """A row that gave NULL because it could not be read."""
+
+    collection: str | None
+    """As the call named it."""
+    scene_id: str
+    bands: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadContext:
+    """The surroundings with which one call of a reading function works."""
+
+    look_up: Callable[[Sequence[SceneBands], str | None, StorageBackend | None], Mapping[SceneBands, Found]]
+    """(distinct scenes with bands, collection or None for all that are open, who reads) → the files of each."""
+    engine: Engine
+    backend: StorageBackend | None
+    """Who reads the files; None: for each collection who its dataset asks for."""
+    named_backend: Callable[[str], StorageBackend]
+    """The backend of a name, for rows that name one."""
+    max_call_bytes: int
+    """Most bytes of pixels that one call may hold."""
+    progress: Progress
+    """Told (done, total or None, what)."""
+    report: Callable[[FailedRow], None]
+    """Told of each row that gives NULL because it could not be read."""
+    read_again: Callable[[Sequence[BandSource], Cancelled], Mapping[str, FileHeader | RasteretError]]
+    """Reads the headers of changed files again: address → the header that it has now, or why there is none."""
+
+    def through(self, backend: str | None) -> ReadContext:
+        """The same, reading by the backend of that name; by its own where that is None."""
+        return self if backend is None else replace(self, backend=self.named_backend(backend))
+
+    def with_progress(self, progress: Progress) -> ReadContext:
+        """The same, telling another one how far the call is."""
+        return replace(self, progress=progress)

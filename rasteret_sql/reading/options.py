@@ -1,0 +1,67 @@
+"""Checks the options that reads share, as values, when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError
+from rasteret_sql.tiff.validity import ALPHA_RULES
+
+
+class Whole(Enum):
+    """The request for a whole image, without a geometry: a value of its own, since NULL is a missing geometry."""
+
+    IMAGE = "(whole image)"
+    """Its text is the default of `geom` in SQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelOptions:
+    """Named arguments of a pixel function; NULL in SQL leaves the default."""
+
+    collection: str | None = None
+    """Where the scene ids are looked up; None: in all open collections."""
+    all_touched: bool = False
+    """True: pixels that the geometry touches; False: pixels whose centre it holds."""
+    clip: bool = True
+    """True: fill what lies outside the geometry."""
+    fill: float | None = None
+    """Value outside the geometry; None: the file's nodata, else 0."""
+    overview: int = 0
+    """0 full resolution, 1 the first overview, and so on."""
+    weighted: bool = False
+    """True: each pixel counts by the exact fraction of it that the geometry covers."""
+    max_distance_pixels: int = 0
+    """How far a point looks for a valid pixel."""
+    on_error: str = "raise"
+    """'raise': one failing row fails the query; 'null': it gives NULL."""
+    on_change: str = "raise"
+    """'raise': a file that was changed since it was indexed is an error; 'refresh': its header is read again."""
+    alpha: str = "auto"
+    """'auto': alpha counts as validity where GDAL has it so; 'always': wherever a file has it."""
+    backend: str | None = None
+    """Name under which the session knows the backend that reads; None: the session's own."""
+
+    def tolerates(self, error: Exception) -> bool:
+        """True where a row that fails so gives NULL."""
+        return self.on_error == "null" and isinstance(error, RasteretError)
+
+    def refreshes(self, error: Exception) -> bool:
+        """True where a row that fails so is read again, with the headers that its files have now."""
+        return self.on_change == "refresh" and isinstance(error, FileChangedError)
+
+    def __post_init__(self) -> None:
+        require(self.on_change in ("raise", "refresh"), "on_change", self.on_change, "'raise' or 'refresh'")
+        require(self.on_error in ("raise", "null"), "on_error", self.on_error, "'raise' or 'null'")
+        require(self.alpha in ALPHA_RULES, "alpha", self.alpha, "'auto' or 'always'")
+        require(self.overview >= 0, "overview", self.overview, "0 for full resolution, or the number of an overview")
+        require(
+            0 <= self.max_distance_pixels <= 256, "max_distance_pixels", self.max_distance_pixels, "0 to 256 pixels"
+        )
+
+
+def require(condition: bool, name: str, value: object, expected: str) -> None:
+    """Refuse the value of a named argument, in words that tell what is expected, unless the condition holds."""
+    if not condition:
+        raise InvalidArgumentError(f"{name} := {value!r} cannot be used; expected {expected}")

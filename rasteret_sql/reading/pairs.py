@@ -1,0 +1,339 @@
+"""Reads pairs of scenes and zones or points: those of a band together, and a part of the next ones with them."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import RasteretError
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.raster.runs import Runs
+from rasteret_sql.raster.zone_statistics import Missing, Statistics
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.pixel_group import MOST_PIXELS, PixelGroup, RunsJob, statistics_job, statistics_of
+from rasteret_sql.reading.points import sample_point
+from rasteret_sql.reading.relation import Numbers, OnGrid, Relation
+from rasteret_sql.reading.request import Request
+from rasteret_sql.reading.run_rows import run_rows
+from rasteret_sql.reading.zonal import zonal_values
+
+Parts = list[tuple[Numbers, Runs]]
+"""Positions of geometries on a grid, and their runs."""
+_MOST_AHEAD = 1 << 16
+"""Pairs that are read at a time, at most, where a statement asks for one after the other."""
+_BLOCKS = 32
+"""Bands of scenes of which pairs are read ahead at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Values of neighbouring pairs of a part."""
+
+    places: Numbers
+    """Position of each geometry among all that meet the part; -1 for those that do not."""
+    begin: int
+    """Position of the first pair."""
+    values: Statistics
+    """Shape (pairs, values)."""
+    missing: Missing
+    """True where a value is NULL, same shape."""
+    known: npt.NDArray[np.bool_]
+    """Shape (pairs,): False for those that are read one by one, when they are asked for."""
+
+    @property
+    def end(self) -> int:
+        return self.begin + len(self.values)
+
+
+class PairReader(ABC):
+    """Reads the pairs of one relation, for all calls of a statement.
+
+    A statement asks for pairs scene by scene in the order of `OnGrid.numbers`, some at a time. Where it asks for one
+    after the other, twice as many are read each time as before, and wait here.
+    """
+
+    def __init__(self, relation: Relation, width: int) -> None:
+        """Read so many values of each pair."""
+        self.relation = relation
+        self._width = width
+        self._blocks: OrderedDict[int, Block] = OrderedDict()
+        self._ahead = 0
+        """Pairs to read at the beginning of a scene."""
+        self._begun: tuple[int, Future[Block | None]] | None = None
+        """The part that comes next, which is read while the one before is handed out."""
+        self._cut: OrderedDict[tuple[int, int, int] | None, tuple[OnGrid, Numbers, list[tuple[Numbers, Runs]]]] = (
+            OrderedDict()
+        )
+        """Parts that were read: the next scene mostly has the same."""
+        self._lock = threading.Lock()
+
+    @abstractmethod
+    def together(self, on_grid: OnGrid) -> npt.NDArray[np.bool_]:
+        """Tell which geometries on a grid can be read together."""
+
+    @abstractmethod
+    def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
+        """Pixels of some of them."""
+
+    @abstractmethod
+    def job(self, source: BandSource, runs: Runs) -> RunsJob:
+        """Reads pixels of a band."""
+
+    @abstractmethod
+    def values(self, group: RunsJob) -> tuple[Statistics, Missing]:
+        """Values of each of them, shape (n, width), and which are NULL."""
+
+    @abstractmethod
+    def one_by_one(self, request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
+        """DOUBLE[] of each row."""
+
+    def read(
+        self, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled
+    ) -> tuple[Statistics, Missing]:
+        """Values of pairs.
+
+        Args:
+            parts: of the relation, of each.
+            numbers: geometry of each, from 0.
+            context: what they are read with.
+            cancelled: polled while waiting.
+
+        Returns:
+            Shape (pairs, width), and True where a value is NULL.
+        """
+        if len(parts) and (parts == parts[0]).all():  # as a rule
+            return self._read_part(int(parts[0]), numbers, context, cancelled)
+        values = np.full((len(numbers), self._width), np.nan)
+        missing = np.ones(values.shape, bool)
+        for part in np.unique(parts).tolist():
+            rows = np.flatnonzero(parts == part)
+            values[rows], missing[rows] = self._read_part(part, numbers[rows], context, cancelled)
+        return values, missing
+
+    def _read_part(
+        self, part: int, numbers: Numbers, context: ReadContext, cancelled: Cancelled
+    ) -> tuple[Statistics, Missing]:
+        """Values of pairs of one part."""
+        with self._lock:
+            block = self._blocks.get(part)
+        if block is not None:
+            offset = block.places[numbers] - block.begin
+            if offset.min() >= 0 and offset.max() < len(block.values) and block.known[offset].all():
+                return block.values[offset], block.missing[offset]
+        values = np.full((len(numbers), self._width), np.nan)
+        missing = np.ones(values.shape, bool)
+        known = self._fill(part, block, numbers, values, missing, context, cancelled)
+        if not known.all():
+            rows = np.flatnonzero(~known)
+            scene, band = self.relation.parts[part]
+            request = self.relation.request([scene] * len(rows), numbers[rows].tolist(), [band] * len(rows))
+            found = run_rows(self.one_by_one, request, context, cancelled)
+            for row, of_row in zip(rows.tolist(), found.to_pylist(), strict=True):
+                if of_row is not None:
+                    values[row] = [np.nan if one is None else one for one in of_row]
+                    missing[row] = [one is None for one in of_row]
+        return values, missing
+
+    def _fill(  # noqa: PLR0917 - arrays
+        self,
+        part: int,
+        block: Block | None,
+        numbers: Numbers,
+        values: Statistics,
+        missing: Missing,
+        context: ReadContext,
+        cancelled: Cancelled,
+    ) -> npt.NDArray[np.bool_]:
+        """Fill in values from the block at hand and from the next one; gives the pairs that are known then."""
+        known = np.zeros(len(numbers), bool)
+        sources = self._sources(part, context)
+        if sources is None:
+            return known
+        on_grid = self.relation.on_grid(sources, context)
+        at = on_grid.places()[numbers]
+        known |= at < 0  # a point that is on another band's image alone has no value
+        lacking = ~known
+        if block is not None:
+            lacking &= ~_give(block, at, lacking, values, missing, known)
+        if lacking.any():
+            wanted = self._more(block, np.unique(at[lacking]), on_grid)
+            block = self._begun_before(part, wanted) or self._block(wanted, sources[0], on_grid, context, cancelled)
+            self._keep(part, block)
+            if block.end == len(on_grid.numbers):  # a statement that read one scene to its end reads the next one, too
+                self._begin_next(part, 2 * block.end, context, cancelled)
+            _give(block, at, lacking, values, missing, known)
+        return known
+
+    def _sources(self, part: int, context: ReadContext) -> tuple[BandSource, ...] | None:
+        """The file of a part; None where it is not found any more."""
+        scene, band = self.relation.parts[part]
+        asked = scene, self.relation.bands if band is None else (band,)
+        found = context.look_up([asked], self.relation.options.collection, context.backend)[asked]
+        return None if isinstance(found, RasteretError) else found
+
+    def _more(self, block: Block | None, wanted: Numbers, on_grid: OnGrid) -> Numbers:
+        """The positions to read where some are wanted: more, if these go on from the block before."""
+        begin, end = int(wanted[0]), int(wanted[-1]) + 1
+        goes_on = begin == (0 if block is None else block.end) and len(wanted) == end - begin
+        ahead = self._ahead if block is None else 2 * len(block.values)
+        if not goes_on or ahead <= end - begin:
+            return wanted
+        return np.arange(begin, min(begin + min(ahead, _MOST_AHEAD), len(on_grid.numbers)))
+
+    def _block(
+        self, wanted: Numbers, source: BandSource, on_grid: OnGrid, context: ReadContext, cancelled: Cancelled
+    ) -> Block:
+        """Read the pairs at some positions."""
+        begin = int(wanted[0])
+        chosen = wanted[self.together(on_grid)[wanted]]
+        values = np.full((int(wanted[-1]) + 1 - begin, self._width), np.nan)
+        missing = np.ones(values.shape, bool)
+        known = np.zeros(len(values), bool)
+        groups = [(positions - begin, self.job(source, runs)) for positions, runs in self._parts(on_grid, chosen)]
+        context.engine.run([group for _, group in groups], cancelled)
+        for rows, group in groups:
+            if group.failure is None:  # else one by one: that tells which it concerns, and reads changed files again
+                values[rows], missing[rows] = self.values(group)
+                known[rows] = True
+        return Block(on_grid.places(), begin, values, missing, known)
+
+    def _parts(self, on_grid: OnGrid, positions: Numbers) -> Parts:
+        """Positions in parts of which the pixels fit into memory, and their runs; the same ones for the next scene."""
+        key = (id(on_grid), int(positions[0]), len(positions)) if len(positions) else None
+        known = self._cut.get(key)
+        if known is not None and np.array_equal(known[1], positions):
+            return known[2]
+        runs = self.runs(on_grid, positions)
+        sizes = list(_of_size(runs.pixels))
+        if len(sizes) == 1:
+            parts = [(positions, runs)]
+        else:
+            parts = [(positions[some], runs.of(np.arange(some.start, some.stop))) for some in sizes]
+        with self._lock:
+            self._cut[key] = on_grid, positions, parts  # holds the grid, so that no other one gets its identity
+            while len(self._cut) > _BLOCKS:
+                self._cut.popitem(last=False)
+        return parts
+
+    def _keep(self, part: int, block: Block) -> None:
+        with self._lock:
+            self._blocks[part] = block
+            self._blocks.move_to_end(part)
+            while len(self._blocks) > _BLOCKS:
+                self._blocks.popitem(last=False)
+
+    def _begin_next(self, part: int, ahead: int, context: ReadContext, cancelled: Cancelled) -> None:
+        """Begin to read the part after one that was read to its end."""
+        self._ahead = max(self._ahead, ahead)
+        following = part + 1
+        if following >= len(self.relation.parts):
+            return
+
+        def read() -> Block | None:
+            sources = self._sources(following, context)
+            if sources is None:
+                return None
+            on_grid = self.relation.on_grid(sources, context)
+            wanted = np.arange(min(self._ahead, _MOST_AHEAD, len(on_grid.numbers)))
+            return self._block(wanted, sources[0], on_grid, context, cancelled) if len(wanted) else None
+
+        with self._lock:
+            self._begun = following, context.engine.begin(read)
+
+    def _begun_before(self, part: int, wanted: Numbers) -> Block | None:
+        """The block that was begun for a part, where it has all that is wanted."""
+        with self._lock:
+            begun = self._begun
+            if begun is None or begun[0] != part:
+                return None
+            self._begun = None
+        try:
+            block = begun[1].result()
+        except RasteretError:
+            return None  # it is read again, and fails for the call that wants it
+        return block if block is not None and block.begin <= wanted[0] and wanted[-1] < block.end else None
+
+
+def _give(  # noqa: PLR0917 - arrays
+    block: Block,
+    at: Numbers,
+    wanted: npt.NDArray[np.bool_],
+    values: Statistics,
+    missing: Missing,
+    known: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    """Fill in those of the pairs that are wanted and in a block; gives which these are."""
+    inside = wanted & (at >= block.begin) & (at < block.end)
+    offset = at[inside] - block.begin
+    values[inside], missing[inside], known[inside] = block.values[offset], block.missing[offset], block.known[offset]
+    return inside
+
+
+class ZoneReader(PairReader):
+    """Reads the statistics of zones that `relation.statistics` names."""
+
+    def __init__(self, relation: Relation) -> None:
+        super().__init__(relation, len(relation.statistics))
+
+    def together(self, on_grid: OnGrid) -> npt.NDArray[np.bool_]:
+        if self.relation.options.weighted or self.relation.options.all_touched:
+            return np.zeros(len(on_grid.numbers), bool)
+        return on_grid.runs()[1]
+
+    def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
+        return on_grid.runs()[0].of(positions)
+
+    def job(self, source: BandSource, runs: Runs) -> RunsJob:
+        return statistics_job(source, self.relation.options, self.relation.statistics, runs)
+
+    def values(self, group: RunsJob) -> tuple[Statistics, Missing]:
+        return statistics_of(group, self.relation.statistics)
+
+    def one_by_one(self, request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
+        return zonal_values(request, context, cancelled, self.relation.statistics)
+
+
+class PointReader(PairReader):
+    """Reads the pixels that hold points."""
+
+    def __init__(self, relation: Relation) -> None:
+        super().__init__(relation, 1)
+
+    def together(self, on_grid: OnGrid) -> npt.NDArray[np.bool_]:
+        return np.full(len(on_grid.numbers), self.relation.options.max_distance_pixels == 0)
+
+    def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
+        cols, rows = on_grid.windows[positions, 0], on_grid.windows[positions, 1]
+        count = np.arange(len(positions) + 1)
+        return Runs(count[:-1], rows, cols, np.ones(len(positions), np.int64), count)
+
+    def job(self, source: BandSource, runs: Runs) -> PixelGroup:
+        return PixelGroup(source, self.relation.options.overview, self.relation.options.alpha, runs)
+
+    def values(self, group: RunsJob) -> tuple[Statistics, Missing]:
+        assert isinstance(group, PixelGroup)
+        missing = np.zeros(len(group.values), bool) if group.invalid is None else group.invalid
+        return group.values.astype(np.float64)[:, None], missing[:, None]
+
+    def one_by_one(self, request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
+        values = sample_point(request, context, cancelled)
+        return pa.ListArray.from_arrays(pa.array(np.arange(len(request) + 1), pa.int32()), values)
+
+
+def _of_size(pixels: Numbers) -> Iterator[slice]:
+    """Cut a list of geometries into parts of about `MOST_PIXELS` pixels at most."""
+    reach = np.cumsum(pixels) // MOST_PIXELS
+    borders = [0, *(np.flatnonzero(np.diff(reach)) + 1).tolist(), len(pixels)]
+    for begin, end in pairwise(borders):
+        if end > begin:
+            yield slice(begin, end)

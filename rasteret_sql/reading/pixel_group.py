@@ -1,0 +1,196 @@
+"""Reads many pixels of one band, each tile once for all that lie in it: gathers them, or sums them zone by zone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.raster.runs import Runs, TilePieces
+from rasteret_sql.raster.zone_statistics import (
+    SUMS,
+    Missing,
+    Statistics,
+    statistics_of_sums,
+    statistics_of_zones,
+)
+from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.tiff.validity import Kind, Look, layers
+
+MOST_PIXELS = 1 << 23
+"""Pixels of a group, at most: arrays of so many are in memory while tiles arrive."""
+
+
+class RunsJob(Job):
+    """Takes the tiles of some runs.
+
+    Args:
+        source: the band.
+        level: 0 is full resolution.
+        alpha: as `PixelOptions` has it.
+        runs: pixels of that level.
+    """
+
+    def __init__(self, source: BandSource, level: int, alpha: str, runs: Runs) -> None:
+        self.runs = runs
+        self.failure: Exception | None = None
+        """Why they could not be read."""
+        self._source = source
+        self._layers = layers(source.header, level, alpha)
+        self._slots: list[tuple[TilePieces, int, int, Sequence[Look]]] = []
+        self._lock = threading.Lock()
+
+    def needs(self) -> Iterable[TileNeed]:
+        for layer in self._layers:
+            level = layer.level
+            address, facts = self._source.file_of(level)
+            pieces = self.runs.cut(level.tile_width, level.tile_height, level.tiles_across)
+            for number, tile in enumerate(pieces.tiles.tolist()):
+                yield TileNeed(address, level, tile, len(self._slots), facts, self._source.backend)
+                self._slots.append((pieces, number, level.tile_width, layer.looks))
+
+    def finish(self) -> None:
+        self._slots.clear()
+
+    def describe(self) -> str:
+        return f'scene "{self._source.scene_id}", band {self._source.band}'
+
+    def fail(self, error: Exception) -> bool:
+        self.failure = error
+        return True
+
+
+class ZoneSums(RunsJob):
+    """Sums the pixels of each polygon of the runs, by prefix sums along the rows of a tile."""
+
+    def __init__(self, source: BandSource, level: int, alpha: str, runs: Runs) -> None:
+        super().__init__(source, level, alpha, runs)
+        self.sums = np.zeros(len(runs.first) - 1)
+        """Sum of the valid pixels of each polygon, exact below 2^53."""
+        self.invalid: npt.NDArray[np.float64] | None = None
+        """Number of invalid pixels of each polygon; None while there are none."""
+
+    @staticmethod
+    def can_sum(source: BandSource, level: int, alpha: str) -> bool:
+        """True for integers of which the pixels and what tells their validity are in the same tiles."""
+        dtype = source.header.dtype
+        return dtype.kind in "ui" and dtype.itemsize <= 4 and len(layers(source.header, level, alpha)) == 1
+
+    def place(self, slot: int, tile: npt.NDArray[np.generic] | None) -> None:
+        pieces, number, _, looks = self._slots[slot]
+        some = pieces.of(number)
+        polygon, length = pieces.polygon[some], pieces.length[some]
+        if tile is None:
+            self._place_hole(polygon, length, looks)
+            return
+        start = pieces.row[some] * tile.shape[1] + pieces.col[some]
+        pixels = tile[:, :, looks[0].sample].reshape(-1)
+        hides = [look.hides(tile[:, :, look.sample].reshape(-1)) for look in looks[1:]]
+        hidden: npt.NDArray[np.bool_] = np.logical_or.reduce(hides) if hides else np.zeros(0, bool)
+        if hidden.any():
+            self._add(polygon, _between(hidden, start, length), of_invalid=True)
+            pixels = np.where(hidden, 0, pixels)
+        self._add(polygon, _between(pixels, start, length))
+
+    def _place_hole(self, polygon: npt.NDArray[np.int64], length: npt.NDArray[np.int64], looks: Sequence[Look]) -> None:
+        if any(look.hides(None) for look in looks[1:]):
+            self._add(polygon, length, of_invalid=True)
+        else:
+            self._add(polygon, length * looks[0].default(self._source.header.dtype).astype(np.int64))
+
+    def _add(self, polygon: npt.NDArray[np.int64], sums: npt.NDArray[np.int64], *, of_invalid: bool = False) -> None:
+        summed = np.bincount(polygon, sums.astype(np.float64), len(self.sums)).astype(np.float64)
+        with self._lock:
+            if not of_invalid:
+                self.sums += summed
+            elif self.invalid is None:
+                self.invalid = summed
+            else:
+                self.invalid += summed
+
+
+def _between(
+    values: npt.NDArray[np.generic], start: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Sums of so many values from each start."""
+    reach = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=reach[1:])
+    sums: npt.NDArray[np.int64] = reach[start + length] - reach[start]
+    return sums
+
+
+class PixelGroup(RunsJob):
+    """The pixels of some runs: `values`, and where they are not valid."""
+
+    def __init__(self, source: BandSource, level: int, alpha: str, runs: Runs) -> None:
+        super().__init__(source, level, alpha, runs)
+        self.values = np.empty(0, source.header.dtype)
+        """One after the other as in the runs. Made at the start, whole after the last tile."""
+        self.invalid: npt.NDArray[np.bool_] | None = None
+        """None while all are valid."""
+        self._total = int(runs.length.sum())
+        self._hidden_by_all: npt.NDArray[np.bool_] | None = None
+        self.memory = self._total * (source.header.dtype.itemsize + 16)
+
+    def needs(self) -> Iterable[TileNeed]:
+        self.values = np.empty(self._total, self._source.header.dtype)
+        return super().needs()
+
+    def place(self, slot: int, tile: npt.NDArray[np.generic] | None) -> None:
+        pieces, number, width, looks = self._slots[slot]
+        source, target = pieces.pixels(number, width if tile is None else tile.shape[1])
+        for look in looks:
+            # One sample lies as it is; of several each is a copy, which costs less than to index in two dimensions.
+            pixels = None if tile is None else tile[:, :, look.sample].reshape(-1).take(source)
+            if look.kind is Kind.PIXELS:
+                self.values[target] = look.default(self.values.dtype) if pixels is None else pixels
+            elif look.kind is Kind.NODATA_VALUES:
+                self._agree(target, look.hides(pixels))
+            else:
+                self._hide(target, look.hides(pixels))
+
+    def finish(self) -> None:
+        """Settle what is valid."""
+        if self._hidden_by_all is not None:
+            self._hide(np.arange(self._total), self._hidden_by_all)
+        super().finish()
+
+    def _hide(self, target: npt.NDArray[np.int64], hidden: npt.NDArray[np.bool_] | np.bool_) -> None:
+        if not hidden.any():
+            return
+        with self._lock:  # the mask and the data of a place may come at once
+            if self.invalid is None:
+                self.invalid = np.zeros(self._total, bool)
+            self.invalid[target] |= hidden
+
+    def _agree(self, target: npt.NDArray[np.int64], hidden: npt.NDArray[np.bool_] | np.bool_) -> None:
+        with self._lock:
+            if self._hidden_by_all is None:
+                self._hidden_by_all = np.ones(self._total, bool)
+            self._hidden_by_all[target] &= hidden
+
+
+def statistics_job(source: BandSource, options: PixelOptions, names: Collection[str], runs: Runs) -> RunsJob:
+    """The job that reads what statistics of zones need.
+
+    Args:
+        source: the band.
+        options: of the call.
+        names: statistics wanted.
+        runs: pixels of the zones.
+    """
+    level, alpha = options.overview, options.alpha
+    sums = SUMS.issuperset(names) and ZoneSums.can_sum(source, level, alpha)
+    return (ZoneSums if sums else PixelGroup)(source, level, alpha, runs)
+
+
+def statistics_of(job: RunsJob, names: Sequence[str]) -> tuple[Statistics, Missing]:
+    """Statistics of the zones of a job that is done, as `statistics_of_zones` has them."""
+    if isinstance(job, ZoneSums):
+        return statistics_of_sums(job.sums, job.invalid, job.runs.pixels, names)
+    assert isinstance(job, PixelGroup)
+    return statistics_of_zones(job.values, job.invalid, job.runs.pixels, names)

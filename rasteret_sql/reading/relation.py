@@ -1,0 +1,246 @@
+"""`Relation`: keeps the zones or points of a call over relations, and finds those that meet the image of a scene."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from rasteret_sql.callbacks import Progress
+from rasteret_sql.errors import InvalidCrsError, RasteretError
+from rasteret_sql.geo.crs import no_place
+from rasteret_sql.geo.grid import Affine, Grid
+from rasteret_sql.geo.placement import is_place, place
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.raster.runs import Runs, polygon_runs
+from rasteret_sql.raster.window import geometry_windows, point_pixels
+from rasteret_sql.reading.context import FailedRow, Found, ReadContext
+from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.pixel_group import MOST_PIXELS
+from rasteret_sql.reading.request import Request
+from rasteret_sql.reading.resolve import check_level, unplaced
+from rasteret_sql.reading.swapped_axes import Missed, meets, warn_if_swapped
+
+Numbers = npt.NDArray[np.int64]
+_GRIDS = 8
+"""Grids on which the geometries are known at a time; scenes come one after the other."""
+_NEIGHBOURHOOD = 256
+"""Pixels on a side of the squares in which geometries are read one after the other, so that tiles are read once."""
+
+
+@dataclass(slots=True, eq=False)
+class OnGrid:
+    """The geometries of a relation that meet the images of one grid."""
+
+    numbers: Numbers
+    """In the relation, from 0; neighbours together."""
+    placed: npt.NDArray[np.object_]
+    """In the CRS of the images."""
+    windows: Numbers
+    """Shape (n, 4), as `geometry_windows` has them; of points the pixel."""
+    transform: Affine
+    """Of the level that is read."""
+    count: int
+    """Geometries of the relation."""
+    _runs: tuple[Runs, npt.NDArray[np.bool_]] | None = None
+    _places: Numbers | None = None
+
+    def runs(self) -> tuple[Runs, npt.NDArray[np.bool_]]:
+        """Runs of the pixels of all that are small, and where they are exact, as `polygon_runs` has them."""
+        if self._runs is None:
+            small = self.windows.copy()
+            small[small[:, 2] * small[:, 3] > MOST_PIXELS] = 0
+            self._runs = polygon_runs(self.placed, self.transform, small)
+        return self._runs
+
+    def places(self) -> Numbers:
+        """Position in `numbers` of each geometry of the relation; -1 for those that are not among them."""
+        if self._places is None:
+            places = np.full(self.count, -1, np.int64)
+            places[self.numbers] = np.arange(len(self.numbers))
+            self._places = places
+        return self._places
+
+
+class Met(NamedTuple):
+    """The geometries that meet a scene, or one of its bands."""
+
+    part: int
+    """Number of the scene and band in `Relation.parts`; of points that of the first band."""
+    numbers: Numbers
+    """Of the geometries, from 0; neighbours together."""
+    band: str | None
+    """Its name where bands are read apart."""
+
+
+@dataclass(slots=True, eq=False)
+class Relation:
+    """Geometries with all that a call over relations says of how they are read."""
+
+    function: str
+    """What was called, for messages."""
+    geometries: npt.NDArray[np.object_]
+    """Shape (n,); None where a row has none."""
+    crs: Sequence[str]
+    """Of each geometry, as `geo.crs` writes them."""
+    bands: tuple[str | int, ...]
+    """As the call names them."""
+    options: PixelOptions
+    statistics: tuple[str, ...] = ()
+    """Those that are asked for, where zones are measured."""
+    apart: bool = False
+    """True: each band is read apart; False: all together."""
+    of_points: bool = False
+    """True: points, which meet an image by their pixel; False: any geometries, which do by their window."""
+    total: int = 0
+    """Pairs found so far."""
+    done: int = 0
+    """Pairs read so far."""
+    parts: list[tuple[str, str | int | None]] = field(default_factory=list)
+    """Scenes and bands that meet geometries, in the order in which they were found; None: all bands together."""
+    _grids: OrderedDict[tuple[str, Affine, int, int], OnGrid] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def pairs(self, scenes: Sequence[str], context: ReadContext) -> list[list[Met]]:
+        """Find what each scene meets, band by band where these are read apart.
+
+        Args:
+            scenes: ids.
+            context: what they are looked up with.
+
+        Raises:
+            RasteretError: of a scene that cannot be read, unless `on_error` is 'null': then it meets nothing, and is
+                reported.
+        """
+        bands = [(band,) for band in self.bands] if self.apart else [self.bands]
+        asked = list(dict.fromkeys((scene, some) for scene in scenes for some in bands))
+        found = context.look_up(asked, self.options.collection, context.backend)
+        met = [[self._met(scene, some, found[scene, some], context) for some in bands] for scene in scenes]
+        with self._lock:
+            return [
+                [self._counted(scene, *one) for one in of_scene] for scene, of_scene in zip(scenes, met, strict=True)
+            ]
+
+    def _counted(self, scene: str, numbers: Numbers, band: str | None) -> Met:
+        """Make what a scene meets a part of the relation."""
+        part = len(self.parts)
+        if len(numbers):
+            self.total += len(numbers)
+            # Points are found once for all bands, which are read one after the other.
+            self.parts += [(scene, each) for each in (self.bands if self.of_points else (band,))]
+        return Met(part, numbers, band)
+
+    def _met(
+        self, scene: str, bands: tuple[str | int, ...], found: Found, context: ReadContext
+    ) -> tuple[Numbers, str | None]:
+        try:
+            if isinstance(found, RasteretError):
+                raise found
+            for source in found:
+                check_level(source, self.options.overview)
+            numbers = self.on_grid(found, context).numbers
+        except RasteretError as error:
+            if not self.options.tolerates(error):
+                raise
+            context.report(FailedRow(self.options.collection, scene, ", ".join(map(str, bands)), error))
+            return np.empty(0, np.int64), None
+        return numbers, found[0].band if self.apart else None
+
+    def on_grid(self, sources: tuple[BandSource, ...], context: ReadContext) -> OnGrid:
+        """The geometries on the grid of a file, known for every file that has it.
+
+        Raises:
+            InvalidCrsError: the file has no place, or geometries cannot be moved to its CRS.
+        """
+        header = sources[0].header
+        lacking = unplaced(sources)
+        if lacking is not None:
+            raise lacking
+        transform = header.level_transform(self.options.overview)
+        level = header.levels[self.options.overview]
+        assert header.crs is not None and header.transform is not None and transform is not None  # noqa: PT018
+        key = (header.crs, transform, level.width, level.height)
+        with self._lock:
+            known = self._grids.get(key)
+            if known is not None:
+                self._grids.move_to_end(key)
+                return known
+        placed = self._placed(header.crs, Grid(header.transform, header.width, header.height), sources[0], context)
+        windows_of = _holding_pixels if self.of_points else geometry_windows
+        windows = windows_of(placed, transform, level.width, level.height)
+        numbers = np.flatnonzero(windows[:, 2] > 0)
+        cols, rows = (windows[numbers, axis] // _NEIGHBOURHOOD for axis in (0, 1))
+        numbers = numbers[np.lexsort((cols, rows))]
+        found = OnGrid(numbers, placed[numbers], windows[numbers], transform, len(self.geometries))
+        with self._lock:
+            self._grids[key] = found
+            while len(self._grids) > _GRIDS:
+                self._grids.popitem(last=False)
+        return found
+
+    def _placed(self, native: str, grid: Grid, source: BandSource, context: ReadContext) -> npt.NDArray[np.object_]:
+        """Geometries in the CRS of an image; None for those that miss it."""
+        placed = np.full(len(self.geometries), None, object)
+        groups: dict[str, list[int]] = defaultdict(list)
+        there = ~shapely.is_missing(self.geometries) & ~shapely.is_empty(self.geometries)
+        for number in np.flatnonzero(there).tolist():
+            groups[self.crs[number]].append(number)
+        for crs, numbers in groups.items():
+            given = self.geometries[numbers]
+            try:
+                placed[numbers] = place(given.tolist(), crs, native, [grid] * len(numbers))
+            except InvalidCrsError as error:
+                raise InvalidCrsError(f'scene "{source.scene_id}", band {source.band}: {error}') from error
+            for number in (number for number in numbers if placed[number] is None):
+                geometry = self.geometries[number]
+                if not is_place(geometry, crs):
+                    self._complain(InvalidCrsError(str(no_place(geometry, crs, native))), source, context)
+            if all(not meets(one, grid) for one in placed[numbers]):
+                where = f'scene "{source.scene_id}", band {source.band}'
+                warn_if_swapped(Missed(given.tolist(), crs, native, [grid] * len(numbers), where))
+        return placed
+
+    def _complain(self, error: RasteretError, source: BandSource, context: ReadContext) -> None:
+        """Raise an error of a geometry, or report it where the call asks for NULL."""
+        if not self.options.tolerates(error):
+            raise error
+        context.report(FailedRow(self.options.collection, source.scene_id, source.band, error))
+
+    def request(self, scenes: Sequence[str], numbers: Sequence[int], bands: Sequence[str | int | None]) -> Request:
+        """The request of some pairs: a scene, the number of a geometry from 0, and a band, or None for all."""
+        return Request(
+            scenes,
+            [self.bands if band is None else (band,) for band in bands],
+            [self.geometries[number] for number in numbers],
+            [self.crs[number] for number in numbers],
+            [self.options] * len(numbers),
+        )
+
+    def counted(self, progress: Progress) -> Progress:
+        """The progress of reading some pairs as that of all."""
+
+        def tell(done: int, _total: int | None, _what: str) -> None:
+            progress(self.done + done, self.total, "pairs")
+
+        return tell
+
+    def read(self, pairs: int) -> None:
+        """Take note that so many pairs were read."""
+        with self._lock:
+            self.done += pairs
+
+
+def _holding_pixels(points: npt.NDArray[np.object_], transform: Affine, width: int, height: int) -> Numbers:
+    """The pixel that holds each point, as `point_pixels` has it, in the form of `geometry_windows`."""
+    found = np.zeros((len(points), 4), np.int64)
+    there = np.flatnonzero(~shapely.is_missing(points))
+    cols, rows = point_pixels(shapely.get_x(points[there]), shapely.get_y(points[there]), transform)
+    inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
+    found[there[inside]] = np.stack([cols, rows, np.ones_like(cols), np.ones_like(rows)], 1)[inside]
+    return found

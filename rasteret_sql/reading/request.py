@@ -1,0 +1,108 @@
+"""Defines `Request`, the columns of a call, and `RowRead`, what one of its rows reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import shapely
+
+from rasteret_sql.errors import FileChangedError, InterruptedQueryError, RasteretError
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.reading.context import FailedRow
+from rasteret_sql.reading.options import PixelOptions, Whole
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """The columns of a call, one entry a row; None is NULL.
+
+    An error in place of a value is what is wrong with that row alone.
+    """
+
+    scene_ids: Sequence[str | None]
+    bands: Sequence[tuple[str | int, ...] | None]
+    """Names, or numbers from 1."""
+    geometries: Sequence[shapely.Geometry | Whole | RasteretError | None]
+    crs: Sequence[str | RasteretError]
+    """Of the geometry, as `geo.crs` writes them."""
+    options: Sequence[PixelOptions]
+    changed: list[RowRead] = field(default_factory=list, init=False)
+    """Filled while they are read: rows to be read again, since a file of theirs was changed."""
+
+    def __len__(self) -> int:
+        return len(self.scene_ids)
+
+    def at(self, rows: Sequence[int]) -> Request:
+        """Some of the rows."""
+        columns = (self.scene_ids, self.bands, self.geometries, self.crs, self.options)
+        return Request(*([column[row] for row in rows] for column in columns))  # type: ignore[arg-type]
+
+    def with_on_change(self, value: str) -> Request:
+        """All rows, with another `on_change`."""
+        distinct = {option: replace(option, on_change=value) for option in set(self.options)}
+        return replace(self, options=[distinct[option] for option in self.options])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowRead:
+    """The read of one row."""
+
+    row: int
+    scene_id: str
+    sources: tuple[BandSource, ...]
+    geometry: shapely.Geometry | Whole
+    """In the CRS of the image, and not empty."""
+    options: PixelOptions
+    report: Callable[[FailedRow], None]
+    changed: list[RowRead]
+    """Where the row puts itself to be read again."""
+    changed_file: str = ""
+    """Address of the file on whose account it does."""
+
+    def tolerates(self, error: Exception) -> bool:
+        """True where the row gives NULL for that error, which is reported, or is to be read again."""
+        # Of a file beside the image's own there is no header to read again.
+        own = isinstance(error, FileChangedError) and any(one.address == error.address for one in self.sources)
+        if own and isinstance(error, FileChangedError) and self.options.refreshes(error):
+            self.changed.append(replace(self, changed_file=error.address))
+            return True
+        if not self.options.tolerates(error):
+            return False
+        self.tell(error)
+        return True
+
+    def tell(self, error: Exception) -> None:
+        """Report that the row gives NULL."""
+        bands = ", ".join(source.band for source in self.sources)
+        self.report(FailedRow(self.options.collection, self.scene_id, bands, error))
+
+    def describe(self) -> str:
+        """Scene and bands, for messages."""
+        return f'scene "{self.scene_id}", band {", ".join(source.band for source in self.sources)}'
+
+
+def each_or_error(
+    work: Callable[[Sequence[Any]], Iterable[Any]],
+    values: Sequence[Any],
+    tolerant: bool,
+    fatal: tuple[type[RasteretError], ...] = (),
+) -> list[Any | RasteretError]:
+    """Results of `work` for all values at once.
+
+    Args:
+        work: takes some of the values, gives a result for each.
+        values: what to work on.
+        tolerant: True: where it fails, the values that it fails for are found by halves, and have an error each.
+        fatal: errors that are those of the whole call all the same; an interrupt always is.
+    """
+    try:
+        return list(work(values))
+    except RasteretError as error:
+        if not tolerant or not values or isinstance(error, (InterruptedQueryError, *fatal)):
+            raise
+        if len(values) == 1:
+            return [error]
+    half = len(values) // 2
+    return [result for some in (values[:half], values[half:]) for result in each_or_error(work, some, tolerant, fatal)]

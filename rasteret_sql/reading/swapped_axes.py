@@ -1,0 +1,87 @@
+"""Tells a call of which all rows miss, and would not with the two swapped, that latitude came before longitude."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from rasteret_sql.errors import InvalidCrsError
+from rasteret_sql.geo.crs import lonlat_of
+from rasteret_sql.geo.grid import Grid
+from rasteret_sql.geo.placement import is_place, place
+from rasteret_sql.warning import warn
+
+_TRIED = 64
+"""Rows of a call that are tried."""
+_AGAIN = 30.0
+"""Seconds for which the same is not told again: a statement has many calls."""
+
+_told: dict[str, float] = {}
+_lock = threading.Lock()
+
+
+def meets(geometry: shapely.Geometry | None, grid: Grid) -> bool:
+    """True where a placed geometry's bounds meet an image."""
+    if geometry is None:
+        return False
+    west, south, east, north = geometry.bounds
+    left, bottom, right, top = grid.bounds
+    return bool(west <= right and east >= left and south <= top and north >= bottom)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Missed:
+    """Geometries of a call that all miss their images."""
+
+    geometries: Sequence[shapely.Geometry]
+    """As given."""
+    source: str
+    """Their CRS."""
+    native: str
+    """CRS of the images."""
+    grids: Sequence[Grid]
+    """The image for each geometry."""
+    what: str
+    """The scene of the first, for the message."""
+
+
+def warn_if_swapped(missed: Missed) -> None:
+    """Warn where geometries in longitude and latitude would meet some of their images with x and y swapped."""
+    geometries, source, native, grids, what = (
+        missed.geometries,
+        missed.source,
+        missed.native,
+        missed.grids,
+        missed.what,
+    )
+    if lonlat_of(source) is None:
+        return
+    swapped = [shapely.transform(geometry, lambda xy: xy[:, ::-1]) for geometry in geometries[:_TRIED]]
+    sound = [at for at, geometry in enumerate(swapped) if is_place(geometry, source)]
+    if not sound:
+        return
+    near = [grids[at] for at in sound]
+    try:
+        placed = place([swapped[at] for at in sound], source, native, near)
+    except InvalidCrsError:  # the call itself says so
+        return
+    if not any(meets(geometry, grid) for geometry, grid in zip(placed, near, strict=True)):
+        return
+    x, y = shapely.get_coordinates(geometries[sound[0]])[0].tolist()
+    text = (
+        f"no geometry of this call meets its scene ({what}), but with x and y swapped some would: geometries are "
+        f"longitude before latitude, and ({x:g}, {y:g}) would be ({y:g}, {x:g}). The rows are NULL; swap them with "
+        "ST_FlipCoordinates, or write POINT(lon lat)"
+    )
+    now = time.monotonic()
+    with _lock:
+        known = _told.get(what, -np.inf)
+        _told.clear()
+        _told[what] = now
+    if now - known > _AGAIN:
+        warn(text)

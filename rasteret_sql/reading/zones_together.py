@@ -1,0 +1,94 @@
+"""Computes the statistics of plain zones among the rows of a call, those of a band together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import RasteretError
+from rasteret_sql.raster.runs import polygon_runs
+from rasteret_sql.raster.window import geometry_windows
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.pixel_group import MOST_PIXELS, RunsJob, statistics_job, statistics_of
+from rasteret_sql.reading.request import RowRead
+
+Row = list[float | None]
+_FEW = 8
+"""Zones of a band for which it pays to take them together."""
+
+
+def measure_together(
+    reads: Sequence[RowRead], names: Sequence[tuple[str, ...]], context: ReadContext, cancelled: Cancelled
+) -> tuple[dict[int, Row | None], list[RowRead]]:
+    """Statistics of the zones that are Polygons, of which a band has several.
+
+    Args:
+        reads: what rows read, of one band each.
+        names: statistics wanted, of each row of the call.
+        context: what they are read with.
+        cancelled: polled while waiting.
+
+    Returns:
+        Row → its statistics in the order of its names; None where the zone misses the image. And the rows that are
+        left: other zones, and those that could not be read.
+    """
+    groups: dict[tuple[int, PixelOptions, tuple[str, ...]], list[RowRead]] = defaultdict(list)
+    left: list[RowRead] = []
+    for read in reads:
+        plain = len(read.sources) == 1 and not (read.options.weighted or read.options.all_touched)
+        if plain and names[read.row] and read.geometry is not Whole.IMAGE and read.geometry.geom_type == "Polygon":
+            groups[id(read.sources[0]), read.options, names[read.row]].append(read)
+        else:
+            left.append(read)
+    found: dict[int, Row | None] = {}
+    jobs: list[tuple[list[RowRead], RunsJob, tuple[str, ...]]] = []
+    for (_, _, wanted), members in groups.items():
+        if len(members) < _FEW:
+            left += members
+            continue
+        job, kept, rest = _job(members, wanted, found)
+        left += rest
+        if job is not None:
+            jobs.append((kept, job, wanted))
+    context.engine.run([job for _, job, _ in jobs], cancelled, context.progress)
+    for members, job, wanted in jobs:
+        if job.failure is not None:
+            left += members
+            continue
+        values, missing = (side.tolist() for side in statistics_of(job, wanted))
+        for read, of_zone, lacks in zip(members, values, missing, strict=True):
+            found[read.row] = [None if lack else value for value, lack in zip(of_zone, lacks, strict=True)]
+    return found, left
+
+
+def _job(
+    members: list[RowRead], wanted: tuple[str, ...], found: dict[int, Row | None]
+) -> tuple[RunsJob | None, list[RowRead], list[RowRead]]:
+    """The job of some zones of a band, the rows that it is for, and those that are left; `found` gets the misses."""
+    source, options = members[0].sources[0], members[0].options
+    header = source.header
+    if options.overview >= len(header.levels):
+        return None, [], members  # each says so
+    transform, level = header.level_transform(options.overview), header.levels[options.overview]
+    assert transform is not None  # `resolve` refuses a geometry on a file without one
+    geometries = np.array([read.geometry for read in members], object)
+    windows = geometry_windows(geometries, transform, level.width, level.height)
+    inside = windows[:, 2] > 0
+    found.update((members[at].row, None) for at in np.flatnonzero(~inside).tolist())
+    windows[windows[:, 2] * windows[:, 3] > MOST_PIXELS // _FEW] = 0
+    runs, exact = polygon_runs(geometries, transform, windows)
+    pixels = np.cumsum(np.where(exact, runs.pixels, 0))
+    exact &= pixels <= MOST_PIXELS
+    kept = np.flatnonzero(exact)
+    rest = [members[at] for at in np.flatnonzero(inside & ~exact).tolist()]
+    if not len(kept):
+        return None, [], rest
+    try:
+        job = statistics_job(source, options, wanted, runs.of(kept))
+    except RasteretError:
+        return None, [], [members[at] for at in np.flatnonzero(inside).tolist()]
+    return job, [members[at] for at in kept.tolist()], rest

@@ -1,0 +1,41 @@
+"""Defines the Arrow types of what reads give, for the code that fills them and the SQL that declares them."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from rasteret_sql.raster.stats import STATS
+
+CHIP = pa.struct(
+    [
+        ("data", pa.large_binary()),
+        ("mask", pa.large_binary()),
+        ("dtype", pa.string()),
+        ("bands", pa.list_(pa.string())),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("transform", pa.list_(pa.float64(), 6)),
+        ("crs", pa.string()),
+        ("nodata", pa.float64()),
+    ]
+)
+
+STATISTICS = pa.struct([(name, pa.float64()) for name in STATS])
+
+EXPLANATION = pa.struct(
+    [
+        ("scene_id", pa.string()),
+        ("bands", pa.list_(pa.string())),
+        ("level", pa.int32()),
+        ("col_off", pa.int64()),
+        ("row_off", pa.int64()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("tiles", pa.int64()),
+        ("requests", pa.int64()),
+        ("bytes", pa.int64()),
+        ("pixel_bytes", pa.int64()),
+        ("files", pa.list_(pa.string())),
+        ("validity", pa.list_(pa.string())),
+    ]
+)

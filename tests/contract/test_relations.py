@@ -1,0 +1,196 @@
+"""Functions over relations: equal to those of single rows and to rasterio, with each tile asked of the server once."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import rasterio
+import rasterio.features
+import shapely
+from rasterio.warp import transform_geom
+
+import rasteret_sql
+from tests.contract.scenes import SIZE, item, write_items, write_scene
+from tests.servers.range_server import RangeServer
+
+SCENES, ZONES, POINTS = 4, 120, 200
+WEST, NORTH, PIXEL = 600_000, 5_100_000, 10
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    for n in range(SCENES):
+        write_scene(folder / f"s{n}.tif", n)
+    write_items(folder / "items.json", [item(f"s{n}", day=n + 1, one=f"s{n}.tif") for n in range(SCENES)])
+    with RangeServer(folder) as running:
+        running.folder = folder
+        yield running
+
+
+@pytest.fixture
+def con(server, tmp_path):
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
+        connection.execute(f"FROM rasteret_build_from_stac('w', '{server.url}/items.json')").fetchall()
+        rasteret_sql.connection.session_for(connection).engine.cache.clear()
+        server.reset()
+        yield connection
+
+
+def octagons(seed, count=ZONES):
+    """Zones of 1 to 60 pixels across, on the scenes and over their edge."""
+    rng = np.random.default_rng(seed)
+    xy = np.column_stack(
+        [WEST + rng.uniform(-40, SIZE + 40, count) * PIXEL, NORTH - rng.uniform(-40, SIZE + 40, count) * PIXEL]
+    )
+    return shapely.buffer(shapely.points(xy), rng.uniform(0.5, 30, count) * PIXEL, quad_segs=2)
+
+
+def register(con, name, geometries, **columns):
+    table = pa.table({"n": range(len(geometries)), **columns, "geom": shapely.to_wkb(geometries)})
+    con.register("__given", table)
+    con.execute(f"CREATE OR REPLACE TABLE {name} AS FROM __given")
+
+
+@pytest.mark.parametrize("options", ["", ", all_touched := true", ", weighted := true", ", overview := 1"])
+def test_statistics_are_those_of_each_pair(con, options):
+    register(con, "zones", octagons(1))
+    named = f"geom_crs := 32632{options}"
+    columns = con.execute(f"DESCRIBE SELECT unnest(zonal_stats('s0', 'one', NULL, {named}))").fetchall()
+    names = ", ".join(column[0] for column in columns)
+    # What an overview of a scene with a mask is valid by is another test's.
+    scenes = "WHERE id IN ('s0', 's2')" if "overview" in options else ""
+    table = con.execute(
+        f"WITH s AS (FROM rasteret.w {scenes}) SELECT scene_id, n, {names} "
+        f"FROM zonal_stats_table(s, zones, 'one', {named}) ORDER BY ALL"
+    ).fetchall()
+    single = con.execute(
+        f"SELECT id, n, unnest(s) FROM (SELECT id, n, zonal_stats(id, 'one', geom, {named}) AS s "
+        f"FROM rasteret.w, zones {scenes}) WHERE s IS NOT NULL ORDER BY id, n"
+    ).fetchall()
+    assert len(table) == len(single) > ZONES
+    np.testing.assert_allclose(
+        np.array([row[1:] for row in table], float), np.array([row[1:] for row in single], float), rtol=1e-12
+    )
+    assert [row[0] for row in table] == [row[0] for row in single]
+
+
+def test_means_are_rasterios(con, server):
+    zones = octagons(2)
+    register(con, "zones", zones)
+    got = con.execute(
+        "SELECT scene_id, n, count, mean FROM zonal_stats_table(rasteret.w, zones, 'one', geom_crs := 32632)"
+    ).fetchall()
+    pixels = {}
+    for n in range(SCENES):
+        with rasterio.open(server.folder / f"s{n}.tif") as dataset:
+            pixels[f"s{n}"] = dataset.read(1), dataset.dataset_mask() > 0, dataset.transform
+    assert len(got) > ZONES
+    for scene, n, count, mean in got:
+        values, valid, transform = pixels[scene]
+        inside = rasterio.features.rasterize([zones[n]], (SIZE, SIZE), transform=transform, dtype="uint8") == 1
+        kept = values[inside & valid]
+        assert count == len(kept)
+        if count:
+            assert mean == pytest.approx(kept.mean(), rel=1e-12)
+
+
+def test_zones_in_lonlat_lie_where_rasterio_moves_them(con):
+    small = octagons(3)
+    moved = [
+        shapely.geometry.shape(transform_geom("EPSG:32632", "EPSG:4326", zone.__geo_interface__)) for zone in small
+    ]
+    register(con, "plane", small)
+    register(con, "globe", np.array(moved))
+    sql = "SELECT scene_id, n, count, sum FROM zonal_stats_table(rasteret.w, {}, 'one'{}) ORDER BY ALL"
+    plane = con.execute(sql.format("plane", ", geom_crs := 32632")).fetchall()
+    globe = con.execute(sql.format("globe", "")).fetchall()
+    differ = set(plane) ^ set(globe)
+    assert len(plane) > ZONES
+    assert len(differ) < len(plane) / 20  # a centre on an edge may fall to the other side
+
+
+def test_points_are_those_of_each_pair_and_numpys(con, server):
+    rng = np.random.default_rng(4)
+    cols, rows = rng.uniform(-20, SIZE + 20, POINTS), rng.uniform(-20, SIZE + 20, POINTS)
+    con.register("__points", pa.table({"n": range(POINTS), "x": WEST + cols * PIXEL, "y": NORTH - rows * PIXEL}))
+    con.execute("CREATE TABLE points AS FROM __points")
+    got = con.execute(
+        "SELECT scene_id, n, one FROM sample_points(rasteret.w, points, 'one', geom_crs := 32632)"
+    ).fetchall()
+    inside = (cols >= 0) & (cols < SIZE) & (rows >= 0) & (rows < SIZE)
+    assert len(got) == SCENES * inside.sum()
+    for n in range(SCENES):
+        with rasterio.open(server.folder / f"s{n}.tif") as dataset:
+            values, valid = dataset.read(1), dataset.dataset_mask() > 0
+        for scene, number, value in got:
+            if scene == f"s{n}":
+                at = int(rows[number]), int(cols[number])
+                assert value == (values[at] if valid[at] else None)
+
+
+def test_chips_are_those_of_each_pair(con):
+    register(con, "zones", octagons(5, 30))
+    table = con.execute(
+        "SELECT scene_id, n, chip FROM read_chips(rasteret.w, zones, 'one', geom_crs := 32632) ORDER BY scene_id, n"
+    ).fetchall()
+    single = con.execute(
+        "SELECT * FROM (SELECT id, n, read_chip(id, 'one', geom, geom_crs := 32632) AS chip FROM rasteret.w, zones) "
+        "WHERE chip.width IS NOT NULL ORDER BY id, n"
+    ).fetchall()
+    assert table == single
+    assert len(table) > 30
+
+
+def test_each_tile_is_asked_for_once(con, server):
+    register(con, "zones", octagons(6))
+    con.execute("SELECT count(*) FROM zonal_stats_table(rasteret.w, zones, 'one', geom_crs := 32632)").fetchall()
+    con.execute("SELECT sum(mean) FROM zonal_stats_table(rasteret.w, zones, 'one', geom_crs := 32632)").fetchall()
+    asked = Counter((Path(path).name, first, end) for _, path, first, end, _ in server.log() if path.endswith(".tif"))
+    assert asked
+    assert max(asked.values()) == 1
+
+
+def test_only_scenes_that_a_statement_wants_are_read(con, server):
+    register(con, "zones", octagons(7))
+    con.execute(
+        "SELECT avg(mean) FROM zonal_stats_table(rasteret.w, zones, 'one', geom_crs := 32632) "
+        "WHERE datetime < '2024-01-02' AND n < 10"
+    ).fetchall()
+    assert {Path(path).name for _, path, *_ in server.log()} == {"s0.tif"}
+    (plan,) = (
+        row[1]
+        for row in con.execute(
+            "EXPLAIN FROM zonal_stats_table(rasteret.w, zones, 'one', geom_crs := 32632) WHERE scene_id = 's1'"
+        ).fetchall()
+    )
+    assert "id='s1'" in plan.replace(" ", "")
+
+
+def test_a_view_reads_anew_each_time(con, server):
+    register(con, "zones", octagons(8, 5))
+    con.execute("CREATE VIEW means AS FROM zonal_stats_table(rasteret.w, zones, 'one', geom_crs := 32632)")
+    before = con.execute("SELECT count(*) FROM means").fetchone()
+    con.execute("DELETE FROM zones")
+    assert con.execute("SELECT count(*) FROM means").fetchone() == (0,)
+    assert before > (0,)
+
+
+def test_threads_and_cursors(con):
+    register(con, "zones", octagons(9, 40))
+    sql = "SELECT count(*), sum(mean) FROM zonal_stats_table('rasteret.w', 'zones', 'one', geom_crs := 32632)"
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(
+            pool.map(
+                lambda _: (
+                    con.cursor()
+                    .execute(f"SELECT * FROM ({sql.replace('zonal_stats', 'rasteret.zonal_stats')})")
+                    .fetchall()
+                ),
+                range(8),
+            )
+        )
+    assert all(answer == answers[0] for answer in answers)
