@@ -78,7 +78,7 @@ _OWN_SOCKETS = 16
 """Sockets of a process that are no connections to the server: those of event loops, for one."""
 _C = ctypes.CDLL(None)
 _WHOLE_FILE_BYTES = 1 << 20
-"""Files read as a whole are kept for a minute, four times so many bytes at most: a cache, which would look like a leak."""
+"""Files read as a whole are kept for a minute, up to four times so many bytes: more would look like a leak."""
 _MOST_GROWTH = 64 << 20
 """Bytes by which memory may differ between the first and the last tenth of a run."""
 
