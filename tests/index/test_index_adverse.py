@@ -85,7 +85,7 @@ def test_files_that_cannot_grow_any_more(call, tmp_path):
     calm = content(perform(call, catalog, copied(tmp_path / "before", tmp_path / "calm"), CountingBackend()))
     longest = max(file.stat().st_size for file in (tmp_path / "calm").rglob("*") if file.is_file())
     with program() as run:
-        for room in (0, 100, 1000, *range(2000, longest, 1500), longest - 1):
+        for room in (0, 100, 1000, *range(2000, longest, 4000), longest - 1):
             workspace = copied(tmp_path / "before", tmp_path / f"room{room}")
             assert run.run(call, catalog, workspace, room=room) in ("EFBIG", "EIO"), room
             assert seen(workspace) == before, room
