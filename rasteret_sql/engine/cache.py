@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
+from rasteret_sql.engine.machine_memory import machine_memory
+
+
+def default_cache_bytes() -> int:
+    """Bytes of tiles that are kept unless the user says: a sixteenth of memory."""
+    return machine_memory() // 16
 
 
 class TileKey(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from rasteret_sql.byte_ranges import ByteRange, MergedRange, merge_ranges
 from rasteret_sql.callbacks import POLL_SECONDS, Cancelled, Progress
 from rasteret_sql.engine import cancel
-from rasteret_sql.engine.cache import DEFAULT_CACHE_BYTES, TileCache, TileKey
+from rasteret_sql.engine.cache import TileCache, TileKey, default_cache_bytes
 from rasteret_sql.engine.call import Call, Wanted
 from rasteret_sql.engine.job import Job
 from rasteret_sql.engine.versions import Scopes, Version, Versions
@@ -37,12 +37,12 @@ class Engine:
     """One for a process: decoding threads, the decoded-tile cache, and tiles that are on their way.
 
     Args:
-        cache_bytes: bound of the decoded-tile cache.
+        cache_bytes: bound of the decoded-tile cache; a sixteenth of memory by default.
         decode_threads: threads that decode; by default as many as there are cores.
     """
 
-    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES, decode_threads: int | None = None) -> None:
-        self.cache = TileCache(cache_bytes)
+    def __init__(self, cache_bytes: int | None = None, decode_threads: int | None = None) -> None:
+        self.cache = TileCache(default_cache_bytes() if cache_bytes is None else cache_bytes)
         self._decoders = ThreadPoolExecutor(decode_threads or _cores(), "rasteret-decode")
         self._callers = ThreadPoolExecutor(64, "rasteret-call")
         self._ahead = ThreadPoolExecutor(2, "rasteret-ahead")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rasteret_sql.engine.cache import DEFAULT_CACHE_BYTES, TileCache
+from rasteret_sql.engine.cache import TileCache, default_cache_bytes
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
 from rasteret_sql.io.settings import IoSettings, change_io_settings, io_settings
 
@@ -53,7 +53,12 @@ SETTINGS = (
         "bytes",
         "largest file that is read as a whole from a server that does not serve parts of files; 0: none is",
     ),
-    Setting("cache_bytes", "process", "bytes", "decoded tiles kept for the next call; 0: none are"),
+    Setting(
+        "cache_bytes",
+        "process",
+        "bytes",
+        "decoded tiles kept for the next call, a sixteenth of memory by default; 0: none are",
+    ),
     Setting("max_call_bytes", "session", "bytes", "pixels that one call may hold", 1),
     Setting("on_error", "session", "raise|null", "of calls that do not say"),
     Setting("on_change", "session", "raise|refresh", "of calls that do not say"),
@@ -102,7 +107,7 @@ def default_values(session: Changeable) -> dict[str, Any]:
     first = IoSettings()
     return {
         **{name: getattr(first, name) for name in IoSettings.__dataclass_fields__},
-        "cache_bytes": DEFAULT_CACHE_BYTES,
+        "cache_bytes": default_cache_bytes(),
         "max_call_bytes": session.default_call_bytes,
         "on_error": "raise",
         "on_change": "raise",

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 from rasteret_sql.errors import InvalidArgumentError
-
-
-def machine_memory() -> int:
-    """Bytes of main memory; 8 GiB where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 8 * 1024**3
 
 
 def require_call_bytes(value: int | None) -> None:

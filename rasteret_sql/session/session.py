@@ -13,6 +13,7 @@ import pyarrow as pa
 from rasteret_sql.callbacks import Cancelled, Progress
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.dataset_backend import backend_for
+from rasteret_sql.engine.machine_memory import machine_memory
 from rasteret_sql.engine.scheduler import Engine, shared_engine
 from rasteret_sql.errors import (
     AmbiguousSceneError,
@@ -39,7 +40,7 @@ from rasteret_sql.reading.resolve import one_of_bands
 from rasteret_sql.session.failures import Failures
 from rasteret_sql.session.forced_builds import ForcedBuilds
 from rasteret_sql.session.kept_relations import KeptRelations
-from rasteret_sql.session.memory import machine_memory, require_call_bytes
+from rasteret_sql.session.memory import require_call_bytes
 from rasteret_sql.session.named_backends import NamedBackends
 from rasteret_sql.session.open_collections import OpenCollections
 from rasteret_sql.session.progress_hook import ProgressHook

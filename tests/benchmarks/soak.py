@@ -35,7 +35,7 @@ from rasterio.transform import from_origin
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
-from rasteret_sql.engine.scheduler import DEFAULT_CACHE_BYTES
+from rasteret_sql.engine.cache import default_cache_bytes
 from rasteret_sql.io.fetch import RetryPolicy
 from rasteret_sql.io.loop import io_loop
 from rasteret_sql.io.routed_backend import RoutedBackend
@@ -288,7 +288,7 @@ def perform(requests: int, share: float, scenes: int, calls: int, least: int) ->
                     calm = soak(con, server, scenes, requests=max(requests // CALM, 1), mix=None, calls=calls)
                     mix = Mix(share, list(KINDS))
                     rough = soak(con, server, scenes, requests=requests, mix=mix, calls=calls)
-                    cache.resize(DEFAULT_CACHE_BYTES)
+                    cache.resize(default_cache_bytes())
         return report(calm, rough, limit, least)
     finally:
         change_io_settings(request_timeout=before.request_timeout, whole_file_bytes=before.whole_file_bytes)
