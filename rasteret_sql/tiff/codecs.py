@@ -1,4 +1,4 @@
-"""Decodes stored bytes of a tile to its sample bytes, and lists what can be decoded at all."""
+"""Decodes stored bytes of a tile to the bytes of its samples."""
 
 from __future__ import annotations
 
@@ -21,41 +21,21 @@ _BYTE_CODECS = {
     tags.LZMA: ("LZMA", "lzma_decode"),
     tags.ZSTD: ("ZSTD", "zstd_decode"),
 }
-_LIBTIFF_OF_BITS = ("TIFF", "CCITTFAX4")
-"""imagecodecs gives images of 1 bit through libtiff since the version that has CCITT alone, too."""
-_IMAGE_CODECS = {
-    tags.CCITT_RLE: _LIBTIFF_OF_BITS,
-    tags.CCITT_RLE_WORDS: _LIBTIFF_OF_BITS,
-    tags.CCITT_GROUP3: _LIBTIFF_OF_BITS,
-    tags.CCITT_GROUP4: _LIBTIFF_OF_BITS,
-    tags.OLD_JPEG: ("TIFF",),
-    tags.LOGLUV: ("TIFF",),
-    tags.LOGLUV24: ("TIFF",),
-    tags.JPEG: ("JPEG8",),
-    tags.LERC: ("LERC",),
-    tags.WEBP: ("WEBP",),
-    tags.JPEGXL: ("JPEGXL",),
-    tags.JPEGXL_DNG: ("JPEGXL",),
-    tags.JPEG2000: ("JPEG2K",),
-    tags.JPEG2000_APERIO_RGB: ("JPEG2K",),
-}
+"""Compression → codec of imagecodecs and its function."""
 _SLACK = 16
 """Bytes beyond the expected length that LZW and LZMA may write into, so that a longer stream is noticed."""
 _LZW_END = 3
 """Bytes that hold LZW's end code of up to 12 bits, and the bits before and behind it."""
 
 
-def decodable(compression: int) -> bool:
-    """True where tiles of a compression can be decoded with the imagecodecs that is installed."""
-    if compression == tags.NONE:
-        return True
-    names = _BYTE_CODECS[compression][:1] if compression in _BYTE_CODECS else _IMAGE_CODECS.get(compression, ())
-    return bool(names) and all(getattr(getattr(imagecodecs, name, None), "available", False) for name in names)
+def decompresses(compression: int) -> bool:
+    """True where `decompress` takes a compression, with the imagecodecs that is installed."""
+    return compression == tags.NONE or (compression in _BYTE_CODECS and has_codec(_BYTE_CODECS[compression][0]))
 
 
-def gives_pixels(compression: int) -> bool:
-    """True where the codec decodes to an image (no predictor, byte order or bit packing applies afterwards)."""
-    return compression in _IMAGE_CODECS
+def has_codec(name: str) -> bool:
+    """True where the installed imagecodecs was built with a codec, such as LERC."""
+    return bool(getattr(getattr(imagecodecs, name, None), "available", False))
 
 
 def decompress(compression: int, data: Buffer, size: int) -> npt.NDArray[np.uint8]:

@@ -13,13 +13,12 @@ from rasteret_sql.tiff.codecs import (
     Buffer,
     decompress,
     decompress_head_of_lzw,
-    gives_pixels,
     packbits_length,
 )
 from rasteret_sql.tiff.colours import displayed
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.ifd import open_tiff, read_ifd
-from rasteret_sql.tiff.images import decode_image
+from rasteret_sql.tiff.images import decode_image, gives_pixels
 from rasteret_sql.tiff.levels import read_level
 from rasteret_sql.tiff.libtiff import convert_blocks, decode_old_jpeg
 from rasteret_sql.tiff.source import SparseBytes

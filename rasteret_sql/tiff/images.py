@@ -1,4 +1,4 @@
-"""Decodes tiles that are whole images: LERC, JPEG, WebP, JPEG XL, JPEG 2000; and CCITT, LogLuv.
+"""Decodes tiles that are whole images: LERC, JPEG, WebP, JPEG XL, JPEG 2000, CCITT, LogLuv; knows all compressions.
 
 Such a file says its own size. It is compared with the tile's before anything of that size is allocated.
 """
@@ -6,13 +6,15 @@ Such a file says its own size. It is compared with the tile's before anything of
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.tiff import tags
-from rasteret_sql.tiff.codecs import Buffer
+from rasteret_sql.tiff.codecs import Buffer, decompresses, has_codec
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.libtiff import decode_fax, decode_logluv
 
@@ -20,10 +22,20 @@ Pixels = npt.NDArray[np.generic]
 Shape = tuple[int, int, int]
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_FAX = frozenset({tags.CCITT_RLE, tags.CCITT_RLE_WORDS, tags.CCITT_GROUP3, tags.CCITT_GROUP4})
-_LOGLUV = frozenset({tags.LOGLUV, tags.LOGLUV24})
 _ZLIB_MAGIC = b"\x78"
 _JPEG2000_SIZE = b"\xff\x4f\xff\x51"
+
+
+def decodable(compression: int) -> bool:
+    """True where tiles of a compression can be decoded with the imagecodecs that is installed."""
+    if gives_pixels(compression):
+        return all(map(has_codec, _IMAGE_CODECS[compression].needs))
+    return decompresses(compression)
+
+
+def gives_pixels(compression: int) -> bool:
+    """True where the codec decodes to an image (no predictor, byte order or bit packing applies afterwards)."""
+    return compression in _IMAGE_CODECS
 
 
 def decode_image(level: Level, data: Buffer, shape: Shape) -> Pixels:
@@ -40,23 +52,7 @@ def decode_image(level: Level, data: Buffer, shape: Shape) -> Pixels:
     Raises:
         ValueError: The image has another size or type; imagecodecs raises other errors for damaged data.
     """
-    if level.compression in _FAX:
-        image = decode_fax(level, data, shape)
-    elif level.compression in _LOGLUV:
-        image = decode_logluv(level, data, shape)
-    elif level.compression == tags.LERC:
-        image = _decode_lerc(level, data, shape)
-    elif level.compression == tags.JPEG:
-        image = _decode_jpeg(level, data, shape)
-    elif level.compression == tags.WEBP:
-        image = imagecodecs.webp_decode(data, hasalpha=shape[2] == 4, out=np.empty(shape, np.uint8))
-    elif level.compression in (tags.JPEGXL, tags.JPEGXL_DNG):
-        out = np.empty(shape if shape[2] > 1 else shape[:2], level.dtype)
-        image = imagecodecs.jpegxl_decode(data, numthreads=1, out=out)
-    else:
-        _check_size(_jpeg2000_size(data), shape)
-        image = imagecodecs.jpeg2k_decode(data, numthreads=1)
-    image = np.asarray(image)
+    image = np.asarray(_IMAGE_CODECS[level.compression].decode(level, data, shape))
     if image.ndim == 2:
         image = image[:, :, None]
     if image.shape != shape or image.dtype.newbyteorder("=") != level.dtype:
@@ -79,6 +75,23 @@ def _decode_jpeg(level: Level, data: Buffer, shape: Shape) -> Pixels:
     image: Pixels = imagecodecs.jpeg8_decode(
         data, tables=level.jpeg_tables, colorspace=stored, outcolorspace=wanted, out=out
     )
+    return image
+
+
+def _decode_webp(_level: Level, data: Buffer, shape: Shape) -> Pixels:
+    image: Pixels = imagecodecs.webp_decode(data, hasalpha=shape[2] == 4, out=np.empty(shape, np.uint8))
+    return image
+
+
+def _decode_jpegxl(level: Level, data: Buffer, shape: Shape) -> Pixels:
+    out = np.empty(shape if shape[2] > 1 else shape[:2], level.dtype)
+    image: Pixels = imagecodecs.jpegxl_decode(data, numthreads=1, out=out)
+    return image
+
+
+def _decode_jpeg2000(_level: Level, data: Buffer, shape: Shape) -> Pixels:
+    _check_size(_jpeg2000_size(data), shape)
+    image: Pixels = imagecodecs.jpeg2k_decode(data, numthreads=1)
     return image
 
 
@@ -141,3 +154,42 @@ def _jpeg2000_size(data: Buffer) -> tuple[int, int]:
         raise ValueError("it is no JPEG 2000 codestream")
     right, bottom, left, top = struct.unpack(">IIII", head[at + 8 : at + 24])
     return bottom - top, right - left
+
+
+def _decode_old_jpeg(_level: Level, _data: Buffer, _shape: Shape) -> Pixels:
+    """Its tiles are parts of one stream: `decode_tile` decodes the whole image, which is one tile here."""
+    raise ValueError("a part of old-style JPEG cannot be decoded alone")
+
+
+@dataclass(frozen=True, slots=True)
+class _ImageCodec:
+    """One compression whose tiles are images."""
+
+    needs: tuple[str, ...]
+    """Codecs of imagecodecs."""
+    decode: Callable[[Level, Buffer, Shape], Pixels]
+    """As `decode_image`, which checks shape and type; (rows, cols) will do for one sample."""
+
+
+_FAX = _ImageCodec(("TIFF", "CCITTFAX4"), decode_fax)
+"""imagecodecs gives images of 1 bit through libtiff since the version that has CCITT alone, too."""
+_LOGLUV = _ImageCodec(("TIFF",), decode_logluv)
+_JPEGXL = _ImageCodec(("JPEGXL",), _decode_jpegxl)
+_JPEG2000 = _ImageCodec(("JPEG2K",), _decode_jpeg2000)
+_IMAGE_CODECS = {
+    tags.CCITT_RLE: _FAX,
+    tags.CCITT_RLE_WORDS: _FAX,
+    tags.CCITT_GROUP3: _FAX,
+    tags.CCITT_GROUP4: _FAX,
+    tags.OLD_JPEG: _ImageCodec(("TIFF",), _decode_old_jpeg),
+    tags.LOGLUV: _LOGLUV,
+    tags.LOGLUV24: _LOGLUV,
+    tags.JPEG: _ImageCodec(("JPEG8",), _decode_jpeg),
+    tags.LERC: _ImageCodec(("LERC",), _decode_lerc),
+    tags.WEBP: _ImageCodec(("WEBP",), _decode_webp),
+    tags.JPEGXL: _JPEGXL,
+    tags.JPEGXL_DNG: _JPEGXL,
+    tags.JPEG2000: _JPEG2000,
+    tags.JPEG2000_APERIO_RGB: _JPEG2000,
+}
+"""All of them by their number in TIFF."""

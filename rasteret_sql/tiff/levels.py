@@ -8,10 +8,10 @@ import numpy as np
 
 from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.tiff import tags
-from rasteret_sql.tiff.codecs import decodable, gives_pixels
 from rasteret_sql.tiff.colours import D50, SUBSAMPLINGS, YCBCR_DEFAULT
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.ifd import Ifd
+from rasteret_sql.tiff.images import decodable, gives_pixels
 from rasteret_sql.tiff.places import Form, read_places
 from rasteret_sql.tiff.whole_image import missing_tables, whole_level
 

@@ -65,9 +65,9 @@ def test_without_a_target_it_tells_of_this_machine(capsys):
         assert word in text
     code, text = doctor(capsys, "--json")
     report = json.loads(text)
-    assert [one["provider"] for one in report["credentials"]] == [
-        "aws", "gcp", "azure", "earthdata", "planetary-computer",
-    ]  # fmt: skip
+    providers = [one["provider"] for one in report["credentials"]]
+    assert providers[:5] == ["aws", "gcp", "azure", "earthdata", "planetary-computer"]
+    assert len(providers) == len(set(providers))
     assert set(report) == {"credentials", "extras", "versions", "workspace", "environment", "settings"}
 
 

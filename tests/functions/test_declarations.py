@@ -7,6 +7,7 @@ from string import Template
 
 import duckdb
 import pytest
+from sqlglot import exp, parse_one
 
 import rasteret_sql
 from rasteret_sql.functions.document import generated
@@ -110,6 +111,27 @@ def test_the_example_runs(world, name):
     assert rows[0][0] is not None
 
 
+def example_arguments(function):
+    """The arguments of the call in a function's example, as SQL by their names."""
+    (call,) = [one for one in parse_one(function.example, read="duckdb").find_all(exp.Anonymous)
+               if one.name == function.name]  # fmt: skip
+    positions = (argument.name for argument in function.arguments)
+    return {
+        one.name if isinstance(one, exp.PropertyEQ) else next(positions): (
+            one.expression if isinstance(one, exp.PropertyEQ) else one
+        ).sql("duckdb")
+        for one in call.expressions
+    }
+
+
+def test_arguments_of_an_example():
+    assert example_arguments(BY_NAME["zonal_stat"]) == {
+        "scene_id": f"'{SCENE}'", "band": "'B04'", "geom": f"'{ZONE}'", "stat": "'max'",
+    }  # fmt: skip
+    assert example_arguments(BY_NAME["rasteret_unregister"]).keys() == {"id"}
+    assert example_arguments(BY_NAME["rasteret_settings"]) == {"request_timeout": "30", "cache_bytes": "'256 MiB'"}
+
+
 def call(function, **given):
     """A call with a good value for each required argument, but for those given as SQL."""
     chip = f"read_chip('{SCENE}', 'B04', '{ZONE}')"
@@ -121,7 +143,10 @@ def call(function, **given):
         "stat": "'mean'",
         "chip": chip,
     }
-    required = [given.pop(a.name, good[a.name]) for a in function.arguments if a.required]
+    names = [a.name for a in function.arguments if a.required]
+    if not good.keys() >= set(names):
+        good = example_arguments(function)
+    required = [given.pop(name, good[name]) for name in names]
     named = [f"{name} := {value}" for name, value in given.items()]
     return f"SELECT {function.name}({', '.join([*required, *named])})"
 
@@ -167,7 +192,6 @@ TABLES = {
     "rasteret_stac_search": {"stac_api": "'${TINY}/tiny.json'"},
     "rasteret_scenes": {"collection": "'dunes'", "geom": "'POINT (-11.45 24.85)'"},
     "rasteret_export": {"name": "'dunes'", "path": "'${TMP}/null-export'"},
-    "rasteret_collections": {},
     "rasteret_append": {"name": "'grown'"},
     "rasteret_refresh": {"name": "'grown'"},
     "rasteret_drop": {"name": "'droppable'"},
@@ -175,17 +199,18 @@ TABLES = {
     "rasteret_register_local": {"id": "'local/null'", "path": "'${EXPORT}'"},
     "rasteret_unregister": {"id": "'local/null'"},
     "rasteret_export_descriptor": {"id": "'earthsearch/naip'", "path": "'${TMP}/null.json'"},
-    "rasteret_datasets": {},
-    "rasteret_functions": {},
     "rasteret_create_backend": {"name": "'null'"},
     "rasteret_cloud_config": {"dataset": "'my-org/null'", "provider": "'gcp'"},
     "rasteret_settings": {},
-    "rasteret_failures": {},
     "zonal_stats_table": {"scenes": "rasteret.dunes", "zones": "outlines", "band": "'B04'"},
     "sample_points": {"scenes": "rasteret.dunes", "points": "stations", "band": "'B04'"},
     "read_chips": {"scenes": "'rasteret.dunes'", "zones": "outlines", "band": "['B04']"},
 }
-"""Good arguments of each table function, enough to call it."""
+"""Good arguments of table functions, enough to call them; of others those of their example are taken."""
+
+
+def good_arguments(name):
+    return TABLES[name] if name in TABLES else example_arguments(BY_NAME[name])
 
 
 def make_droppable(world):
@@ -195,16 +220,19 @@ def make_droppable(world):
 
 
 def table_call(world, name, /, **changed):
-    arguments = TABLES[name] | changed
+    arguments = good_arguments(name) | changed
     required = {a.name for a in BY_NAME[name].arguments if a.required}
     given = [value if key in required else f"{key} := {value}" for key, value in arguments.items()]
     return f"FROM {name}({Template(', '.join(given)).substitute(world[1])})"
 
 
 def test_each_table_function_has_arguments_to_try():
-    assert set(TABLES) == {function.name for function in FUNCTIONS if function.table}
-    for name, given in TABLES.items():
-        assert set(given) <= {argument.name for argument in BY_NAME[name].arguments}
+    for function in FUNCTIONS:
+        if function.table:
+            names = {argument.name: argument.required for argument in function.arguments}
+            given = set(good_arguments(function.name))
+            assert {name for name, required in names.items() if required} <= given <= set(names)
+    assert set(TABLES) <= {function.name for function in FUNCTIONS if function.table}
 
 
 @pytest.mark.parametrize(
@@ -228,7 +256,7 @@ NEEDED = {("rasteret_build", "stac_api"), ("rasteret_cloud_config", "provider")}
 )
 def test_null_in_a_named_argument_of_a_table_means_not_given(world, name, argument):
     con, _ = world
-    without = {key: value for key, value in TABLES[name].items() if key != argument}
+    without = {key: value for key, value in good_arguments(name).items() if key != argument}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TABLES, name, without)
         make_droppable(world)

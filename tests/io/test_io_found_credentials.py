@@ -33,7 +33,7 @@ def of(provider: str, variables: Mapping[str, str], monkeypatch: pytest.MonkeyPa
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     found = found_credentials()
-    assert [one.provider for one in found] == ["aws", "gcp", "azure", "earthdata", "planetary-computer"]
+    assert {"aws", "gcp", "azure", "earthdata", "planetary-computer"} <= {one.provider for one in found}
     for hidden in (ACCESS_KEY, SECRET_KEY, BROKEN_KEY, BEARER_TOKEN, PASSWORD):
         assert hidden not in repr(found)
     return next(one for one in found if one.provider == provider)
