@@ -16,6 +16,7 @@ from rasteret_sql.engine import cancel
 from rasteret_sql.engine.cache import TileCache, TileKey, default_cache_bytes
 from rasteret_sql.engine.call import Call, Wanted
 from rasteret_sql.engine.job import Job
+from rasteret_sql.engine.turns import Turns
 from rasteret_sql.engine.versions import Scopes, Version, Versions
 from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io import loop
@@ -43,7 +44,7 @@ class Engine:
 
     def __init__(self, cache_bytes: int | None = None, decode_threads: int | None = None) -> None:
         self.cache = TileCache(default_cache_bytes() if cache_bytes is None else cache_bytes)
-        self._decoders = ThreadPoolExecutor(decode_threads or _cores(), "rasteret-decode")
+        self._decoders = Turns(decode_threads or _cores(), "rasteret-decode")
         self._callers = ThreadPoolExecutor(64, "rasteret-call")
         self._ahead = ThreadPoolExecutor(2, "rasteret-ahead")
         self._lock = threading.Lock()
@@ -113,7 +114,7 @@ class Engine:
         try:
             call.start()
             for wanted, tile in ready:
-                self._decoders.submit(call.deliver, wanted, tile)
+                self._decoders.submit(call, call.deliver, wanted, tile)
             while not call.done.wait(POLL_SECONDS):
                 cancel.check(cancelled)
                 tell(call.finished)
@@ -164,7 +165,6 @@ class Engine:
         queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]],
         landed: set[TileKey],
     ) -> None:
-        running = asyncio.get_running_loop()
         while queue and not call.stopped:
             merged, wanted = queue.popleft()
             parts = [wanted[part] for part in merged.parts]
@@ -177,7 +177,9 @@ class Engine:
                 continue
             view = memoryview(body)
             # Waiting for the decoder here is what bounds the bodies held in memory.
-            await running.run_in_executor(self._decoders, self._decode, merged, parts, view, landed)
+            # A tile at a time, so that other calls have their turn in between.
+            tasks = [self._decoders.submit(call, self._decode, part, merged.span, view, landed) for part in parts]
+            await asyncio.gather(*map(asyncio.wrap_future, tasks))
 
     async def _fetch(self, part: Wanted, span: ByteRange) -> memoryview:
         address, version, backend = part.key.address, part.version, part.backend
@@ -192,23 +194,23 @@ class Engine:
             raise
         return body
 
-    def _decode(self, merged: MergedRange, parts: list[Wanted], body: memoryview, landed: set[TileKey]) -> None:
-        name = safe_address(parts[0].key.address)
-        for part in parts:
-            start = part.key.offset - merged.span.offset
-            try:
-                tile = decode_tile(part.level, part.index, body[start : start + part.key.length], name)
-            except Exception as error:  # noqa: BLE001  given to every row that waits for this tile
-                landed.add(part.key)
-                self._land_failure(part, error)
-                continue
-            self.cache.put(part.key, tile, part.call.begun)
-            with self._lock:
-                waiting = self._flying.pop(part.key, [])
+    def _decode(self, part: Wanted, span: ByteRange, body: memoryview, landed: set[TileKey]) -> None:
+        start = part.key.offset - span.offset
+        try:
+            tile = decode_tile(
+                part.level, part.index, body[start : start + part.key.length], safe_address(part.key.address)
+            )
+        except Exception as error:  # noqa: BLE001  given to every row that waits for this tile
             landed.add(part.key)
-            part.call.deliver(part, tile)
-            for other in waiting:
-                other.call.deliver(other, tile)
+            self._land_failure(part, error)
+            return
+        self.cache.put(part.key, tile, part.call.begun)
+        with self._lock:
+            waiting = self._flying.pop(part.key, [])
+        landed.add(part.key)
+        part.call.deliver(part, tile)
+        for other in waiting:
+            other.call.deliver(other, tile)
 
     def _land_failure(self, wanted: Wanted, error: Exception) -> None:
         with self._lock:
@@ -228,7 +230,7 @@ class Engine:
                 continue
             ready, own = self._claim(missing)
             for wanted, tile in ready:
-                self._decoders.submit(call.deliver, wanted, tile)
+                self._decoders.submit(call, call.deliver, wanted, tile)
             self._start(call, own)
 
     def _start(self, call: Call, own: list[Wanted]) -> None:
