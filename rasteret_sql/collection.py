@@ -291,14 +291,15 @@ class Collection(SceneView):
         for band in names:
             self._index.require_band(band)
         near = self._near(chosen, areas).values("id")
-        context = self._session.reading(backend=reader, progress=progress_listener(progress))
-        samples = read_samples(context, near, areas, names, options, crs=wanted)
+        with self._session.receipts.begin("get_numpy") as receipt:
+            context = self._session.paying(receipt).reading(backend=reader, progress=progress_listener(progress))
+            samples = read_samples(context, near, areas, names, options, crs=wanted)
+            if samples.failures and on_error == "raise":
+                raise next(iter(samples.failures.values()))
         if on_change == "refresh" and not self._index.is_current():
             self._follow()
         if samples.failures:
             scene, error = next(iter(samples.failures.items()))
-            if on_error == "raise":
-                raise error
             failed = f'{len(samples.failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'
             if samples.pixels is None:
                 raise InvalidArgumentError(f"no valid data found: {failed}") from error

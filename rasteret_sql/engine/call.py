@@ -15,6 +15,7 @@ from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.engine.versions import Version
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.io.backend import FileFacts, StorageBackend
+from rasteret_sql.receipt import Receipt
 
 
 class Wanted:
@@ -41,8 +42,11 @@ class Call:
         jobs: Sequence[Job],
         cancelled: Cancelled,
         version_of: Callable[[str, StorageBackend | None, FileFacts | None], Version],
+        receipt: Receipt,
     ) -> None:
         self.cancelled = cancelled
+        self.receipt = receipt
+        """Gets what its tiles cost."""
         self.begun = time.monotonic()
         """What the cache took from then on is not dropped for this call's tiles."""
         self.done = threading.Event()
@@ -88,8 +92,9 @@ class Call:
 
     def start(self) -> None:
         """Finish jobs that need no tile and fill the holes of sparse files."""
-        for number in self._idle:
-            self._finish(number)
+        with self.receipt.reduce:
+            for number in self._idle:
+                self._finish(number)
         self._hand_out(None, self._holes)
         if not self._jobs:
             self.done.set()
@@ -106,6 +111,10 @@ class Call:
             self._stop(error)
 
     def _hand_out(self, tile: np.ndarray | None, takers: list[tuple[int, int]]) -> None:
+        with self.receipt.reduce:
+            self._place(tile, takers)
+
+    def _place(self, tile: np.ndarray | None, takers: list[tuple[int, int]]) -> None:
         for number, slot in takers:
             if self.stopped:
                 return

@@ -24,6 +24,7 @@ from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.io.fetch import fetch_known
 from rasteret_sql.io.routed_backend import default_backend
+from rasteret_sql.receipt import Receipt
 from rasteret_sql.tiff.decode import decode_tile
 
 WAVE_BYTES = 256 * 1024 * 1024
@@ -83,6 +84,7 @@ class Engine:
         jobs: Sequence[Job],
         cancelled: Cancelled,
         progress: Progress | None = None,
+        receipt: Receipt | None = None,
     ) -> None:
         """Do the jobs: returns when every one has finished, raises the first error that no job dealt with.
 
@@ -90,7 +92,9 @@ class Engine:
             jobs: in the order in which they share files best.
             cancelled: polled; True stops the call.
             progress: told (jobs done, jobs in all, "rows") now and then, on this thread.
+            receipt: gets what they cost.
         """
+        receipt = receipt or Receipt()
         done = 0
         for wave in _waves(jobs):
 
@@ -98,7 +102,7 @@ class Engine:
                 if progress is not None:
                     progress(before + finished, len(jobs), "rows")
 
-            self._run_wave(wave, cancelled, tell)
+            self._run_wave(wave, cancelled, tell, receipt)
             done += len(wave)
             tell(0, done)
 
@@ -107,9 +111,12 @@ class Engine:
         jobs: Sequence[Job],
         cancelled: Cancelled,
         tell: Callable[[int], None],
+        receipt: Receipt,
     ) -> None:
-        call = Call(jobs, cancelled, self._version_of)
-        ready, own = self._claim(call.wanted.values())
+        with receipt.plan:
+            call = Call(jobs, cancelled, self._version_of, receipt)
+            ready, own = self._claim(call.wanted.values())
+        receipt.asked(len(call.wanted), len(call.wanted) - len(own))
         self._start(call, own)
         try:
             call.start()
@@ -169,7 +176,8 @@ class Engine:
             merged, wanted = queue.popleft()
             parts = [wanted[part] for part in merged.parts]
             try:
-                body = await self._fetch(parts[0], merged.span)
+                with call.receipt.fetch:
+                    body = await self._fetch(parts[0], merged.span)
             except Exception as error:  # noqa: BLE001  given to every row that waits for these tiles
                 for part in parts:
                     landed.add(part.key)
@@ -185,7 +193,9 @@ class Engine:
         address, version, backend = part.key.address, part.version, part.backend
         try:
             version.check()
-            body, facts = await fetch_known(backend or default_backend(), address, span, expected=version.expected)
+            body, facts = await fetch_known(
+                backend or default_backend(), address, span, expected=version.expected, receipt=part.call.receipt
+            )
             version.settle(address, facts)
         except FileChangedError as error:
             error.address = address
@@ -197,9 +207,10 @@ class Engine:
     def _decode(self, part: Wanted, span: ByteRange, body: memoryview, landed: set[TileKey]) -> None:
         start = part.key.offset - span.offset
         try:
-            tile = decode_tile(
-                part.level, part.index, body[start : start + part.key.length], safe_address(part.key.address)
-            )
+            with part.call.receipt.decode:
+                tile = decode_tile(
+                    part.level, part.index, body[start : start + part.key.length], safe_address(part.key.address)
+                )
         except Exception as error:  # noqa: BLE001  given to every row that waits for this tile
             landed.add(part.key)
             self._land_failure(part, error)

@@ -106,6 +106,7 @@ PIXEL_FUNCTIONS = (
         run="pixels.over_rows",
         kernel="chips.read_chip",
         pure=True,
+        metered=True,
     ),
     Function(
         name="zonal_stats",
@@ -119,6 +120,7 @@ PIXEL_FUNCTIONS = (
         run="pixels.over_rows",
         kernel="zonal.zonal_stats",
         pure=True,
+        metered=True,
     ),
     Function(
         name="zonal_stat",
@@ -137,6 +139,7 @@ PIXEL_FUNCTIONS = (
         run="pixels.over_rows",
         kernel="zonal.zonal_stat",
         pure=True,
+        metered=True,
     ),
     Function(
         name="zonal_hist",
@@ -151,6 +154,7 @@ PIXEL_FUNCTIONS = (
         run="pixels.over_rows",
         kernel="zonal.zonal_hist",
         pure=True,
+        metered=True,
     ),
     Function(
         name="sample_point",
@@ -171,6 +175,7 @@ PIXEL_FUNCTIONS = (
         run="pixels.over_rows",
         kernel="points.sample_point",
         pure=True,
+        metered=True,
     ),
     Function(
         name="rasteret_explain",
@@ -185,5 +190,6 @@ PIXEL_FUNCTIONS = (
         run="pixels.planned",
         kernel="explain.rasteret_explain",
         pure=True,
+        metered=True,
     ),
 )

@@ -51,7 +51,7 @@ _ZONES_ON_DUNES = (
     "'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))' AS geometry) FROM "
 )
 
-_ID, _TOKEN = pa.string(), pa.int64()
+_ID, _TOKEN, _STATEMENT = pa.string(), pa.int64(), pa.int64()
 PAIR = pa.struct([("number", pa.int64()), ("part", pa.int64()), ("band", pa.string())])
 """The number of a zone or point in its relation, from 1; the scene and band as the relation counts them; the band."""
 KEEP = Udf(
@@ -61,15 +61,25 @@ KEEP = Udf(
         pa.list_(pa.string()),
         pa.list_(types.GEOMETRY),
         *(pa.list_(pa.float64()), pa.list_(pa.float64())),
+        _STATEMENT,
     ),
     _TOKEN,
     run="relations.keep",
+    metered=True,
     names_itself=True,
 )
 """(function, JSON of bands, JSON of named arguments, types of columns that were found, geometries, x, y) → token."""
-PAIRS = Udf("__rasteret_pairs", (_ID, _TOKEN), pa.list_(PAIR), run="relations.pairs", pure=True, names_itself=True)
+PAIRS = Udf(
+    "__rasteret_pairs",
+    (_ID, _TOKEN, _STATEMENT),
+    pa.list_(PAIR),
+    run="relations.pairs",
+    pure=True,
+    metered=True,
+    names_itself=True,
+)
 """(scene, token) → what it meets."""
-_OF_PAIR = (_TOKEN, pa.int64(), pa.int64())
+_OF_PAIR = (_TOKEN, pa.int64(), pa.int64(), _STATEMENT)
 """(token, part, number) → what is read."""
 STATISTICS_OF = Udf(
     "__rasteret_pair_statistics",
@@ -77,12 +87,19 @@ STATISTICS_OF = Udf(
     pa.list_(pa.float64()),
     run="relations.statistics",
     pure=True,
+    metered=True,
     names_itself=True,
 )
 SAMPLES_OF = Udf(
-    "__rasteret_pair_samples", _OF_PAIR, pa.list_(pa.float64()), run="relations.samples", pure=True, names_itself=True
+    "__rasteret_pair_samples",
+    _OF_PAIR,
+    pa.list_(pa.float64()),
+    run="relations.samples",
+    pure=True,
+    metered=True,
+    names_itself=True,
 )
-CHIP_OF = Udf("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True, names_itself=True)
+CHIP_OF = Udf("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True, metered=True, names_itself=True)
 
 RELATION_FUNCTIONS = (
     Function(
@@ -106,6 +123,7 @@ RELATION_FUNCTIONS = (
         "ends the reading, and conditions on scene_id, datetime and columns of zones keep pairs from being read.",
         example=f"{_ZONES_ON_DUNES}zonal_stats_table(rasteret.dunes, zones, 'B04', stats := ['count', 'mean'])",
         run="relations.zonal_stats_table",
+        metered=True,
         others=(KEEP, PAIRS, STATISTICS_OF),
     ),
     Function(
@@ -120,6 +138,7 @@ RELATION_FUNCTIONS = (
         example="WITH points AS (SELECT 7 AS station, -11.45 AS lon, 24.85 AS lat) "
         "SELECT station, \"B04\" FROM sample_points(rasteret.dunes, points, 'B04')",
         run="relations.sample_points",
+        metered=True,
         others=(SAMPLES_OF,),
     ),
     Function(
@@ -141,6 +160,7 @@ RELATION_FUNCTIONS = (
         doc="read_chip of every scene and zone that meet, all bands in one chip. As zonal_stats_table otherwise.",
         example=f"{_ZONES_ON_DUNES}read_chips(rasteret.dunes, zones, 'B04')",
         run="relations.read_chips",
+        metered=True,
         others=(CHIP_OF,),
     ),
 )

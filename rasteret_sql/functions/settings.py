@@ -41,4 +41,21 @@ SETTING_FUNCTIONS = (
         example="SELECT count(*) FROM rasteret_failures()",
         run="settings.failures",
     ),
+    Function(
+        name="rasteret_stats",
+        family="access",
+        body="rows",
+        arguments=(Argument("clear", FLAG, "true: forget them, once they are given", "NULL"),),
+        returns=types.RECEIPT,
+        doc="What the latest 100 statements of the session that read pixels took, oldest first, also those that "
+        "failed, and get_numpy of Python. Those of a transaction that was begun with BEGIN are one. began_at: "
+        "now() of the statement. seconds: while a call ran. Of its stages, which overlap, each says how long "
+        "any thread was at it: plan (scenes looked up, geometries placed), fetch (with waits and "
+        "repetitions), decode, reduce (pixels put in place, statistics). pairs: a scene and a geometry, and "
+        "each band that is read apart; skipped are those without pixels to read. tiles: those that calls "
+        "asked for; cache_hits: of these, tiles that were decoded before or on their way for another call. "
+        "requests: for pixels, with retries; bytes: received. error: the first that ended a call.",
+        example="SELECT seconds, requests, bytes FROM rasteret_stats() ORDER BY began_at DESC LIMIT 1",
+        run="settings.stats",
+    ),
 )

@@ -10,6 +10,12 @@ import pyarrow as pa
 from rasteret_sql.functions.kinds import Kind
 from rasteret_sql.functions.sql_types import sql_type
 
+STATEMENT = "epoch_us(now())"
+"""In SQL, what tells a statement from others: when its transaction began, of its own or one that was begun explicitly.
+
+It is the same in all its calls on all threads, and a constant to the planner. `current_query_id()` is not: DuckDB would
+read rows that ORDER BY ... LIMIT leaves out, and one call twice.
+"""
 REQUIRED = object()
 """Default of an argument that has none."""
 
@@ -64,6 +70,8 @@ class Udf:
     """True: DuckDB may fold, cache and leave out calls. False: it has effects."""
     kernel: str = ""
     """Of a function that reads pixels: `module.function` of `reading`, which `run` is given and runs over the rows."""
+    metered: bool = False
+    """True: it has a receipt, and what tells its statement (`STATEMENT`) is a column after the others."""
     names_itself: bool = False
     """True where several public functions share it: its errors begin with the name of the one that was called."""
 
@@ -84,6 +92,8 @@ class Function:
     """As `Udf.run`, of the function under the macro. None where `others` are all there are."""
     pure: bool = False
     kernel: str = ""
+    metered: bool = False
+    """As `Udf.metered`, of the function under the macro."""
     gives: str = ""
     """What it gives in words; by default the SQL type."""
     others: tuple[Udf, ...] = ()
@@ -114,9 +124,11 @@ class Function:
             "field": pa.struct([("value", self.returns)]),
             "rows": pa.list_(self.returns),
         }.get(self.body, self.returns)
+        if self.metered:
+            parameters.append(pa.int64())
         name = f"__rasteret_{self.name.removeprefix('rasteret_')}"
         # A function without arguments is told by a column how many rows are wanted.
-        return Udf(name, tuple(parameters) or (pa.bool_(),), given, self.run, self.pure, self.kernel)
+        return Udf(name, tuple(parameters) or (pa.bool_(),), given, self.run, self.pure, self.kernel, self.metered)
 
     @property
     def udfs(self) -> tuple[Udf, ...]:

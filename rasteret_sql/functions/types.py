@@ -70,6 +70,16 @@ FAILURE = pa.struct(
         *((name, _TEXT) for name in ("function", "collection", "scene_id", "band", "error", "message")),
     ]
 )
+RECEIPT = pa.struct(
+    [
+        ("began_at", INSTANT),
+        ("functions", _TEXTS),
+        *((name, _REAL) for name in ("seconds", "plan_seconds", "fetch_seconds", "decode_seconds", "reduce_seconds")),
+        *((name, _WHOLE) for name in ("pairs_planned", "pairs_skipped", "tiles", "cache_hits")),
+        *((name, _WHOLE) for name in ("requests", "bytes", "retries")),
+        ("error", _TEXT),
+    ]
+)
 FUNCTION = pa.struct(
     [(name, _TEXT) for name in ("name", "family", "kind", "signature", "returns", "description", "example")]
 )

@@ -126,6 +126,17 @@ class _HostFunction:
                 "rasteret_sql.install(con) with the one in use"
             )
         session.receipts.count(udf.name, len(arrays[0]))
+        if udf.metered:
+            receipt = session.receipts.of(arrays.pop()[0].as_py())
+            if not udf.names_itself:
+                receipt.name(self._function.name)
+            session = session.paying(receipt)
+            with session.receipts.paying(receipt):
+                return self._run(session, arrays)
+        return self._run(session, arrays)
+
+    def _run(self, session: Session, arrays: list[pa.Array]) -> pa.Array:
+        udf = self._udf
         if udf.pure:
             failed = self._database.failures.answer(udf.name, arrays)
             if failed is not None:

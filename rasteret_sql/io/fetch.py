@@ -25,6 +25,7 @@ from rasteret_sql.io.loop import io_loop
 from rasteret_sql.io.retry_after import retry_after
 from rasteret_sql.io.settings import io_settings
 from rasteret_sql.io.signed import signed_form
+from rasteret_sql.receipt import Receipt
 
 __all__ = ["RetryPolicy", "fetch", "fetch_prefix", "safe_address"]
 
@@ -100,19 +101,27 @@ async def fetch(
     return (await fetch_known(backend, address, part, policy, expected))[0]
 
 
-async def fetch_known(
+async def fetch_known(  # noqa: PLR0917
     backend: StorageBackend,
     address: str,
     part: ByteRange,
     policy: RetryPolicy | None = None,
     expected: FileFacts | None = None,
+    receipt: Receipt | None = None,
 ) -> tuple[memoryview, FileFacts]:
-    """The same, with what the backend tells of the file."""
+    """The same, with what the backend tells of the file; `receipt` gets the requests and bytes."""
     if not part.length:
         return memoryview(b""), _NO_FACTS
+    tries = 0
 
     async def once() -> tuple[memoryview, FileFacts] | Failure:
+        nonlocal tries
+        tries += 1
+        if receipt is not None:
+            receipt.sent(again=tries > 1)
         buffer, facts = await _part(backend, address, part.offset, part.length)
+        if receipt is not None:
+            receipt.received(memoryview(buffer).nbytes)
         if expected is not None and (change := facts.change_from(expected)):
             return Failure(Cause.CHANGED, change)
         data = memoryview(buffer)

@@ -83,17 +83,19 @@ def read_windows(
         MemoryLimitError: before any request, when the chips together exceed `max_call_bytes`.
     """
     plans: list[WindowPlan | None] = [None] * len(request)
-    for read in resolve(request, context):
-        try:
-            plan = plan_window(read)
-            if plan is not None:
-                check_fill(plan)
-                check_memory(plan, context)
-        except RasteretError as error:
-            if not read.tolerates(error):
-                raise
-            continue
-        plans[read.row] = plan
+    reads = resolve(request, context)
+    with context.receipt.plan:
+        for read in reads:
+            try:
+                plan = plan_window(read)
+                if plan is not None:
+                    check_fill(plan)
+                    check_memory(plan, context)
+            except RasteretError as error:
+                if not read.tolerates(error):
+                    raise
+                continue
+            plans[read.row] = plan
     return read_plans(plans, context, cancelled)
 
 
@@ -131,7 +133,9 @@ def read_plans(
         view = buffer[start : start + plan.nbytes].view(plan.dtype).reshape(plan.shape)
         jobs.append(make(plan, view))
         start += plan.nbytes
-    context.engine.run([job for job in jobs if job], cancelled, context.progress)
+    planned = [job for job in jobs if job]
+    context.plan_pairs(len(planned))
+    context.run(planned, cancelled)
     return jobs, buffer
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rasteret_sql.callbacks import Cancelled, Progress
+from rasteret_sql.engine.job import Job
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.receipt import Receipt
 
 SceneBands = tuple[str, tuple[str | int, ...]]
 """Scene id and the bands asked of it: names, or numbers from 1."""
@@ -48,11 +50,21 @@ class ReadContext:
     """Told of each row that gives NULL because it could not be read."""
     read_again: Callable[[Sequence[BandSource], Cancelled], Mapping[str, FileHeader | RasteretError]]
     """Reads the headers of changed files again: address → the header that it has now, or why there is none."""
+    receipt: Receipt
+    """Gets what the call costs."""
+    counts_pairs: bool = True
+    """False where the pairs of the call were counted before: those of a call over relations."""
+
+    def run(self, jobs: Sequence[Job], cancelled: Cancelled) -> None:
+        """Do jobs, as `Engine.run`."""
+        self.engine.run(jobs, cancelled, self.progress, self.receipt)
+
+    def plan_pairs(self, planned: int, seen: int = 0) -> None:
+        """Count pairs that have pixels to read, and pairs that were looked at."""
+        if self.counts_pairs:
+            self.receipt.planned(planned)
+            self.receipt.saw(seen)
 
     def through(self, backend: str | None) -> ReadContext:
         """The same, reading by the backend of that name; by its own where that is None."""
         return self if backend is None else replace(self, backend=self.named_backend(backend))
-
-    def with_progress(self, progress: Progress) -> ReadContext:
-        """The same, telling another one how far the call is."""
-        return replace(self, progress=progress)

@@ -156,10 +156,11 @@ class PairReader(ABC):
     ) -> npt.NDArray[np.bool_]:
         """Fill in values from the block at hand and from the next one; gives the pairs that are known then."""
         known = np.zeros(len(numbers), bool)
-        sources = self._sources(part, context)
-        if sources is None:
-            return known
-        on_grid = self.relation.on_grid(sources, context)
+        with context.receipt.plan:
+            sources = self._sources(part, context)
+            if sources is None:
+                return known
+            on_grid = self.relation.on_grid(sources, context)
         at = on_grid.places()[numbers]
         known |= at < 0  # a point that is on another band's image alone has no value
         lacking = ~known
@@ -195,16 +196,21 @@ class PairReader(ABC):
     ) -> Block:
         """Read the pairs at some positions."""
         begin = int(wanted[0])
-        chosen = wanted[self.together(on_grid)[wanted]]
+        with context.receipt.plan:
+            chosen = wanted[self.together(on_grid)[wanted]]
         values = np.full((int(wanted[-1]) + 1 - begin, self._width), np.nan)
         missing = np.ones(values.shape, bool)
         known = np.zeros(len(values), bool)
-        groups = [(positions - begin, self.job(source, runs)) for positions, runs in self._parts(on_grid, chosen)]
-        context.engine.run([group for _, group in groups], cancelled)
-        for rows, group in groups:
-            if group.failure is None:  # else one by one: that tells which it concerns, and reads changed files again
-                values[rows], missing[rows] = self.values(group)
-                known[rows] = True
+        with context.receipt.plan:
+            groups = [(positions - begin, self.job(source, runs)) for positions, runs in self._parts(on_grid, chosen)]
+        # Without progress, which counts the pairs that were handed out.
+        context.engine.run([group for _, group in groups], cancelled, receipt=context.receipt)
+        with context.receipt.reduce:
+            for rows, group in groups:
+                # Else one by one: that tells which it concerns, and reads changed files again.
+                if group.failure is None:
+                    values[rows], missing[rows] = self.values(group)
+                    known[rows] = True
         return Block(on_grid.places(), begin, values, missing, known)
 
     def _parts(self, on_grid: OnGrid, positions: Numbers) -> Parts:

@@ -108,8 +108,11 @@ class NearestJob(WindowJob):
 
 def sample_point(request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
     """DOUBLE of each row; NULL where an argument is, outside the image, and where no valid pixel is in reach."""
-    jobs = plan_points(resolve(request, context))
-    context.engine.run(jobs, cancelled, context.progress)
+    reads = resolve(request, context)
+    with context.receipt.plan:
+        jobs = plan_points(reads)
+    context.plan_pairs(len(jobs))
+    context.run(jobs, cancelled)
     values: list[float | None] = [None] * len(request)
     for job in jobs:
         values[job.read.row] = job.value

@@ -120,8 +120,11 @@ class Relation:
         """
         bands = [(band,) for band in self.bands] if self.apart else [self.bands]
         asked = list(dict.fromkeys((scene, some) for scene in scenes for some in bands))
-        found = context.look_up(asked, self.options.collection, context.backend)
-        met = [[self._met(scene, some, found[scene, some], context) for some in bands] for scene in scenes]
+        with context.receipt.plan:
+            found = context.look_up(asked, self.options.collection, context.backend)
+            met = [[self._met(scene, some, found[scene, some], context) for some in bands] for scene in scenes]
+        context.receipt.saw(len(self.geometries) * len(bands) * len(scenes))
+        context.receipt.planned(sum(len(numbers) for of_scene in met for numbers, _ in of_scene))
         with self._lock:
             return [
                 [self._counted(scene, *one) for one in of_scene] for scene, of_scene in zip(scenes, met, strict=True)

@@ -33,6 +33,11 @@ def resolve(request: Request, context: ReadContext) -> list[RowRead]:
     Raises:
         RasteretError: of the first row that cannot be read, unless its `on_error` is 'null'.
     """
+    with context.receipt.plan:
+        return _resolve(request, context)
+
+
+def _resolve(request: Request, context: ReadContext) -> list[RowRead]:
     options, geometries, given = request.options, request.geometries, request.crs
     rows = [
         row

@@ -38,6 +38,7 @@ def run_rows(
         cancelled: The call's flag.
         columns: Further arguments of the kernel, a value each row.
     """
+    context.plan_pairs(0, seen=len(request))
     groups: dict[str | None, list[int]] = defaultdict(list)
     for row, options in enumerate(request.options):
         groups[options.backend].append(row)

@@ -165,19 +165,21 @@ def _reduced(
     """Give what each row's reducer makes of its zone; None where there is none."""
     zones: list[Zone] = []
     jobs: list[ZonalJob] = []
-    for read in reads:
-        try:
-            planned = _plan_zone(read, context, reducers[read.row])
-        except RasteretError as error:
-            if not read.tolerates(error):
-                raise
-            continue
-        if planned is not None:
-            zones.append(planned[0])
-            jobs += planned[1]
-    # Neighbours in a file run together whatever order the rows came in.
-    jobs.sort(key=lambda job: (job.plan.sources[0].address, job.plan.window.row_off, job.plan.window.col_off))
-    context.engine.run(jobs, cancelled, context.progress)
+    with context.receipt.plan:
+        for read in reads:
+            try:
+                planned = _plan_zone(read, context, reducers[read.row])
+            except RasteretError as error:
+                if not read.tolerates(error):
+                    raise
+                continue
+            if planned is not None:
+                zones.append(planned[0])
+                jobs += planned[1]
+        # Neighbours in a file run together whatever order the rows came in.
+        jobs.sort(key=lambda job: (job.plan.sources[0].address, job.plan.window.row_off, job.plan.window.col_off))
+    context.plan_pairs(len(zones))
+    context.run(jobs, cancelled)
     results: list[Any | None] = [None] * len(request)
     for zone in zones:
         results[zone.read.row] = zone.result

@@ -46,20 +46,23 @@ def measure_together(
             left.append(read)
     found: dict[int, Row | None] = {}
     jobs: list[tuple[list[RowRead], RunsJob, tuple[str, ...]]] = []
-    for (_, _, wanted), members in groups.items():
-        if len(members) < _FEW:
-            left += members
-            continue
-        job, kept, rest = _job(members, wanted, found)
-        left += rest
-        if job is not None:
-            jobs.append((kept, job, wanted))
-    context.engine.run([job for _, job, _ in jobs], cancelled, context.progress)
+    with context.receipt.plan:
+        for (_, _, wanted), members in groups.items():
+            if len(members) < _FEW:
+                left += members
+                continue
+            job, kept, rest = _job(members, wanted, found)
+            left += rest
+            if job is not None:
+                jobs.append((kept, job, wanted))
+    context.run([job for _, job, _ in jobs], cancelled)
     for members, job, wanted in jobs:
         if job.failure is not None:
             left += members
             continue
-        values, missing = (side.tolist() for side in statistics_of(job, wanted))
+        context.plan_pairs(len(members))
+        with context.receipt.reduce:
+            values, missing = (side.tolist() for side in statistics_of(job, wanted))
         for read, of_zone, lacks in zip(members, values, missing, strict=True):
             found[read.row] = [None if lack else value for value, lack in zip(of_zone, lacks, strict=True)]
     return found, left

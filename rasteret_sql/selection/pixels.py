@@ -154,7 +154,10 @@ def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: di
         return found
 
     plans: list[WindowPlan] = []
-    for scene, found in zip(ids, each_or_error(work, ids, tolerant=True, fatal=(MemoryLimitError,)), strict=True):
+    with context.receipt.plan:
+        planned = each_or_error(work, ids, tolerant=True, fatal=(MemoryLimitError,))
+    context.plan_pairs(0, seen=len(ids) * len(asked.areas.geometries))
+    for scene, found in zip(ids, planned, strict=True):
         if isinstance(found, RasteretError):
             failures[scene] = found
         else:

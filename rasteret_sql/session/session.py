@@ -37,6 +37,7 @@ from rasteret_sql.io.remote_directory import HasStores, stores_of
 from rasteret_sql.library.maintain import bring_up_to_date
 from rasteret_sql.reading.context import Found, ReadContext, SceneBands
 from rasteret_sql.reading.resolve import one_of_bands
+from rasteret_sql.receipt import Receipt
 from rasteret_sql.session.failures import Failures
 from rasteret_sql.session.forced_builds import ForcedBuilds
 from rasteret_sql.session.kept_relations import KeptRelations
@@ -93,6 +94,9 @@ class Session:
     forced: ForcedBuilds = field(default_factory=ForcedBuilds)
     progress: ProgressHook = field(default_factory=ProgressHook)
     receipts: Receipts = field(default_factory=Receipts)
+    """The costs of the latest statements."""
+    receipt: Receipt = field(default_factory=Receipt)
+    """Of the statement for which this is the session, see `paying`; else of nobody."""
     relations: KeptRelations = field(default_factory=KeptRelations)
     """Zones and points of running calls over relations."""
     key: str = field(default_factory=lambda: uuid4().hex)
@@ -112,6 +116,10 @@ class Session:
         if backend is None:
             return self
         return replace(self, backend=self.backends.get(backend, self.secret))
+
+    def paying(self, receipt: Receipt) -> Session:
+        """The same session for one statement."""
+        return replace(self, receipt=receipt)
 
     def for_host(
         self,
@@ -139,6 +147,7 @@ class Session:
             backend: how this call reads; None: as the session does.
             progress: told how far the call is; None: the session's.
         """
+        self.receipt.name(function)
         return ReadContext(
             look_up=self.band_sources,
             engine=self.engine,
@@ -148,6 +157,7 @@ class Session:
             progress=progress or self.progress,
             report=lambda row: self.failures.add(function, row),
             read_again=self.read_again,
+            receipt=self.receipt,
         )
 
     def read_again(

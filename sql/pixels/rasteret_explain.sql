@@ -10,5 +10,6 @@ CREATE OR REPLACE MACRO rasteret_explain(
   rasteret.__geometry(geom),
   CAST(json_object(
     'collection', collection, 'geom_crs', geom_crs, 'overview', overview, 'alpha', alpha, 'on_error', on_error
-  ) AS VARCHAR)
+  ) AS VARCHAR),
+  epoch_us(now())
 );

@@ -11,5 +11,6 @@ CREATE OR REPLACE MACRO read_chip(
   CAST(json_object(
     'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'clip', clip, 'fill', fill,
     'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'backend', backend
-  ) AS VARCHAR)
+  ) AS VARCHAR),
+  epoch_us(now())
 );

@@ -13,5 +13,6 @@ CREATE OR REPLACE MACRO read_chips(
       'geom_column', geom_column, 'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched,
       'clip', clip, 'fill', fill, 'overview', overview, 'alpha', alpha, 'on_error', on_error,
       'on_change', on_change, 'backend', backend
-    ) AS VARCHAR)
+    ) AS VARCHAR),
+    epoch_us(now())
   ));

@@ -10,5 +10,6 @@ CREATE OR REPLACE MACRO sample_point(
   CAST(json_object(
     'max_distance_pixels', max_distance_pixels, 'collection', collection, 'geom_crs', geom_crs,
     'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'backend', backend
-  ) AS VARCHAR)
+  ) AS VARCHAR),
+  epoch_us(now())
 ), 'value');

@@ -12,5 +12,6 @@ CREATE OR REPLACE MACRO sample_points(
       'max_distance_pixels', max_distance_pixels, 'geom_column', geom_column, 'collection', collection,
       'geom_crs', geom_crs, 'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change,
       'backend', backend
-    ) AS VARCHAR)
+    ) AS VARCHAR),
+    epoch_us(now())
   ));

@@ -10,5 +10,6 @@ CREATE OR REPLACE MACRO zonal_hist(
   CAST(json_object(
     'weighted', weighted, 'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched,
     'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'backend', backend
-  ) AS VARCHAR)
+  ) AS VARCHAR),
+  epoch_us(now())
 ), 'value');

@@ -11,7 +11,7 @@ ROWS = [
     {"lazy", "version"},
     {"errors", "quoting"},
     {"warning"},
-    {"callbacks"},
+    {"callbacks", "receipt"},
     {"byte_ranges"},
     {"schema"},
     {"locks"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from rasteret_sql.functions.calls.pixel_request import band_request, geometries_
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.registry import geometry_sql
 from rasteret_sql.functions.relations import CHIP_OF, KEEP, PAIR, PAIRS, SAMPLES_OF, STATISTICS_OF
-from rasteret_sql.functions.spec import Udf
+from rasteret_sql.functions.spec import STATEMENT, Udf
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
 from rasteret_sql.quoting import quote_name, quote_text
 from rasteret_sql.raster.stats import STATS, check_statistic
@@ -127,14 +128,14 @@ def _sql(
   ),
   __kept AS MATERIALIZED (
     SELECT {KEEP.name}({given}, any_value([columns, x_columns, y_columns]), list({geometry_sql("geom")}),
-      list(TRY_CAST(x AS DOUBLE)), list(TRY_CAST(y AS DOUBLE))) AS token, list(__row) AS rows
+      list(TRY_CAST(x AS DOUBLE)), list(TRY_CAST(y AS DOUBLE)), {STATEMENT}) AS token, list(__row) AS rows
     FROM __found
   ),
   __pairs AS (
-    SELECT id, datetime, token, rows, unnest({PAIRS.name}(id, token)) AS pair FROM __scenes, __kept
+    SELECT id, datetime, token, rows, unnest({PAIRS.name}(id, token, {STATEMENT})) AS pair FROM __scenes, __kept
   ),
   __read AS (
-    SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number) AS got
+    SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number, {STATEMENT}) AS got
     FROM __pairs
   )
 SELECT {shown} FROM __read"""  # noqa: S608 - quoted
@@ -356,7 +357,7 @@ def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns
 
 def _reading(session: Session, relation: Relation) -> ReadContext:
     context = session.reading(relation.function).through(relation.options.backend)
-    return context.with_progress(relation.counted(context.progress))
+    return replace(context, progress=relation.counted(context.progress), counts_pairs=False)
 
 
 def _by_relation(session: Session, tokens: pa.Array) -> Iterator[tuple[Kept, Numbers]]:

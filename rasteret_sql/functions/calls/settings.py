@@ -12,6 +12,7 @@ from rasteret_sql.functions import types
 from rasteret_sql.functions.calls.access import backend_rows
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.library.settings import SETTINGS, change_settings, current_values, default_values
+from rasteret_sql.receipt import Receipt
 from rasteret_sql.session.failures import Failure
 from rasteret_sql.session.session import Session
 
@@ -54,6 +55,35 @@ def failures(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Arr
         [[_failure_row(one) for one in session.failures.listed(clear=clear)] for clear in clears],
         pa.list_(types.FAILURE),
     )
+
+
+def stats(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
+    """List what the latest statements took."""
+    clears = [named_arguments("rasteret_stats", text).get("clear", False) for text in texts.to_pylist()]
+    return pa.array(
+        [[_receipt_row(one) for one in session.receipts.listed(clear=clear)] for clear in clears],
+        pa.list_(types.RECEIPT),
+    )
+
+
+def _receipt_row(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "began_at": receipt.began_at,
+        "functions": list(receipt.functions),
+        "seconds": receipt.running.seconds,
+        "plan_seconds": receipt.plan.seconds,
+        "fetch_seconds": receipt.fetch.seconds,
+        "decode_seconds": receipt.decode.seconds,
+        "reduce_seconds": receipt.reduce.seconds,
+        "pairs_planned": receipt.pairs_planned,
+        "pairs_skipped": receipt.pairs_skipped,
+        "tiles": receipt.tiles,
+        "cache_hits": receipt.cache_hits,
+        "requests": receipt.requests,
+        "bytes": receipt.bytes,
+        "retries": receipt.retries,
+        "error": receipt.error or None,
+    }
 
 
 def _failure_row(failure: Failure) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""Receipts, plans and limits agree with what the server counts, for whichever way pixels are read."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+import shapely
+
+import rasteret_sql
+from rasteret_sql.connection import session_for
+from tests.contract.scenes import SIZE, item, write_items, write_scene
+from tests.servers.range_server import RangeServer
+
+SCENES, ZONES = 3, 40
+WEST, NORTH, PIXEL = 600_000, 5_100_000, 10
+IN_UTM = "geom_crs := 32632"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("receipts")
+    for n in range(SCENES):
+        write_scene(folder / f"s{n}.tif", n)
+    write_items(folder / "items.json", [item(f"s{n}", day=n + 1, b=f"s{n}.tif") for n in range(SCENES)])
+    with RangeServer(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def con(server, tmp_path):
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
+        connection.execute(f"FROM rasteret_build_from_stac('w', '{server.url}/items.json')").fetchall()
+        rng = np.random.default_rng(11)
+        xy = [WEST, NORTH] + rng.uniform(-40, SIZE + 40, (ZONES, 2)) * [PIXEL, -PIXEL]
+        zones = shapely.buffer(shapely.points(xy), rng.uniform(0.5, 30, ZONES) * PIXEL, quad_segs=2)
+        register(connection, "zones", zones)
+        register(connection, "points", shapely.points(xy))
+        forget(connection, server)
+        yield connection
+
+
+def register(connection, name, geometries):
+    connection.register("__given", pa.table({"n": range(len(geometries)), "geom": shapely.to_wkb(geometries)}))
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM __given")
+
+
+def forget(connection, server):
+    session_for(connection).engine.cache.clear()
+    server.reset()
+
+
+def traffic(server):
+    counts = server.counts()
+    return counts["requests"], counts["bytes"]
+
+
+def stats(connection, columns):
+    return connection.execute(f"SELECT {columns} FROM rasteret_stats() ORDER BY began_at").fetchall()
+
+
+CALLS = {
+    "zonal_stats": f"SELECT zonal_stats(id, 'b', geom, {IN_UTM}) FROM rasteret.w, zones",
+    "weighted": f"SELECT zonal_stats(id, 'b', geom, {IN_UTM}, weighted := true) FROM rasteret.w, zones",
+    "zonal_hist": f"SELECT zonal_hist(id, 'b', geom, {IN_UTM}) FROM rasteret.w, zones",
+    "read_chip": f"SELECT read_chip(id, 'b', geom, {IN_UTM}) FROM rasteret.w, zones",
+    "sample_point": f"SELECT sample_point(id, 'b', geom, {IN_UTM}) FROM rasteret.w, points",
+    "zonal_stats_table": f"FROM zonal_stats_table(rasteret.w, zones, 'b', {IN_UTM})",
+    "weighted_table": f"FROM zonal_stats_table(rasteret.w, zones, 'b', {IN_UTM}, weighted := true)",
+    "sample_points": f"FROM sample_points(rasteret.w, points, 'b', {IN_UTM})",
+    "read_chips": f"FROM read_chips(rasteret.w, zones, 'b', {IN_UTM})",
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_receipt_is_what_the_server_counts(con, server, name):
+    con.execute(CALLS[name]).fetchall()
+    (cold,) = stats(con, "requests, bytes, tiles > cache_hits, pairs_planned, pairs_skipped, retries, error")
+    assert cold[:3] == (*traffic(server), True)
+    assert cold[5:] == (0, None)
+    assert cold[3] + cold[4] == SCENES * ZONES
+    assert 0 < cold[3] < SCENES * ZONES
+    con.execute(CALLS[name]).fetchall()
+    assert stats(con, "requests, bytes, tiles - cache_hits, pairs_planned")[1] == (0, 0, 0, cold[3])
+
+
+def test_get_numpy_has_a_receipt(con, server, tmp_path):
+    collection = rasteret_sql.build_from_stac(
+        name="w", stac_api=f"{server.url}/items.json", collection="", workspace_dir=tmp_path / "ws"
+    )
+    box = shapely.box(10.29, 46.0, 10.31, 46.01)  # over the place that the items name
+    forget(con, server)
+    assert len(collection.get_numpy(box, ["b"])) == SCENES
+    columns = "functions, requests, bytes, pairs_planned, error"
+    ask = f"SELECT {columns} FROM rasteret_stats() ORDER BY began_at"
+    assert collection.sql(ask).fetchall() == [(["get_numpy"], *traffic(server), SCENES, None)]
+    with pytest.raises(ValueError, match="ragged"):
+        collection.get_numpy([box, shapely.box(10.299, 46.0, 10.31, 46.01)], ["b"])
+    (failed,) = collection.sql(ask).fetchall()[1:]
+    assert failed[1:4] == (0, 0, 0)
+    assert failed[4].startswith("InvalidArgumentError: ragged shapes")
+
+
+def test_requests_that_are_repeated_are_counted(con, server):
+    server.faults("reset", times=1, match="s0.tif")
+    con.execute("SELECT read_chip(id, 'b') FROM rasteret.w WHERE id = 's0'").fetchall()
+    requests, _ = traffic(server)
+    server.faults()
+    assert stats(con, "requests, retries") == [(requests, 1)]
+
+
+def test_a_statement_that_a_server_fails_has_a_receipt(con, server):
+    server.faults("404", match="s1.tif")
+    with pytest.raises(duckdb.Error, match=r"s1\.tif"):
+        con.execute("SELECT read_chip(id, 'b') FROM rasteret.w WHERE id = 's1'").fetchall()
+    server.faults()
+    ((requests, error),) = stats(con, "requests, error")
+    assert requests > 0
+    assert "s1.tif" in error
+
+
+def test_each_statement_of_several_cursors_has_its_own(con, server):
+    def read(n):
+        cursor = con.cursor()
+        point = f"'POINT ({WEST + 5 + 10 * n} {NORTH - 5})'"
+        cursor.execute(
+            f"SELECT rasteret.sample_point(id, 'b', {point}, geom_crs := 32632 + range % 1) "
+            f"FROM rasteret.w, range({n + 1})"
+        ).fetchall()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, range(12)))
+    got = stats(con, "pairs_planned, requests, tiles - cache_hits")
+    assert sorted(row[0] for row in got) == [SCENES * (n + 1) for n in range(12)]
+    assert sum(row[1] for row in got) == traffic(server)[0] == SCENES
+    assert sum(row[2] for row in got) == SCENES + 1, "one of them has a mask"
+
+
+def test_the_latest_hundred_are_kept(con):
+    con.execute("CREATE TABLE ids AS SELECT unnest(['s0', 's1', 's2']) AS id")
+    read = f"SELECT sample_point(id, 'b', 'POINT ({WEST + 5} {NORTH - 5})', {IN_UTM}) FROM ids LIMIT "
+    for limit in (1, *[2] * 98, 3, 3):
+        con.execute(f"{read}{limit}").fetchall()
+    assert stats(con, "pairs_planned") == [*[(2,)] * 98, (3,), (3,)]
