@@ -52,7 +52,7 @@ def build(
         bbox: area in lon/lat: [west, south, east, north], or a geometry's bounds.
         date_range: first and last day, both included: ['2024-06-01', '2024-07-15'].
         workspace_dir: where collections are kept; that of the connection, else ~/rasteret_workspace, by default.
-        force: True: build again, in SQL once a statement, even when the index is cached.
+        force: True: build again, in SQL once per statement, even if the index is cached.
         max_concurrent: headers read at a time; 50 by default.
         query: conditions on item properties: {'eo:cloud_cover': {'lt': 20}}, or an SQL condition as text:
             "eo:cloud_cover" < 20 AND platform = 'landsat-8'.
@@ -60,7 +60,7 @@ def build(
         stac_api: another address for the dataset's STAC API or static catalog.
         cloud_config: how the files are reached: {'url_patterns': {'https://cdn.example.com/': 's3://bucket/'}, ...}.
         backend: how headers and pixels are read.
-        headers: sent to the STAC server alone, to sign in: {'Authorization': 'Bearer ...'}; never kept.
+        headers: sent only to the STAC server, to sign in: {'Authorization': 'Bearer ...'}; never kept.
         progress: True: shown on stderr; a function: told (done, total or None, what) while it runs.
 
     Raises:
@@ -113,19 +113,20 @@ def build_from_stac(
         stac_api: URL of a STAC API, or URL or path of a static catalog, collection or item collection.
         collection: STAC collection; not given: all of a static catalog.
         data_source: source kept with the index; the STAC collection by default.
-        band_map: band name to asset, or a pattern of its key or file: {'B04': '*_B04*'}; not given: as the items say.
+        band_map: band name to asset, or a pattern of its key or file: {'B04': '*_B04*'}; not given: the names that
+            items give.
         band_index_map: band name to sample from 0, for bands of one file.
         bbox: area in lon/lat: [west, south, east, north], or a geometry's bounds.
         date_range: first and last day, both included: ['2024-06-01', '2024-07-15'].
         workspace_dir: where collections are kept; that of the connection, else ~/rasteret_workspace, by default.
-        force: True: build again, in SQL once a statement, even when the index is cached.
+        force: True: build again, in SQL once per statement, even if the index is cached.
         max_concurrent: headers read at a time; 50 by default.
         cloud_config: how the files are reached: {'url_patterns': {'https://cdn.example.com/': 's3://bucket/'}, ...}.
         query: conditions on item properties: {'eo:cloud_cover': {'lt': 20}}, or an SQL condition as text:
             "eo:cloud_cover" < 20 AND platform = 'landsat-8'.
         backend: as for `build`.
-        headers: sent to the STAC server alone, to sign in: {'Authorization': 'Bearer ...'}; never kept.
-        static_catalog: taken for the sake of existing code: what the address gives tells.
+        headers: sent only to the STAC server, to sign in: {'Authorization': 'Bearer ...'}; never kept.
+        static_catalog: ignored, accepted for existing code: the address tells.
         progress: as for `build`.
 
     Raises:
@@ -223,14 +224,14 @@ def build_from_table(
         band_index_map: band name to sample from 0, for bands of one file.
         url_rewrite_patterns: prefix of addresses to what replaces it.
         filesystem: of pyarrow or fsspec, by which the table is read.
-        columns: columns of the table that stay; all by default.
+        columns: columns of the table to keep; all by default.
         filter_expr: SQL condition over the table's columns, as after WHERE. In Python an Arrow expression, too. No file
             of a row that it leaves out is touched.
         enrich_cog: True: headers are read, and pixels can be. False: no file is touched.
-        band_codes: these bands alone, in this order.
+        band_codes: only these bands, in this order.
         cloud_config: how the files are reached: {'url_patterns': {'https://cdn.example.com/': 's3://bucket/'}, ...}.
         max_concurrent: headers read at a time; 300 by default.
-        force: True: build again, in SQL once a statement, even when the index is cached.
+        force: True: build again, in SQL once per statement, even if the index is cached.
         backend: how tables at URLs, headers and pixels are read.
         bbox_columns: minx, miny, maxx and maxy to columns of the lon/lat box: {'minx': 'west', ...}.
         bbox: area in lon/lat: [west, south, east, north], or a geometry's bounds; rows whose footprint meets it.

@@ -157,10 +157,10 @@ class Collection(SceneView):
             bbox: where the new scenes are; as in the build.
             date_range: first and last day of the new scenes; as in the build.
             query: conditions on the new items; as in the build.
-            stac_api: where the source is today; that of the build by default.
+            stac_api: address of the source, if it has moved; that of the build by default.
             max_concurrent: headers read at a time; 50 by default.
             backend: how headers are read, in place of the collection's.
-            headers: sent to the STAC server alone, to sign in: {'Authorization': 'Bearer ...'}; never kept.
+            headers: sent only to the STAC server, to sign in: {'Authorization': 'Bearer ...'}; never kept.
             progress: True: shown on stderr; a function: told (done, total or None, what) while it runs.
 
         Returns:
@@ -194,10 +194,10 @@ class Collection(SceneView):
         """Ask the collection's sources again: changed scenes are read anew, new ones added, gone ones marked in status.
 
         Args:
-            stac_api: where the source is today; that of the build by default.
+            stac_api: address of the source, if it has moved; that of the build by default.
             max_concurrent: headers read at a time; 50 by default.
             backend: how headers are read, in place of the collection's.
-            headers: sent to the STAC server alone, to sign in: {'Authorization': 'Bearer ...'}; never kept.
+            headers: sent only to the STAC server, to sign in: {'Authorization': 'Bearer ...'}; never kept.
             progress: True: shown on stderr; a function: told (done, total or None, what) while it runs.
 
         Returns:

@@ -15,7 +15,7 @@ def register(descriptor: DatasetDescriptor) -> None:
     """Let this process know a dataset: `build` and `rasteret_build` take its id from now on.
 
     Args:
-        descriptor: the dataset: fields as rasteret_datasets() names them, of which only id is mandatory.
+        descriptor: fields of the dataset, with the names that rasteret_datasets() shows; only id is mandatory.
 
     Raises:
         ValueError: it is no descriptor.

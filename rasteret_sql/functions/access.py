@@ -21,7 +21,7 @@ ACCESS_FUNCTIONS = (
         family="access",
         body="query",
         arguments=(
-            Argument("name", TEXT, "what backend := names it by, in all connections of the database"),
+            Argument("name", TEXT, "its name for backend :=, in all connections of the database"),
             Argument(
                 "credential_provider",
                 _WORD,
@@ -32,7 +32,7 @@ ACCESS_FUNCTIONS = (
             Argument(
                 "region",
                 _WORD,
-                "of all S3 buckets, such as us-west-2, where neither default_s3_config nor cloud_config says another",
+                "region of all S3 buckets, such as us-west-2, unless default_s3_config or cloud_config names another",
                 "NULL",
             ),
             Argument(
@@ -52,7 +52,7 @@ ACCESS_FUNCTIONS = (
             Argument(
                 "headers",
                 _OBJECT,
-                "sent to web servers that are no bucket of a cloud, and to STAC APIs, to sign in: "
+                "sent to STAC APIs, and to web servers that are not a cloud's bucket, to sign in: "
                 "{'Authorization': 'Bearer ...'}; never kept, never shown",
                 "NULL",
             ),
@@ -67,7 +67,7 @@ ACCESS_FUNCTIONS = (
         ),
         returns=pa.string(),
         gives=f"TABLE of {sql_type(types.BACKEND)}: what was made, secrets shown as ***",
-        doc="Makes a backend known by a name, for backend := of every call that reads; one of the same name is "
+        doc="Makes a backend with a name, for backend := of every call that reads. A backend with the same name is "
         "replaced. Runs while the statement is planned, so that no plan shows its arguments.",
         example="SELECT name, kind FROM rasteret_create_backend('west', region := 'us-west-2', "
         "default_s3_config := {'skip_signature': true})",
@@ -82,17 +82,17 @@ ACCESS_FUNCTIONS = (
             Argument("dataset", TEXT, "id of a dataset, or of a STAC collection"),
             Argument("provider", _WORD, "name of a cloud, such as aws, gcp or azure", "NULL"),
             Argument("requester_pays", Kind("BOOLEAN"), "true: the reader pays, requests are signed", "NULL"),
-            Argument("region", _WORD, "of its buckets; us-west-2 by default", "NULL"),
+            Argument("region", _WORD, "region of its buckets; us-west-2 by default", "NULL"),
             Argument(
                 "url_patterns",
                 mapping("{'https://cdn.example.com/': 's3://bucket/'}", checked=False),
-                "prefix of addresses to what replaces it, either way",
+                "prefix of addresses to what replaces it, in either direction",
                 "NULL",
             ),
         ),
         returns=types.CLOUD_CONFIG,
-        doc="Says how the files of a dataset are reached by builds and reads of this process that name no backend; the "
-        "dataset alone: what is registered for it.",
+        doc="Sets how builds and reads of this process reach the files of a dataset, if they name no backend. With the "
+        "dataset alone, shows what is registered for it.",
         example="SELECT region FROM rasteret_cloud_config('my-org/scenes', provider := 'aws', requester_pays := true, "
         "region := 'eu-central-1', url_patterns := {'https://cdn.example.com/': 's3://my-bucket/'})",
         run="access.cloud_config",

@@ -28,8 +28,8 @@ CHIP_FUNCTIONS = (
         body="value",
         arguments=(_CHIP, _BAND),
         returns=pa.list_(pa.float64()),
-        doc="Pixels of one band, row by row from the top left; NULL where a pixel is not valid. 64-bit integers "
-        "beyond 2^53 are rounded.",
+        doc="Lists the pixels of one band, row by row from the top left; NULL where a pixel is not valid. 64-bit "
+        "integers beyond 2^53 are rounded.",
         example=f"SELECT len(chip_values({_READ}))",
         run="chips.values",
         pure=True,
@@ -40,7 +40,7 @@ CHIP_FUNCTIONS = (
         body="value",
         arguments=(_CHIP, _BAND),
         returns=STATISTICS,
-        doc="The statistics of zonal_stats over the valid pixels of one band of a chip.",
+        doc="Computes the statistics of zonal_stats over the valid pixels of one band of a chip.",
         example=f"SELECT chip_stats({_READ}, band := 'B04').median",
         run="chips.stats",
         pure=True,
@@ -66,8 +66,8 @@ CHIP_FUNCTIONS = (
             ),
         ),
         returns=pa.binary(),
-        doc="The chip as a PNG picture: one band grey or in colours, three or more as red, green and blue; pixels that "
-        "are not valid are transparent.",
+        doc="Draws the chip as a PNG picture: one band grey or in colours, three or more as red, green and blue; "
+        "pixels that are not valid are transparent.",
         example=f"SELECT octet_length(chip_png({_READ}, colormap := 'viridis')) > 0",
         run="chips.png",
         pure=True,
@@ -78,7 +78,7 @@ CHIP_FUNCTIONS = (
         body="value",
         arguments=(_CHIP,),
         returns=pa.binary(),
-        doc="The chip as a GeoTIFF file with its grid, CRS, nodata, mask and band names; write it with "
+        doc="Makes a GeoTIFF file of the chip, with its grid, CRS, nodata, mask and band names; write it with "
         "COPY (SELECT chip_geotiff(...)) TO 'chip.tif' (FORMAT blob).",
         example=f"SELECT octet_length(chip_geotiff({_READ})) > 0",
         run="chips.geotiff",

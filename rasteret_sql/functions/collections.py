@@ -76,9 +76,9 @@ COLLECTION_FUNCTIONS = (
         ),
         returns=pa.string(),
         gives=_SCENES,
-        doc="Scenes of a registered dataset. Searches, reads each file's header once and keeps the index; an identical "
-        "call reuses it without any request. A dataset of a STAC API needs bbox and date_range. "
-        "Runs while the statement is planned, also for EXPLAIN.",
+        doc="Builds a collection of a registered dataset, and gives its scenes. Searches, reads each file's header "
+        "once and keeps the index; an identical call reuses it without any request. A dataset of a STAC API needs "
+        "bbox and date_range. Runs while the statement is planned, also for EXPLAIN.",
         example="SELECT id FROM rasteret_build('earthsearch/naip', name := 'fields', "
         "stac_api := '${DATA}/catalog/catalog.json', bbox := [-88, 42.9, -87.8, 43], "
         "date_range := ['2020-01-01', '2020-12-31'])",
@@ -102,14 +102,14 @@ COLLECTION_FUNCTIONS = (
             _FORCE,
             _MAX,
             _WORKSPACE,
-            Argument("static_catalog", FLAG, "taken for the sake of existing code: the address tells", "NULL"),
+            Argument("static_catalog", FLAG, "ignored, accepted for existing code: the address tells", "NULL"),
             _CLOUD,
             BACKEND,
             HEADERS,
         ),
         returns=pa.string(),
         gives=_SCENES,
-        doc="Scenes of any STAC API or static STAC catalog, as rasteret_build.",
+        doc="Builds a collection of any STAC API or static STAC catalog, as rasteret_build does.",
         example="SELECT id FROM rasteret_build_from_stac(name := 'dunes', stac_api := '${DATA}/catalog/catalog.json', "
         "collection := 'sentinel-s2-l2a-cogs')",
         run="collections.build_of_stac",
@@ -151,8 +151,8 @@ COLLECTION_FUNCTIONS = (
         ),
         returns=pa.string(),
         gives="TABLE of scenes: id, datetime, geometry, bbox, assets, proj:epsg, status, and the table's own columns",
-        doc="Scenes of the rows of a table that lists files. Conditions are applied before any file is read; headers "
-        "are read once and kept with the index, and an identical call reuses it.",
+        doc="Builds a collection of a table that lists files, and gives its scenes. Conditions are applied before any "
+        "file is read; headers are read once and kept with the index, and an identical call reuses it.",
         example="SELECT id FROM rasteret_build_from_table('${DATA}/aef/aef_index.parquet', name := 'embeddings', "
         "column_map := {'fid': 'id', 'geom': 'geometry', 'year': 'datetime'}, href_column := 'path', "
         "band_index_map := {'A00': 0, 'A63': 63}, filter_expr := 'year = 2023')",
@@ -169,8 +169,8 @@ COLLECTION_FUNCTIONS = (
         ),
         returns=pa.string(),
         gives=_SCENES,
-        doc="Scenes of an index on disk, made by a build, by rasteret_export, or by rasteret. The name means it from "
-        "then on in the workspace, in every process; files stay where they are.",
+        doc="Opens a collection that a build, rasteret_export or rasteret wrote, and gives its scenes. From then on, "
+        "its name refers to it in the workspace, in every process. Its files stay where they are.",
         example="SELECT id FROM rasteret_load('${EXPORT}', name := 'loaded')",
         run="collections.load",
         others=(Udf("__rasteret_open", (pa.string(),), pa.string(), run="collections.open_by_name"),),
@@ -181,7 +181,7 @@ COLLECTION_FUNCTIONS = (
         body="rows",
         arguments=(_KNOWN, Argument("path", TEXT, "directory to write"), BACKEND),
         returns=types.EXPORTED,
-        doc="Writes a collection as portable, partitioned GeoParquet with everything it knows.",
+        doc="Writes a collection as portable, partitioned GeoParquet, with all columns and headers.",
         example="SELECT scenes FROM rasteret_export('dunes', '${TMP}/dunes-export')",
         run="collections.export",
     ),
@@ -194,13 +194,13 @@ COLLECTION_FUNCTIONS = (
             BACKEND,
         ),
         returns=types.COLLECTION,
-        doc="Collections that are open in this session or cached in its workspace.",
+        doc="Lists the collections that are open in this session or cached in its workspace.",
         example="SELECT name, size FROM rasteret_collections()",
         run="collections.collections",
     ),
 )
 
-_SOURCE_TODAY = _option("stac_api", TEXT, "where the source is today; that of the build by default")
+_SOURCE_TODAY = _option("stac_api", TEXT, "address of the source, if it has moved; that of the build by default")
 _KEPT_AT = _option("workspace_dir", TEXT, "where the collection is kept; that of the connection")
 
 LIFE_FUNCTIONS = (
@@ -220,7 +220,7 @@ LIFE_FUNCTIONS = (
             HEADERS,
         ),
         returns=types.APPENDED,
-        doc="Adds scenes of the collection's source that it does not have yet; only their files are read.",
+        doc="Adds scenes of the collection's source that it does not have yet. Only their files are read.",
         example="SELECT found, added FROM rasteret_append('dunes')",
         run="maintain.append",
     ),
@@ -230,8 +230,8 @@ LIFE_FUNCTIONS = (
         body="rows",
         arguments=(_KNOWN, _SOURCE_TODAY, _MAX, _KEPT_AT, BACKEND, HEADERS),
         returns=types.REFRESHED,
-        doc="Asks the collection's sources again: changed scenes are read again, new ones added, gone ones marked in "
-        "status.",
+        doc="Searches the collection's sources again: reads changed scenes again, adds new ones, and marks in status "
+        "those that are gone.",
         example="SELECT checked, changed, added, gone FROM rasteret_refresh('dunes')",
         run="maintain.refresh",
     ),
@@ -241,8 +241,8 @@ LIFE_FUNCTIONS = (
         body="rows",
         arguments=(_KNOWN, _KEPT_AT, BACKEND),
         returns=types.DROPPED,
-        doc="Removes all collections of the workspace that were built under a name, with their files. Of what was "
-        "loaded from elsewhere the name goes, and the files are left alone.",
+        doc="Removes all collections of the workspace that were built under a name, with their files. A "
+        "collection that was loaded from elsewhere loses its name only.",
         example="SELECT scenes FROM rasteret_drop('dropped')",
         run="maintain.drop",
     ),

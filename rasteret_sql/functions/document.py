@@ -45,19 +45,22 @@ _TITLES = {
 }
 _HEAD = """# SQL functions
 
-Made from the declarations in `rasteret_sql/functions`; `FROM rasteret_functions()` shows the same in SQL.
+This page is made from the declarations in `rasteret_sql/functions`; `FROM rasteret_functions()` shows the same in SQL.
 
 Arguments without a default are positional or named, the others are named: `read_chip(id, 'B04', geom, overview := 1)`.
-NULL in a named argument means that it is not given. Every function also answers as `rasteret.<name>` on every cursor.
-In examples `${DATA}` stands for `examples/data`, `${TMP}` and `${EXPORT}` for any folder.
-Functions that read are pure: DuckDB leaves out calls that nobody asks for, makes one call of two that are the same, and
-may make one whose arguments are all constants while it plans, also for EXPLAIN. Where a server or disk fails such a
-call, it is tried once a statement, though DuckDB asks up to eleven times; said again a moment later it is tried again.
+NULL in a named argument means that it is not given. Every function can also be called as `rasteret.<name>`, on every
+cursor. In examples, `${DATA}` stands for `examples/data`, `${TMP}` and `${EXPORT}` for any folder.
 
-Choose the scenes before you read them. `WHERE` always comes first; `ORDER BY ... LIMIT` does for sure in a query of its
-own: `SELECT id, read_chip(id, 'B04') FROM (FROM rasteret.bay ORDER BY "eo:cloud_cover" LIMIT 100)`. In one query with
-the reads DuckDB does so up to `late_materialization_max_rows` (50) rows, if the query uses a column that the sorting
-does not need; several fields of one call are then as many calls, which read each tile once all the same.
+Functions that read are pure. DuckDB skips calls whose results are not used, and makes equal calls once. A call whose
+arguments are all constants may be made while DuckDB plans, also for EXPLAIN. If such a call fails because of a server
+or disk, it is made once per statement, although DuckDB repeats it up to eleven times. Run the statement again to try
+again.
+
+Select the scenes before you read them. `WHERE` is always applied before the reads. `ORDER BY ... LIMIT` is sure to be
+applied first only in a query of its own: `SELECT id, read_chip(id, 'B04') FROM (FROM rasteret.bay ORDER BY
+"eo:cloud_cover" LIMIT 100)`. In one query with the reads, DuckDB applies it first up to
+`late_materialization_max_rows` (50) rows, if the query uses a column that the sorting does not need. Several fields of
+one call are then as many calls, but each tile is still read once.
 
 `CHIP` is `STRUCT(data BLOB, mask BLOB, dtype VARCHAR, bands VARCHAR[], height INTEGER, width INTEGER,
 transform DOUBLE[6], crs VARCHAR, nodata DOUBLE)`: `data` is in the order (band, row, column), little-endian, in the

@@ -37,14 +37,14 @@ GEOM_CRS = Argument("geom_crs", CRS, "CRS of the geometry, such as 'EPSG:32632'"
 ALL_TOUCHED = Argument(
     "all_touched",
     FLAG,
-    "true: pixels that the geometry touches; false (default): pixels whose centre it holds",
+    "true: pixels that the geometry touches; false (default): pixels whose centre lies in it",
     "NULL",
 )
-_OVERVIEW = Argument("overview", INTEGER, "0 (default) full resolution, 1 the first overview, and so on", "NULL")
+_OVERVIEW = Argument("overview", INTEGER, "0 (default): full resolution, 1: first overview, and so on", "NULL")
 _ALPHA = Argument(
     "alpha",
     TEXT,
-    "'auto' (default): alpha hides pixels as GDAL has it, as the last of 2 or 4 samples; 'always': wherever it is",
+    "'auto' (default): alpha hides pixels as in GDAL, if it is the last of 2 or 4 samples; 'always': any alpha does",
     "NULL",
 )
 _ON_ERROR = Argument("on_error", TEXT, "'raise' (default), or 'null': a row that fails gives NULL", "NULL")
@@ -65,7 +65,7 @@ WEIGHTED = Argument("weighted", FLAG, "true: each pixel counts by the exact frac
 MAX_DISTANCE = Argument(
     "max_distance_pixels",
     INTEGER,
-    "rings of pixels around the point's own to look for a valid one, 0 (default) to 256",
+    "rings of pixels around the point's own that are searched for a valid one, 0 (default) to 256",
     "NULL",
 )
 _ZONE = (
@@ -100,8 +100,8 @@ PIXEL_FUNCTIONS = (
         ),
         returns=CHIP,
         gives="CHIP",
-        doc="Pixels of the geometry's window, in the file's dtype and grid; without geom the whole image. "
-        "NULL where the geometry misses the scene.",
+        doc="Reads the pixels of the geometry's window, in the file's dtype and grid; without geom, those of the whole "
+        "image. NULL where the geometry misses the scene.",
         example=f"SELECT read_chip{_ON_DUNES}).width",
         run="pixels.over_rows",
         kernel="chips.read_chip",
@@ -114,8 +114,9 @@ PIXEL_FUNCTIONS = (
         body="value",
         arguments=(_SCENE, _ONE_BAND, _GEOM, *_ZONE),
         returns=STATISTICS,
-        doc="Statistics of the valid pixels of a zone, without keeping a chip. stddev is the sample one; percentiles "
-        "interpolate as quantile_cont. NULL where the zone misses the scene; count 0 where it holds no valid pixel.",
+        doc="Computes statistics of the valid pixels of a zone, without making a chip. stddev is that of a sample; "
+        "percentiles are interpolated as by quantile_cont. NULL where the zone misses the scene; count 0 where it has "
+        "no valid pixel.",
         example=f"SELECT zonal_stats{_ON_DUNES}).mean",
         run="pixels.over_rows",
         kernel="zonal.zonal_stats",
@@ -134,7 +135,7 @@ PIXEL_FUNCTIONS = (
             *_ZONE,
         ),
         returns=pa.float64(),
-        doc="One statistic of zonal_stats.",
+        doc="Computes one statistic of zonal_stats.",
         example=f"SELECT zonal_stat{_ON_DUNES}, 'max')",
         run="pixels.over_rows",
         kernel="zonal.zonal_stat",
@@ -147,9 +148,9 @@ PIXEL_FUNCTIONS = (
         body="field",
         arguments=(_SCENE, _ONE_BAND, _GEOM, *_ZONE),
         returns=pa.map_(pa.float64(), pa.float64()),
-        doc="Pixels of each class: MAP from each value that valid pixels of a zone have, in ascending order, to how "
-        "many have it; with weighted the sum of their fractions. NULL where the zone misses the scene; an empty MAP "
-        "where it holds no valid pixel. 64-bit integers beyond 2^53 are rounded, and count together.",
+        doc="Counts the pixels of each class: a MAP from each value of a zone's valid pixels, in ascending order, to "
+        "how many have it; with weighted, to the sum of their fractions. NULL where the zone misses the scene; an "
+        "empty MAP where it has no valid pixel. 64-bit integers beyond 2^53 are rounded, and counted together.",
         example=f"SELECT map_keys(zonal_hist{_ON_DUNES}))[1]",
         run="pixels.over_rows",
         kernel="zonal.zonal_hist",
@@ -170,7 +171,8 @@ PIXEL_FUNCTIONS = (
             *READING,
         ),
         returns=pa.float64(),
-        doc="Value of the pixel that holds a point; NULL outside the image and where the pixel is not valid.",
+        doc="Reads the value of the pixel that contains a point. NULL outside the image and where the pixel is not "
+        "valid.",
         example="SELECT sample_point('S2A_29RKH_20200219_0_L2A', 'B04', 'POINT (-11.45 24.85)')",
         run="pixels.over_rows",
         kernel="points.sample_point",
@@ -183,9 +185,9 @@ PIXEL_FUNCTIONS = (
         body="value",
         arguments=(_SCENE, _BAND, _GEOM_OR_ALL, _COLLECTION, GEOM_CRS, _OVERVIEW, _ALPHA, _ON_ERROR),
         returns=EXPLANATION,
-        doc="A dry run of read_chip or zonal_stats for one row, read alone and with nothing cached: level, window, "
-        "stored tiles, requests, bytes to fetch, bytes of pixels, and what tells which pixels of each band are valid. "
-        "Makes no request.",
+        doc="Explains what read_chip or zonal_stats would read for one row, alone and with an empty cache: level, "
+        "window, stored tiles, requests, bytes to fetch, bytes of pixels, and the rule for the valid pixels of each "
+        "band. Makes no request.",
         example=f"SELECT rasteret_explain{_ON_DUNES}).requests",
         run="pixels.planned",
         kernel="explain.rasteret_explain",

@@ -20,12 +20,12 @@ REGISTRATION_FUNCTIONS = (
             Argument(
                 "descriptor",
                 Kind("STRUCT, MAP or JSON"),
-                "the dataset: fields as rasteret_datasets() names them, of which only id is mandatory",
+                "fields of the dataset, with the names that rasteret_datasets() shows; only id is mandatory",
             ),
         ),
         returns=types.REGISTRATION,
         gives=_ROW,
-        doc="Registers a dataset in this process, from a STRUCT or JSON; one of the same id is replaced.",
+        doc="Registers a dataset in this process, from a STRUCT or JSON. A dataset with the same id is replaced.",
         example="SELECT action FROM rasteret_register({'id': 'my-org/fields', 'name': 'Fields from the air', "
         "'stac_api': '${DATA}/catalog/catalog.json', 'stac_collection': 'naip', 'band_map': {'NIR': 'image'}, "
         "'band_index_map': {'NIR': 3}, 'separate_files': false})",
@@ -45,7 +45,7 @@ REGISTRATION_FUNCTIONS = (
             Argument("name", TEXT, "name for people; that of the collection by default", "NULL"),
             Argument("description", TEXT, "one line for listings", "NULL"),
             Argument("data_source", TEXT, "where its scenes come from; what the collection says by default", "NULL"),
-            Argument("persist", FLAG, "false: for this process alone", "NULL"),
+            Argument("persist", FLAG, "false: for this process only", "NULL"),
         ),
         returns=types.REGISTRATION,
         gives=_ROW,
@@ -62,7 +62,7 @@ REGISTRATION_FUNCTIONS = (
         arguments=(_ID,),
         returns=types.REGISTRATION,
         gives=_ROW,
-        doc="Forgets a dataset: in this process, and in the file of local datasets if that has it. Its files stay.",
+        doc="Removes a dataset from this process, and from the file of local datasets if it is there. Its files stay.",
         example="SELECT id, action FROM rasteret_unregister('earthsearch/cop-dem-glo-90')",
         run="register.unregister",
     ),

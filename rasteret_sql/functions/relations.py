@@ -22,14 +22,15 @@ _SCENES = Argument(
 _ZONES = Argument(
     "zones",
     _NAME,
-    "relation of polygons, as a name or as text. Their column is geometry, geom, the_geom, wkb_geometry, wkt or shape",
+    "relation of polygons, as a name or as text. Its geometry column is geometry, geom, the_geom, wkb_geometry, wkt "
+    "or shape",
     column=types.AS_TEXT,
 )
 _POINTS = replace(
     _ZONES,
     name="points",
-    doc="relation of points, as a name or as text. Their column is geometry, geom, the_geom, wkb_geometry, wkt or "
-    "shape; or two columns lon and lat, or x and y",
+    doc="relation of points, as a name or as text. Its geometry column is geometry, geom, the_geom, wkb_geometry, wkt "
+    "or shape; or two columns lon and lat, or x and y",
 )
 _BANDS = Argument(
     "band",
@@ -38,7 +39,7 @@ _BANDS = Argument(
     column=types.AS_JSON,
 )
 _RELATED = (
-    Argument("geom_column", TEXT, "column of the geometries, where it has another name", "NULL"),
+    Argument("geom_column", TEXT, "name of the geometry column, if it is another", "NULL"),
     Argument("collection", TEXT, "where the scenes are looked up; not given: all open collections", "NULL"),
     GEOM_CRS,
 )
@@ -119,8 +120,9 @@ RELATION_FUNCTIONS = (
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, band VARCHAR, columns of zones, a DOUBLE for each "
         "statistic)",
-        doc="zonal_stats of every scene, zone and band that meet. Rows come scene by scene, as they are read: LIMIT "
-        "ends the reading, and conditions on scene_id, datetime and columns of zones keep pairs from being read.",
+        doc="Runs zonal_stats for every scene, zone and band that meet. Rows come scene by scene, as they are read: "
+        "LIMIT ends the reading, and pairs that a condition on scene_id, datetime or columns of zones excludes are "
+        "not read.",
         example=f"{_ZONES_ON_DUNES}zonal_stats_table(rasteret.dunes, zones, 'B04', stats := ['count', 'mean'])",
         run="relations.zonal_stats_table",
         metered=True,
@@ -133,8 +135,8 @@ RELATION_FUNCTIONS = (
         arguments=(_SCENES, _POINTS, _BANDS, MAX_DISTANCE, *_RELATED, *_READING),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, columns of points, a DOUBLE for each band)",
-        doc="sample_point of every scene and point that meet, with a column for each band. As zonal_stats_table "
-        "otherwise.",
+        doc="Runs sample_point for every scene and point that meet, with a column for each band. Otherwise as "
+        "zonal_stats_table.",
         example="WITH points AS (SELECT 7 AS station, -11.45 AS lon, 24.85 AS lat) "
         "SELECT station, \"B04\" FROM sample_points(rasteret.dunes, points, 'B04')",
         run="relations.sample_points",
@@ -151,13 +153,13 @@ RELATION_FUNCTIONS = (
             _BANDS,
             *_RELATED,
             ALL_TOUCHED,
-            Argument("clip", Kind("BOOLEAN"), "as read_chip's", "NULL"),
-            Argument("fill", NUMBER, "as read_chip's", "NULL"),
+            Argument("clip", Kind("BOOLEAN"), "as in read_chip", "NULL"),
+            Argument("fill", NUMBER, "as in read_chip", "NULL"),
             *_READING,
         ),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, columns of zones, chip CHIP)",
-        doc="read_chip of every scene and zone that meet, all bands in one chip. As zonal_stats_table otherwise.",
+        doc="Runs read_chip for every scene and zone that meet, all bands in one chip. Otherwise as zonal_stats_table.",
         example=f"{_ZONES_ON_DUNES}read_chips(rasteret.dunes, zones, 'B04')",
         run="relations.read_chips",
         metered=True,

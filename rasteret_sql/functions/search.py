@@ -26,12 +26,15 @@ SEARCH_FUNCTIONS = (
         body="written",
         arguments=(
             STAC_ADDRESS,
-            Argument("collection", TEXT, "STAC collection; not given: all that the address has", "NULL"),
+            Argument("collection", TEXT, "STAC collection; not given: all at that address", "NULL"),
             BBOX,
             DATE_RANGE,
             QUERY,
             Argument(
-                "page_size", Kind("INTEGER"), "items asked of an API at a time, 1 to 1000; 100 by default", "NULL"
+                "page_size",
+                Kind("INTEGER"),
+                "items per request to an API, 1 to 1000; 100 by default",
+                "NULL",
             ),
             replace(BACKEND, doc="name of a backend that reads static catalogs in buckets, or whose headers sign in"),
             HEADERS,
@@ -39,8 +42,8 @@ SEARCH_FUNCTIONS = (
         returns=types.ITEM,
         gives="TABLE(id VARCHAR, collection VARCHAR, datetime TIMESTAMPTZ, geometry GEOMETRY, bbox STRUCT, "
         "properties JSON, assets JSON, links JSON, stac_version VARCHAR)",
-        doc="Items of a STAC API or static catalog, before anything is built: no file is opened. Pages are asked for "
-        "as rows are used, so that LIMIT ends the search; WHERE is applied here, the arguments by the server.",
+        doc="Lists items of a STAC API or static catalog, without building anything or opening files. Pages are "
+        "fetched as rows are used, so LIMIT ends the search. The server applies the arguments, DuckDB applies WHERE.",
         example="SELECT id, properties->>'gsd' FROM rasteret_stac_search('${DATA}/catalog/catalog.json', "
         "collection := 'sentinel-s2-l2a-cogs') LIMIT 5",
         others=(Udf("__rasteret_stac_page", (pa.string(), pa.string(), pa.int64()), types.PAGE, run="search.page"),),
@@ -62,8 +65,8 @@ SEARCH_FUNCTIONS = (
         ),
         returns=pa.string(),
         gives="TABLE of scenes: all columns of the collection",
-        doc="Scenes of a collection whose footprint meets a geometry; touching counts, also across the antimeridian. "
-        "A scene without footprint meets nothing.",
+        doc="Gives the scenes of a collection whose footprint meets a geometry, also across the antimeridian. Touching "
+        "counts. A scene without a footprint meets nothing.",
         example="SELECT id FROM rasteret_scenes('dunes', 'POINT (-11.45 24.85)', "
         "date_range := ['2020-01-01', '2020-12-31'])",
         run="search.scenes",

@@ -24,8 +24,8 @@ SETTING_FUNCTIONS = (
         body="rows",
         arguments=tuple(_argument(setting) for setting in SETTINGS),
         returns=types.SETTING,
-        doc="Shows settings and named backends, secrets as ***, and changes those that are given; 'default' brings a "
-        "default back. Settings of the process hold for all its databases, those of the session for all connections of "
+        doc="Shows settings and named backends, secrets as ***, and changes those that are given; 'default' restores "
+        "a default. Settings of the process apply to all its databases, those of the session for all connections of "
         "one.",
         example="SELECT name, value FROM rasteret_settings(request_timeout := 30, cache_bytes := '256 MiB')",
         run="settings.settings",
@@ -34,10 +34,10 @@ SETTING_FUNCTIONS = (
         name="rasteret_failures",
         family="access",
         body="rows",
-        arguments=(Argument("clear", FLAG, "true: forget them, once they are given", "NULL"),),
+        arguments=(Argument("clear", FLAG, "true: delete them after listing them", "NULL"),),
         returns=types.FAILURE,
-        doc="What gave NULL by on_error := 'null' because it could not be read: of each function, scene, band and "
-        "message the latest time, in UTC; the newest 10,000 of the session, oldest first.",
+        doc="Lists what on_error := 'null' turned into NULL because it could not be read: each function, scene, band "
+        "and message once, with its latest time. Keeps the newest 10,000 of the session, oldest first.",
         example="SELECT count(*) FROM rasteret_failures()",
         run="settings.failures",
     ),

@@ -43,11 +43,11 @@ class BuildOptions:
         "\"eo:cloud_cover\" < 20 AND platform = 'landsat-8'"
     )
     band_map: Mapping[str, str] | None = _option(
-        "band name to asset, or a pattern of its key or file: {'B04': '*_B04*'}; not given: as the items say"
+        "band name to asset, or a pattern of its key or file: {'B04': '*_B04*'}; not given: the names that items give"
     )
     band_index_map: Mapping[str, int] | None = _option("band name to sample from 0, for bands of one file")
     headers: Mapping[str, str] | str | None = _option(
-        "sent to the STAC server alone, to sign in: {'Authorization': 'Bearer ...'}; never kept"
+        "sent only to the STAC server, to sign in: {'Authorization': 'Bearer ...'}; never kept"
     )
     cloud_config: CloudConfig | Mapping[str, Any] | None = _option(
         "how the files are reached: {'url_patterns': {'https://cdn.example.com/': 's3://bucket/'}, ...}"
@@ -61,19 +61,19 @@ class BuildOptions:
         "minx, miny, maxx and maxy to columns of the lon/lat box: {'minx': 'west', ...}"
     )
     filter_expr: Any = _option("SQL condition over the table's columns, as after WHERE")
-    columns: Sequence[str] | None = _option("columns of the table that stay; all by default")
-    band_codes: Sequence[str] | None = _option("these bands alone, in this order")
+    columns: Sequence[str] | None = _option("columns of the table to keep; all by default")
+    band_codes: Sequence[str] | None = _option("only these bands, in this order")
     url_rewrite_patterns: Mapping[str, str] | None = _option("prefix of addresses to what replaces it")
-    filesystem: Any = _option("of pyarrow or fsspec, by which the table is read")
-    enrich_cog: bool = _option("true: headers are read, and pixels can be; false: no file is touched", False)
-    force: bool = _option("true: build again, in SQL once a statement, even when the index is cached", False)
+    filesystem: Any = _option("filesystem of pyarrow or fsspec that reads the table")
+    enrich_cog: bool = _option("true: headers are read, which pixels need; false: no file is opened", False)
+    force: bool = _option("true: build again, in SQL once per statement, even if the index is cached", False)
     max_concurrent: int = _option("headers read at a time", DEFAULT_MAX_CONCURRENT)
     workspace_dir: str | os.PathLike[str] | None = _option(
         "where collections are kept; that of the connection, else ~/rasteret_workspace, by default"
     )
-    backend: StorageBackend | None = _option("how tables at URLs, headers and pixels are read")
-    progress: Progress | None = _option("told (done, total or None, what) while it runs")
-    cancelled: Cancelled | None = _option("polled; stops the build")
+    backend: StorageBackend | None = _option("reads tables at URLs, headers and pixels")
+    progress: Progress | None = _option("called with (done, total or None, what) while it runs")
+    cancelled: Cancelled | None = _option("polled while it runs; True stops the build")
 
 
 DOCS: Mapping[str, str] = {one.name: one.metadata["doc"] for one in fields(BuildOptions)}

@@ -34,10 +34,10 @@ def create_backend(
             'aws', 'requester_pays': True, 'region': ..., 'url_patterns': {...}}. In Python a `CloudConfig`, too. Its
             buckets' region and payer win over the arguments below; without such buckets they hold for every bucket that
             nothing else is said of.
-        region: of all S3 buckets, such as us-west-2, where neither default_s3_config nor cloud_config says another.
+        region: region of all S3 buckets, such as us-west-2, unless default_s3_config or cloud_config names another.
         default_s3_config: settings of all S3 buckets in the words of obstore's S3Store and its client, also with aws_
             before them: {'access_key_id': ..., 'secret_access_key': ..., 'endpoint': ...}; keys sign the requests.
-        headers: sent to web servers that are no bucket of a cloud, and to STAC APIs, to sign in: {'Authorization':
+        headers: sent to STAC APIs, and to web servers that are not a cloud's bucket, to sign in: {'Authorization':
             'Bearer ...'}; never kept, never shown.
 
     Raises:

@@ -33,7 +33,7 @@ def register_local(
         name: name for people; that of the collection by default.
         description: one line for listings.
         data_source: where its scenes come from; what the collection says by default.
-        persist: False: for this process alone.
+        persist: False: for this process only.
         registry_path: file to keep it in; `~/.rasteret/datasets.local.json` by default.
 
     Returns:

@@ -43,25 +43,25 @@ class Setting:
 SETTINGS = (
     Setting("max_requests", "process", "integer", "requests in flight at a time", 1),
     Setting("max_requests_per_host", "process", "integer", "of these, to one host, bucket or container", 1),
-    Setting("connect_timeout", "process", "seconds", "to connect", 0.001),
-    Setting("request_timeout", "process", "seconds", "for a whole request, its body included", 0.001),
+    Setting("connect_timeout", "process", "seconds", "time to connect", 0.001),
+    Setting("request_timeout", "process", "seconds", "time for a whole request, with its body", 0.001),
     Setting("retries", "process", "integer", "how often a failed request is repeated"),
     Setting("retry_window", "process", "seconds", "no repetition starts later than this after the first try", 0.001),
     Setting(
         "whole_file_bytes",
         "process",
         "bytes",
-        "largest file that is read as a whole from a server that does not serve parts of files; 0: none is",
+        "largest file that is read as a whole from a server that does not serve parts of files; 0: none",
     ),
     Setting(
         "cache_bytes",
         "process",
         "bytes",
-        "decoded tiles kept for the next call, a sixteenth of memory by default; 0: none are",
+        "decoded tiles kept for the next call, a sixteenth of memory by default; 0: none",
     ),
     Setting("max_call_bytes", "session", "bytes", "pixels that one call may hold", 1),
-    Setting("on_error", "session", "raise|null", "of calls that do not say"),
-    Setting("on_change", "session", "raise|refresh", "of calls that do not say"),
+    Setting("on_error", "session", "raise|null", "for calls that do not say"),
+    Setting("on_change", "session", "raise|refresh", "for calls that do not say"),
 )
 
 

@@ -22,9 +22,9 @@ FIRST = {
     "build": "bbox: area in lon/lat: [west, south, east, north], or a geometry's bounds.",
     "load": "name: name of the collection; the one kept in the index by default.",
     "append": "bbox: where the new scenes are; as in the build.",
-    "refresh": "stac_api: where the source is today; that of the build by default.",
-    "create_backend": "headers: sent to web servers that are no bucket of a cloud, and to STAC APIs, to sign in:",
-    "register": "descriptor: the dataset: fields as rasteret_datasets() names them, of which only id is mandatory.",
+    "refresh": "stac_api: address of the source, if it has moved; that of the build by default.",
+    "create_backend": "headers: sent to STAC APIs, and to web servers that are not a cloud's bucket, to sign in:",
+    "register": "descriptor: fields of the dataset, with the names that rasteret_datasets() shows; only id is mandatory.",
     "register_local": "dataset_id: id of the dataset, such as local/my-collection.",
 }
 
@@ -45,7 +45,7 @@ def test_every_parameter_is_in_the_docstring(name):
     assert re.findall(r"^    (\w+): ", section, re.MULTILINE) == parameters
 
 
-HEADERS = "sent to the STAC server alone, to sign in: {'Authorization': 'Bearer ...'}; never kept"
+HEADERS = "sent only to the STAC server, to sign in: {'Authorization': 'Bearer ...'}; never kept"
 WRITTEN = '''
 def refresh(self, *, stac_api=None, backend=None, headers=None):
     """Ask again."""
@@ -76,7 +76,7 @@ def refresh(self, *, stac_api=None, backend=None, headers=None):
     """Ask again.
 
     Args:
-        stac_api: where the source is today; that of the build by default.
+        stac_api: address of the source, if it has moved; that of the build by default.
         headers: {HEADERS}.
     """
 

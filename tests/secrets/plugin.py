@@ -156,7 +156,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         search.files += 1
         _found.extend(f"printed or logged: {line}" for line in _lines(file, search))
     shutil.rmtree(shared, ignore_errors=True)
-    _looked_into.append(f"{len(search.wanted)} credentials looked for in {search.files} files: ")
+    _looked_into.append(f"{len(search.wanted)} credentials looked for in {search.files} files that tests wrote: ")
     if _found and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
