@@ -31,7 +31,7 @@ _GEOM = Argument(
     "otherwise; NULL, and GeoJSON without a geometry, gives NULL",
     column=types.AS_GEOMETRY,
 )
-_GEOM_OR_ALL = replace(_GEOM, default="(whole image)")
+GEOM_OR_ALL = replace(_GEOM, default="(whole image)")
 _COLLECTION = Argument("collection", TEXT, "where the scene is looked up; not given: all open collections", "NULL")
 GEOM_CRS = Argument("geom_crs", CRS, "CRS of the geometry, such as 'EPSG:32632'", "NULL")
 ALL_TOUCHED = Argument(
@@ -90,7 +90,7 @@ PIXEL_FUNCTIONS = (
         arguments=(
             _SCENE,
             _BAND,
-            _GEOM_OR_ALL,
+            GEOM_OR_ALL,
             _COLLECTION,
             GEOM_CRS,
             ALL_TOUCHED,
@@ -183,7 +183,7 @@ PIXEL_FUNCTIONS = (
         name="rasteret_explain",
         family="pixels",
         body="value",
-        arguments=(_SCENE, _BAND, _GEOM_OR_ALL, _COLLECTION, GEOM_CRS, _OVERVIEW, _ALPHA, _ON_ERROR),
+        arguments=(_SCENE, _BAND, GEOM_OR_ALL, _COLLECTION, GEOM_CRS, _OVERVIEW, _ALPHA, _ON_ERROR),
         returns=EXPLANATION,
         doc="Explains what read_chip or zonal_stats would read for one row, alone and with an empty cache: level, "
         "window, stored tiles, requests, bytes to fetch, bytes of pixels, and the rule for the valid pixels of each "

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 
 from rasteret_sql.functions import types
-from rasteret_sql.functions.kinds import NAMES, NUMBER, TEXT, Kind
-from rasteret_sql.functions.pixels import ALL_TOUCHED, GEOM_CRS, MAX_DISTANCE, READING, WEIGHTED
+from rasteret_sql.functions.kinds import FLAG, NAMES, NUMBER, TEXT, Kind
+from rasteret_sql.functions.pixels import ALL_TOUCHED, GEOM_CRS, GEOM_OR_ALL, MAX_DISTANCE, READING, WEIGHTED
 from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.result_types import CHIP
 
@@ -45,6 +45,9 @@ _RELATED = (
 )
 _ON_ERROR = Argument(
     "on_error", TEXT, "'raise' (default), or 'null': a pair that fails gives NULL, a scene without files no row", "NULL"
+)
+_ON_PIXELS = Argument(
+    "on_error", TEXT, "'raise' (default), or 'null': pixels that fail are NULL, a scene without files has none", "NULL"
 )
 _READING = tuple(_ON_ERROR if argument.name == "on_error" else argument for argument in READING)
 _ZONES_ON_DUNES = (
@@ -100,6 +103,49 @@ SAMPLES_OF = Udf(
     metered=True,
     names_itself=True,
 )
+KEEP_PIXELS = Udf(
+    "__rasteret_keep_pixels",
+    (pa.string(), pa.string(), types.GEOMETRY, _STATEMENT),
+    _TOKEN,
+    run="pixel_table.keep",
+    metered=True,
+    names_itself=True,
+)
+"""(JSON of bands, JSON of named arguments, geometry) → token."""
+BLOCK = pa.struct([("number", pa.int64()), *((side, pa.float64()) for side in "abcdef")])
+"""The number of a block of pixels in its statement; the transform of its image."""
+BLOCKS_OF = Udf(
+    "__rasteret_pixel_blocks",
+    (_ID, _TOKEN, _STATEMENT),
+    pa.list_(BLOCK),
+    run="pixel_table.blocks",
+    pure=True,
+    metered=True,
+    names_itself=True,
+)
+"""(scene, token) → where its pixels are."""
+RUN = pa.struct([(name, pa.int64()) for name in ("row", "col", "first", "length")])
+"""Pixels side by side: row and first column in the image, position of the first in the block, how many."""
+RUNS_OF = Udf(
+    "__rasteret_pixel_runs",
+    (_TOKEN, pa.int64(), _STATEMENT),
+    pa.list_(RUN),
+    run="pixel_table.runs",
+    pure=True,
+    metered=True,
+    names_itself=True,
+)
+"""(token, block) → the pixels of the block that count."""
+PIXELS_OF = Udf(
+    "__rasteret_pixel_values",
+    (_TOKEN, pa.int64(), pa.int64(), _STATEMENT),
+    pa.list_(pa.float64()),
+    run="pixel_table.values",
+    pure=True,
+    metered=True,
+    names_itself=True,
+)
+"""(token, block, position in the block) → the value of each band."""
 CHIP_OF = Udf("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True, metered=True, names_itself=True)
 
 RELATION_FUNCTIONS = (
@@ -142,6 +188,31 @@ RELATION_FUNCTIONS = (
         run="relations.sample_points",
         metered=True,
         others=(SAMPLES_OF,),
+    ),
+    Function(
+        name="read_pixels",
+        family="pixels",
+        body="query",
+        arguments=(
+            _SCENES,
+            _BANDS,
+            replace(GEOM_OR_ALL, doc=f"{GEOM_OR_ALL.doc}, without it all pixels; NULL gives no rows"),
+            *(argument for argument in _RELATED if argument.name != "geom_column"),
+            ALL_TOUCHED,
+            Argument("clip", FLAG, "true (default): pixels of the geometry; false: all of its window", "NULL"),
+            *(_ON_PIXELS if argument.name == "on_error" else argument for argument in READING),
+        ),
+        returns=pa.string(),
+        gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, row BIGINT, col BIGINT, x DOUBLE, y DOUBLE, a DOUBLE for "
+        "each band)",
+        doc="A row for each pixel of a geometry on each scene: row and column in the image, from 0, and x and y of its "
+        "centre in the CRS of the scene; a value is NULL where the pixel is not valid. Rows come tile by tile, as they "
+        "are read: LIMIT ends the reading, and tiles are not read of which conditions on scene_id, datetime, row, col, "
+        "x and y leave no pixel. 64-bit integers beyond 2^53 are rounded.",
+        example="SELECT x, y, \"B04\" FROM read_pixels(rasteret.dunes, 'B04', geom := 'POINT (-11.45 24.85)')",
+        run="pixel_table.read_pixels",
+        metered=True,
+        others=(KEEP_PIXELS, BLOCKS_OF, RUNS_OF, PIXELS_OF),
     ),
     Function(
         name="read_chips",

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from itertools import count
+from typing import Generic, TypeVar
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.reading.pairs import PairReader
@@ -21,20 +22,23 @@ Kept = tuple[Relation, PairReader | None]
 """A relation, and what reads its pairs where these are numbers."""
 
 
-class KeptRelations:
+T = TypeVar("T")
+
+
+class KeptRelations(Generic[T]):
     """Relations by token, the one that was used last at the end."""
 
     def __init__(self) -> None:
-        self._relations: OrderedDict[int, tuple[Kept, float]] = OrderedDict()
+        self._relations: OrderedDict[int, tuple[T, float]] = OrderedDict()
         self._tokens = count()
         self._lock = threading.Lock()
 
-    def keep(self, relation: Relation, reader: PairReader | None) -> int:
+    def keep(self, relation: T) -> int:
         """Keep a relation; gives its token."""
         now = time.monotonic()
         with self._lock:
             token = next(self._tokens)
-            self._relations[token] = (relation, reader), now
+            self._relations[token] = relation, now
             while len(self._relations) > _KEPT:
                 oldest, (_, used) = next(iter(self._relations.items()))
                 if now - used < _SECONDS:
@@ -42,7 +46,7 @@ class KeptRelations:
                 del self._relations[oldest]
         return token
 
-    def get(self, token: int) -> Kept:
+    def get(self, token: int) -> T:
         """The relation of a token.
 
         Raises:

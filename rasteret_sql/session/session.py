@@ -36,11 +36,12 @@ from rasteret_sql.io.clouds.cloud import HostSecret
 from rasteret_sql.io.remote_directory import HasStores, stores_of
 from rasteret_sql.library.maintain import bring_up_to_date
 from rasteret_sql.reading.context import Found, ReadContext, SceneBands
+from rasteret_sql.reading.pixel_table import PixelTable
 from rasteret_sql.reading.resolve import one_of_bands
 from rasteret_sql.receipt import Receipt
 from rasteret_sql.session.failures import Failures
 from rasteret_sql.session.forced_builds import ForcedBuilds
-from rasteret_sql.session.kept_relations import KeptRelations
+from rasteret_sql.session.kept_relations import Kept, KeptRelations
 from rasteret_sql.session.memory import require_call_bytes
 from rasteret_sql.session.named_backends import NamedBackends
 from rasteret_sql.session.open_collections import OpenCollections
@@ -97,8 +98,10 @@ class Session:
     """The costs of the latest statements."""
     receipt: Receipt = field(default_factory=Receipt)
     """Of the statement for which this is the session, see `paying`; else of nobody."""
-    relations: KeptRelations = field(default_factory=KeptRelations)
+    relations: KeptRelations[Kept] = field(default_factory=KeptRelations)
     """Zones and points of running calls over relations."""
+    pixel_tables: KeptRelations[PixelTable] = field(default_factory=KeptRelations)
+    """The pixels of running calls of read_pixels."""
     key: str = field(default_factory=lambda: uuid4().hex)
     """Identity, by which a database knows its session."""
 

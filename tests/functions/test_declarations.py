@@ -205,6 +205,7 @@ TABLES = {
     "rasteret_settings": {},
     "zonal_stats_table": {"scenes": "rasteret.dunes", "zones": "outlines", "band": "'B04'"},
     "sample_points": {"scenes": "rasteret.dunes", "points": "stations", "band": "'B04'"},
+    "read_pixels": {"scenes": "rasteret.dunes", "band": "'B04'", "geom": "'POINT (-11.45 24.85)'"},
     "read_chips": {"scenes": "'rasteret.dunes'", "zones": "outlines", "band": "['B04']"},
 }
 """Good arguments of table functions, enough to call them; of others those of their example are taken."""

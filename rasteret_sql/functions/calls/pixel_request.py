@@ -109,6 +109,21 @@ def geometries_with_crs(shapes: pa.StructArray, crs: str | None) -> tuple[np.nda
     return geometries, _given_crs([crs] * len(kinds), kinds, geometries.tolist(), tolerant=False)
 
 
+def one_geometry(geometry: Mapping[str, Any] | None, crs: str | None) -> tuple[shapely.Geometry | Whole | None, str]:
+    """A geometry argument and its CRS; None where it is NULL.
+
+    Args:
+        geometry: kind, wkb and text, as the macro `__geometry` makes them.
+        crs: that of the call; None: that of the type, its own, or lon/lat.
+
+    Raises:
+        RasteretError: it cannot be read.
+    """
+    kind, wkb, text = (None,) * 3 if geometry is None else (geometry[name] for name in ("kind", "wkb", "text"))
+    (shape,) = _geometries([kind], [wkb], [text], tolerant=False)
+    return shape, _given_crs([crs], [kind], [shape], tolerant=False)[0]
+
+
 def point_crs(crs: str | None) -> str:
     """CRS of points whose x and y are columns of their own."""
     return _one_crs(crs, None, 0)

@@ -8,7 +8,6 @@ at a time. So rows stream, LIMIT ends the reading, and conditions on scenes reac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +17,9 @@ import pyarrow as pa
 import shapely
 
 from rasteret_sql.callbacks import Cancelled
-from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError, RasteretError
+from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
 from rasteret_sql.functions.calls.pixel_request import band_request, geometries_with_crs, point_crs
+from rasteret_sql.functions.calls.relation_sql import named_error, scenes_sql, texts_of
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.registry import geometry_sql
 from rasteret_sql.functions.relations import CHIP_OF, KEEP, PAIR, PAIRS, SAMPLES_OF, STATISTICS_OF
@@ -58,7 +58,7 @@ def zonal_stats_table(
         columns = [f"got[{at}] AS {quote_name(name)}" for at, name in enumerate(names, 1)]
         return _sql("zonal_stats_table", (scene, zone, band, text), STATISTICS_OF, ["pair.band AS band"], columns)
 
-    return _texts("zones", one, scenes, zones, bands, texts)
+    return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
 
 
 def sample_points(
@@ -70,7 +70,7 @@ def sample_points(
         columns = [f"got[{at}] AS {quote_name(str(name))}" for at, name in enumerate(band_request(band), 1)]
         return _sql("sample_points", (scene, point, band, text), SAMPLES_OF, [], columns)
 
-    return _texts("points", one, scenes, points, bands, texts)
+    return texts_of(("scenes", "points", "band"), one, scenes, points, bands, texts)
 
 
 def read_chips(
@@ -81,18 +81,7 @@ def read_chips(
     def one(scene: str, zone: str, band: str, text: str) -> str:
         return _sql("read_chips", (scene, zone, band, text), CHIP_OF, [], ["got AS chip"])
 
-    return _texts("zones", one, scenes, zones, bands, texts)
-
-
-def _texts(others: str, one: Callable[[str, str, str, str], str], *columns: pa.Array) -> pa.Array:
-    """The SQL of each call, whose second relation is called `others`."""
-    texts = []
-    for given in zip(*(column.to_pylist() for column in columns), strict=True):
-        for name, value in zip(("scenes", others, "band"), given, strict=False):
-            if value in (None, "null"):
-                raise InvalidArgumentError(f"{name} is missing: it is NULL, expected a name")
-        texts.append(one(*given))
-    return pa.array(texts, pa.string())
+    return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
 
 
 def _sql(
@@ -113,12 +102,10 @@ def _sql(
     names = GEOMETRY_COLUMNS if column is None else (column,)
     given = ", ".join(quote_text(each) for each in (function, bands, text))
     shown = ", ".join(["id AS scene_id", "datetime", *before, "unnest(row)", *after])
-    # A column that a relation lacks is the one outside: unlike in a join, where it is there it is a plain column, and
-    # conditions on it reach the scan. Columns are looked for by patterns, with a NULL after them where there is none.
+    # Columns are looked for by patterns, with a NULL after them where there is none.
     return f"""WITH
   __scenes AS (
-    SELECT scene.* FROM (SELECT CAST(NULL AS TIMESTAMPTZ) AS datetime) AS absent,
-      LATERAL (SELECT CAST(id AS VARCHAR) AS id, datetime FROM query_table({quote_text(scenes)})) AS scene
+    {scenes_sql(scenes)}
   ),
   __found AS (
     SELECT {_found(names)} AS geom, typeof({_row(names)}) AS columns, __row,
@@ -165,14 +152,14 @@ def keep(  # noqa: PLR0917 - columns
     tokens = []
     for row in range(len(functions)):
         function = functions[row].as_py()
-        with _named(function):
+        with named_error(function):
             shapes = geometries[row].values if geometries[row].is_valid else pa.array([], geometries.type.value_type)
             places = tuple(_numbers(side[row], len(shapes)) for side in (xs, ys))
             relation = _relation(session, function, bands[row].as_py(), texts[row].as_py())
             if columns[row].is_valid:
                 _fill(relation, columns[row].as_py(), shapes, places, texts[row].as_py())
             reader = READERS[function](relation) if function in READERS else None
-            tokens.append(session.relations.keep(relation, reader))
+            tokens.append(session.relations.keep((relation, reader)))
     return pa.array(tokens, pa.int64())
 
 
@@ -272,7 +259,7 @@ def pairs(session: Session, _cancelled: Cancelled, ids: pa.Array, tokens: pa.Arr
     found: list[list[Met]] = [[] for _ in scenes]
     for (relation, _), rows in _by_relation(session, tokens):
         asked = [row for row in rows.tolist() if scenes[row] is not None]
-        with _named(relation.function):
+        with named_error(relation.function):
             met = relation.pairs([scenes[row] for row in asked], _reading(session, relation))
         for row, of_scene in zip(asked, met, strict=True):
             found[row] = of_scene
@@ -343,7 +330,7 @@ def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns
     order: list[Numbers] = []
     for kept, rows in _by_relation(session, tokens):
         relation = kept[0]
-        with _named(relation.function):
+        with named_error(relation.function):
             results.append(read(kept, part[rows], number[rows] - 1))
         order.append(rows)
         relation.read(len(rows))
@@ -367,12 +354,3 @@ def _by_relation(session: Session, tokens: pa.Array) -> Iterator[tuple[Kept, Num
     for token in numbers[:1].tolist() if one else dict.fromkeys(numbers.tolist()):
         if token >= 0:
             yield session.relations.get(token), np.flatnonzero(numbers == token)
-
-
-@contextmanager
-def _named(function: str) -> Iterator[None]:
-    """Let errors begin with the function that was called."""
-    try:
-        yield
-    except RasteretError as error:
-        raise error.retold(f"{function}: {error}") from None

@@ -1,0 +1,128 @@
+"""read_pixels: each pixel as rasterio has it, and of the server no tile of which no row is wanted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.features
+import rasterio.transform
+import rasterio.windows
+import shapely
+
+import rasteret_sql
+from tests.contract.scenes import SIZE, TILE, item, write_items, write_scene
+from tests.servers.range_server import RangeServer
+
+SCENES = 3
+WEST, NORTH, PIXEL = 600_000, 5_100_000, 10
+EAST_OF_TWO = WEST + 2 * TILE * PIXEL
+SOUTH_OF_ONE = NORTH - TILE * PIXEL
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    for n in range(SCENES):
+        write_scene(folder / f"s{n}.tif", n)
+        write_scene(folder / f"t{n}.tif", n + 10)
+    items = [item(f"s{n}", day=n + 1, one=f"s{n}.tif", two=f"t{n}.tif") for n in range(SCENES)]
+    write_items(folder / "items.json", items)
+    with RangeServer(folder) as running:
+        running.folder = folder
+        yield running
+
+
+@pytest.fixture
+def con(server, tmp_path):
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
+        connection.execute(f"FROM rasteret_build_from_stac('w', '{server.url}/items.json')").fetchall()
+        rasteret_sql.connection.session_for(connection).engine.cache.clear()
+        server.reset()
+        yield connection
+
+
+def tiles(server, scene):
+    """First byte and end of each tile of an image, as GDAL tells them."""
+    places = [(row, col) for row in range(SIZE // TILE) for col in range(SIZE // TILE)]
+    with rasterio.open(server.folder / f"{scene}.tif") as dataset:
+        tags = [[f"BLOCK_{what}_{col}_{row}" for what in ("OFFSET", "SIZE")] for row, col in places]
+        numbers = [[int(dataset.get_tag_item(tag, "TIFF", bidx=1)) for tag in pair] for pair in tags]
+    return {place: (offset, offset + size) for place, (offset, size) in zip(places, numbers, strict=True)}
+
+
+def read_tiles(server, scene="s0"):
+    """Row and column of the tiles of which bytes were asked for."""
+    asked = [(first, end) for _, path, first, end, _ in server.log() if Path(path).name == f"{scene}.tif"]
+    return {
+        place for place, (begin, end) in tiles(server, scene).items() if any(a < end and begin < b for a, b in asked)
+    }
+
+
+def test_pixels_of_a_polygon_are_rasterios(con, server):
+    zone = shapely.buffer(shapely.Point(WEST + 2000, NORTH - 2400), 900, quad_segs=3)
+    got = con.execute(
+        "SELECT scene_id, row, col, x, y, one, two FROM read_pixels(rasteret.w, ['one', 'two'], geom := $1, "
+        "geom_crs := 32632) ORDER BY ALL",
+        [zone.wkt],
+    ).fetchall()
+    want = []
+    for n in range(SCENES):
+        with rasterio.open(server.folder / f"s{n}.tif") as one, rasterio.open(server.folder / f"t{n}.tif") as two:
+            inside = rasterio.features.rasterize([zone], (SIZE, SIZE), transform=one.transform, dtype="uint8") == 1
+            rows, cols = np.nonzero(inside)
+            x, y = rasterio.transform.xy(one.transform, rows, cols)
+            values = [
+                [
+                    float(v) if ok else None
+                    for v, ok in zip(d.read(1)[inside], d.dataset_mask()[inside] > 0, strict=True)
+                ]
+                for d in (one, two)
+            ]
+            want += zip([f"s{n}"] * len(rows), rows.tolist(), cols.tolist(), list(x), list(y), *values, strict=True)
+    assert len(want) > 40_000
+    assert got == want
+
+
+def test_all_pixels_of_all_scenes(con, server):
+    ((rows, total),) = con.execute("SELECT count(*), sum(one) FROM read_pixels(rasteret.w, 'one')").fetchall()
+    assert rows == SCENES * SIZE * SIZE
+    sums = []
+    for n in range(SCENES):
+        with rasterio.open(server.folder / f"s{n}.tif") as dataset:
+            sums.append(int(dataset.read(1, masked=True).sum()))
+    assert total == sum(sums)
+
+
+def test_conditions_on_places_keep_tiles_from_being_read(con, server):
+    sql = "SELECT count(one) FROM read_pixels(rasteret.w, 'one') WHERE scene_id = 's0'"
+    assert con.execute(f"{sql} AND x < {EAST_OF_TWO} AND y > {SOUTH_OF_ONE}").fetchone() == (2 * TILE * TILE,)
+    assert read_tiles(server) == {(0, 0), (0, 1)}
+    assert {Path(path).name for _, path, *_ in server.log()} == {"s0.tif"}
+
+
+def test_tiles_that_conditions_leave_out_are_not_read_ahead(con, server):
+    middle = f"x > {EAST_OF_TWO} AND y < {SOUTH_OF_ONE}"
+    con.execute(f"SELECT sum(one) FROM read_pixels(rasteret.w, 'one') WHERE {middle}").fetchall()
+    wanted = {(row, col) for row in (1, 2, 3) for col in (2, 3)}
+    assert [read_tiles(server, f"s{n}") for n in range(SCENES)] == [wanted] * SCENES
+
+
+def test_limit_reads_one_tile(con, server):
+    assert len(con.execute("FROM read_pixels(rasteret.w, 'one') LIMIT 5").fetchall()) == 5
+    assert read_tiles(server) == {(0, 0)}
+    assert {Path(path).name for _, path, *_ in server.log()} == {"s0.tif"}
+
+
+def test_places_alone_read_nothing(con, server):
+    assert con.execute("SELECT count(row) FROM read_pixels(rasteret.w, 'one')").fetchone() == (SCENES * SIZE * SIZE,)
+    assert server.log() == []
+
+
+def test_the_receipt_is_what_the_server_counts(con, server):
+    zone = shapely.box(WEST, NORTH - 3000, WEST + 3000, NORTH)
+    con.execute("SELECT sum(one) FROM read_pixels(rasteret.w, 'one', geom := $1, geom_crs := 32632)", [zone.wkt])
+    asked = "requests, bytes, pairs_planned, pairs_skipped, functions"
+    counts = server.counts()
+    want = (counts["requests"], counts["bytes"], SCENES, 0, ["read_pixels"])
+    assert con.execute(f"SELECT {asked} FROM rasteret_stats()").fetchall() == [want]
