@@ -16,6 +16,8 @@ Ints = npt.NDArray[np.int64]
 
 POINT, LINE, RING, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = range(8)
 """shapely's type ids."""
+_NEAR = 1e-5
+"""Units of the CRS, whichever they are: OGR's own bound for vertices that are taken as one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +41,16 @@ class Edges:
     def lines(self) -> tuple[Floats, Floats, Floats, Floats]:
         """(x1, y1, x2, y2) of all edges."""
         return self.x1, self.y1, self.x2, self.y2
+
+    def clockwise(self, edges: Ints) -> npt.NDArray[np.bool_]:
+        """True for those of some edges whose ring is clockwise in the CRS."""
+        if self.ring is None or self.vertex_ring is None:
+            return np.full(len(edges), is_clockwise(self.world))
+        rings, of = np.unique(self.ring[edges], return_inverse=True)
+        first = np.searchsorted(self.vertex_ring, rings)
+        last = np.searchsorted(self.vertex_ring, rings, side="right")
+        turned: npt.NDArray[np.bool_] = _are_clockwise(self.world, first, last)[of]
+        return turned
 
 
 def pixel_coefficients(transform: Affine, window: Window) -> Affine:
@@ -103,6 +115,44 @@ def polygon_edges(geometry: shapely.Geometry, at: Affine) -> Edges:
     )
 
 
+def _are_clockwise(vertices: Floats, first: Ints, last: Ints) -> npt.NDArray[np.bool_]:
+    """As `is_clockwise` for many rings at once, in linear time.
+
+    Args:
+        vertices: of all rings.
+        first: number of the first vertex of each ring.
+        last: number past its last one, which closes it.
+    """
+    count = np.maximum(last - first - 1, 0)  # without the one that closes it
+    clear = count >= 2
+    turned = np.ones(len(first), dtype=np.bool_)
+    start = np.cumsum(count) - count
+    at = np.repeat(first - start, count) + np.arange(int(count.sum()))
+    x, y = vertices[at].T
+    ring = np.repeat(np.arange(len(first)), count)
+    lowest = np.full(len(first), np.inf)
+    np.minimum.at(lowest, ring, y)
+    low = np.flatnonzero(y == lowest[ring])
+    rightmost = np.full(len(first), -np.inf)
+    np.maximum.at(rightmost, ring[low], x[low])
+    low = low[x[low] == rightmost[ring[low]]]
+    clear &= np.bincount(ring[low], minlength=len(first)) == 1
+    _, once = np.unique(ring[low], return_index=True)
+    pivot = low[once][clear[ring[low[once]]]]
+    of = ring[pivot]
+    place = pivot - start[of]
+    before = start[of] + (place - 1) % count[of]
+    after = start[of] + (place + 1) % count[of]
+    ax, ay, bx, by = x[after] - x[pivot], y[after] - y[pivot], x[before] - x[pivot], y[before] - y[pivot]
+    near = ((np.abs(bx) < _NEAR) & (np.abs(by) < _NEAR)) | ((np.abs(ax) < _NEAR) & (np.abs(ay) < _NEAR))
+    turn = ax * by - bx * ay
+    turned[of] = turn < 0
+    clear[of[near | (turn == 0)]] = False
+    for unclear in np.flatnonzero(~clear & (count >= 2)).tolist():
+        turned[unclear] = is_clockwise(vertices[first[unclear] : last[unclear]])
+    return turned
+
+
 def is_clockwise(ring: Floats) -> bool:
     """Orientation of a closed ring in the CRS, shape (n, 2), y upwards; degenerate rings as OGR judges them.
 
@@ -120,8 +170,8 @@ def is_clockwise(ring: Floats) -> bool:
     before, after = points[at - 1] - pivot, points[(at + 1) % n] - pivot
     unclear = (
         np.count_nonzero(xs == pivot[0]) > 1
-        or bool((np.abs(before) < 1e-5).all())
-        or bool((np.abs(after) < 1e-5).all())
+        or bool((np.abs(before) < _NEAR).all())
+        or bool((np.abs(after) < _NEAR).all())
     )
     turn = float(after[0] * before[1] - before[0] * after[1])
     if not unclear and turn != 0:

@@ -24,11 +24,11 @@ from rasteret_sql.raster.edges import (
     RING,
     Edges,
     Ints,
-    is_clockwise,
     pixel_coefficients,
     polygon_edges,
     to_pixels,
 )
+from rasteret_sql.raster.runs import expand
 from rasteret_sql.raster.touched import Lines, line_pixels, touched_pixels
 from rasteret_sql.raster.window import point_pixels
 
@@ -140,19 +140,13 @@ def _burn_level_edges(mask: Mask, edges: Edges, width: int, height: int) -> None
     """
     row = np.floor(edges.y1)
     level = (edges.y1 == edges.y2) & (edges.x1 != edges.x2) & (edges.y1 - row == 0.5) & (row >= 0) & (row < height)
-    turned: dict[int, bool] = {}
-    for i in np.flatnonzero(level).tolist():
-        ring = -1 if edges.ring is None else int(edges.ring[i])
-        if ring not in turned:
-            turned[ring] = is_clockwise(
-                edges.world if edges.vertex_ring is None else edges.world[edges.vertex_ring == ring]
-            )
-        leftwards = edges.x1[i] > edges.x2[i]
-        if leftwards != turned[ring]:
-            continue
-        low, high = np.floor(np.sort((edges.x1[i], edges.x2[i])) + 0.5)
-        begin = int(row[i]) * width
-        mask[begin + int(min(max(low, 0), width)) : begin + int(min(max(high, 0), width))] = True
+    at = np.flatnonzero(level)
+    x1, x2 = edges.x1[at], edges.x2[at]
+    lower = (x1 > x2) == edges.clockwise(at)
+    at, x1, x2 = at[lower], x1[lower], x2[lower]
+    begin = np.minimum(np.maximum(np.floor(np.minimum(x1, x2) + 0.5), 0), width).astype(np.int64)
+    end = np.minimum(np.maximum(np.floor(np.maximum(x1, x2) + 0.5), 0), width).astype(np.int64)
+    mask[expand(row[at].astype(np.int64) * width + begin, end - begin)] = True
 
 
 def _burn_points(geometry: shapely.Geometry, transform: Affine, window: Window, mask: Mask) -> None:

@@ -8,7 +8,7 @@ import pytest
 import shapely
 import shapely.affinity
 from random_polygons import TRANSFORMS, in_crs, random_polygon, random_window
-from rasterio.features import geometry_mask
+from rasterio.features import geometry_mask, shapes
 
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.raster.scanline import polygon_mask
@@ -73,3 +73,19 @@ def test_wide_windows_equal_rasterio(all_touched: bool) -> None:
         np.testing.assert_array_equal(
             polygon_mask(polygon, NORTH_UP, window, all_touched), expected(polygon, NORTH_UP, window, all_touched)
         )
+
+
+@pytest.mark.parametrize("all_touched", [False, True], ids=["centres", "all_touched"])
+@pytest.mark.parametrize("offset", [0.0, 5.0, 15.0])
+@pytest.mark.parametrize("down", [-1.0, 1.0], ids=["north-up", "south-up"])
+def test_a_mask_of_20_m_made_polygons_on_a_grid_of_30_m(offset: float, down: float, all_touched: bool) -> None:
+    """Hundreds of rings, with holes, whose edges run along rows of pixel centres where the offset is 5 or 15."""
+    mask = (np.random.default_rng(8).random((60, 60)) < 0.6).astype("uint8")
+    pixels = affine.Affine(20, 0, 0, 0, 20 * down, 0)
+    found = [shapely.geometry.shape(one) for one, _ in shapes(mask, mask=mask.astype(bool), transform=pixels)]
+    geometry = shapely.multipolygons(found)
+    assert len(found) > 90
+    assert shapely.get_num_interior_rings(found).sum() > 50
+    transform, window = Affine(30, 0, -offset, 0, 30 * down, -offset * down), Window(1, 1, 40, 40)
+    ours = polygon_mask(geometry, transform, window, all_touched)
+    np.testing.assert_array_equal(ours, expected(geometry, transform, window, all_touched))
