@@ -1,7 +1,9 @@
 """read_pixels: each pixel as rasterio has it, and of the server no tile of which no row is wanted."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 import rasterio
@@ -126,3 +128,45 @@ def test_the_receipt_is_what_the_server_counts(con, server):
     counts = server.counts()
     want = (counts["requests"], counts["bytes"], SCENES, 0, ["read_pixels"])
     assert con.execute(f"SELECT {asked} FROM rasteret_stats()").fetchall() == [want]
+
+
+def test_a_tile_that_fails_is_an_error_or_null(con, server):
+    server.faults("404", match="t1.tif")
+    sql = (
+        "SELECT scene_id, count(*), count(one), count(two) FROM read_pixels(rasteret.w, ['one', 'two']{}) GROUP BY ALL"
+    )
+    with pytest.raises(duckdb.Error, match=r'read_pixels: scene "s1", band two: .*t1\.tif'):
+        con.execute(sql.format("")).fetchall()
+    got = con.execute(sql.format(", on_error := 'null'") + " ORDER BY ALL").fetchall()
+    server.faults()
+    every = SIZE * SIZE
+    with rasterio.open(server.folder / "s1.tif") as dataset:
+        valid = int((dataset.dataset_mask() > 0).sum())
+    with rasterio.open(server.folder / "t1.tif") as dataset:
+        assert got == [("s0", every, every, every), ("s1", every, valid, 0), ("s2", every, every, every)]
+    failures = "SELECT DISTINCT function, scene_id, band FROM rasteret_failures()"
+    assert con.execute(failures).fetchall() == [("read_pixels", "s1", "two")]
+
+
+@pytest.mark.parametrize("on_change", ["raise", "refresh"])
+def test_a_file_that_was_changed_is_an_error_or_read_anew(server, tmp_path, on_change):
+    write_scene(tmp_path / "c.tif", 4)
+    write_items(tmp_path / "items.json", [item("c", one="c.tif")])
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as con:
+        con.execute(f"FROM rasteret_build_from_stac('c', '{tmp_path}/items.json')").fetchall()
+        write_scene(tmp_path / "new.tif", 6)
+        (tmp_path / "new.tif").replace(tmp_path / "c.tif")
+        sql = f"SELECT sum(one) FROM read_pixels(rasteret.c, 'one', on_change := '{on_change}')"
+        if on_change == "raise":
+            with pytest.raises(duckdb.Error, match=r"read_pixels: .*changed since it was indexed"):
+                con.execute(sql).fetchall()
+        else:
+            with rasterio.open(tmp_path / "c.tif") as dataset:
+                assert con.execute(sql).fetchone() == (int(dataset.read(1).sum(dtype="int64")),)
+
+
+def test_threads_and_cursors(con):
+    sql = "SELECT count(one), sum(one) FROM rasteret.read_pixels('rasteret.w', 'one') WHERE row % 8 = 0"
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: con.cursor().execute(sql).fetchall(), range(6)))
+    assert answers == [answers[0]] * 6

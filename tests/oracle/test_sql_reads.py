@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.mask
+import rasterio.transform
 import shapely
 from rasterio.transform import from_origin
 
@@ -248,6 +249,51 @@ def test_points(world, kind):
             inside = 0 <= row < SIZE[0] and 0 <= col < SIZE[1]
             expected = float(data[row, col]) if inside and valid[row, col] else None
             assert got == expected
+
+
+def pixel_rows(con, kind, bands, wkt=None, **named):
+    """Rows of read_pixels: row, col, x, y, and a value for each band."""
+    named = {**named, **({} if wkt is None else {"geom": f"'{wkt}'"})}
+    given = "".join(f", {name} := {value}" for name, value in named.items())
+    rows = con.execute(
+        f"WITH one AS (SELECT '{kind}' AS id) SELECT COLUMNS(* EXCLUDE (scene_id, datetime)) "
+        f"FROM read_pixels(one, {[band_name(band) for band in bands]}{given}) ORDER BY row, col"
+    ).fetchall()
+    return np.array(rows, float).reshape(len(rows), 4 + len(bands))
+
+
+def expected_rows(dataset, bands, inside, **window):
+    """The same of rasterio; NaN where a pixel is not valid."""
+    rows, cols = np.nonzero(inside)
+    x, y = rasterio.transform.xy(dataset.transform, rows, cols)
+    values = [np.where(valid_of(dataset, b), dataset.read(b).astype(float), np.nan)[inside] for b in bands]
+    return np.column_stack([rows, cols, x, y, *values])
+
+
+@pytest.mark.parametrize(("all_touched", "kind"), some(itertools.product([False, True], KINDS), 3))
+def test_rows_of_pixels(world, kind, all_touched):
+    con, files = world
+    rng = np.random.default_rng(14)
+    with rasterio.open(files[kind]) as dataset:
+        bands = list(bands_of(dataset))
+        whole = np.ones(SIZE, bool)
+        got = pixel_rows(con, kind, bands)
+        np.testing.assert_allclose(got, expected_rows(dataset, bands, whole), rtol=1e-15, atol=1e-9)
+        for polygon in polygons(dataset, rng, 3):
+            outside, *_ = rasterio.mask.raster_geometry_mask(dataset, [polygon], all_touched=all_touched)
+            options = {"geom_crs": f"'{dataset.crs.to_string()}'", "all_touched": str(all_touched).lower()}
+            got = pixel_rows(con, kind, bands, polygon.wkt, **options)
+            np.testing.assert_allclose(got, expected_rows(dataset, bands, ~outside), rtol=1e-15, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["overviews", "overviews_mask"])
+@pytest.mark.parametrize("level", [1, 2])
+def test_rows_of_pixels_of_overviews(world, kind, level):
+    con, files = world
+    with rasterio.open(files[kind], overview_level=level - 1) as dataset:
+        got = pixel_rows(con, kind, [1], overview=level)
+        want = expected_rows(dataset, [1], np.ones(dataset.shape, bool))
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["overviews", "overviews_mask"])
