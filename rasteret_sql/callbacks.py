@@ -1,4 +1,4 @@
-"""Defines what callers give to long work: the flag that stops it, and who is told how far it is."""
+"""Defines the callbacks of long work: one that stops it, and one that is told its progress."""
 
 from __future__ import annotations
 

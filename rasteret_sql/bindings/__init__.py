@@ -1,1 +1,1 @@
-"""Keeps the addresses that hosts' own settings name, while rooms are renamed."""
+"""Keeps the address of a module that settings of users name."""

@@ -1,4 +1,4 @@
-"""Reads the data files of the built-in datasets, one per provider, when somebody first asks."""
+"""Reads the data files of the built-in datasets, one per provider, at first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses who reads the files of a dataset: the backend that its config and its login ask for."""
+"""Chooses the backend that reads the files of a dataset, by its config and its login."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.local_file import file_entry, load_local_descriptors, remove_local_descriptor, write_json
+from rasteret_sql.catalog.local_datasets import file_entry, load_local_descriptors, remove_local_descriptor, write_json
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.errors import UnknownDatasetError, did_you_mean
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.data_files import provider_documents
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.local_file import FileState, load_local_descriptors, local_state
+from rasteret_sql.catalog.local_datasets import FileState, load_local_descriptors, local_state
 from rasteret_sql.errors import InvalidArgumentError, UnknownDatasetError, did_you_mean
 
 

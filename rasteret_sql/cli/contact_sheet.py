@@ -1,4 +1,4 @@
-"""Sets many small pictures on one."""
+"""Draws many small pictures on one sheet."""
 
 from __future__ import annotations
 

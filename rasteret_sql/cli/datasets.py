@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.local_file import load_local_descriptors, local_path
+from rasteret_sql.catalog.local_datasets import load_local_descriptors, local_path
 from rasteret_sql.catalog.register import export_local_descriptor, unregister_local_descriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.cli.arguments import AS_JSON

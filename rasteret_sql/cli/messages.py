@@ -1,4 +1,4 @@
-"""Writes errors and warnings as readable messages: what happened, without the machinery it went through."""
+"""Writes errors and warnings as readable messages, without the names of exceptions and lines of code."""
 
 from __future__ import annotations
 

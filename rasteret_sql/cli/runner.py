@@ -1,4 +1,4 @@
-"""Runs statements one by one, stops them on Ctrl-C, and puts their results out."""
+"""Runs statements one by one, stops them on Ctrl-C, and prints their results."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Parses SQL text into a checked tree, once, for all that reads it."""
+"""Parses conditions in SQL to a checked tree, which all their readers share."""

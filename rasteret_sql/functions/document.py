@@ -1,4 +1,4 @@
-"""Writes all that is made of the declarations: `python -m rasteret_sql.functions.document` in a checkout.
+"""Writes what is made of the declarations: `python -m rasteret_sql.functions.document` in a checkout.
 
 These are the macros in `sql/`, the page `docs/functions.md`, and the arguments in docstrings of Python (`TWINS`).
 """

@@ -1,4 +1,4 @@
-"""Defines the declaration of a SQL function, of which all else about it is made."""
+"""Defines the declaration of a SQL function, which its macro, checks and documentation are made of."""
 
 from __future__ import annotations
 

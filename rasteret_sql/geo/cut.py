@@ -10,12 +10,12 @@ import numpy as np
 import shapely
 
 from rasteret_sql.geo.crs import LonLat, lonlat_of, metres, metres_a_unit
+from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, column, continued, ranked, strays, tolerances
 from rasteret_sql.geo.densify import Floats, Ints, densified, polygons_of, rings_of
 from rasteret_sql.geo.grid import Grid
 from rasteret_sql.geo.image_region import polygonal, repaired, shifted, sound_on_globe
 from rasteret_sql.geo.seams import beyond_seams, open_seams
 from rasteret_sql.geo.valid_part import valid_part
-from rasteret_sql.geo.ways import PIXELS, Ways, column, continued, ranked, strays, tolerances
 
 _OVERLAP = 10.0
 """Degrees by which the halves of what goes round a pole overlap, so that their union has no seam."""
@@ -53,11 +53,11 @@ def _near(grid: Grid, native: str, base: str) -> _Near:
     return _Near(shown.polygon, tuple(regions), seams is not None)
 
 
-def cut_and_placed(geometries: Sequence[shapely.Geometry], ways: Ways, grid: Grid) -> shapely.Geometry | None:
+def cut_and_placed(geometries: Sequence[shapely.Geometry], pair: CrsPair, grid: Grid) -> shapely.Geometry | None:
     """Geometries in longitude and latitude, together, on an image of a projection."""
-    hub = ways.source_hub
+    hub = pair.source_hub
     assert hub is not None
-    near = _near(grid, ways.native, ways.source)
+    near = _near(grid, pair.native, pair.source)
     pieces: list[shapely.Geometry] = []
     whole = 0
     for region in near.regions:
@@ -72,7 +72,7 @@ def cut_and_placed(geometries: Sequence[shapely.Geometry], ways: Ways, grid: Gri
             pieces.append(cut)
     if whole and whole == len(near.regions) and not near.seams:
         return near.on_image
-    placed = [piece for piece in with_vertices(pieces, ways, grid, to_ends=near.seams) if piece is not None]
+    placed = [piece for piece in with_vertices(pieces, pair, grid, to_ends=near.seams) if piece is not None]
     if not placed:
         return None
     # One piece stays as it is, parts that overlap included: who needs it valid repairs it (`geo.even_odd`).
@@ -114,31 +114,31 @@ def _cut(zone: shapely.Geometry, region: shapely.Geometry) -> shapely.Geometry |
 
 
 def with_vertices(
-    pieces: Sequence[shapely.Geometry], ways: Ways, grid: Grid, *, to_ends: bool = False
+    pieces: Sequence[shapely.Geometry], pair: CrsPair, grid: Grid, *, to_ends: bool = False
 ) -> list[shapely.Geometry | None]:
     """Pieces moved to an image's CRS, with vertices where their edges are curves there.
 
     Args:
         pieces: in the source CRS.
-        ways: to the image's.
+        pair: the CRS of the geometries and that of the image.
         grid: the image.
         to_ends: pieces end beside the seams of the map, and are to reach beyond them: centres on a seam are inside.
     """
     found: list[shapely.Geometry | None] = []
-    move = continued(ways)
+    move = continued(pair)
 
     def followed(coordinates: Floats, ring: Ints) -> tuple[Floats, Ints]:
         images = move(coordinates)
         allowed = tolerances(images, ring, grid.pixel, grid.outline_length)
         coordinates, images, owner, _ = densified(
-            coordinates, ring, move, strays(ways), allowed, images=images, shortest=shortest
+            coordinates, ring, move, strays(pair), allowed, images=images, shortest=shortest
         )
-        if to_ends and ways.source_hub is not None:
-            images = beyond_seams(coordinates, images, ways.native, ways.source_hub)
+        if to_ends and pair.source_hub is not None:
+            images = beyond_seams(coordinates, images, pair.native, pair.source_hub)
         return images, owner
 
     # Opposite of a projection's centre the smallest edges are long curves: those are not followed to their end.
-    shortest = metres(ways.source, PIXELS * (grid.pixel * metres_a_unit(ways.native)))
+    shortest = metres(pair.source, PIXELS * (grid.pixel * metres_a_unit(pair.native)))
     for piece in pieces:
         one = column([piece])
         if shapely.get_dimensions(piece) == 2:

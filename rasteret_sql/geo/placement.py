@@ -18,11 +18,11 @@ import numpy.typing as npt
 import shapely
 
 from rasteret_sql.geo.crs import LONLAT, LonLat, geographic_base, lonlat_of, metres, no_place, same_crs, transformer
+from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, Geometries, column
 from rasteret_sql.geo.cut import cut_and_placed, with_vertices
 from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.geo.image_region import in_one_run, on_globe, polygonal, repaired, shifted, within_turn
-from rasteret_sql.geo.plain import moved_plainly
-from rasteret_sql.geo.ways import PIXELS, Geometries, Ways, column
+from rasteret_sql.geo.small_geometries import transform_small
 
 
 def is_place(geometry: shapely.Geometry, crs: str) -> bool:
@@ -70,7 +70,7 @@ def place(geometries: Sequence[shapely.Geometry], source: str, native: str, grid
     else:
         images = set(grids)
         pixel, outline = min(grid.pixel for grid in images), max(grid.outline_length for grid in images)
-        moved, plain = moved_plainly(distinct, Ways.between(source, native), pixel, outline)
+        moved, plain = transform_small(distinct, CrsPair.between(source, native), pixel, outline)
     if hub is not None:
         turned = _turned(moved[number], grids, hub)
         out[plain[number]] = turned[plain[number]]
@@ -80,7 +80,7 @@ def place(geometries: Sequence[shapely.Geometry], source: str, native: str, grid
     for at in np.flatnonzero(~plain[number]).tolist():
         key = (int(number[at]), grids[at])
         if key not in done:
-            done[key] = _placed(distinct[key[0]], Ways.between(source, native), grids[at])
+            done[key] = _placed(distinct[key[0]], CrsPair.between(source, native), grids[at])
         out[at] = done[key]
     return out
 
@@ -162,28 +162,28 @@ def _turned(geometries: Geometries, grids: Sequence[Grid], hub: LonLat) -> Geome
     return out
 
 
-def _placed(geometry: shapely.Geometry, ways: Ways, grid: Grid) -> shapely.Geometry | None:
+def _placed(geometry: shapely.Geometry, pair: CrsPair, grid: Grid) -> shapely.Geometry | None:
     """A geometry that is wide, or not plain, on one image."""
-    if not is_place(geometry, ways.source):
+    if not is_place(geometry, pair.source):
         return None
     lines = shapely.get_dimensions(geometry) < 2
-    hub = ways.native_hub
+    hub = pair.native_hub
     if hub is not None:
-        if ways.source_hub is not None or lines:
-            pieces = [with_vertices([geometry], ways, grid)[0]]
+        if pair.source_hub is not None or lines:
+            pieces = [with_vertices([geometry], pair, grid)[0]]
         else:
-            pieces = on_globe(repaired(geometry), ways.source, hub, PIXELS * grid.pixel)
+            pieces = on_globe(repaired(geometry), pair.source, hub, PIXELS * grid.pixel)
         if not pieces:
             return None
         placed = _turned(column([piece for piece in pieces if piece is not None]), [grid] * len(pieces), hub)
         return polygonal(shapely.union_all(placed)) if len(placed) > 1 else next(iter(placed), None)
-    if ways.source_hub is not None:
-        return cut_and_placed([geometry], ways, grid)
+    if pair.source_hub is not None:
+        return cut_and_placed([geometry], pair, grid)
     if lines:
-        return with_vertices([geometry], ways, grid)[0]
-    base = geographic_base(ways.source) or geographic_base(ways.native) or LONLAT
+        return with_vertices([geometry], pair, grid)[0]
+    base = geographic_base(pair.source) or geographic_base(pair.native) or LONLAT
     globe = lonlat_of(base)
     assert globe is not None
-    tolerance = PIXELS * grid.pixel / metres(ways.native, 2 * np.pi * 6_371_000.0 / globe.turn)
-    on = on_globe(repaired(geometry), ways.source, globe, tolerance)
-    return cut_and_placed(on, Ways.between(base, ways.native), grid)
+    tolerance = PIXELS * grid.pixel / metres(pair.native, 2 * np.pi * 6_371_000.0 / globe.turn)
+    on = on_globe(repaired(geometry), pair.source, globe, tolerance)
+    return cut_and_placed(on, CrsPair.between(base, pair.native), grid)

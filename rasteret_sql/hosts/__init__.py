@@ -1,1 +1,1 @@
-"""Gives the functions to hosts, one a file, thin."""
+"""Connects the functions to hosts: DuckDB, dbt, and the database of a Python collection."""

@@ -1,4 +1,4 @@
-"""Gives a collection a database of its own: SQL in Python without a connection of the user's."""
+"""Opens a database for a Python collection, so that its SQL needs no connection of the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers from memory a call that has just failed, while DuckDB asks again for the same.
+"""Answers a call that has just failed from memory, while DuckDB repeats it.
 
 DuckDB folds a call of constants while it plans. Where that fails it goes on planning and folds again, up to eleven
 times for one statement (1.5.5 and 2.0.1), and a read that fails after its own retries would take minutes. What failed

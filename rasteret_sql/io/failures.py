@@ -39,7 +39,7 @@ from rasteret_sql.errors import (
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.clouds.registry import remedy as cloud_remedy
 from rasteret_sql.io.credentials import NO_CREDENTIALS, status_of
-from rasteret_sql.io.signed import remedy as signed_remedy
+from rasteret_sql.io.signed_addresses import remedy as signed_remedy
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})|status: (\d{3})\b")
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9_.-]{1,80})\s*</Code>")

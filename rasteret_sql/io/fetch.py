@@ -24,7 +24,7 @@ from rasteret_sql.io.failures import Cause, Failure, failure_of
 from rasteret_sql.io.loop import io_loop
 from rasteret_sql.io.retry_after import retry_after
 from rasteret_sql.io.settings import io_settings
-from rasteret_sql.io.signed import signed_form
+from rasteret_sql.io.signed_addresses import signed_form
 from rasteret_sql.receipt import Receipt
 
 __all__ = ["RetryPolicy", "fetch", "fetch_prefix", "safe_address"]

@@ -24,7 +24,7 @@ from rasteret_sql.io.failures import Cause, failure_of
 from rasteret_sql.io.files import LocalFiles
 from rasteret_sql.io.loop import connecting
 from rasteret_sql.io.settings import IoSettings, io_settings
-from rasteret_sql.io.signed import signed_form
+from rasteret_sql.io.signed_addresses import signed_form
 from rasteret_sql.io.whole_files import WholeFiles
 
 _KEPT_STORES = 256

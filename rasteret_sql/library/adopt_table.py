@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from rasteret_sql.errors import IndexFormatError, TableError, TableTypeError
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
-from rasteret_sql.io.signed import keep_signature
+from rasteret_sql.io.signed_addresses import keep_signature
 from rasteret_sql.schema import (
     KEY_DATA_SOURCE,
     KEY_DATE_RANGE,

@@ -20,9 +20,9 @@ from rasteret_sql.library.load import keep_loaded
 from rasteret_sql.library.register import local_collection
 from rasteret_sql.library.run_build import Place, reader, run_build, workspace
 from rasteret_sql.stac.bands import BandNaming
-from rasteret_sql.stac.headers import checked_headers
 from rasteret_sql.stac.search_request import StacSource
 from rasteret_sql.stac.search_source import StacScenes
+from rasteret_sql.stac.sign_in_headers import checked_headers
 
 _NO_ACCESS = "names no stac_api, table or collection to build from; register it again with one, or give stac_api"
 

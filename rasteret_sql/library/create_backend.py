@@ -1,4 +1,4 @@
-"""`create_backend`: makes a backend of arguments of the user's."""
+"""`create_backend`: makes a backend of a user's arguments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.clouds.planetary_computer import SasTokenEndpoint
 from rasteret_sql.io.credentials import Provider
 from rasteret_sql.io.routed_backend import RoutedBackend, backend_of
-from rasteret_sql.stac.headers import checked_headers
+from rasteret_sql.stac.sign_in_headers import checked_headers
 
 
 def create_backend(

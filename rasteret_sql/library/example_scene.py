@@ -1,4 +1,4 @@
-"""Finds one scene that stands for a dataset or a collection, as a build or a read would, and who reads it."""
+"""Finds one scene as an example of a dataset or collection, and the backend that reads it."""
 
 from __future__ import annotations
 

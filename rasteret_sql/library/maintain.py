@@ -33,8 +33,8 @@ from rasteret_sql.library.remembered_search import changed_source, sources_of
 from rasteret_sql.library.run_build import reader
 from rasteret_sql.scenes.source import SceneSource
 from rasteret_sql.stac.address import same_server
-from rasteret_sql.stac.headers import checked_headers
 from rasteret_sql.stac.search_source import StacScenes
+from rasteret_sql.stac.sign_in_headers import checked_headers
 from rasteret_sql.warning import warn
 
 _APPENDED = "scenes were appended to the collection that it meant at another time"

@@ -16,7 +16,7 @@ from rasteret_sql.io.clouds.credential_source import CredentialSource
 from rasteret_sql.io.clouds.registry import PROVIDERS
 from rasteret_sql.io.redact import plain_text
 from rasteret_sql.io.routed_backend import backend_of
-from rasteret_sql.stac.headers import checked_headers
+from rasteret_sql.stac.sign_in_headers import checked_headers
 
 HIDDEN = "***"
 """What is shown of a secret."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.local_file import save_local_descriptor
+from rasteret_sql.catalog.local_datasets import save_local_descriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.errors import IndexFormatError, RasteretError
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection

@@ -22,7 +22,7 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.redact import plain_values
-from rasteret_sql.io.signed import keep_signature
+from rasteret_sql.io.signed_addresses import keep_signature
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.scenes.dates import parse_instant
 from rasteret_sql.stac.item_area import item_bbox, item_geometry

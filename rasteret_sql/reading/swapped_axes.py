@@ -1,4 +1,4 @@
-"""Tells a call of which all rows miss, and would not with the two swapped, that latitude came before longitude."""
+"""Warns if all geometries of a call miss their scenes, and would not with latitude and longitude swapped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens a DuckDB connection that selections read the index through, never the user's own."""
+"""Opens the DuckDB connection with which selections read the index, never the user's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hands on the progress of builds and reads to whoever listens."""
+"""Passes the progress of builds and reads to a listener."""
 
 from __future__ import annotations
 

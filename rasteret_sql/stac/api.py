@@ -17,8 +17,8 @@ from rasteret_sql.errors import MissingObjectError, StacError, StorageError, did
 from rasteret_sql.geo.lonlat_boxes import api_boxes
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.stac.address import resolve
+from rasteret_sql.stac.check_item import checked_item
 from rasteret_sql.stac.criteria import Criteria, within
-from rasteret_sql.stac.feature import checked_item
 from rasteret_sql.stac.hrefs import absolute_hrefs, self_address
 from rasteret_sql.stac.http_json import RefusedError, read_document
 from rasteret_sql.stac.interruptible import interruptible

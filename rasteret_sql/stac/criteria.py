@@ -1,4 +1,4 @@
-"""Tests whether an item belongs to a search, whoever gave the item and whatever was asked of them."""
+"""Tests whether an item meets the arguments of a search, whatever the server did with them."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ import shapely
 from rasteret_sql.errors import StacError
 from rasteret_sql.geo.lonlat_boxes import given_box
 from rasteret_sql.io.redact import plain_address, plain_values
-from rasteret_sql.io.signed import PlainAddresses
+from rasteret_sql.io.signed_addresses import PlainAddresses
 from rasteret_sql.scenes.dates import parse_instant
 from rasteret_sql.scenes.projection_fields import SaidPlace, epsg_of, said_place
 from rasteret_sql.scenes.scene import BandAsset, SceneItem
 from rasteret_sql.stac.address import absolute
 from rasteret_sql.stac.bands import BandNaming, name_bands
-from rasteret_sql.stac.feature import checked_item
+from rasteret_sql.stac.check_item import checked_item
 from rasteret_sql.stac.hrefs import rewrite, with_s3_siblings
 from rasteret_sql.stac.item_area import item_geometry, kept_place
 from rasteret_sql.stac.unreadable_values import clean_text, readable, shown

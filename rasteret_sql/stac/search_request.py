@@ -14,8 +14,8 @@ from rasteret_sql.geo.lonlat_boxes import parse_bbox
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.scenes.dates import DateLike, DateRange, parse_date_range
 from rasteret_sql.stac.address import absolute
-from rasteret_sql.stac.headers import checked_headers
 from rasteret_sql.stac.query import Query, parse_query
+from rasteret_sql.stac.sign_in_headers import checked_headers
 
 DEFAULT_PAGE_SIZE = 100
 

@@ -18,7 +18,7 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InterruptedQueryError, StacError, did_you_mean
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.stac.address import is_url, resolve
-from rasteret_sql.stac.feature import checked_item
+from rasteret_sql.stac.check_item import checked_item
 from rasteret_sql.stac.hrefs import absolute_hrefs, self_address
 from rasteret_sql.stac.http_json import read_located
 from rasteret_sql.stac.interruptible import start, wait

@@ -1,4 +1,4 @@
-"""Brings items of older STAC versions, and those that lean on their collection, into the present form."""
+"""Makes items of older STAC versions current, and adds what an item leaves to its collection."""
 
 from __future__ import annotations
 

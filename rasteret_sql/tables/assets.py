@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from rasteret_sql.errors import InvalidArgumentError, TableError, UnsaidSampleError, did_you_mean, name_meant
 from rasteret_sql.geo.geoarrow import is_text
-from rasteret_sql.io.signed import PlainAddresses
+from rasteret_sql.io.signed_addresses import PlainAddresses
 from rasteret_sql.scenes.projection_fields import said_place
 from rasteret_sql.scenes.scene import BandAsset
 from rasteret_sql.stac.address import absolute, file_name, is_url, named_by_gdal, resolve

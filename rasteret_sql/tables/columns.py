@@ -1,4 +1,4 @@
-"""Gives the columns of a table their parts in a collection, and the others names beside ours."""
+"""Maps the columns of a table to those of a collection, and gives the others names that are free."""
 
 from __future__ import annotations
 

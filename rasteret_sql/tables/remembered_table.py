@@ -1,4 +1,4 @@
-"""Reads a table again that a collection was made of, from what the collection remembers."""
+"""Opens again the table that a collection was built from, as the collection remembers it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads no more of a table than a build needs: by conditions that its statistics can answer."""
+"""Reads the rows of a table that a build needs, and leaves out row groups by their statistics."""
 
 from __future__ import annotations
 

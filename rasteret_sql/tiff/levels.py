@@ -12,7 +12,7 @@ from rasteret_sql.tiff.colours import D50, SUBSAMPLINGS, YCBCR_DEFAULT
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.ifd import Ifd
 from rasteret_sql.tiff.images import decodable, gives_pixels
-from rasteret_sql.tiff.places import Form, read_places
+from rasteret_sql.tiff.tile_offsets import TileLayout, read_tile_offsets
 from rasteret_sql.tiff.whole_image import missing_tables, whole_level
 
 MAX_TILES = 1 << 25
@@ -78,18 +78,18 @@ def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
     stored_samples, colours = _conversion(ifd, photometric, compression, bits=bits, samples=samples)
     if compression == tags.OLD_JPEG or (stored_samples and planar == tags.PLANAR_SEPARATE and not planes):
         given = _samples_of_whole(ifd, photometric, compression, bits=bits, samples=samples, subsampling=subsampling)
-        places = read_places(ifd, tables, Form(compression, tiled, height, tile_height, tile_width))
+        places = read_tile_offsets(ifd, tables, TileLayout(compression, tiled, height, tile_height, tile_width))
         return whole_level(ifd, places, size=(width, height), tiled=tiled, samples=given)
     if stored_samples and photometric == tags.PHOTOMETRIC_YCBCR and planar == tags.PLANAR_CHUNKY:
         _check_chroma(ifd, subsampling, compression, predictor)
         across, down = subsampling
-        form = Form(compression, tiled, height, tile_height, -(-tile_width // across) * (across * down + 2), down)
+        form = TileLayout(compression, tiled, height, tile_height, -(-tile_width // across) * (across * down + 2), down)
     else:
         if subsampling != (1, 1) and compression not in _RGB_CODECS:
             raise ifd.unsupported(f"subsampled YCbCr of {samples} samples of {bits} bit is not supported")
         row_bytes = -(-tile_width * bits * (samples if planar == tags.PLANAR_CHUNKY else 1) // 8)
-        form = Form(compression, tiled, height, tile_height, row_bytes)
-    offsets, counts, tile_height = read_places(ifd, tables, form)
+        form = TileLayout(compression, tiled, height, tile_height, row_bytes)
+    offsets, counts, tile_height = read_tile_offsets(ifd, tables, form)
     if form.size(tile_height) > MAX_TILE_BYTES:
         kind = "tile" if tiled else "strip"
         raise ifd.unsupported(

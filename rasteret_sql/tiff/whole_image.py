@@ -1,4 +1,4 @@
-"""Decodes images whole whose tiles or strips cannot be decoded one by one.
+"""Makes one tile of an image whose tiles or strips cannot be decoded one by one.
 
 Strips of old-style JPEG are pieces of one stream, and its tables lie anywhere in the file. Planar CMYK and YCbCr are
 converted to red, green and blue, which takes all planes. Such an image is given as one strip: the part of the file
@@ -14,7 +14,7 @@ from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.ifd import Ifd
 from rasteret_sql.tiff.libtiff import STRIP_TABLES, TILE_TABLES, Value, file_head
-from rasteret_sql.tiff.places import Places
+from rasteret_sql.tiff.tile_offsets import TileOffsets
 
 MAX_WHOLE_BYTES = 1 << 29
 """Longest part of a file that is read as one image, and most bytes of its pixels with four samples."""
@@ -45,12 +45,12 @@ def missing_tables(ifd: Ifd) -> list[ByteRange]:
     return [gap for span in spans for gap in ifd.file.missing(span.offset, span.length, "a table of JPEG")]
 
 
-def whole_level(ifd: Ifd, places: Places, *, size: tuple[int, int], tiled: bool, samples: int) -> Level:
+def whole_level(ifd: Ifd, places: TileOffsets, *, size: tuple[int, int], tiled: bool, samples: int) -> Level:
     """The image as one strip.
 
     Args:
         ifd: Its directory.
-        places: Of its tiles or strips.
+        places: those of its tiles or strips.
         size: (width, height) in pixels.
         tiled: Whether it has tiles.
         samples: Of a decoded pixel: 3 or 4 of 8 bit.
@@ -91,7 +91,7 @@ def whole_level(ifd: Ifd, places: Places, *, size: tuple[int, int], tiled: bool,
     )
 
 
-def _head(ifd: Ifd, places: Places, stream: ByteRange | None, *, start: int, tiled: bool) -> bytes:
+def _head(ifd: Ifd, places: TileOffsets, stream: ByteRange | None, *, start: int, tiled: bool) -> bytes:
     values: dict[int, Value] = {tag: ifd.integers(tag) for tag in _COPIED if tag in ifd}
     values |= {tag: ifd.doubles(tag) for tag in _COPIED_REALS if tag in ifd}
     values |= {tag: ifd.raw(tag) or b"" for tag in _COPIED_BYTES if tag in ifd}

@@ -515,7 +515,7 @@ def test_a_writer_that_died_holds_nobody_up(tmp_path, local_datasets):
         tmp_path,
         """
         import os, sys
-        from rasteret_sql.catalog import local_file as local
+        from rasteret_sql.catalog import local_datasets as local
         with local._locked(local.local_path(sys.argv[1])):
             os._exit(0)
         """,

@@ -24,7 +24,7 @@ FIRST = {
     "append": "bbox: where the new scenes are; as in the build.",
     "refresh": "stac_api: address of the source, if it has moved; that of the build by default.",
     "create_backend": "headers: sent to STAC APIs, and to web servers that are not a cloud's bucket, to sign in:",
-    "register": "descriptor: fields of the dataset, with the names that rasteret_datasets() shows; only id is mandatory.",
+    "register": "descriptor: fields of the dataset, with the names that rasteret_datasets() shows;",
     "register_local": "dataset_id: id of the dataset, such as local/my-collection.",
 }
 

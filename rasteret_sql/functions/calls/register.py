@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
-from rasteret_sql.catalog.local_file import local_path
+from rasteret_sql.catalog.local_datasets import local_path
 from rasteret_sql.catalog.register import export_local_descriptor, unregister_local_descriptor
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.errors import InvalidArgumentError

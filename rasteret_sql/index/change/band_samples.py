@@ -1,4 +1,4 @@
-"""Names the bands of files that turn out to hold several, of which their items say nothing."""
+"""Names the bands of files that hold several, where their items name only one."""
 
 from __future__ import annotations
 

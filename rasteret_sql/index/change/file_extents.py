@@ -1,4 +1,4 @@
-"""Takes the place of a scene from its files, for items that do not say it."""
+"""Computes the footprint of a scene from its files, for items without one."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.format.header_codec import Packed, pack_file, unpack_file
 from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.io.backend import FileFacts
-from rasteret_sql.io.signed import can_be_read, is_signed
+from rasteret_sql.io.signed_addresses import can_be_read, is_signed
 from rasteret_sql.scenes.projection_fields import SaidPlace
 from rasteret_sql.scenes.scene import BandAsset, SceneItem
 from rasteret_sql.scenes.source import FoundScenes

@@ -18,7 +18,7 @@ from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.loop import run
 from rasteret_sql.io.redact import plain_text
 from rasteret_sql.io.routed_backend import default_backend
-from rasteret_sql.io.signed import signed_places
+from rasteret_sql.io.signed_addresses import signed_places
 from rasteret_sql.scenes.projection_fields import SaidPlace
 from rasteret_sql.scenes.scene import BandAsset, SceneItem
 from rasteret_sql.tiff.header import BandHeader

@@ -26,7 +26,7 @@ from rasteret_sql.index.place.directory_names import RECORDS_SUFFIX, STAC_SUFFIX
 from rasteret_sql.index.place.location import Workspace, is_remote
 from rasteret_sql.index.place.mirror import mirrored
 from rasteret_sql.io.remote_directory import HasStores
-from rasteret_sql.io.signed import know_places
+from rasteret_sql.io.signed_addresses import know_places
 
 _GLOB_CHARACTERS = "[*?"
 

@@ -1,1 +1,1 @@
-"""Knows each provider of files in a file of its own; `registry.py` lists them."""
+"""Knows each provider of files, one in a file; `registry.py` lists them."""

@@ -1,4 +1,4 @@
-"""Checks headers by which a caller signs in to a STAC server; they are never shown."""
+"""Checks the HTTP headers with which a caller signs in to a STAC server; they are never shown."""
 
 from __future__ import annotations
 

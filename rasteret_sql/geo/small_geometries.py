@@ -1,4 +1,4 @@
-"""Moves small and plain geometries from one CRS to another by themselves, whatever image they are for."""
+"""Transforms points and small geometries to another CRS, whatever image they are for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy.typing as npt
 import shapely
 
 from rasteret_sql.geo.crs import metres, transformer
+from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, Geometries, column, ranked, strays, tolerance, tolerances
 from rasteret_sql.geo.densify import Bools, Floats, densified, polygons_of, rings_of, wrapped
-from rasteret_sql.geo.ways import PIXELS, Geometries, Ways, column, ranked, strays, tolerance, tolerances
 
 _PLAIN_DEGREES = 10.0
 _PLAIN_METRES = 1_000_000.0
@@ -17,26 +17,26 @@ _SHIFT = 100.0
 """Metres that a way there and back may miss, see `geo.valid_part`."""
 
 
-def moved_plainly(geometries: Geometries, ways: Ways, pixel: float, outline: float) -> tuple[Geometries, Bools]:
+def transform_small(geometries: Geometries, pair: CrsPair, pixel: float, outline: float) -> tuple[Geometries, Bools]:
     """Geometries that are small and plain, moved with vertices added, and which of all these are.
 
     Args:
         geometries: shapely geometries, shape (n,).
-        ways: from their CRS to that of the images.
+        pair: their CRS and that of the images.
         pixel: size of the smallest pixel of the images.
         outline: length of the longest outline of an image, in pixels.
     """
-    transformer(ways.source, ways.native)  # says so where there is none
+    transformer(pair.source, pair.native)  # says so where there is none
     kinds = shapely.get_type_id(geometries)
     out = np.full(len(geometries), None, dtype=object)
     plain = np.zeros(len(geometries), dtype=bool)
     points = kinds == shapely.GeometryType.POINT
     if points.any():
-        out[points], plain[points] = _moved_points(geometries[points], ways), True
-    small = ~points & _small(geometries, ways)
+        out[points], plain[points] = _moved_points(geometries[points], pair), True
+    small = ~points & _small(geometries, pair)
     for chosen, lines in ((small & _are_lines(kinds), True), (small & ~_are_lines(kinds), False)):
         if chosen.any():
-            out[chosen], plain[chosen] = _moved_edges(geometries[chosen], ways, (pixel, outline), lines)
+            out[chosen], plain[chosen] = _moved_edges(geometries[chosen], pair, (pixel, outline), lines)
     return out, plain
 
 
@@ -45,27 +45,27 @@ def _are_lines(kinds: npt.NDArray[np.int32]) -> Bools:
     return np.isin(kinds, (types.LINESTRING, types.LINEARRING, types.MULTILINESTRING, types.MULTIPOINT))
 
 
-def _moved_points(points: Geometries, ways: Ways) -> Geometries:
-    xy = ways.forth(shapely.get_coordinates(points))
+def _moved_points(points: Geometries, pair: CrsPair) -> Geometries:
+    xy = pair.forth(shapely.get_coordinates(points))
     finite = np.asarray(np.isfinite(xy).all(axis=1))
     moved = column(list(shapely.points(np.where(finite[:, None], xy, 0.0))))
     moved[~finite] = None
     return moved
 
 
-def _small(geometries: Geometries, ways: Ways) -> Bools:
+def _small(geometries: Geometries, pair: CrsPair) -> Bools:
     bounds: Floats = np.asarray(shapely.bounds(geometries))
     size: Floats = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
-    hub = ways.source_hub
-    limit = metres(ways.source, _PLAIN_METRES) if hub is None else _PLAIN_DEGREES / 360 * hub.turn
+    hub = pair.source_hub
+    limit = metres(pair.source, _PLAIN_METRES) if hub is None else _PLAIN_DEGREES / 360 * hub.turn
     return np.asarray(size <= limit, dtype=np.bool_)
 
 
 def _moved_edges(
-    geometries: Geometries, ways: Ways, image: tuple[float, float], lines: bool
+    geometries: Geometries, pair: CrsPair, image: tuple[float, float], lines: bool
 ) -> tuple[Geometries, Bools]:
-    """As `moved_plainly`, of lines or of polygons, on images of that pixel and outline."""
-    moved = _moved_at_once(geometries, ways, *image)
+    """As `transform_small`, of lines or of polygons, on images of that pixel and outline."""
+    moved = _moved_at_once(geometries, pair, *image)
     if moved is not None:
         return moved, np.ones(len(geometries), dtype=bool)
     if lines:
@@ -75,9 +75,9 @@ def _moved_edges(
     else:
         coordinates, ring, part, geometry = rings_of(geometries)
         geometry_of_ring = geometry[part]
-    images = ways.forth(coordinates)
+    images = pair.forth(coordinates)
     dense, images, owner, left = densified(
-        coordinates, ring, ways.forth, strays(ways), tolerances(images, ring, *image), images=images
+        coordinates, ring, pair.forth, strays(pair), tolerances(images, ring, *image), images=images
     )
     of = geometry_of_ring[owner]
     begins = np.append(True, of[1:] != of[:-1])
@@ -85,7 +85,7 @@ def _moved_edges(
     plain = np.ones(len(geometries), dtype=bool)
     plain[of[left]] = False
     plain[of[~np.isfinite(images).all(axis=1)]] = False
-    hub = ways.native_hub
+    hub = pair.native_hub
     if hub is not None:
         # In one run of longitudes, and where that is clear: not beside a pole, and not half around the globe.
         start = images[first, 0][np.cumsum(begins) - 1]
@@ -93,7 +93,7 @@ def _moved_edges(
             away = wrapped(images[:, 0] - start, hub.turn)
             plain[of[(np.abs(images[:, 1]) > 0.99 * hub.turn / 4) | (np.abs(away) > hub.turn / 8)]] = False
         images = np.column_stack([start + away, images[:, 1]])
-    plain &= _come_back(dense[first], images[first], of[first], ways, len(geometries))
+    plain &= _come_back(dense[first], images[first], of[first], pair, len(geometries))
     out = np.full(len(geometries), None, dtype=object)
     if len(dense) == len(coordinates):
         sound = np.where(np.isfinite(images), images, 0.0)
@@ -110,13 +110,13 @@ def _moved_edges(
     return out, plain & ~shapely.is_missing(out)
 
 
-def _moved_at_once(geometries: Geometries, ways: Ways, pixel: float, outline: float) -> Geometries | None:
+def _moved_at_once(geometries: Geometries, pair: CrsPair, pixel: float, outline: float) -> Geometries | None:
     """Geometries moved vertex by vertex, where they all lie in one small area in which their edges stay straight.
 
     What the longest of their edges does there is tried on a few positions, in all directions. None: it bends.
     """
     west, south, east, north = shapely.total_bounds(geometries)
-    if ways.native_hub is not None or not _small(column([shapely.box(west, south, east, north)]), ways).all():
+    if pair.native_hub is not None or not _small(column([shapely.box(west, south, east, north)]), pair).all():
         return None
     coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
     # Steps from ring to ring are among them, which only makes it more careful.
@@ -127,14 +127,14 @@ def _moved_at_once(geometries: Geometries, ways: Ways, pixel: float, outline: fl
     )
     ways_off = half * np.array([(0.0, 0.0), *((np.cos(a), np.sin(a)) for a in np.arange(8) * np.pi / 4)])
     tried = (here[:, None, :] + ways_off).reshape(-1, 2)
-    images = ways.forth(tried).reshape(len(here), 9, 2)
-    if not np.isfinite(images).all() or not _near_each(ways.back(images[:, 0]), here, ways).all():
+    images = pair.forth(tried).reshape(len(here), 9, 2)
+    if not np.isfinite(images).all() or not _near_each(pair.back(images[:, 0]), here, pair).all():
         return None
     bend = np.linalg.norm((images[:, 1:5] + images[:, 5:9]) / 2 - images[:, :1], axis=2).max()
     reach = np.linalg.norm(images[:, 1:] - images[:, :1], axis=2).max() * 2
     if not bend < PIXELS * pixel / 4:
         return None
-    moved = ways.forth(coordinates)
+    moved = pair.forth(coordinates)
     if not np.isfinite(moved).all():
         return None
     across = np.hypot(*np.diff(moved, axis=0).T)[owner[1:] == owner[:-1]]
@@ -144,19 +144,19 @@ def _moved_at_once(geometries: Geometries, ways: Ways, pixel: float, outline: fl
     return np.asarray(shapely.set_coordinates(geometries.copy(), moved))
 
 
-def _come_back(given: Floats, images: Floats, of: npt.NDArray[np.int64], ways: Ways, count: int) -> Bools:
+def _come_back(given: Floats, images: Floats, of: npt.NDArray[np.int64], pair: CrsPair, count: int) -> Bools:
     """True for geometries with a vertex whose image lies at the vertex, and not at a place elsewhere."""
-    near = _near_each(ways.back(images), given, ways)
+    near = _near_each(pair.back(images), given, pair)
     sound = np.zeros(count, dtype=bool)
     sound[of[near]] = True
     return sound
 
 
-def _near_each(returned: Floats, given: Floats, ways: Ways) -> Bools:
+def _near_each(returned: Floats, given: Floats, pair: CrsPair) -> Bools:
     """True for positions of the source that came back to where they were, but for a shift of the datum."""
     off = returned - given
-    hub = ways.source_hub
+    hub = pair.source_hub
     with np.errstate(invalid="ignore"):  # not finite: no place
         if hub is not None:
             off[:, 0] = wrapped(off[:, 0], hub.turn) * np.cos(given[:, 1] * (2 * np.pi / hub.turn))
-        return np.asarray(np.hypot(off[:, 0], off[:, 1]) <= metres(ways.source, _SHIFT))
+        return np.asarray(np.hypot(off[:, 0], off[:, 1]) <= metres(pair.source, _SHIFT))

@@ -11,7 +11,7 @@ from rasterio.io import MemoryFile
 
 from rasteret_sql.errors import CorruptTiffError, TiffError
 from rasteret_sql.tiff.parse import SparseBytes, parse_header
-from rasteret_sql.tiff.places import CUT_BYTES
+from rasteret_sql.tiff.tile_offsets import CUT_BYTES
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -1,4 +1,4 @@
-"""Checks that an item is one before it is looked into: an object with an id, and properties that are an object."""
+"""Checks the form of an item before it is used: an object with an id, and properties that are an object."""
 
 from __future__ import annotations
 

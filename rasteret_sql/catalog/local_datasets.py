@@ -1,4 +1,4 @@
-"""Keeps descriptors beyond the process, in rasteret's own file, which both projects read and write.
+"""Keeps local datasets in a file for later processes: rasteret's own file, which both projects read and write.
 
 The file is a JSON list of descriptors. Entries that cannot be read are left alone: they are neither shown nor lost
 when the file is written.

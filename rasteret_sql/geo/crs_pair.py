@@ -1,4 +1,4 @@
-"""Finds ways from one CRS to another, and says what geometries need on them."""
+"""`CrsPair`: transforms positions between two CRS, and says how far edges may stray on an image."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _ROUNDED = 1e-13
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
-    """From one CRS to another."""
+class CrsPair:
+    """Two CRS: that of geometries, and that of an image."""
 
     source: str
     native: str
@@ -36,8 +36,8 @@ class Ways:
     native_hub: LonLat | None
 
     @classmethod
-    def between(cls, source: str, native: str) -> Ways:
-        """Find the way from one CRS to another."""
+    def between(cls, source: str, native: str) -> CrsPair:
+        """Make the pair of two CRS."""
         return cls(source, native, lonlat_of(source), lonlat_of(native))
 
     def forth(self, xy: Floats) -> Floats:
@@ -56,9 +56,9 @@ def column(geometries: Sequence[shapely.Geometry | None]) -> Geometries:
     return array
 
 
-def strays(ways: Ways) -> Strays:
+def strays(pair: CrsPair) -> Strays:
     """True for edges that stray on images."""
-    return strays_in_plane if ways.native_hub is None else strays_on_sphere(ways.native_hub.turn)
+    return strays_in_plane if pair.native_hub is None else strays_on_sphere(pair.native_hub.turn)
 
 
 def tolerances(images: Floats, ring: npt.NDArray[np.int64], pixel: float, outline: float) -> Floats:
@@ -83,15 +83,15 @@ def tolerance(length: Floats, pixel: float, outline: float) -> Floats:
     return np.asarray(share * pixel)
 
 
-def continued(ways: Ways) -> Callable[[Floats], Floats]:
+def continued(pair: CrsPair) -> Callable[[Floats], Floats]:
     """The map, with longitudes in the turn in which they were given, where both are longitudes."""
-    if ways.source_hub is None or ways.native_hub is None:
-        return ways.forth
-    turn = ways.native_hub.turn
-    scale = turn / ways.source_hub.turn
+    if pair.source_hub is None or pair.native_hub is None:
+        return pair.forth
+    turn = pair.native_hub.turn
+    scale = turn / pair.source_hub.turn
 
     def move(xy: Floats) -> Floats:
-        images = ways.forth(xy)
+        images = pair.forth(xy)
         images[:, 0] += turn * np.round((xy[:, 0] * scale - images[:, 0]) / turn)
         return images
 

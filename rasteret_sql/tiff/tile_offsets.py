@@ -1,4 +1,4 @@
-"""Mends tables of the offsets and byte counts of tiles or strips where they are not good."""
+"""Reads the offsets and byte counts of tiles and strips, and corrects those that a file has wrong."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _Tables = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """The layout of an image, as far as the places of its tiles depend on it."""
+class TileLayout:
+    """The layout of an image, as far as the offsets of its tiles depend on it."""
 
     compression: int
     tiled: bool
@@ -43,7 +43,7 @@ class Form:
         return -(-rows // self.rows_together) * self.row_bytes
 
 
-class Places(NamedTuple):
+class TileOffsets(NamedTuple):
     """The tables of an image, and the height of the tiles that they speak of."""
 
     offsets: _Words
@@ -51,7 +51,7 @@ class Places(NamedTuple):
     tile_height: int
 
 
-def read_places(ifd: Ifd, tables: _Tables, form: Form) -> Places:
+def read_tile_offsets(ifd: Ifd, tables: _Tables, form: TileLayout) -> TileOffsets:
     """Read the tables of an image.
 
     What libtiff makes of wrong byte counts is done here too: those of uncompressed tiles follow from their size, and
@@ -86,7 +86,7 @@ def read_places(ifd: Ifd, tables: _Tables, form: Form) -> Places:
     elif unknown.any() and offsets[0]:
         counts = np.array([_rest_of_file(ifd, int(offsets[0]), form)], np.uint64)
     _check_extent(ifd, offsets, counts)
-    return Places(offsets, counts, form.tile_height)
+    return TileOffsets(offsets, counts, form.tile_height)
 
 
 def _table(ifd: Ifd, tag: int, tiles: int) -> _Words:
@@ -98,7 +98,7 @@ def _table(ifd: Ifd, tag: int, tiles: int) -> _Words:
 
 
 def _plain_counts(
-    ifd: Ifd, offsets: _Words, counts: _Words, unknown: npt.NDArray[np.bool_], form: Form
+    ifd: Ifd, offsets: _Words, counts: _Words, unknown: npt.NDArray[np.bool_], form: TileLayout
 ) -> tuple[_Words, bool]:
     """Byte counts of uncompressed tiles by their size, and whether the file holds all that are stored whole.
 
@@ -116,7 +116,7 @@ def _plain_counts(
     return np.where(stored, np.where(held, sizes, stated), np.uint64(0)), bool(held[stored].all())
 
 
-def _rest_of_file(ifd: Ifd, offset: int, form: Form) -> int:
+def _rest_of_file(ifd: Ifd, offset: int, form: TileLayout) -> int:
     """Length of a compressed strip that does not say it: to the end of the file, or what it can need at most."""
     size = ifd.file.chunks.size
     if size is None:
@@ -124,7 +124,7 @@ def _rest_of_file(ifd: Ifd, offset: int, form: Form) -> int:
     return max(0, min(size - offset, 2 * form.size(form.tile_height) + 65536))
 
 
-def _cut(offsets: _Words, counts: _Words, form: Form) -> Places:
+def _cut(offsets: _Words, counts: _Words, form: TileLayout) -> TileOffsets:
     """Cut strips into parts of whole rows, all of one height but the last of the image."""
     height, strip_rows = form.height, form.tile_height
     down = -(-height // strip_rows)
@@ -134,7 +134,7 @@ def _cut(offsets: _Words, counts: _Words, form: Form) -> Places:
         # The parts must come out even in each strip.
         rows = next((n for n in range(min(rows, CUT_BYTES), 0, -1) if strip_rows % n == 0), strip_rows)
     if strip_rows * form.row_bytes <= 2 * CUT_BYTES or rows >= strip_rows or planes * (height // rows) > MAX_PARTS:
-        return Places(offsets, counts, strip_rows)
+        return TileOffsets(offsets, counts, strip_rows)
     first = np.arange(0, height, rows)
     strip = first // strip_rows
     within = ((first - strip * strip_rows) * form.row_bytes).astype(np.uint64)
@@ -142,7 +142,7 @@ def _cut(offsets: _Words, counts: _Words, form: Form) -> Places:
     of_strip = offsets.reshape(planes, down)[:, strip]
     stored = (counts.reshape(planes, down)[:, strip] != 0) & (of_strip != 0)
     parts = np.where(stored, of_strip + within, np.uint64(0))
-    return Places(parts.reshape(-1), np.where(stored, sizes, np.uint64(0)).reshape(-1), rows)
+    return TileOffsets(parts.reshape(-1), np.where(stored, sizes, np.uint64(0)).reshape(-1), rows)
 
 
 def _check_extent(ifd: Ifd, offsets: _Words, counts: _Words) -> None:
