@@ -95,7 +95,7 @@ def save_local_descriptor(descriptor: DatasetDescriptor, path: str | os.PathLike
         StorageError: the file cannot be read or written.
     """
     if not isinstance(descriptor, DatasetDescriptor):
-        raise InvalidArgumentError(f"a DatasetDescriptor is saved, not {type(descriptor).__name__}")
+        raise InvalidArgumentError(f"expected a DatasetDescriptor, not {type(descriptor).__name__}")
     file = local_path(path)
     with _locked(file):
         entries = _read_entries(file)
@@ -189,7 +189,7 @@ def _locked(file: Path) -> Iterator[None]:
 
     def wait(seconds: float) -> None:
         if seconds > LOCK_SECONDS:
-            raise StorageTimeoutError(f"{file} is being written by another process for {LOCK_SECONDS:.0f} s")
+            raise StorageTimeoutError(f"{file} has been locked by another process for {LOCK_SECONDS:.0f} s; try again")
 
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

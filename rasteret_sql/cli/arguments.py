@@ -73,7 +73,7 @@ def header_of_variable(text: str) -> dict[str, str]:
     """`Name=VARIABLE`: a header with the value that a variable of the environment has."""
     name, sign, variable = text.partition("=")
     if not sign:
-        raise argparse.ArgumentTypeError("it is Name=VARIABLE, such as Authorization=STAC_AUTHORIZATION")
+        raise argparse.ArgumentTypeError("expected Name=VARIABLE, such as Authorization=STAC_AUTHORIZATION")
     if not os.environ.get(variable):
         raise argparse.ArgumentTypeError(f"the variable {variable} is not set")
     return {name.strip(): os.environ[variable]}

@@ -111,7 +111,7 @@ def _stretch(band: Pixels, valid: Mask, percentiles: tuple[float, float]) -> tup
         return 0.0, 255.0
     low, high = percentiles
     if not 0 <= low < high <= 100:
-        raise InvalidArgumentError(f"percentiles rise within 0..100, not {percentiles}")
+        raise InvalidArgumentError(f"percentiles have to rise within 0..100, not {percentiles}")
     step = max(1, math.isqrt(band.size // _SAMPLE))
     seen = band[::step, ::step][valid[::step, ::step]]
     if not seen.size:

@@ -129,7 +129,7 @@ def plan_points(reads: list[RowRead]) -> list[PointJob | NearestJob]:
             if read.geometry is Whole.IMAGE or read.geometry.geom_type != "Point":
                 kind = "the whole image" if read.geometry is Whole.IMAGE else f"a {kind_given(read.geometry)}"
                 raise InvalidGeometryError(
-                    f"a point is wanted, not {kind} ({read.describe()}); use zonal_stats for areas"
+                    f"expected a point, not {kind} ({read.describe()}); use zonal_stats for areas"
                 )
         except RasteretError as error:
             if not read.tolerates(error):

@@ -30,7 +30,7 @@ def checked_headers(value: Mapping[str, str] | str | None) -> dict[str, str] | N
         try:
             given = json.loads(value)
         except ValueError:
-            raise InvalidArgumentError(f"headers is a text that is no JSON; {_FORM}") from None
+            raise InvalidArgumentError(f"headers is text that is not JSON; {_FORM}") from None
     if not isinstance(given, Mapping):
         raise InvalidArgumentError(f"headers is of type {type(given).__name__}; {_FORM}")
     checked = {}

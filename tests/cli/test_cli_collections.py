@@ -130,7 +130,7 @@ def test_dropping_asks_first(call, monkeypatch):
     answer(call("build", "ny", *NY, "--json"))
     code, _, err = call("drop", "ny")
     assert code == 1
-    assert "say --yes" in err
+    assert "add --yes" in err
 
     class Terminal(io.StringIO):
         def isatty(self):

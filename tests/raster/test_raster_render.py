@@ -76,7 +76,7 @@ def test_lightness_rises(name: str) -> None:
         ({"colormap": "virdis"}, 'did you mean "viridis"'),
         ({"vmin": [1, 2]}, "vmin is one finite number"),
         ({"vmax": float("nan")}, "vmax is one finite number"),
-        ({"percentiles": (98, 2)}, "percentiles rise"),
+        ({"percentiles": (98, 2)}, "percentiles have to rise"),
     ],
 )
 def test_wrong_arguments(arguments: dict, message: str) -> None:

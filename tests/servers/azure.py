@@ -8,11 +8,9 @@ import hashlib
 import hmac
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ import pytest
 from obstore.store import AzureStore
 
 from tests.servers.gate import Answer, Gate, Onward, Request
+from tests.servers.process import free_port, running
 from tests.servers.secrets import secret
 from tests.servers.wanted import installing, unavailable
 
@@ -185,26 +184,15 @@ def serve_azure() -> Iterator[AzureServer]:
     """Start Azurite on a free port and end it afterwards."""
     program = azurite()
     directory = tempfile.mkdtemp(prefix="azurite-")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ["--blobPort", str(port), "--blobHost", "127.0.0.1", "--location", directory]
     options += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
     environment = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
     command = [shutil.which("node") or "node", str(program), *options]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"Azurite did not start: {' '.join(command)}")
-            time.sleep(0.05)
-        yield AzureServer(f"http://127.0.0.1:{port}")
+        with running("Azurite", command, port, environment=environment):
+            yield AzureServer(f"http://127.0.0.1:{port}")
     finally:
-        process.terminate()
-        process.wait(timeout=10)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -6,11 +6,8 @@ import base64
 import contextlib
 import importlib.util
 import json
-import os
 import platform
-import socket
 import stat
-import subprocess
 import threading
 import time
 import urllib.error
@@ -28,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.servers.gate import Answer, Gate, Onward, Request
+from tests.servers.process import free_port, running
 from tests.servers.secrets import planted, secret
 from tests.servers.wanted import unavailable
 
@@ -208,25 +206,12 @@ def fake_gcs() -> Path:
 def serve_google() -> Iterator[GoogleServer]:
     """Start the server on a free port and end it afterwards."""
     program = fake_gcs()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [str(program), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
     command += ["-public-host", f"127.0.0.1:{port}", "-external-url", url]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"fake-gcs-server did not start: {' '.join(command)}")
-            time.sleep(0.05)
+    with running("fake-gcs-server", command, port):
         yield GoogleServer(url)
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.servers.process import free_port
 
 _MODULES = ("pypgstac", "stac_fastapi", "uvicorn")
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/opt/postgresql*/bin", "/opt/homebrew/opt/postgresql*/bin")
@@ -74,7 +75,7 @@ def serve_pgstac() -> Iterator[PgStac]:
     if os.geteuid() == 0:  # which PostgreSQL does not run as
         shutil.chown(directory, "postgres")
         as_owner = [_runuser() or "runuser", "-u", "postgres", "--"]
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "PGHOST": "127.0.0.1",
@@ -97,7 +98,7 @@ def serve_pgstac() -> Iterator[PgStac]:
     try:
         postgres("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "stac")
         _pypgstac(environment, "migrate")
-        api_port = _free_port()
+        api_port = free_port()
         command = [sys.executable, "-m", "uvicorn", "--factory", "stac_fastapi.pgstac.app:create_app"]
         with (directory / "api.log").open("wb") as log:
             api = subprocess.Popen([*command, "--port", str(api_port)], env=environment, stdout=log, stderr=log)
@@ -145,12 +146,6 @@ def _pypgstac(environment: dict[str, str], *arguments: str) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"pypgstac {' '.join(arguments)} failed: {done.stderr[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(url: str, api: subprocess.Popen[bytes], log: Path) -> None:

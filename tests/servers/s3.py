@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +13,8 @@ from typing import Any
 
 import pytest
 from obstore.store import S3Store
+
+from tests.servers.process import free_port, running
 
 ACCESS_KEY = "AKIDFORTESTSONLY0000"
 SECRET_KEY = "secret-key-for-tests-only-0000000000000"
@@ -72,23 +71,10 @@ class S3Server:
 @contextlib.contextmanager
 def serve_s3() -> Iterator[S3Server]:
     """Start moto on a free port and end it afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"moto did not start: {' '.join(command)}")
-            time.sleep(0.1)
+    with running("moto", command, port):
         yield S3Server(f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 @pytest.fixture(scope="session")

@@ -191,7 +191,7 @@ def test_command_line(api, tmp_path, monkeypatch, capsys, form):
         (("--header", TOKEN), "a header is 'Name: value'"),
         (("--header", "@/no/such/file"), "cannot be read"),
         (("--header-env", "Authorization=NO_SUCH_VARIABLE"), "the variable NO_SUCH_VARIABLE is not set"),
-        (("--header-env", TOKEN), "it is Name=VARIABLE"),
+        (("--header-env", TOKEN), "expected Name=VARIABLE"),
     ],
 )
 def test_headers_that_a_command_does_not_take(words, says, capsys):
@@ -211,7 +211,7 @@ def test_headers_that_a_command_does_not_take(words, says, capsys):
         ({f"{TOKEN} y": "x"}, "a name that HTTP does not take"),
         ({"x-api-key": {"a": TOKEN}}, "no text"),
         ([TOKEN], "headers is of type list"),
-        (TOKEN, "no JSON"),
+        (TOKEN, "not JSON"),
     ],
 )
 def test_headers_that_cannot_be_sent_are_told_without_their_values(headers, says):

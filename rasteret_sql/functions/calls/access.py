@@ -54,7 +54,7 @@ def _of_secret(session: Session, given: Mapping[str, Any]) -> NamedBackend:
     name, others = given["secret"], sorted(given.keys() - {"name", "secret"})
     if not isinstance(name, str) or others:
         beside = f"; {', '.join(others)} cannot be given beside it" if others else ""
-        raise InvalidArgumentError(f"secret is the name of a DuckDB secret, which says all there is to say{beside}")
+        raise InvalidArgumentError(f"secret names a DuckDB secret, which takes no other arguments{beside}")
     secret = session.secret(name)
     if secret is None:
         raise InvalidArgumentError(

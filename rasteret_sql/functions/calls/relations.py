@@ -249,7 +249,7 @@ def _check_kinds(relation: Relation) -> None:
         return
     kind = others[0].geom_type
     if relation.of_points:
-        raise InvalidGeometryError(f"points are wanted, not a {kind}; use zonal_stats_table for areas")
+        raise InvalidGeometryError(f"expected points, not a {kind}; use zonal_stats_table for areas")
     raise InvalidGeometryError(f"a zone is a polygon or multipolygon, not a {kind}; use sample_points for points")
 
 
