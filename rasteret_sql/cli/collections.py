@@ -296,7 +296,7 @@ def _drop(arguments: argparse.Namespace, session: Session, output: Output) -> No
     scenes = index.count_rows()
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise InvalidArgumentError(f'"{index.name}" would be removed for good, and nobody can be asked; add --yes to remove it')
+            raise InvalidArgumentError(f'"{index.name}" would be removed for good; add --yes where nobody can be asked')
         sys.stderr.write(f"Remove {index.name}, {scenes} scenes, at {index.place}? [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
