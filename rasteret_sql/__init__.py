@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rasteret_sql.io.clouds.planetary_computer import SasTokenEndpoint
     from rasteret_sql.library.create_backend import create_backend
     from rasteret_sql.library.register import register_local
+    from rasteret_sql.reading.chip_arrays import from_numpy, to_numpy
     from rasteret_sql.version import __version__
 else:
     __getattr__, __dir__ = lazy_names(
@@ -41,11 +42,13 @@ else:
             "connection": "rasteret_sql.connection",
             "create_backend": "rasteret_sql.library.create_backend",
             "errors": "rasteret_sql.errors",
+            "from_numpy": "rasteret_sql.reading.chip_arrays",
             "install": "rasteret_sql.connection",
             "interrupt": "rasteret_sql.connection",
             "load": "rasteret_sql.api",
             "register": "rasteret_sql.catalog.register",
             "register_local": "rasteret_sql.library.register",
+            "to_numpy": "rasteret_sql.reading.chip_arrays",
         },
     )
 
@@ -66,9 +69,11 @@ __all__ = [
     "catalog",
     "connect",
     "create_backend",
+    "from_numpy",
     "install",
     "interrupt",
     "load",
     "register",
     "register_local",
+    "to_numpy",
 ]

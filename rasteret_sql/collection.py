@@ -8,10 +8,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from rasteret_sql.callbacks import Progress
 from rasteret_sql.catalog.cloud_config import CloudConfig
@@ -38,7 +39,7 @@ from rasteret_sql.selection.areas import Areas as PlacedAreas
 from rasteret_sql.selection.call_access import call_backend, own_bands
 from rasteret_sql.selection.conditions import near_areas
 from rasteret_sql.selection.filters import filtered
-from rasteret_sql.selection.pixels import read_samples
+from rasteret_sql.selection.pixels import info_table, read_samples
 from rasteret_sql.selection.private_reader import Reader
 from rasteret_sql.selection.scene_view import SceneView
 from rasteret_sql.selection.selection import Selection
@@ -230,6 +231,14 @@ class Collection(SceneView):
 
     # Their pixels
 
+    @overload
+    def get_numpy(
+        self, geometries: Areas, bands: Sequence[str], *, return_info: Literal[False] = False, **named: Any
+    ) -> np.ndarray: ...
+    @overload
+    def get_numpy(
+        self, geometries: Areas, bands: Sequence[str], *, return_info: Literal[True], **named: Any
+    ) -> tuple[np.ndarray, pa.Table]: ...
     def get_numpy(
         self,
         geometries: Areas,
@@ -246,8 +255,9 @@ class Collection(SceneView):
         all_touched: bool = False,
         on_error: str = "null",
         on_change: str = "raise",
+        return_info: bool = False,
         **filters: Any,
-    ) -> np.ndarray:
+    ) -> np.ndarray | tuple[np.ndarray, pa.Table]:
         """Pixels of areas, on the native grid of each scene.
 
         Args:
@@ -267,11 +277,15 @@ class Collection(SceneView):
                 first of them is an error.
             on_change: 'raise': a file that was changed since it was indexed cannot be read; 'refresh': its header is
                 read again, and the index brought up to date.
+            return_info: True: also return which scene, time, area and grid each sample is of.
             **filters: which scenes: cloud_cover_lt, date_range, bbox, split, split_column, as for `subset`.
 
         Returns:
             (N, height, width) for one band, (N, bands, height, width) for several. N counts pairs of a scene and an
             area that meet, scene by scene in the order of the index. Outside an area: the file's nodata, else 0.
+            With `return_info` also an Arrow table with a row for each of the N samples: `scene_id`; `datetime`, naive
+            UTC; `area`, the number of the area among those given, from 0; `transform`, the affine (a, b, c, d, e, f)
+            from its pixel corners to `crs`; and `crs`.
 
         Raises:
             ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, a scene is not
@@ -290,7 +304,8 @@ class Collection(SceneView):
             raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(self.bands)}")
         for band in names:
             self._index.require_band(band)
-        near = self._near(chosen, areas).values("id")
+        scenes = self._near(chosen, areas).batches(["id", "datetime"]).read_all()
+        near = scenes["id"].to_pylist()
         with self._session.receipts.begin("get_numpy") as receipt:
             context = self._session.paying(receipt).reading(backend=reader, progress=progress_listener(progress))
             samples = read_samples(context, near, areas, names, options, crs=wanted)
@@ -308,7 +323,8 @@ class Collection(SceneView):
             raise InvalidArgumentError(
                 f'no valid data found: no scene of "{self.name}" meets the areas ({areas.describe()})'
             )
-        return samples.pixels[:, 0] if len(names) == 1 else samples.pixels
+        pixels = samples.pixels[:, 0] if len(names) == 1 else samples.pixels
+        return (pixels, info_table(samples.places, scenes)) if return_info else pixels
 
     def _near(self, chosen: Selection, areas: PlacedAreas) -> Selection:
         """Scenes that may meet the areas by their box; all where the areas are of another globe than boxes."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import (
@@ -15,6 +17,7 @@ from rasteret_sql.errors import (
     RasteretError,
 )
 from rasteret_sql.geo.crs import same_crs
+from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.chips import ChipJob, read_plans
@@ -26,6 +29,45 @@ from rasteret_sql.reading.window_job import WindowPlan, check_memory, plan_windo
 from rasteret_sql.selection.areas import Areas
 
 
+class SamplePlace(NamedTuple):
+    """The scene, area and grid of a sample."""
+
+    scene_id: str
+    area: int
+    """Number of the area among those that were asked for, from 0."""
+    transform: Affine | None
+    """Of the corner of its pixels; None where the file is not georeferenced."""
+    crs: str | None
+    """Of the pixels."""
+
+
+INFO = pa.schema(
+    [
+        ("scene_id", pa.string()),
+        ("datetime", pa.timestamp("us")),
+        ("area", pa.int64()),
+        ("transform", pa.list_(pa.float64(), 6)),
+        ("crs", pa.string()),
+    ]
+)
+"""Fields of a sample; times are naive UTC."""
+
+
+def info_table(places: Sequence[SamplePlace], scenes: pa.Table) -> pa.Table:
+    """A row for each sample, as `INFO` has it.
+
+    Args:
+        places: of the samples.
+        scenes: id and datetime of the scenes that were read.
+    """
+    times = dict(zip(scenes["id"].to_pylist(), scenes["datetime"], strict=True))
+    rows = [
+        (one.scene_id, times[one.scene_id], one.area, one.transform and list(one.transform), one.crs) for one in places
+    ]
+    columns = zip(*rows, strict=True)
+    return pa.table([pa.array(values, field.type) for values, field in zip(columns, INFO, strict=True)], schema=INFO)
+
+
 @dataclass(slots=True, eq=False)
 class Samples:
     """The pixels that were read."""
@@ -34,6 +76,8 @@ class Samples:
     """(samples, bands, height, width), scene by scene; None where no scene meets an area."""
     failures: dict[str, Exception] = field(default_factory=dict)
     """Scene id → why none of its samples is there, in the order of the scenes."""
+    places: Sequence[SamplePlace] = ()
+    """Of each sample."""
 
 
 class _ToldJob(ChipJob):
@@ -115,10 +159,17 @@ def _read_once(
     failures = dict(sorted(failures.items(), key=lambda failure: order[failure[0]]))
     if not kept:
         return Samples(None, failures), changed
+    places = [_place(plans[at], len(asked.areas.geometries)) for at in kept]
     if len({plan.dtype for plan in plans}) == 1:
         pixels = buffer.view(plans[0].dtype).reshape(len(plans), *plans[0].shape)
-        return Samples(pixels if len(kept) == len(plans) else pixels[kept], failures), changed
-    return Samples(np.stack([job.pixels() for at in kept if (job := jobs[at]) is not None]), failures), changed
+        return Samples(pixels if len(kept) == len(plans) else pixels[kept], failures, places), changed
+    stacked = np.stack([job.pixels() for at in kept if (job := jobs[at]) is not None])
+    return Samples(stacked, failures, places), changed
+
+
+def _place(plan: WindowPlan, areas: int) -> SamplePlace:
+    """The place of a sample, of so many areas for each scene."""
+    return SamplePlace(plan.read.scene_id, plan.read.row % areas, plan.transform, plan.sources[0].header.crs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
