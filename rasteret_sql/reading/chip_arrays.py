@@ -1,4 +1,4 @@
-"""Turns one CHIP of SQL into arrays of numpy, and arrays into a CHIP."""
+"""Converts one CHIP of SQL to arrays of numpy, and arrays to a CHIP."""
 
 from __future__ import annotations
 
