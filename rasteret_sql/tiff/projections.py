@@ -45,6 +45,8 @@ _DEGREE = math.pi / 180
 _WKT_IN_CITATION = re.compile(r"((?:PROJCS|GEOGCS|PROJCRS|GEOGCRS|COMPD_CS|BOUNDCRS)\s*\[.*)", re.DOTALL)
 
 _GCS_NAME = re.compile(r"GCS Name\s*=\s*([^|]+)")
+_DATUM_NAME = re.compile(r"Datum\s*=\s*([^|]+)")
+"""In citations of Esri's: `GCS Name = ...|Datum = ...|Ellipsoid = ...|Primem = ...||`."""
 
 _GEOGRAPHIC_PARTS = (2050, 2051, 2054, 2056, 2057, 2058, 2059, 2061)
 """Keys of which any may refine a geographic CRS."""
@@ -161,6 +163,9 @@ def _refined(keys: Keys, known: CRS | None, projected: CRS | None) -> Json | CRS
     about = _datum(keys, known)
     ellipsoid, meridian = _ellipsoid(keys, about.get("ellipsoid")), _meridian(keys, known)
     whole = _same_parts(about, ellipsoid, meridian)
+    cited = _cited_datum(keys) if known is None else None
+    if cited is not None:
+        whole, about = False, cited
     named = {key: about[key] for key in ("name", "id") if key in about}
     if not _keeps_shift(keys, known, projected) and not (whole and _is_safe(about, known)):
         whole, named = False, {"name": _NAMELESS}
@@ -189,6 +194,18 @@ def _datum(keys: Keys, known: CRS | None) -> Json:
     return {"type": "GeodeticReferenceFrame", "name": _NAMELESS} if datum is None else datum.to_json_dict()
 
 
+def _cited_datum(keys: Keys) -> Json | None:
+    """Name and code of the datum in a citation; its ellipsoid and meridian are those of the keys all the same."""
+    match = _DATUM_NAME.search(_geographic_citation(keys))
+    if match is None:
+        return None
+    name = match[1].strip()
+    known = _found(lambda: Datum.from_name(name)) if name.startswith("D_") else None  # Esri's name of one of EPSG's
+    if known is None:
+        return {"name": name}
+    return {"name": str(known.name).removesuffix(" ensemble"), "id": known.to_json_dict()["id"]}
+
+
 def _is_safe(about: Json, known: CRS | None) -> bool:
     """True where PROJ can shift a datum beside a coded CRS: it is that one's own, or counts from Greenwich.
 
@@ -214,9 +231,13 @@ def _geographic_name(keys: Keys, known: CRS | None, *, named: bool) -> str:
     """That of the coded CRS if its datum has a name: PROJ knows shifts by the name of a CRS, too."""
     if known is not None:
         return str(known.name) if named else _NAMELESS
-    citation = str(keys.get(2049) or keys.get(1026) or "unknown")
+    citation = _geographic_citation(keys)
     match = _GCS_NAME.search(citation)
     return match[1].strip() if match else citation
+
+
+def _geographic_citation(keys: Keys) -> str:
+    return str(keys.get(2049) or keys.get(1026) or "unknown")
 
 
 def _found(make: Callable[[], Any]) -> Any:

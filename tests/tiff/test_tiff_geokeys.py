@@ -305,6 +305,25 @@ def test_pixels_have_no_place_in_geocentric_coordinates():
         assert header_of(file_with(keys)).crs is None
 
 
+CITED = [
+    # name of the datum in Esri's citation, code of its ellipsoid, a place
+    ("D_North_American_1927", 7008, -95, 40),
+    ("North_American_Datum_1927", 7008, -95, 40),
+    ("D_NTF", 7011, 3, 47),
+    ("D_Tokyo", 7004, 138, 36),
+    ("D_European_1950", 7022, 8, 48),
+    ("D_WGS_1984", 7030, 8, 48),
+    ("D_of_nobody", 7022, 8, 48),
+]
+
+
+@pytest.mark.parametrize(("datum", "ellipsoid", "lon", "lat"), some(CITED, 3))
+def test_a_datum_that_only_the_citation_names(datum, ellipsoid, lon, lat):
+    citation = f"GCS Name = Ours|Datum = {datum}|Ellipsoid = Ours|Primem = Greenwich||"
+    keys = GEOGRAPHIC | {2048: USER, 2050: USER, 2056: ellipsoid, 2049: citation}
+    compare(file_with(keys), around=(np.array([lon, lon + 0.5]), np.array([lat, lat - 0.4])))
+
+
 def test_a_meridian_by_its_longitude_in_grads():
     # GDAL 3.10 turns such a longitude into degrees several times over; this is 3.5 grads, by hand.
     crs = pyproj.CRS(header_of(file_with(GEOGRAPHIC | {2048: USER, 2050: 6275, 2054: 9105, 2061: 3.5})).crs)
