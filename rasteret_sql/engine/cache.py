@@ -47,6 +47,10 @@ class TileCache:
             self._tiles.move_to_end(key)
             return entry[0]
 
+    def __contains__(self, key: TileKey) -> bool:
+        """True for a tile that is kept; this is no use of it."""
+        return key in self._tiles
+
     def put(self, key: TileKey, tile: np.ndarray, since: float = math.inf) -> None:
         """Keep a tile, dropping those that were used longest ago.
 

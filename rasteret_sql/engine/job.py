@@ -56,6 +56,9 @@ class Job(ABC):
         """Says what the job reads, for messages; empty where there is nothing to say."""
         return ""
 
+    def skip(self) -> None:  # noqa: B027 - most have nothing to do
+        """Take note that the job is only planned: no tile comes, and `finish` does not."""
+
     def fail(self, error: Exception) -> bool:  # noqa: ARG002
         """Take note that the job cannot be done; True where that is dealt with, False lets the call fail."""
         return False

@@ -33,6 +33,8 @@ WORKERS = 128
 """Requests of one call that are fetched or decoded at a time; `io` bounds those of the process."""
 
 T = TypeVar("T")
+Request = tuple[MergedRange, dict[ByteRange, Wanted]]
+"""A range to ask for, and the tiles of its file by their own."""
 
 
 class Engine:
@@ -96,7 +98,7 @@ class Engine:
         """
         receipt = receipt or Receipt()
         done = 0
-        for wave in _waves(jobs):
+        for wave in waves(jobs):
 
             def tell(finished: int, before: int = done) -> None:
                 if progress is not None:
@@ -114,7 +116,7 @@ class Engine:
         receipt: Receipt,
     ) -> None:
         with receipt.plan:
-            call = Call(jobs, cancelled, self._version_of, receipt)
+            call = Call(jobs, cancelled, self.version_of, receipt)
             ready, own = self._claim(call.wanted.values())
         receipt.asked(len(call.wanted), len(call.wanted) - len(own))
         self._start(call, own)
@@ -148,18 +150,12 @@ class Engine:
             own.append(wanted)
         return ready, own
 
-    def _version_of(self, address: str, backend: StorageBackend | None, indexed: FileFacts | None) -> Version:
+    def version_of(self, address: str, backend: StorageBackend | None, indexed: FileFacts | None) -> Version:
         """The version of a file that a call reads, as one backend gives it."""
         return self._versions.of(address, self._scopes.of(backend), indexed)
 
     async def _drive(self, call: Call, own: list[Wanted], landed: set[TileKey]) -> None:
-        by_file: dict[int, dict[ByteRange, Wanted]] = defaultdict(dict)
-        for wanted in own:
-            key = wanted.key
-            by_file[key.version][ByteRange(key.offset, key.length)] = wanted
-        queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]] = deque(
-            (merged, wanted) for wanted in by_file.values() for merged in merge_ranges(wanted)
-        )
+        queue = deque(requests_of(own))
         try:
             await asyncio.gather(*(self._work(call, queue, landed) for _ in range(min(WORKERS, len(queue)))))
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
@@ -169,7 +165,7 @@ class Engine:
     async def _work(
         self,
         call: Call,
-        queue: deque[tuple[MergedRange, dict[ByteRange, Wanted]]],
+        queue: deque[Request],
         landed: set[TileKey],
     ) -> None:
         while queue and not call.stopped:
@@ -261,7 +257,17 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _waves(jobs: Sequence[Job]) -> Iterable[Sequence[Job]]:
+def requests_of(tiles: Iterable[Wanted]) -> list[Request]:
+    """Merge the ranges of tiles into requests, file by file."""
+    by_file: dict[int, dict[ByteRange, Wanted]] = defaultdict(dict)
+    for wanted in tiles:
+        key = wanted.key
+        by_file[key.version][ByteRange(key.offset, key.length)] = wanted
+    return [(merged, wanted) for wanted in by_file.values() for merged in merge_ranges(wanted)]
+
+
+def waves(jobs: Sequence[Job]) -> Iterable[Sequence[Job]]:
+    """Cut jobs into parts whose memory is bounded; each is done before the next begins."""
     if sum(job.memory for job in jobs) <= WAVE_BYTES:
         yield jobs
         return

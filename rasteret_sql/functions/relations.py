@@ -83,6 +83,18 @@ PAIRS = Udf(
     names_itself=True,
 )
 """(scene, token) → what it meets."""
+COST = pa.struct([("band", pa.string()), *((name, pa.int64()) for name in ("pairs", "tiles", "requests", "bytes"))])
+"""What the pairs of a scene and a band take."""
+COSTS = Udf(
+    "__rasteret_costs",
+    (_ID, _TOKEN, _STATEMENT),
+    pa.list_(COST),
+    run="relations.costs",
+    pure=True,
+    metered=True,
+    names_itself=True,
+)
+"""(scene, token) → what it takes."""
 _OF_PAIR = (_TOKEN, pa.int64(), pa.int64(), _STATEMENT)
 """(token, part, number) → what is read."""
 STATISTICS_OF = Udf(
@@ -147,6 +159,9 @@ PIXELS_OF = Udf(
 )
 """(token, block, position in the block) → the value of each band."""
 CHIP_OF = Udf("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True, metered=True, names_itself=True)
+
+EXPLAINED = ("zonal_stats_table", "sample_points", "read_chips")
+"""Functions whose cost can be asked for."""
 
 RELATION_FUNCTIONS = (
     Function(
@@ -235,5 +250,39 @@ RELATION_FUNCTIONS = (
         run="relations.read_chips",
         metered=True,
         others=(CHIP_OF,),
+    ),
+    Function(
+        name="rasteret_explain_table",
+        family="pixels",
+        body="query",
+        arguments=(
+            _SCENES,
+            replace(_ZONES, doc="relation of polygons, or of points or any geometries, as the call takes them"),
+            _BANDS,
+            Argument(
+                "call",
+                TEXT,
+                "'zonal_stats_table' (default), 'sample_points' or 'read_chips': what is explained",
+                "NULL",
+            ),
+            WEIGHTED,
+            MAX_DISTANCE,
+            *_RELATED,
+            ALL_TOUCHED,
+            Argument("clip", Kind("BOOLEAN"), "as read_chip's", "NULL"),
+            Argument("fill", NUMBER, "as read_chip's; costs nothing", "NULL"),
+            Argument("stats", NAMES, "as zonal_stats_table's; cost nothing", "NULL"),
+            *_READING,
+        ),
+        returns=pa.string(),
+        gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, band VARCHAR, pairs BIGINT, tiles BIGINT, "
+        "requests BIGINT, bytes BIGINT)",
+        doc="A dry run of a call over relations: for each scene and band the pairs that meet, the stored tiles under "
+        "them, and the requests and bytes that fetch these, with nothing cached and all rows asked for. A tile that "
+        "several need counts for the first. Makes no request for pixels.",
+        example=f"{_ZONES_ON_DUNES}rasteret_explain_table(rasteret.dunes, zones, ['B04', 'B11'])",
+        run="relations.rasteret_explain_table",
+        metered=True,
+        others=(COSTS,),
     ),
 )

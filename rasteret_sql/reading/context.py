@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rasteret_sql.callbacks import Cancelled, Progress
+from rasteret_sql.engine.forecast import Forecast
 from rasteret_sql.engine.job import Job
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import RasteretError
@@ -18,6 +19,10 @@ SceneBands = tuple[str, tuple[str | int, ...]]
 """Scene id and the bands asked of it: names, or numbers from 1."""
 Found = tuple[BandSource, ...] | RasteretError
 """The file of each band, or why there is none."""
+
+
+def _nothing(_done: int, _total: int | None, _what: str) -> None:
+    """Progress that nobody is told of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +42,8 @@ class ReadContext:
 
     look_up: Callable[[Sequence[SceneBands], str | None, StorageBackend | None], Mapping[SceneBands, Found]]
     """(distinct scenes with bands, collection or None for all that are open, who reads) → the files of each."""
-    engine: Engine
+    engine: Engine | Forecast
+    """A forecast where the read is only planned."""
     backend: StorageBackend | None
     """Who reads the files; None: for each collection who its dataset asks for."""
     named_backend: Callable[[str], StorageBackend]
@@ -58,6 +64,10 @@ class ReadContext:
     def run(self, jobs: Sequence[Job], cancelled: Cancelled) -> None:
         """Do jobs, as `Engine.run`."""
         self.engine.run(jobs, cancelled, self.progress, self.receipt)
+
+    def forecast(self, forecast: Forecast) -> ReadContext:
+        """The same for a read that is only planned: it counts in no receipt and tells of no progress."""
+        return replace(self, engine=forecast, progress=_nothing, receipt=Receipt())
 
     def plan_pairs(self, planned: int, seen: int = 0) -> None:
         """Count pairs that have pixels to read, and pairs that were looked at."""

@@ -19,6 +19,7 @@ from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.runs import Runs
 from rasteret_sql.raster.zone_statistics import Missing, Statistics
+from rasteret_sql.reading.chips import read_chip
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.pixel_group import MOST_PIXELS, PixelGroup, RunsJob, statistics_job, statistics_of
 from rasteret_sql.reading.points import sample_point
@@ -209,7 +210,8 @@ class PairReader(ABC):
             for rows, group in groups:
                 # Else one by one: that tells which it concerns, and reads changed files again.
                 if group.failure is None:
-                    values[rows], missing[rows] = self.values(group)
+                    if not group.skipped:
+                        values[rows], missing[rows] = self.values(group)
                     known[rows] = True
         return Block(on_grid.places(), begin, values, missing, known)
 
@@ -253,8 +255,9 @@ class PairReader(ABC):
             wanted = np.arange(min(self._ahead, _MOST_AHEAD, len(on_grid.numbers)))
             return self._block(wanted, sources[0], on_grid, context, cancelled) if len(wanted) else None
 
+        begun = context.engine.begin(read)  # where it is only planned, it is done now
         with self._lock:
-            self._begun = following, context.engine.begin(read)
+            self._begun = following, begun
 
     def _begun_before(self, part: int, wanted: Numbers) -> Block | None:
         """The block that was begun for a part, where it has all that is wanted."""
@@ -334,6 +337,24 @@ class PointReader(PairReader):
     def one_by_one(self, request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
         values = sample_point(request, context, cancelled)
         return pa.ListArray.from_arrays(pa.array(np.arange(len(request) + 1), pa.int32()), values)
+
+
+def samples_of(
+    reader: PairReader, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled
+) -> tuple[Statistics, Missing]:
+    """Values of points, shape (pairs, bands), and which are NULL; `parts` are those of the first band."""
+    bands = range(len(reader.relation.bands))
+    of_bands = [reader.read(parts + band, numbers, context, cancelled) for band in bands]
+    values, missing = (np.concatenate(side, axis=1) for side in zip(*of_bands, strict=True))
+    return values, missing
+
+
+def chips_of(
+    relation: Relation, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled
+) -> pa.Array:
+    """The chip of each pair."""
+    scenes, bands = zip(*(relation.parts[part] for part in parts.tolist()), strict=True)
+    return run_rows(read_chip, relation.request(scenes, numbers.tolist(), bands), context, cancelled)
 
 
 def _of_size(pixels: Numbers) -> Iterator[slice]:

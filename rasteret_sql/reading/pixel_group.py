@@ -19,6 +19,7 @@ from rasteret_sql.raster.zone_statistics import (
     statistics_of_zones,
 )
 from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.request import described
 from rasteret_sql.tiff.validity import Kind, Look, layers
 
 MOST_PIXELS = 1 << 23
@@ -39,6 +40,8 @@ class RunsJob(Job):
         self.runs = runs
         self.failure: Exception | None = None
         """Why they could not be read."""
+        self.skipped = False
+        """True where they were only planned."""
         self._source = source
         self._layers = layers(source.header, level, alpha)
         self._slots: list[tuple[TilePieces, int, int, Sequence[Look]]] = []
@@ -57,7 +60,11 @@ class RunsJob(Job):
         self._slots.clear()
 
     def describe(self) -> str:
-        return f'scene "{self._source.scene_id}", band {self._source.band}'
+        return described(self._source.scene_id, [self._source.band])
+
+    def skip(self) -> None:
+        self.skipped = True
+        self._slots.clear()
 
     def fail(self, error: Exception) -> bool:
         self.failure = error

@@ -75,8 +75,8 @@ class Met(NamedTuple):
     """Number of the scene and band in `Relation.parts`; of points that of the first band."""
     numbers: Numbers
     """Of the geometries, from 0; neighbours together."""
-    band: str | None
-    """Its name where bands are read apart."""
+    names: tuple[str, ...]
+    """Of the bands that are read."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +85,8 @@ class Relation:
 
     function: str
     """What was called, for messages."""
+    call: str
+    """What reads the pairs: the same, or the function whose cost is asked for."""
     geometries: npt.NDArray[np.object_]
     """Shape (n,); None where a row has none."""
     crs: Sequence[str]
@@ -130,18 +132,19 @@ class Relation:
                 [self._counted(scene, *one) for one in of_scene] for scene, of_scene in zip(scenes, met, strict=True)
             ]
 
-    def _counted(self, scene: str, numbers: Numbers, band: str | None) -> Met:
+    def _counted(self, scene: str, numbers: Numbers, names: tuple[str, ...]) -> Met:
         """Make what a scene meets a part of the relation."""
+        band = names[0] if self.apart and names else None
         part = len(self.parts)
         if len(numbers):
             self.total += len(numbers)
             # Points are found once for all bands, which are read one after the other.
             self.parts += [(scene, each) for each in (self.bands if self.of_points else (band,))]
-        return Met(part, numbers, band)
+        return Met(part, numbers, names)
 
     def _met(
         self, scene: str, bands: tuple[str | int, ...], found: Found, context: ReadContext
-    ) -> tuple[Numbers, str | None]:
+    ) -> tuple[Numbers, tuple[str, ...]]:
         try:
             if isinstance(found, RasteretError):
                 raise found
@@ -152,8 +155,8 @@ class Relation:
             if not self.options.tolerates(error):
                 raise
             context.report(FailedRow(self.options.collection, scene, ", ".join(map(str, bands)), error))
-            return np.empty(0, np.int64), None
-        return numbers, found[0].band if self.apart else None
+            return np.empty(0, np.int64), ()
+        return numbers, tuple(source.band for source in found)
 
     def on_grid(self, sources: tuple[BandSource, ...], context: ReadContext) -> OnGrid:
         """The geometries on the grid of a file, known for every file that has it.

@@ -80,7 +80,12 @@ class RowRead:
 
     def describe(self) -> str:
         """Scene and bands, for messages."""
-        return f'scene "{self.scene_id}", band {", ".join(source.band for source in self.sources)}'
+        return described(self.scene_id, [source.band for source in self.sources])
+
+
+def described(scene_id: str, bands: Sequence[str]) -> str:
+    """A scene and some of its bands, for messages."""
+    return f'scene "{scene_id}", band {", ".join(bands)}'
 
 
 def each_or_error(

@@ -60,6 +60,9 @@ def measure_together(
         if job.failure is not None:
             left += members
             continue
+        if job.skipped:
+            found.update((read.row, None) for read in members)
+            continue
         context.plan_pairs(len(members))
         with context.receipt.reduce:
             values, missing = (side.tolist() for side in statistics_of(job, wanted))

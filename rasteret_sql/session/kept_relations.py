@@ -9,6 +9,7 @@ from itertools import count
 from typing import Generic, TypeVar
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.reading.explain_pairs import PairPlanner
 from rasteret_sql.reading.pairs import PairReader
 from rasteret_sql.reading.relation import Relation
 
@@ -18,8 +19,8 @@ _SECONDS = 600.0
 """Beyond these, one is dropped that no statement has used for so long."""
 
 
-Kept = tuple[Relation, PairReader | None]
-"""A relation, and what reads its pairs where these are numbers."""
+Kept = tuple[Relation, PairReader | PairPlanner | None]
+"""A relation, and what reads its pairs where these are numbers, or plans them."""
 
 
 T = TypeVar("T")

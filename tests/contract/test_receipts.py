@@ -143,3 +143,51 @@ def test_the_latest_hundred_are_kept(con):
     for limit in (1, *[2] * 98, 3, 3):
         con.execute(f"{read}{limit}").fetchall()
     assert stats(con, "pairs_planned") == [*[(2,)] * 98, (3,), (3,)]
+
+
+EXPLAINED = {
+    "plain": ("zones", "zonal_stats_table", "b", ""),
+    "weighted": ("zones", "zonal_stats_table", "b", ", weighted := true"),
+    "overview": ("zones", "zonal_stats_table", "b", ", overview := 1"),
+    "points": ("points", "sample_points", "b", ""),
+    "near points": ("points", "sample_points", "b", ", max_distance_pixels := 3"),
+    "chips": ("zones", "read_chips", "b", ""),
+    "whole chips": ("zones", "read_chips", "b", ", clip := false"),
+}
+
+
+def explained(connection, name, columns="sum(requests)::INTEGER, sum(bytes)::INTEGER, sum(pairs)::INTEGER"):
+    geometries, call, band, options = EXPLAINED[name]
+    return connection.execute(
+        f"SELECT {columns} FROM rasteret_explain_table(s, {geometries}, '{band}', call := '{call}', {IN_UTM}{options})"
+    ).fetchone()
+
+
+def run(connection, name):
+    geometries, call, band, options = EXPLAINED[name]
+    return connection.execute(f"FROM {call}(s, {geometries}, '{band}', {IN_UTM}{options})").fetchall()
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_a_plan_is_what_the_server_then_counts(con, server, name):
+    # What an overview of a scene with a mask is valid by is another test's.
+    con.execute("CREATE TABLE s AS FROM rasteret.w" + (" WHERE id <> 's1'" if name == "overview" else ""))
+    requests, size, pairs = explained(con, name)
+    assert traffic(server) == (0, 0)
+    assert len(run(con, name)) == pairs
+    assert traffic(server) == (requests, size)
+    assert explained(con, name) == (requests, size, pairs), "with nothing cached"
+
+
+def test_a_plan_of_more_pairs_than_duckdb_asks_for_at_a_time(con, server):
+    """Tiles are asked for as pairs come, 2048 at first, then more; several scenes in one batch."""
+    rng = np.random.default_rng(5)
+    xy = [WEST, NORTH] + rng.uniform(0, SIZE, (3000, 2)) * [PIXEL, -PIXEL]
+    register(con, "zones", shapely.buffer(shapely.points(xy), 15, quad_segs=1))
+    register(con, "points", shapely.points(xy))
+    con.execute("CREATE TABLE s AS FROM rasteret.w")
+    for name in ("plain", "points"):
+        forget(con, server)
+        requests, size, pairs = explained(con, name)
+        assert len(run(con, name)) == pairs > 2048 * 2
+        assert traffic(server) == (requests, size)

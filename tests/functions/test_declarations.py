@@ -206,6 +206,7 @@ TABLES = {
     "zonal_stats_table": {"scenes": "rasteret.dunes", "zones": "outlines", "band": "'B04'"},
     "sample_points": {"scenes": "rasteret.dunes", "points": "stations", "band": "'B04'"},
     "read_pixels": {"scenes": "rasteret.dunes", "band": "'B04'", "geom": "'POINT (-11.45 24.85)'"},
+    "rasteret_explain_table": {"scenes": "rasteret.dunes", "zones": "outlines", "band": "'B04'"},
     "read_chips": {"scenes": "'rasteret.dunes'", "zones": "outlines", "band": "['B04']"},
 }
 """Good arguments of table functions, enough to call them; of others those of their example are taken."""
@@ -248,8 +249,8 @@ def test_null_in_a_required_argument_of_a_table_is_an_error(world, name, argumen
         world[0].execute(table_call(world, name, **{argument: "NULL"}))
 
 
-NEEDED = {("rasteret_build", "stac_api"), ("rasteret_cloud_config", "provider")}
-"""Not given they mean an API far away, or that nothing is said but the dataset."""
+NEEDED = {("rasteret_build", "stac_api"), ("rasteret_cloud_config", "provider"), ("read_pixels", "geom")}
+"""Not given they mean an API far away, that nothing is said but the dataset, or all; a NULL geometry has no rows."""
 
 
 @pytest.mark.parametrize(

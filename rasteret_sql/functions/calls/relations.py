@@ -17,22 +17,32 @@ import pyarrow as pa
 import shapely
 
 from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.engine.forecast import Forecast
 from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
 from rasteret_sql.functions.calls.pixel_request import band_request, geometries_with_crs, point_crs
 from rasteret_sql.functions.calls.relation_sql import named_error, scenes_sql, texts_of
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.registry import geometry_sql
-from rasteret_sql.functions.relations import CHIP_OF, KEEP, PAIR, PAIRS, SAMPLES_OF, STATISTICS_OF
+from rasteret_sql.functions.relations import (
+    CHIP_OF,
+    COST,
+    COSTS,
+    EXPLAINED,
+    KEEP,
+    PAIR,
+    PAIRS,
+    SAMPLES_OF,
+    STATISTICS_OF,
+)
 from rasteret_sql.functions.spec import STATEMENT, Udf
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
 from rasteret_sql.quoting import quote_name, quote_text
 from rasteret_sql.raster.stats import STATS, check_statistic
-from rasteret_sql.reading.chips import read_chip
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.pairs import PointReader, ZoneReader
+from rasteret_sql.reading.explain_pairs import PairPlanner, PartCost
+from rasteret_sql.reading.options import PixelOptions, require
+from rasteret_sql.reading.pairs import PairReader, PointReader, ZoneReader, chips_of, samples_of
 from rasteret_sql.reading.relation import Met, Numbers, Relation
-from rasteret_sql.reading.run_rows import run_rows
 from rasteret_sql.reading.zonal import POLYGONAL
 from rasteret_sql.result_types import CHIP
 from rasteret_sql.session.kept_relations import Kept
@@ -84,10 +94,31 @@ def read_chips(
     return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
 
 
+def rasteret_explain_table(
+    _session: Session, _cancelled: Cancelled, scenes: pa.Array, zones: pa.Array, bands: pa.Array, texts: pa.Array
+) -> pa.Array:
+    """The SQL of each call of rasteret_explain_table."""
+
+    def one(scene: str, zone: str, band: str, text: str) -> str:
+        call = _explained_call(named_arguments("rasteret_explain_table", text))
+        require(call in EXPLAINED, "call", call, " or ".join(f"'{name}'" for name in EXPLAINED))
+        shown = ", ".join(f"cost.{field.name} AS {field.name}" for field in COST)
+        return f"""{_kept_sql("rasteret_explain_table", (scene, zone, band, text))},
+  __costs AS (SELECT id, datetime, unnest({COSTS.name}(id, token, {STATEMENT})) AS cost FROM __scenes, __kept)
+SELECT id AS scene_id, datetime, {shown} FROM __costs"""  # noqa: S608 - quoted
+
+    return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
+
+
+def _explained_call(given: dict[str, Any]) -> str:
+    """The function of which a call wants to know the cost."""
+    return str(given.get("call", EXPLAINED[0]))
+
+
 def _sql(
     function: str, asked: tuple[str, str, str, str], work: Udf, before: Sequence[str], after: Sequence[str]
 ) -> str:
-    """The SQL of a call.
+    """The SQL of a call that reads pairs.
 
     Args:
         function: What is called.
@@ -96,12 +127,25 @@ def _sql(
         before: Columns before those of zones or points.
         after: Columns after them.
     """
+    shown = ", ".join(["id AS scene_id", "datetime", *before, "unnest(row)", *after])
+    return f"""{_kept_sql(function, asked)},
+  __pairs AS (
+    SELECT id, datetime, token, rows, unnest({PAIRS.name}(id, token, {STATEMENT})) AS pair FROM __scenes, __kept
+  ),
+  __read AS (
+    SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number, {STATEMENT}) AS got
+    FROM __pairs
+  )
+SELECT {shown} FROM __read"""  # noqa: S608 - quoted
+
+
+def _kept_sql(function: str, asked: tuple[str, str, str, str]) -> str:
+    """The SQL that keeps zones or points and reads the ids of scenes: `__scenes` and `__kept`."""
     scenes, others, bands, text = asked
     band_request(bands)
     column = named_arguments(function, text).get("geom_column")
     names = GEOMETRY_COLUMNS if column is None else (column,)
     given = ", ".join(quote_text(each) for each in (function, bands, text))
-    shown = ", ".join(["id AS scene_id", "datetime", *before, "unnest(row)", *after])
     # Columns are looked for by patterns, with a NULL after them where there is none.
     return f"""WITH
   __scenes AS (
@@ -117,15 +161,7 @@ def _sql(
     SELECT {KEEP.name}({given}, any_value([columns, x_columns, y_columns]), list({geometry_sql("geom")}),
       list(TRY_CAST(x AS DOUBLE)), list(TRY_CAST(y AS DOUBLE)), {STATEMENT}) AS token, list(__row) AS rows
     FROM __found
-  ),
-  __pairs AS (
-    SELECT id, datetime, token, rows, unnest({PAIRS.name}(id, token, {STATEMENT})) AS pair FROM __scenes, __kept
-  ),
-  __read AS (
-    SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number, {STATEMENT}) AS got
-    FROM __pairs
-  )
-SELECT {shown} FROM __read"""  # noqa: S608 - quoted
+  )"""  # noqa: S608 - quoted
 
 
 def _row(names: Sequence[str]) -> str:
@@ -158,9 +194,16 @@ def keep(  # noqa: PLR0917 - columns
             relation = _relation(session, function, bands[row].as_py(), texts[row].as_py())
             if columns[row].is_valid:
                 _fill(relation, columns[row].as_py(), shapes, places, texts[row].as_py())
-            reader = READERS[function](relation) if function in READERS else None
-            tokens.append(session.relations.keep((relation, reader)))
+            tokens.append(session.relations.keep((relation, _reader(session, relation))))
     return pa.array(tokens, pa.int64())
+
+
+def _reader(session: Session, relation: Relation) -> PairReader | PairPlanner | None:
+    """Make what reads or plans the pairs of a relation; None where they are chips."""
+    reader = READERS[relation.call](relation) if relation.call in READERS else None
+    if relation.function == relation.call:
+        return reader
+    return PairPlanner(relation, reader, Forecast(session.engine))
 
 
 def _numbers(column: pa.ListScalar, count: int) -> npt.NDArray[np.float64]:
@@ -173,17 +216,19 @@ def _relation(session: Session, function: str, bands: str, text: str) -> Relatio
     """A relation without geometries, as a call describes it."""
     given = dict(session.settings.of_calls()) | named_arguments(function, text)
     statistics = _statistics_of(given)
-    for name in ("geom_crs", "geom_column", "stats"):
+    call = _explained_call(given) if function == "rasteret_explain_table" else function
+    for name in ("geom_crs", "geom_column", "stats", "call"):
         given.pop(name, None)
     return Relation(
         function,
+        call,
         np.empty(0, object),
         (),
         band_request(bands),
         PixelOptions(**given),
         statistics,
-        apart=function == "zonal_stats_table",
-        of_points=function == "sample_points",
+        apart=call == "zonal_stats_table",
+        of_points=call == "sample_points",
     )
 
 
@@ -267,10 +312,37 @@ def pairs(session: Session, _cancelled: Cancelled, ids: pa.Array, tokens: pa.Arr
     counts = [len(one.numbers) for one in every]
     numbers = np.concatenate([np.empty(0, np.int64), *(one.numbers for one in every)]) + 1
     parts = np.repeat(np.array([one.part for one in every], np.int64), counts)
-    bands = pa.array([one.band for one in every], pa.string()).take(pa.array(np.repeat(np.arange(len(every)), counts)))
+    names = pa.array([", ".join(one.names) for one in every], pa.string())
+    bands = names.take(pa.array(np.repeat(np.arange(len(every)), counts)))
     values = pa.StructArray.from_arrays([pa.array(numbers), pa.array(parts), bands], fields=list(PAIR))
     ends = np.cumsum([0, *(sum(len(one.numbers) for one in some) for some in found)])
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)
+
+
+def costs(session: Session, cancelled: Cancelled, ids: pa.Array, tokens: pa.Array) -> pa.Array:
+    """Say what each scene and band takes."""
+    scenes = ids.to_pylist()
+    found: list[list[PartCost]] = [[] for _ in scenes]
+    for (relation, planner), rows in _by_relation(session, tokens):
+        assert isinstance(planner, PairPlanner)
+        asked = [row for row in rows.tolist() if scenes[row] is not None]
+        some = [scenes[row] for row in asked]
+        context = _reading(session, relation)
+        with named_error(relation.function):
+            of_scenes = planner.costs(some, relation.pairs(some, context), context, cancelled)
+        for row, of_scene in zip(asked, of_scenes, strict=True):
+            found[row] = of_scene
+    return pa.array(
+        [
+            [
+                {"band": one.bands, "pairs": one.pairs, "tiles": c.tiles, "requests": c.requests, "bytes": c.bytes}
+                for one in of_scene
+                for c in (one.cost,)
+            ]
+            for of_scene in found
+        ],
+        COSTS.returns,
+    )
 
 
 def statistics(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Array:
@@ -278,7 +350,7 @@ def statistics(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa
 
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
         relation, reader = kept
-        assert reader is not None
+        assert isinstance(reader, PairReader)
         return _lists(*reader.read(parts, numbers, _reading(session, relation), cancelled))
 
     return _of_pairs(session, columns, read, STATISTICS_OF.returns)
@@ -289,10 +361,8 @@ def samples(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Ar
 
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
         relation, reader = kept
-        assert reader is not None
-        context = _reading(session, relation)
-        of_bands = [reader.read(parts + band, numbers, context, cancelled) for band in range(len(relation.bands))]
-        return _lists(*(np.concatenate(side, axis=1) for side in zip(*of_bands, strict=True)))
+        assert isinstance(reader, PairReader)
+        return _lists(*samples_of(reader, parts, numbers, _reading(session, relation), cancelled))
 
     return _of_pairs(session, columns, read, SAMPLES_OF.returns)
 
@@ -301,10 +371,7 @@ def chips(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Arra
     """The chip of each pair."""
 
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
-        relation, _ = kept
-        scenes, bands = zip(*(relation.parts[part] for part in parts.tolist()), strict=True)
-        request = relation.request(scenes, numbers.tolist(), bands)
-        return run_rows(read_chip, request, _reading(session, relation), cancelled)
+        return chips_of(kept[0], parts, numbers, _reading(session, kept[0]), cancelled)
 
     return _of_pairs(session, columns, read, CHIP)
 
