@@ -106,7 +106,7 @@ class Relation:
     """Pairs read so far."""
     parts: list[tuple[str, str | int | None]] = field(default_factory=list)
     """Scenes and bands that meet geometries, in the order in which they were found; None: all bands together."""
-    _grids: OrderedDict[tuple[str, Affine, int, int], OnGrid] = field(default_factory=OrderedDict)
+    _grids: OrderedDict[tuple[str, Affine, int, int, tuple[int, int]], OnGrid] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def pairs(self, scenes: Sequence[str], context: ReadContext) -> list[list[Met]]:
@@ -171,15 +171,18 @@ class Relation:
         transform = header.level_transform(self.options.overview)
         level = header.levels[self.options.overview]
         assert header.crs is not None and header.transform is not None and transform is not None  # noqa: PT018
-        key = (header.crs, transform, level.width, level.height)
+        tile = level.tile_width, level.tile_height
+        key = (header.crs, transform, level.width, level.height, tile)
         with self._lock:
             known = self._grids.get(key)
             if known is not None:
                 self._grids.move_to_end(key)
                 return known
         placed = self._placed(header.crs, Grid(header.transform, header.width, header.height), sources[0], context)
-        windows_of = _holding_pixels if self.of_points else geometry_windows
-        windows = windows_of(placed, transform, level.width, level.height)
+        if self.of_points:
+            windows = _holding_pixels(placed, transform, level.width, level.height)
+        else:
+            windows = geometry_windows(placed, transform, level.width, level.height, tile)
         numbers = np.flatnonzero(windows[:, 2] > 0)
         cols, rows = (windows[numbers, axis] // _NEIGHBOURHOOD for axis in (0, 1))
         numbers = numbers[np.lexsort((cols, rows))]

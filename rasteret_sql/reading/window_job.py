@@ -76,7 +76,8 @@ def plan_window(read: RowRead) -> WindowPlan | None:
         window: Window | None = whole(level.width, level.height)
     else:
         assert transform is not None  # `resolve` refuses a geometry on a file without one
-        window = geometry_window(read.geometry, transform, level.width, level.height)
+        tile = level.tile_width, level.tile_height
+        window = geometry_window(read.geometry, transform, level.width, level.height, tile)
     if window is None:
         return None
     dtype = np.result_type(*(source.header.dtype for source in read.sources))

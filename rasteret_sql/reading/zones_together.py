@@ -82,7 +82,8 @@ def _job(
     transform, level = header.level_transform(options.overview), header.levels[options.overview]
     assert transform is not None  # `resolve` refuses a geometry on a file without one
     geometries = np.array([read.geometry for read in members], object)
-    windows = geometry_windows(geometries, transform, level.width, level.height)
+    tile = level.tile_width, level.tile_height
+    windows = geometry_windows(geometries, transform, level.width, level.height, tile)
     inside = windows[:, 2] > 0
     found.update((members[at].row, None) for at in np.flatnonzero(~inside).tolist())
     windows[windows[:, 2] * windows[:, 3] > MOST_PIXELS // _FEW] = 0
