@@ -103,7 +103,7 @@ def test_a_block_costs_the_bytes_of_its_tile(con, server, name):
     with rasterio.open(server.folder / f"{name}.tif") as file:
         pixels = file.read(1)
         sizes = [int(file.get_tag_item(f"BLOCK_SIZE_{n}_{n}", "TIFF", bidx=1)) for n in range(SIDE)]
-    for n in range(1, SIDE, 3):
+    for n in (1, 4, 7):
         table(con, [block_box(name, n, n)])
         session_for(con).engine.cache.clear()
         server.reset()
