@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from rasteret_sql.raster.stats import STATS
+from rasteret_sql.raster.statistic_names import STATS
 
 CHIP = pa.struct(
     [

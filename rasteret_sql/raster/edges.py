@@ -13,6 +13,8 @@ from rasteret_sql.geo.grid import Affine, Window
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Lines = tuple[Floats, Floats, Floats, Floats]
+"""(x1, y1, x2, y2) of edges, each shape (n,)."""
 
 POINT, LINE, RING, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = range(8)
 """shapely's type ids."""
@@ -38,7 +40,7 @@ class Edges:
     """Which ring each vertex is of."""
 
     @property
-    def lines(self) -> tuple[Floats, Floats, Floats, Floats]:
+    def lines(self) -> Lines:
         """(x1, y1, x2, y2) of all edges."""
         return self.x1, self.y1, self.x2, self.y2
 
@@ -151,6 +153,33 @@ def _are_clockwise(vertices: Floats, first: Ints, last: Ints) -> npt.NDArray[np.
     for unclear in np.flatnonzero(~clear & (count >= 2)).tolist():
         turned[unclear] = is_clockwise(vertices[first[unclear] : last[unclear]])
     return turned
+
+
+def many_edges(geometries: npt.NDArray[np.object_], transform: Affine, windows: Ints) -> tuple[Lines, Ints, Ints]:
+    """Edges of many Polygons on a grid that is not rotated, each as `polygon_edges` has them.
+
+    Args:
+        geometries: Polygons in the CRS, shape (n,).
+        transform: pixel → CRS of the image.
+        windows: of `raster.window.geometry_windows`, shape (n, 4).
+
+    Returns:
+        (x1, y1, x2, y2) in pixels of the polygon's window, ring by ring; the polygon of each edge; its ring.
+    """
+    rings, of_ring = shapely.get_rings(geometries, return_index=True)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    zone = of_ring[ring]
+    # From the window's corner, and in this order, as `pixel_coefficients` has it: positions round alike.
+    shifted_c = transform.c + ((transform.a * windows[:, 0] + transform.b * windows[:, 1] + transform.c) - transform.c)
+    shifted_f = transform.f + ((transform.d * windows[:, 0] + transform.e * windows[:, 1] + transform.f) - transform.f)
+    x = (-shifted_c / transform.a)[zone] + xy[:, 0] * (1.0 / transform.a)
+    y = (-shifted_f / transform.e)[zone] + xy[:, 1] * (1.0 / transform.e)
+    joined = ring[:-1] == ring[1:]
+    return (
+        (x[:-1][joined], y[:-1][joined], x[1:][joined], y[1:][joined]),
+        zone[:-1][joined],
+        ring[:-1][joined],
+    )
 
 
 def is_clockwise(ring: Floats) -> bool:

@@ -13,8 +13,7 @@ import numpy.typing as npt
 import shapely
 
 from rasteret_sql.geo.grid import Affine
-
-Ints = npt.NDArray[np.int64]
+from rasteret_sql.raster.edges import Floats, Ints, Lines, many_edges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +30,8 @@ class Runs:
     """Pixels, at least one."""
     first: Ints
     """Shape (polygons + 1,): number of the first run of each polygon, and of all runs."""
+    weights: Floats | None = None
+    """Fraction of each pixel that counts, run by run; None: each counts once."""
     _cut: dict[tuple[int, int, int], TilePieces] = field(default_factory=dict, init=False)
 
     def cut(self, tile_width: int, tile_height: int, tiles_across: int) -> TilePieces:
@@ -45,7 +46,27 @@ class Runs:
         counts = self.first[polygons + 1] - self.first[polygons]
         first = np.concatenate(([0], np.cumsum(counts)))
         at = expand(self.first[polygons], counts)
-        return Runs(np.repeat(np.arange(len(polygons)), counts), self.row[at], self.col[at], self.length[at], first)
+        weights = self.weights
+        if weights is not None:
+            place = np.cumsum(self.length) - self.length
+            weights = weights[expand(place[at], self.length[at])]
+        of = np.repeat(np.arange(len(polygons)), counts)
+        return Runs(of, self.row[at], self.col[at], self.length[at], first, weights)
+
+    def and_then(self, other: Runs) -> Runs:
+        """These and those of other polygons, which are numbered on from here."""
+        count = len(self.first) - 1
+        weights = self.weights
+        if weights is not None and other.weights is not None:
+            weights = np.concatenate((weights, other.weights))
+        return Runs(
+            np.concatenate((self.polygon, other.polygon + count)),
+            np.concatenate((self.row, other.row)),
+            np.concatenate((self.col, other.col)),
+            np.concatenate((self.length, other.length)),
+            np.concatenate((self.first, other.first[1:] + len(self.row))),
+            weights,
+        )
 
     @property
     def pixels(self) -> Ints:
@@ -80,21 +101,15 @@ def polygon_runs(
     count = len(geometries)
     exact = (shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON) & (windows[:, 2] > 0)
     if not transform.is_rectilinear:
-        exact[:] = False
+        none = np.empty(0, np.int64)
+        return Runs(none, none, none, none, np.zeros(count + 1, np.int64)), np.zeros(count, np.bool_)
     numbers = np.flatnonzero(exact)
-    rings, of_ring = shapely.get_rings(geometries[numbers], return_index=True)
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    zone = numbers[of_ring[ring]]
-    # From the window's corner, and in this order, as `edges.pixel_coefficients` has it: positions round alike.
-    shifted_c = transform.c + ((transform.a * windows[:, 0] + transform.b * windows[:, 1] + transform.c) - transform.c)
-    shifted_f = transform.f + ((transform.d * windows[:, 0] + transform.e * windows[:, 1] + transform.f) - transform.f)
-    x = (-shifted_c / transform.a)[zone] + xy[:, 0] * (1.0 / transform.a)
-    y = (-shifted_f / transform.e)[zone] + xy[:, 1] * (1.0 / transform.e)
-    joined = ring[:-1] == ring[1:]
-    x1, y1, x2, y2, of = x[:-1][joined], y[:-1][joined], x[1:][joined], y[1:][joined], zone[:-1][joined]
+    lines, of, _ = many_edges(geometries[numbers], transform, windows[numbers])
+    of = numbers[of]
+    x1, y1, x2, y2 = lines
     level = (y1 == y2) & (x1 != x2) & (y1 - np.floor(y1) == 0.5)
     exact[of[level]] = False
-    polygon, row, column = _toggles((x1, y1, x2, y2), of, windows)
+    polygon, row, column = _toggles(lines, of, windows)
     kept = exact[polygon]
     polygon, row, column = polygon[kept], row[kept], column[kept]
     start, end = column[0::2], column[1::2]
@@ -110,7 +125,7 @@ def polygon_runs(
     return runs, exact
 
 
-def _toggles(lines: tuple[npt.NDArray[np.float64], ...], of: Ints, windows: Ints) -> tuple[Ints, Ints, Ints]:
+def _toggles(lines: Lines, of: Ints, windows: Ints) -> tuple[Ints, Ints, Ints]:
     """Polygon, row and column of each border at which a row turns from outside to inside and back, in order.
 
     Each row of a polygon has an even number of them (see `scanline._fill`).

@@ -24,12 +24,13 @@ from rasteret_sql.raster.edges import (
     RING,
     Edges,
     Ints,
+    Lines,
     pixel_coefficients,
     polygon_edges,
     to_pixels,
 )
 from rasteret_sql.raster.runs import expand
-from rasteret_sql.raster.touched import Lines, line_pixels, touched_pixels
+from rasteret_sql.raster.touched import line_pixels, touched_pixels
 from rasteret_sql.raster.window import point_pixels
 
 Mask = npt.NDArray[np.bool_]

@@ -13,35 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
+from rasteret_sql.raster.statistic_names import FREQUENCIES, MOMENTS, QUANTILES, SORTED, STATS
+from rasteret_sql.raster.weighted_statistics import weighted_columns
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-STATS = (
-    "count",
-    "valid_percent",
-    "sum",
-    "mean",
-    "min",
-    "max",
-    "stddev",
-    "stddev_pop",
-    "variance",
-    "median",
-    "p05",
-    "p25",
-    "p75",
-    "p95",
-    "majority",
-    "minority",
-    "variety",
-)
-"""Names of the statistics, in the order in which SQL's STRUCT has them."""
-
-_QUANTILES = {"median": 0.5, "p05": 0.05, "p25": 0.25, "p75": 0.75, "p95": 0.95}
-_MOMENTS = frozenset(("stddev", "stddev_pop", "variance"))
-_FREQUENCIES = frozenset(("majority", "minority", "variety"))
-_SORTED = frozenset(_QUANTILES) | _FREQUENCIES
 
 Statistic = float | int | None
 
@@ -116,7 +92,7 @@ def check_statistic(name: str) -> str:
 
 def _plain(values: npt.NDArray[np.generic], total: float, names: Collection[str]) -> dict[str, Statistic]:
     n = len(values)
-    sort = not _SORTED.isdisjoint(names)
+    sort = not SORTED.isdisjoint(names)
     # Sums run over the pixels as they lie, whatever is asked for: the order of a float sum shows in its last digits.
     if sort:
         ranked = np.sort(values)
@@ -133,13 +109,14 @@ def _plain(values: npt.NDArray[np.generic], total: float, names: Collection[str]
         "min": low,
         "max": high,
     }
-    if not _MOMENTS.isdisjoint(names):
+    if not MOMENTS.isdisjoint(names):
         with np.errstate(invalid="ignore", over="ignore"):
             away = values.astype(np.float64) - mean
-            out |= spread(float(away.dot(away)), n)
+            # As `plain_statistics` adds those of many zones, so that they have the same digits.
+            out |= spread(float(np.add.reduceat(away * away, [0])[0]), n)
     if sort:
         out |= quantiles(n, lambda place: ranked[place].item())
-    if not _FREQUENCIES.isdisjoint(names):
+    if not FREQUENCIES.isdisjoint(names):
         distinct, ends = _distinct(ranked)
         counts = ends.copy()
         counts[1:] -= ends[:-1]
@@ -153,54 +130,15 @@ def weighted_statistics(
     values: npt.NDArray[np.generic], total: float, weights: npt.NDArray[np.floating], names: Collection[str]
 ) -> dict[str, Statistic]:
     """The weighted part of `zonal_statistics`, of pixels that are all valid and of weight above 0, at least one."""
-    x, w = values.astype(np.float64), weights.astype(np.float64)
-    count = float(w.sum())
-    with np.errstate(invalid="ignore", over="ignore"):
-        summed = float(w.dot(x))
-        mean = summed / count
-        out: dict[str, Statistic] = {
-            "count": count,
-            "valid_percent": float(100.0 * count / total),
-            "sum": summed,
-            "mean": mean,
-            "min": values.min().item(),
-            "max": values.max().item(),
-        }
-        if not _MOMENTS.isdisjoint(names):
-            away = x - mean
-            variance = float(w.dot(away * away)) / count
-            out |= {"variance": variance, "stddev": math.sqrt(variance), "stddev_pop": math.sqrt(variance)}
-    if not _SORTED.isdisjoint(names):
-        order = np.argsort(values, kind="stable")
-        distinct, ends = _distinct(values[order])
-        reach = np.cumsum(w[order])[ends - 1]
-        starts = np.concatenate(([0.0], reach[:-1]))
-        mass = np.add.reduceat(w[order], np.concatenate(([0], ends[:-1])))
-        k = len(distinct)
-        stands = np.arange(k) * mass + (k - 1) * starts
-        stands[0] = 0.0
-        for name, q in _QUANTILES.items():
-            out[name] = _quantile(distinct, stands, q * (k - 1) * float(reach[-1]))
-        out["majority"] = distinct[k - 1 - mass[::-1].argmax()].item()
-        out["minority"] = distinct[mass.argmin()].item()
-        out["variety"] = k
-    return out
-
-
-def _quantile(distinct: npt.NDArray[np.generic], stands: npt.NDArray[np.float64], wanted: float) -> float:
-    """The value that stands at `wanted`, linearly between the distinct values on either side."""
-    right = int(np.searchsorted(stands, wanted, side="right"))
-    if right == len(distinct):
-        return float(distinct[-1].item())
-    left = right - 1
-    low, high = float(distinct[left].item()), float(distinct[right].item())
-    return low + (wanted - float(stands[left])) * (high - low) / float(stands[right] - stands[left])
+    ends = np.array([len(values)])
+    found = weighted_columns(values, weights.astype(np.float64), ends, np.array([total]), names)
+    return {name: column[0].item() for name, column in found.items()}
 
 
 def quantiles(n: int, value_at: Callable[[int], float]) -> dict[str, Statistic]:
     """The quantiles of n values, given the one at a place of their order, from 0."""
     out: dict[str, Statistic] = {}
-    for name, q in _QUANTILES.items():
+    for name, q in QUANTILES.items():
         at = (n - 1) * q
         below = int(at)
         left = value_at(below)
@@ -224,7 +162,7 @@ def _sum(values: npt.NDArray[np.generic], low: float, high: float) -> float:
     """Sum of all values: exact for integers, in 64 bit for floats."""
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore", over="ignore"):
-            return float(np.add.reduce(values, dtype=np.float64))
+            return float(np.add.reduceat(values.astype(np.float64), [0])[0])
     if len(values) * max(abs(low), abs(high)) < 1 << 63:
         return int(np.add.reduce(values, dtype=np.int64))
     numbers: Sequence[int] = values.tolist()

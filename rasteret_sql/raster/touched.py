@@ -11,9 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rasteret_sql.raster.edges import Floats, Ints
-
-Lines = tuple[Floats, Floats, Floats, Floats]
+from rasteret_sql.raster.edges import Floats, Ints, Lines
 
 _ON_BORDER = 1e-4
 """Pixels. An edge of a polygon this close to a pixel border lies on it and touches nothing beyond."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rasteret_sql.raster.stats import STATS, Statistic, empty_statistics, quantiles, spread, weighted_statistics
+from rasteret_sql.raster.statistic_names import STATS
+from rasteret_sql.raster.stats import Statistic, empty_statistics, quantiles, spread, weighted_statistics
 
 _VALUES = 1 << 16
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rasteret_sql.raster.plain_statistics import can_take, plain_columns
 from rasteret_sql.raster.stats import zonal_statistics
+from rasteret_sql.raster.weighted_statistics import weighted_columns, zone_sums
 
 Ints = npt.NDArray[np.int64]
 Statistics = npt.NDArray[np.float64]
 Missing = npt.NDArray[np.bool_]
-SUMS = frozenset(("count", "valid_percent", "sum", "mean"))
-"""Statistics that come from sums alone."""
-_SUMS_AND_ENDS = SUMS | {"min", "max"}
-"""Statistics that numpy gives for many zones in one step."""
 
 
 def statistics_of_sums(
@@ -59,17 +58,19 @@ def statistics_of_zones(
         Shape (n, names), and True where `zonal_statistics` has None.
     """
     ends = np.cumsum(totals)
-    if invalid is not None:
-        valid = ~invalid
-        kept = np.concatenate(([0], np.cumsum(valid)))
-        values, ends = values[valid], kept[ends]
-    begins = np.concatenate(([0], ends[:-1]))
-    # Sums of floats depend on the order of adding: as a single zone has it.
-    if values.dtype.kind in "ui" and values.dtype.itemsize < 8 and _SUMS_AND_ENDS.issuperset(names):
-        sums = _sums(values, begins, ends, totals, names)
-        return sums, np.isnan(sums)
+    values, ends, _ = _valid(values, invalid, ends, None)
+    if can_take(values.dtype):
+        count = np.diff(ends, prepend=0)
+        some = count > 0
+        columns = plain_columns(values, ends[some], totals[some], names) if some.any() else {}
+        table = _table(columns, some, totals, names)
+        for at, name in enumerate(names):
+            if name in {"variance", "stddev"}:  # not by NaN, which is a number where pixels are infinite
+                table[1][:, at] |= count == 1
+        return table
     found = np.full((len(totals), len(names)), np.nan)
     missing = np.ones(found.shape, bool)
+    begins = np.concatenate(([0], ends[:-1]))
     for zone, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
         one = zonal_statistics(values[begin:end], int(totals[zone]), None, names)
         found[zone] = [np.nan if one[name] is None else one[name] for name in names]
@@ -77,33 +78,67 @@ def statistics_of_zones(
     return found, missing
 
 
-def _sums(
+def statistics_of_weighted_zones(
     values: npt.NDArray[np.generic],
-    begins: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-    totals: npt.NDArray[np.int64],
+    invalid: npt.NDArray[np.bool_] | None,
+    weights: Statistics,
+    pixels: Ints,
     names: Sequence[str],
-) -> npt.NDArray[np.float64]:
-    """Statistics in `_SUMS_AND_ENDS` of integers that lie zone after zone."""
-    count = ends - begins
-    some = np.flatnonzero(count)
-    starts = begins[some]
-    nothing = np.full(len(count), np.nan)
+) -> tuple[Statistics, Missing]:
+    """Statistics of each zone as `zonal_statistics` has them with weights.
 
-    def of_zones(reduced: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-        column = nothing.copy()
-        column[some] = reduced
-        return column
+    Args:
+        values: pixels of all zones, one zone after the other.
+        invalid: True for those that are not valid; None: all are.
+        weights: fraction of each, above 0.
+        pixels: number of pixels of each zone, shape (n,).
+        names: statistics wanted.
 
-    def ends_of(function: np.ufunc) -> npt.NDArray[np.float64]:
-        return of_zones(function.reduceat(values, starts)) if len(some) else nothing
+    Returns:
+        Shape (n, names), and True where `zonal_statistics` has None.
+    """
+    ends = np.cumsum(pixels)
+    totals = zone_sums(weights, ends)
+    values, ends, kept = _valid(values, invalid, ends, weights)
+    assert kept is not None
+    some = np.diff(ends, prepend=0) > 0
+    columns = weighted_columns(values, kept, ends[some], totals[some], names) if some.any() else {}
+    return _table(columns, some, totals, names)
 
-    summed = of_zones(np.add.reduceat(values, starts, dtype=np.int64)) if len(some) else nothing
-    columns: dict[str, npt.NDArray[np.float64]] = {"count": count.astype(np.float64), "sum": summed}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        columns["valid_percent"] = 100.0 * count / totals
-        columns["mean"] = summed / count
-    for name, function in (("min", np.minimum), ("max", np.maximum)):
-        if name in names:
-            columns[name] = ends_of(function)
-    return np.stack([columns[name] for name in names], 1)
+
+def _valid(
+    values: npt.NDArray[np.generic], invalid: npt.NDArray[np.bool_] | None, ends: Ints, weights: Statistics | None
+) -> tuple[npt.NDArray[np.generic], Ints, Statistics | None]:
+    """The valid pixels alone, where those of each zone end, and their weights; NaN is not valid."""
+    valid = None if invalid is None else ~invalid
+    if values.dtype.kind == "f":
+        real = ~np.isnan(values)
+        valid = real if valid is None else valid & real
+    if valid is None or valid.all():
+        return values, ends, weights
+    kept = np.concatenate(([0], np.cumsum(valid)))
+    return values[valid], kept[ends], None if weights is None else weights[valid]
+
+
+def _table(
+    columns: Mapping[str, Statistics], some: npt.NDArray[np.bool_], totals: npt.NDArray[Any], names: Sequence[str]
+) -> tuple[Statistics, Missing]:
+    """A row for each zone, also for those without a valid pixel, of which `columns` does not tell.
+
+    Args:
+        columns: statistics of the other ones.
+        some: True for these, shape (n,).
+        totals: pixels of each zone, or the sum of their fractions.
+        names: statistics wanted.
+    """
+    found = np.full((len(some), len(names)), np.nan)
+    missing = np.ones(found.shape, bool)
+    for at, name in enumerate(names):
+        if columns:
+            found[some, at] = columns[name]
+            missing[some, at] = False
+        if name in {"count", "valid_percent"}:
+            lacking = (name == "valid_percent") & (totals[~some] <= 0)
+            found[~some, at] = np.where(lacking, np.nan, 0.0)
+            missing[~some, at] = lacking
+    return found, missing

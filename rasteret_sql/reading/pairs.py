@@ -32,6 +32,8 @@ Parts = list[tuple[Numbers, Runs]]
 """Positions of geometries on a grid, and their runs."""
 _MOST_AHEAD = 1 << 16
 """Pairs that are read at a time, at most, where a statement asks for one after the other."""
+_MOST_WEIGHTED = 1 << 20
+"""Pixels with weights of which statistics are computed at a time."""
 _BLOCKS = 32
 """Bands of scenes of which pairs are read ahead at a time."""
 
@@ -222,11 +224,13 @@ class PairReader(ABC):
         if known is not None and np.array_equal(known[1], positions):
             return known[2]
         runs = self.runs(on_grid, positions)
-        sizes = list(_of_size(runs.pixels))
+        sizes = list(_of_size(runs.pixels, MOST_PIXELS if runs.weights is None else _MOST_WEIGHTED))
         if len(sizes) == 1:
             parts = [(positions, runs)]
         else:
             parts = [(positions[some], runs.of(np.arange(some.start, some.stop))) for some in sizes]
+        if runs.weights is not None and len(runs.weights) > MOST_PIXELS:
+            return parts  # too many to be kept
         with self._lock:
             self._cut[key] = on_grid, positions, parts  # holds the grid, so that no other one gets its identity
             while len(self._cut) > _BLOCKS:
@@ -295,12 +299,10 @@ class ZoneReader(PairReader):
         super().__init__(relation, len(relation.statistics))
 
     def together(self, on_grid: OnGrid) -> npt.NDArray[np.bool_]:
-        if self.relation.options.weighted or self.relation.options.all_touched:
-            return np.zeros(len(on_grid.numbers), bool)
-        return on_grid.runs()[1]
+        return on_grid.are_small_zones()
 
     def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
-        return on_grid.runs()[0].of(positions)
+        return on_grid.runs(positions, self.relation.options)
 
     def job(self, source: BandSource, runs: Runs) -> RunsJob:
         return statistics_job(source, self.relation.options, self.relation.statistics, runs)
@@ -357,9 +359,9 @@ def chips_of(
     return run_rows(read_chip, relation.request(scenes, numbers.tolist(), bands), context, cancelled)
 
 
-def _of_size(pixels: Numbers) -> Iterator[slice]:
-    """Cut a list of geometries into parts of about `MOST_PIXELS` pixels at most."""
-    reach = np.cumsum(pixels) // MOST_PIXELS
+def _of_size(pixels: Numbers, most: int) -> Iterator[slice]:
+    """Cut a list of geometries into parts of about so many pixels at most."""
+    reach = np.cumsum(pixels) // most
     borders = [0, *(np.flatnonzero(np.diff(reach)) + 1).tolist(), len(pixels)]
     for begin, end in pairwise(borders):
         if end > begin:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.runs import Runs, TilePieces
+from rasteret_sql.raster.statistic_names import SUMS
 from rasteret_sql.raster.zone_statistics import (
-    SUMS,
     Missing,
     Statistics,
     statistics_of_sums,
+    statistics_of_weighted_zones,
     statistics_of_zones,
 )
 from rasteret_sql.reading.options import PixelOptions
@@ -191,7 +192,7 @@ def statistics_job(source: BandSource, options: PixelOptions, names: Collection[
         runs: pixels of the zones.
     """
     level, alpha = options.overview, options.alpha
-    sums = SUMS.issuperset(names) and ZoneSums.can_sum(source, level, alpha)
+    sums = runs.weights is None and SUMS.issuperset(names) and ZoneSums.can_sum(source, level, alpha)
     return (ZoneSums if sums else PixelGroup)(source, level, alpha, runs)
 
 
@@ -200,4 +201,6 @@ def statistics_of(job: RunsJob, names: Sequence[str]) -> tuple[Statistics, Missi
     if isinstance(job, ZoneSums):
         return statistics_of_sums(job.sums, job.invalid, job.runs.pixels, names)
     assert isinstance(job, PixelGroup)
+    if job.runs.weights is not None:
+        return statistics_of_weighted_zones(job.values, job.invalid, job.runs.weights, job.runs.pixels, names)
     return statistics_of_zones(job.values, job.invalid, job.runs.pixels, names)

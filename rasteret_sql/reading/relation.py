@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,11 +18,11 @@ from rasteret_sql.geo.crs import no_place
 from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.geo.placement import is_place, place
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.runs import Runs, polygon_runs
+from rasteret_sql.raster.runs import Runs
 from rasteret_sql.raster.window import geometry_windows, point_pixels
+from rasteret_sql.raster.zone_runs import are_zones, plain_runs, touched_runs, weighted_runs
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.pixel_group import MOST_PIXELS
 from rasteret_sql.reading.request import Request
 from rasteret_sql.reading.resolve import check_level, unplaced
 from rasteret_sql.reading.swapped_axes import Missed, meets, warn_if_swapped
@@ -30,6 +30,10 @@ from rasteret_sql.reading.swapped_axes import Missed, meets, warn_if_swapped
 Numbers = npt.NDArray[np.int64]
 _GRIDS = 8
 """Grids on which the geometries are known at a time; scenes come one after the other."""
+_MOST_OF_ZONE = 1 << 20
+"""Pixels of the window of a zone that is read together with others."""
+_MOST_KNOWN = 1 << 24
+"""Pixels of zones, at most, of which the fractions are kept for the next scene."""
 _NEIGHBOURHOOD = 256
 """Pixels on a side of the squares in which geometries are read one after the other, so that tiles are read once."""
 
@@ -48,16 +52,39 @@ class OnGrid:
     """Of the level that is read."""
     count: int
     """Geometries of the relation."""
-    _runs: tuple[Runs, npt.NDArray[np.bool_]] | None = None
+    _plain: Runs | None = None
+    _known: Runs | None = None
+    """Runs of the first so many zones, where they depend on the call's options: each scene asks for them anew."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _places: Numbers | None = None
 
-    def runs(self) -> tuple[Runs, npt.NDArray[np.bool_]]:
-        """Runs of the pixels of all that are small, and where they are exact, as `polygon_runs` has them."""
-        if self._runs is None:
-            small = self.windows.copy()
-            small[small[:, 2] * small[:, 3] > MOST_PIXELS] = 0
-            self._runs = polygon_runs(self.placed, self.transform, small)
-        return self._runs
+    def are_small_zones(self) -> npt.NDArray[np.bool_]:
+        """True for polygons with few enough pixels to be read together with others."""
+        return are_zones(self.placed) & (self.windows[:, 2] * self.windows[:, 3] <= _MOST_OF_ZONE)
+
+    def runs(self, positions: Numbers, options: PixelOptions) -> Runs:
+        """Runs of the pixels of some small zones, that these hold, touch or cover."""
+        if not (options.weighted or options.all_touched):
+            if self._plain is None:
+                self._plain = self._runs_of(plain_runs, np.arange(len(self.numbers)))
+            return self._plain.of(positions)
+        runs_of = weighted_runs if options.weighted else touched_runs
+        with self._lock:
+            end = int(positions[-1]) + 1 if len(positions) else 0
+            known = self._known
+            begin = 0 if known is None else len(known.first) - 1
+            more = np.arange(begin, end)
+            if self.windows[more, 2:].prod(1).sum() + (0 if known is None else known.length.sum()) > _MOST_KNOWN:
+                return self._runs_of(runs_of, positions)
+            if len(more):
+                found = self._runs_of(runs_of, more)
+                known = self._known = found if known is None else known.and_then(found)
+            assert known is not None
+            return known.of(positions)
+
+    def _runs_of(self, runs_of: Callable[[npt.NDArray[np.object_], Affine, Numbers], Runs], positions: Numbers) -> Runs:
+        windows = np.where(self.are_small_zones()[positions, None], self.windows[positions], 0)
+        return runs_of(self.placed[positions], self.transform, windows)
 
     def places(self) -> Numbers:
         """Position in `numbers` of each geometry of the relation; -1 for those that are not among them."""

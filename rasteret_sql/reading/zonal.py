@@ -19,7 +19,8 @@ from rasteret_sql.errors import (
 )
 from rasteret_sql.raster.coverage import coverage_fraction
 from rasteret_sql.raster.scanline import polygon_mask
-from rasteret_sql.raster.stats import STATS, check_statistic, zonal_statistics
+from rasteret_sql.raster.statistic_names import STATS
+from rasteret_sql.raster.stats import check_statistic, zonal_statistics
 from rasteret_sql.raster.value_counts import ValueCounts, counted_statistics
 from rasteret_sql.reading.arrow_types import statistics_rows
 from rasteret_sql.reading.context import ReadContext

@@ -1,4 +1,4 @@
-"""Computes the statistics of plain zones among the rows of a call, those of a band together."""
+"""Computes the statistics of zones among the rows of a call, those of a band together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import RasteretError
-from rasteret_sql.raster.runs import polygon_runs
 from rasteret_sql.raster.window import geometry_windows
+from rasteret_sql.raster.zone_runs import are_zones, plain_runs, touched_runs, weighted_runs
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.pixel_group import MOST_PIXELS, RunsJob, statistics_job, statistics_of
@@ -24,7 +24,7 @@ _FEW = 8
 def measure_together(
     reads: Sequence[RowRead], names: Sequence[tuple[str, ...]], context: ReadContext, cancelled: Cancelled
 ) -> tuple[dict[int, Row | None], list[RowRead]]:
-    """Statistics of the zones that are Polygons, of which a band has several.
+    """Statistics of the zones of which a band has several.
 
     Args:
         reads: what rows read, of one band each.
@@ -39,8 +39,7 @@ def measure_together(
     groups: dict[tuple[int, PixelOptions, tuple[str, ...]], list[RowRead]] = defaultdict(list)
     left: list[RowRead] = []
     for read in reads:
-        plain = len(read.sources) == 1 and not (read.options.weighted or read.options.all_touched)
-        if plain and names[read.row] and read.geometry is not Whole.IMAGE and read.geometry.geom_type == "Polygon":
+        if len(read.sources) == 1 and names[read.row] and read.geometry is not Whole.IMAGE:
             groups[id(read.sources[0]), read.options, names[read.row]].append(read)
         else:
             left.append(read)
@@ -86,16 +85,16 @@ def _job(
     windows = geometry_windows(geometries, transform, level.width, level.height, tile)
     inside = windows[:, 2] > 0
     found.update((members[at].row, None) for at in np.flatnonzero(~inside).tolist())
-    windows[windows[:, 2] * windows[:, 3] > MOST_PIXELS // _FEW] = 0
-    runs, exact = polygon_runs(geometries, transform, windows)
-    pixels = np.cumsum(np.where(exact, runs.pixels, 0))
-    exact &= pixels <= MOST_PIXELS
-    kept = np.flatnonzero(exact)
-    rest = [members[at] for at in np.flatnonzero(inside & ~exact).tolist()]
+    areas = windows[:, 2] * windows[:, 3]
+    fit = inside & are_zones(geometries) & (areas <= MOST_PIXELS // _FEW)
+    fit &= np.cumsum(np.where(fit, areas, 0)) <= MOST_PIXELS
+    kept = np.flatnonzero(fit)
+    rest = [members[at] for at in np.flatnonzero(inside & ~fit).tolist()]
     if not len(kept):
         return None, [], rest
+    runs_of = weighted_runs if options.weighted else touched_runs if options.all_touched else plain_runs
     try:
-        job = statistics_job(source, options, wanted, runs.of(kept))
+        job = statistics_job(source, options, wanted, runs_of(geometries[kept], transform, windows[kept]))
     except RasteretError:
         return None, [], [members[at] for at in np.flatnonzero(inside).tolist()]
     return job, [members[at] for at in kept.tolist()], rest

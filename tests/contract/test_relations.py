@@ -49,6 +49,20 @@ def octagons(seed, count=ZONES):
     return shapely.buffer(shapely.points(xy), rng.uniform(0.5, 30, count) * PIXEL, quad_segs=2)
 
 
+def others():
+    """A zone of two parts, one with a hole, one that crosses itself, one with edges along rows of pixel centres."""
+    x, y = WEST + 40 * PIXEL, NORTH - 40 * PIXEL
+    box = shapely.box(x, y - 15 * PIXEL, x + 20 * PIXEL, y)
+    return np.array(
+        [
+            shapely.MultiPolygon([box, shapely.box(x + 300, y + 33, x + 401, y + 99)]),
+            shapely.Polygon(box.exterior, [shapely.box(x + 41, y - 92, x + 77, y - 30).exterior]),
+            shapely.Polygon([(x, y), (x + 133, y - 91), (x + 133, y), (x, y - 91)]),
+            shapely.box(x + 5, y - 55, x + 115, y - 5),
+        ]
+    )
+
+
 def register(con, name, geometries, **columns):
     table = pa.table({"n": range(len(geometries)), **columns, "geom": shapely.to_wkb(geometries)})
     con.register("__given", table)
@@ -56,8 +70,8 @@ def register(con, name, geometries, **columns):
 
 
 @pytest.mark.parametrize("options", ["", ", all_touched := true", ", weighted := true", ", overview := 1"])
-def test_statistics_are_those_of_each_pair(con, options):
-    register(con, "zones", octagons(1))
+def test_statistics_are_those_of_each_pair(con, options, monkeypatch):
+    register(con, "zones", np.concatenate((octagons(1), others())))
     named = f"geom_crs := 32632{options}"
     columns = con.execute(f"DESCRIBE SELECT unnest(zonal_stats('s0', 'one', NULL, {named}))").fetchall()
     names = ", ".join(column[0] for column in columns)
@@ -67,6 +81,7 @@ def test_statistics_are_those_of_each_pair(con, options):
         f"WITH s AS (FROM rasteret.w {scenes}) SELECT scene_id, n, {names} "
         f"FROM zonal_stats_table(s, zones, 'one', {named}) ORDER BY ALL"
     ).fetchall()
+    monkeypatch.setattr("rasteret_sql.reading.zones_together._FEW", 1 << 30)  # each by itself
     single = con.execute(
         f"SELECT id, n, unnest(s) FROM (SELECT id, n, zonal_stats(id, 'one', geom, {named}) AS s "
         f"FROM rasteret.w, zones {scenes}) WHERE s IS NOT NULL ORDER BY id, n"

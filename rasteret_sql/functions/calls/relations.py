@@ -37,7 +37,8 @@ from rasteret_sql.functions.relations import (
 from rasteret_sql.functions.spec import STATEMENT, Udf
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
 from rasteret_sql.quoting import quote_name, quote_text
-from rasteret_sql.raster.stats import STATS, check_statistic
+from rasteret_sql.raster.statistic_names import STATS
+from rasteret_sql.raster.stats import check_statistic
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.explain_pairs import PairPlanner, PartCost
 from rasteret_sql.reading.options import PixelOptions, require
