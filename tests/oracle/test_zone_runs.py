@@ -1,4 +1,4 @@
-"""Pixels of many zones found together are those of each zone's own mask or fractions, which rasterio and GEOS confirm."""
+"""Pixels of many zones found together are those of each zone alone, of which rasterio and GEOS confirm the mask."""
 
 from __future__ import annotations
 
