@@ -120,7 +120,7 @@ def _counted(counts: Ints) -> Ints:
 
 
 def _summed(line: Ints, width: Ints, x: Floats, rise: Floats, size: int) -> Floats:
-    """What pieces of edges add to pixels, and to those on their right once these are summed along the rows.
+    """Sums what pieces of edges add to pixels, and to those on their right once these are summed along the rows.
 
     Args:
         line: place of the first pixel of the row of each piece.

@@ -42,6 +42,7 @@ def test_each_zone_has_what_it_has_alone(dtype, weighted, masked, names):
     else:
         found, missing = statistics_of_zones(values, hidden, counts, names)
     ends = np.cumsum(counts)
+    assert found.shape == missing.shape == (60, len(names))
     for zone, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
         own = np.s_[end - count : end]
         valid = ~invalid[own] if masked else np.ones(count, bool)
