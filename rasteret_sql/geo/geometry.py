@@ -38,6 +38,8 @@ BOX_KEYS = (
 """Names of the west, south, east and north in a struct or object that is a box."""
 GEOMETRY_COLUMNS = ("geometry", "geom", "the_geom", "wkb_geometry", "wkt", "shape")
 """Names under which tables of zones and points have their geometries."""
+_SAMPLE = 256
+"""Rows that tell whether values repeat."""
 _MULTIPOINT, _COLLECTION = 4, 7
 _EXCERPT, _REASON = 60, 120
 
@@ -75,15 +77,19 @@ def parse_geometries(
         InvalidGeometryError: a value cannot be read; the message shows its beginning and what is accepted.
     """
     out = np.full(len(kind), None, dtype=object)
-    rows: dict[bytes | str, list[int]] = {}
-    for i in range(len(kind)):
-        value = wkb[i] if wkb[i] is not None else text[i]
-        if value is not None:
-            rows.setdefault(value, []).append(i)
-    if not rows:
+    given = [text_of if wkb_of is None else wkb_of for wkb_of, text_of in zip(wkb, text, strict=True)]
+    there = [i for i, value in enumerate(given) if value is not None]
+    if not there:
         return out
-    values = list(rows)
-    parsed = _parse_unique(values, [kind[at[0]] or "" for at in rows.values()])
+    first = {given[i] for i in there[:_SAMPLE]}
+    if len(first) > _SAMPLE // 2:  # a table of places, as a rule; the rows of a join repeat them
+        out[there] = _parse([given[i] for i in there], [kind[i] or "" for i in there])
+        return out
+    rows: dict[bytes | str | None, list[int]] = {}
+    for i in there:
+        rows.setdefault(given[i], []).append(i)
+    values = [value for value in rows if value is not None]
+    parsed = _parse(values, [kind[at[0]] or "" for at in rows.values()])
     for geometry, at in zip(parsed, rows.values(), strict=True):
         out[at] = geometry
     return out
@@ -103,13 +109,13 @@ def parse_geometry(value: object) -> BaseGeometry | None:
     if isinstance(value, BaseGeometry):
         return plain_geometries(np.array([value], dtype=object), [value])[0]
     if isinstance(value, bytes | bytearray | memoryview):
-        return _parse_unique([bytes(value)], ["BLOB"])[0]
+        return _parse([bytes(value)], ["BLOB"])[0]
     if hasattr(value, "__geo_interface__"):
         value = value.__geo_interface__
     if isinstance(value, dict):
-        return _parse_unique([_json(value)], ["JSON"])[0]
+        return _parse([_json(value)], ["JSON"])[0]
     if isinstance(value, str):
-        return _parse_unique([value], ["VARCHAR"])[0]
+        return _parse([value], ["VARCHAR"])[0]
     raise _unreadable(value, type(value).__name__)
 
 
@@ -127,14 +133,14 @@ def srid_crs(srid: int) -> str | None:
         raise InvalidCrsError(f"the geometry's SRID {srid} is no EPSG code; give geom_crs :=") from error
 
 
-def _parse_unique(values: Sequence[bytes | str], kinds: Sequence[str]) -> npt.NDArray[np.object_]:
-    """Parse distinct values: sort them by form, and give each form to GEOS as one array."""
+def _parse(values: Sequence[bytes | str | None], kinds: Sequence[str]) -> npt.NDArray[np.object_]:
+    """Parse values, none of them None: sort them by form, and give each form to GEOS as one array."""
     out = np.full(len(values), None, dtype=object)
     forms: dict[str, list[int]] = {form: [] for form in READERS}
     prepared: list[Any] = list(values)
     srids = np.zeros(len(values), dtype=np.int32)
     for i, value in enumerate(values):
-        if isinstance(value, bytes):
+        if not isinstance(value, str):
             forms["WKB"].append(i)
             continue
         shown = value.strip()
@@ -158,7 +164,7 @@ def _parse_unique(values: Sequence[bytes | str], kinds: Sequence[str]) -> npt.ND
         if not at:
             continue
         source = np.empty(len(at), dtype=object)
-        source[:] = [prepared[i] for i in at]
+        source[:] = prepared if len(at) == len(values) else [prepared[i] for i in at]
         try:
             with np.errstate(invalid="ignore"):  # NaN among the coordinates, which is refused below
                 read = READERS[form](source, on_invalid="ignore")

@@ -236,3 +236,19 @@ def test_points_survive_every_form(points: list[tuple[float, float]]) -> None:
     as_text = parse_geometries(["VARCHAR"] * n, [None] * n, [shapely.to_geojson(s) for s in shapes])
     np.testing.assert_array_equal(shapely.get_coordinates(as_wkb), np.array(points))
     np.testing.assert_array_equal(shapely.get_coordinates(as_text), np.array(points))
+
+
+@pytest.mark.parametrize("distinct", [3, 300])
+def test_many_rows_whether_their_values_repeat_or_not(distinct):
+    """Points as WKB, WKT and NULL in turn; one that cannot be read is named among them."""
+    number = [i % distinct for i in range(900)]
+    wkb = [shapely.to_wkb(shapely.Point(n, -n)) if n % 3 == 0 else None for n in number]
+    text = [f"POINT({n} {-n})" if n % 3 == 1 else None for n in number]
+    kind = ["GEOMETRY" if n % 3 == 0 else "VARCHAR" for n in number]
+    found = parse_geometries(kind, wkb, text)
+    assert [None if one is None else (one.x, one.y) for one in found] == [
+        None if n % 3 == 2 else (n, -n) for n in number
+    ]
+    text[number.index(1, 400)] = "POINT(1"
+    with pytest.raises(InvalidGeometryError, match=r"POINT\(1"):
+        parse_geometries(kind, wkb, text)

@@ -106,7 +106,12 @@ def geometries_with_crs(shapes: pa.StructArray, crs: str | None) -> tuple[np.nda
     """
     kinds, wkbs, texts = (column.to_pylist() for column in shapes.flatten())
     geometries = parse_geometries(kinds, wkbs, texts)
-    return geometries, _given_crs([crs] * len(kinds), kinds, geometries.tolist(), tolerant=False)
+    if crs is not None:
+        return geometries, [crs_or_code(crs)] * len(kinds)
+    srids = shapely.get_srid(geometries)
+    if len(set(kinds)) == 1 and len(srids) and (srids == srids[0]).all():  # of a table of places, as a rule
+        return geometries, [_one_crs(None, kinds[0], int(srids[0]))] * len(kinds)
+    return geometries, _given_crs([None] * len(kinds), kinds, geometries.tolist(), tolerant=False)
 
 
 def one_geometry(geometry: Mapping[str, Any] | None, crs: str | None) -> tuple[shapely.Geometry | Whole | None, str]:
