@@ -31,6 +31,7 @@ from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.maintain import append_collection, refresh_collection
+from rasteret_sql.library.settings import byte_count
 from rasteret_sql.quoting import quote_name
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.scenes.dates import DateLike
@@ -256,6 +257,7 @@ class Collection(SceneView):
         on_error: str = "null",
         on_change: str = "raise",
         return_info: bool = False,
+        max_bytes: int | str | None = None,
         **filters: Any,
     ) -> np.ndarray | tuple[np.ndarray, pa.Table]:
         """Pixels of areas, on the native grid of each scene.
@@ -277,6 +279,8 @@ class Collection(SceneView):
                 first of them is an error.
             on_change: 'raise': a file that was changed since it was indexed cannot be read; 'refresh': its header is
                 read again, and the index brought up to date.
+            max_bytes: most bytes to fetch, such as 10_000_000 or '10 MB': a call that needs more is an error before its
+                first request. What is cached is free.
             return_info: True: also return which scene, time, area and grid each sample is of.
             **filters: which scenes: cloud_cover_lt, date_range, bbox, split, split_column, as for `subset`.
 
@@ -291,9 +295,13 @@ class Collection(SceneView):
             ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, a scene is not
                 in `target_crs`, or no scene could be read.
             RasteretError: with `on_error='raise'`, why a scene could not be read.
+            ByteLimitError: the call would fetch more than `max_bytes`.
         """
         PixelOptions(on_error=on_error)  # refuses other words
-        options = PixelOptions(self.name, all_touched=all_touched, on_change=on_change)
+        most = None if max_bytes is None else byte_count(max_bytes)
+        if max_bytes is not None and most is None:
+            raise InvalidArgumentError(f"max_bytes={max_bytes!r} is no number of bytes, nor text such as '512 MiB'")
+        options = PixelOptions(self.name, all_touched=all_touched, on_change=on_change, max_bytes=most)
         require_concurrency(max_concurrent)
         chosen = filtered(self._selection, filters)
         areas = read_areas(geometries, geometry_crs, geometry_column)

@@ -132,6 +132,10 @@ class MemoryLimitError(RasteretError, MemoryError):
     """A call would hold more pixels than the session allows."""
 
 
+class ByteLimitError(RasteretError, ValueError):
+    """A read would fetch more bytes than its `max_bytes` allows."""
+
+
 class InterruptedQueryError(RasteretError):
     """The call was stopped by Ctrl-C or `rasteret_sql.interrupt`."""
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -59,6 +63,7 @@ class Receipt:
         "requests",
         "retries",
         "running",
+        "shares",
         "tiles",
     )
 
@@ -85,7 +90,16 @@ class Receipt:
         """Pairs of a scene and a geometry with pixels to read."""
         self.pairs_seen = 0
         """All pairs."""
+        self.shares: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Give what all calls of the statement share under a key; the first call makes it."""
+        with self._lock:
+            if key not in self.shares:
+                self.shares[key] = make()
+            found: T = self.shares[key]
+            return found
 
     @property
     def pairs_skipped(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,13 +36,16 @@ class Forecast:
     Args:
         engine: in place of which it stands.
         warm: True: tiles that its cache has cost nothing; False: as if it were empty.
+        known: tiles that cost nothing, whatever the cache has.
     """
 
-    def __init__(self, engine: Engine, *, warm: bool = False) -> None:
+    def __init__(self, engine: Engine, *, warm: bool = False, known: Container[TileKey] = ()) -> None:
         self.total = Cost()
+        self.seen: set[TileKey] = set()
+        """Tiles that were counted."""
         self._engine = engine
         self._warm = warm
-        self._seen: set[TileKey] = set()
+        self._known = known
         self._of: dict[str, Cost] = defaultdict(Cost)
 
     def run(
@@ -57,7 +60,7 @@ class Forecast:
             cancel.check(cancelled)
             call = Call(wave, cancelled, self._engine.version_of, receipt or Receipt())
             new = [wanted for wanted in call.wanted.values() if not self._has(wanted.key)]
-            self._seen.update(wanted.key for wanted in new)
+            self.seen.update(wanted.key for wanted in new)
             for wanted in new:
                 self._count(wave[wanted.takers[0][0]], Cost(tiles=1))
             for merged, parts in requests_of(new):
@@ -81,7 +84,7 @@ class Forecast:
         return self._of.pop(what, Cost())
 
     def _has(self, key: TileKey) -> bool:
-        return key in self._seen or (self._warm and key in self._engine.cache)
+        return key in self.seen or key in self._known or (self._warm and key in self._engine.cache)
 
     def _count(self, job: Job, more: Cost) -> None:
         for cost in (self.total, self._of[job.describe()]):

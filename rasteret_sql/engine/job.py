@@ -42,7 +42,7 @@ class Job(ABC):
 
     @abstractmethod
     def needs(self) -> Iterable[TileNeed]:
-        """The tiles, each with its slot. Asked once."""
+        """The tiles, each with its slot. Asked once, and once more before where the job is planned first."""
 
     @abstractmethod
     def place(self, slot: int, tile: np.ndarray | None) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rasteret_sql.library.settings import byte_count
+
 
 def _as_it_is(value: Any) -> Any:
     return value
@@ -74,10 +76,18 @@ def mapping(example: str, *, sql: str = "STRUCT, MAP or JSON", checked: bool = T
     return Kind(sql, f"a STRUCT, MAP or JSON object such as {example}", _object if checked else _json)
 
 
+def _bytes(value: Any) -> int:
+    count = byte_count(value)
+    if count is None or count < 0:
+        raise ValueError("cannot be used")
+    return count
+
+
 TEXT = Kind("VARCHAR", "text", _one_of(str))
 FLAG = Kind("BOOLEAN", "true or false", _one_of(bool))
 INTEGER = Kind("INTEGER", "an integer", _one_of(int))
 NUMBER = Kind("DOUBLE", "an integer or a number", _one_of(int, float))
+BYTES = Kind("BIGINT or VARCHAR", "a number of bytes, 0 or more, or text such as '512 MiB'", _bytes)
 NAMES = Kind("VARCHAR[]", "a list of names such as ['B04']", _names)
 BACKEND_NAME = Kind("VARCHAR", "the name of a backend", _one_of(str))
 CRS = Kind("VARCHAR, INTEGER or PROJJSON", "text or an integer or PROJJSON", _crs)

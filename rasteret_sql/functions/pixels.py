@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from rasteret_sql.functions import types
-from rasteret_sql.functions.kinds import BACKEND_NAME, CRS, FLAG, INTEGER, NUMBER, TEXT, Kind
+from rasteret_sql.functions.kinds import BACKEND_NAME, BYTES, CRS, FLAG, INTEGER, NUMBER, TEXT, Kind
 from rasteret_sql.functions.spec import Argument, Function
 from rasteret_sql.result_types import CHIP, EXPLANATION, STATISTICS
 
@@ -56,6 +56,13 @@ READING = (
         "on_change",
         TEXT,
         "'raise' (default), or 'refresh': read the header again of a file that was changed since it was indexed",
+        "NULL",
+    ),
+    Argument(
+        "max_bytes",
+        BYTES,
+        "most bytes to fetch, such as 10000000 or '10 MB': for all that the function reads in a statement. Rows come "
+        "2048 at a time, and what would exceed it is an error before the first request for it. What is cached is free",
         "NULL",
     ),
     Argument("backend", BACKEND_NAME, "name of a backend of rasteret_create_backend, or of a DuckDB secret", "NULL"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from rasteret_sql.functions import types
-from rasteret_sql.functions.kinds import FLAG, NAMES, NUMBER, TEXT, Kind
+from rasteret_sql.functions.kinds import BYTES, FLAG, NAMES, NUMBER, TEXT, Kind
 from rasteret_sql.functions.pixels import ALL_TOUCHED, GEOM_CRS, GEOM_OR_ALL, MAX_DISTANCE, READING, WEIGHTED
 from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.result_types import CHIP
@@ -49,7 +49,17 @@ _ON_ERROR = Argument(
 _ON_PIXELS = Argument(
     "on_error", TEXT, "'raise' (default), or 'null': pixels that fail are NULL, a scene without files has none", "NULL"
 )
-_READING = tuple(_ON_ERROR if argument.name == "on_error" else argument for argument in READING)
+_OF_RELATIONS = {
+    "on_error": _ON_ERROR,
+    "max_bytes": Argument(
+        "max_bytes",
+        BYTES,
+        "most bytes to fetch, such as 10000000 or '10 MB'. A call that needs more for all scenes and zones that meet "
+        "is an error before the first request, whatever LIMIT or conditions on zones leave out; what is cached is free",
+        "NULL",
+    ),
+}
+_READING = tuple(_OF_RELATIONS.get(argument.name, argument) for argument in READING)
 _ZONES_ON_DUNES = (
     "WITH zones AS (SELECT 'west' AS field, "
     "'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))' AS geometry) FROM "
@@ -272,7 +282,7 @@ RELATION_FUNCTIONS = (
             Argument("clip", Kind("BOOLEAN"), "as read_chip's", "NULL"),
             Argument("fill", NUMBER, "as read_chip's; costs nothing", "NULL"),
             Argument("stats", NAMES, "as zonal_stats_table's; cost nothing", "NULL"),
-            *_READING,
+            *(argument for argument in _READING if argument.name != "max_bytes"),
         ),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, band VARCHAR, pairs BIGINT, tiles BIGINT, "

@@ -134,12 +134,18 @@ def _word(setting: Setting, value: Any) -> str:
 
 
 def _bytes(setting: Setting, value: Any) -> int:
+    count = byte_count(value)
+    if count is None or count < setting.least:
+        raise _wrong(setting, value, f"a number of bytes, {setting.least} or more, or text such as '512 MiB'")
+    return count
+
+
+def byte_count(value: Any) -> int | None:
+    """Bytes as a number, or as text such as '512 MiB'; None for what is neither."""
     found = _BYTES.fullmatch(value) if isinstance(value, str) else None
     if found is not None:
         value = int(float(found[1]) * _UNITS[(found[2] or "").upper()])
-    if type(value) is not int or value < setting.least:
-        raise _wrong(setting, value, f"a number of bytes, {setting.least} or more, or text such as '512 MiB'")
-    return value
+    return value if type(value) is int else None
 
 
 def _integer(setting: Setting, value: Any) -> int:

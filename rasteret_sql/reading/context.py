@@ -58,6 +58,8 @@ class ReadContext:
     """Reads the headers of changed files again: address → the header that it has now, or why there is none."""
     receipt: Receipt
     """Gets what the call costs."""
+    function: str = ""
+    """What was called; empty where that is not known."""
     counts_pairs: bool = True
     """False where the pairs of the call were counted before: those of a call over relations."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ class PairPlanner:
         self.forecast = forecast
         self._relation = relation
         self._reader = reader
+        self._lock = threading.Lock()
 
     def plan(self, met: Sequence[Met], context: ReadContext, cancelled: Cancelled) -> None:
         """Count what pairs take.
@@ -52,9 +54,10 @@ class PairPlanner:
         dry = context.forecast(self.forecast)
         parts = np.repeat([one.part for one in met], [len(one.numbers) for one in met])
         numbers = np.concatenate([np.empty(0, np.int64), *(one.numbers for one in met)])
-        for begin in range(0, len(numbers), _CHUNK):
-            some = slice(begin, begin + _CHUNK)
-            self._read(parts[some], numbers[some], dry, cancelled)
+        with self._lock:  # scenes may come on several threads
+            for begin in range(0, len(numbers), _CHUNK):
+                some = slice(begin, begin + _CHUNK)
+                self._read(parts[some], numbers[some], dry, cancelled)
 
     def costs(
         self, scenes: Sequence[str], met: Sequence[Sequence[Met]], context: ReadContext, cancelled: Cancelled

@@ -43,6 +43,9 @@ class PixelOptions:
     backend: str | None = None
     """Name under which the session knows the backend that reads; None: the session's own."""
 
+    max_bytes: int | None = None
+    """Most bytes that the function may fetch in a statement; None: as many as it takes."""
+
     def tolerates(self, error: Exception) -> bool:
         """True where a row that fails so gives NULL."""
         return self.on_error == "null" and isinstance(error, RasteretError)
@@ -55,6 +58,9 @@ class PixelOptions:
         require(self.on_change in ("raise", "refresh"), "on_change", self.on_change, "'raise' or 'refresh'")
         require(self.on_error in ("raise", "null"), "on_error", self.on_error, "'raise' or 'null'")
         require(self.alpha in ALPHA_RULES, "alpha", self.alpha, "'auto' or 'always'")
+        require(
+            self.max_bytes is None or self.max_bytes >= 0, "max_bytes", self.max_bytes, "a number of bytes, 0 or more"
+        )
         require(self.overview >= 0, "overview", self.overview, "0 for full resolution, or the number of an overview")
         require(
             0 <= self.max_distance_pixels <= 256, "max_distance_pixels", self.max_distance_pixels, "0 to 256 pixels"

@@ -19,6 +19,7 @@ from rasteret_sql.errors import FileChangedError, RasteretError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.scanline import polygon_mask
+from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions, Whole
@@ -359,7 +360,8 @@ class PixelTable:
             every = [job for of_block in jobs for job in of_block]
             for job in every:
                 check_memory(job.plan, context)
-            context.engine.run(every, cancelled, receipt=context.receipt)
+            with within_limit(self.options.max_bytes, lambda dry: dry.run(every, cancelled), context):
+                context.engine.run(every, cancelled, receipt=context.receipt)
             return [one for row in read.changed for one in row.sources if one.address == row.changed_file]
 
         repeat_while_changed(attempt, context, cancelled)

@@ -127,6 +127,8 @@ class Relation:
     """True: each band is read apart; False: all together."""
     of_points: bool = False
     """True: points, which meet an image by their pixel; False: any geometries, which do by their window."""
+    max_bytes: int | None = None
+    """Most bytes that the call may fetch; None: as many as it takes."""
     total: int = 0
     """Pairs found so far."""
     done: int = 0

@@ -14,6 +14,7 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import FileChangedError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.request import Request, RowRead
@@ -39,34 +40,40 @@ def run_rows(
         columns: Further arguments of the kernel, a value each row.
     """
     context.plan_pairs(0, seen=len(request))
-    groups: dict[str | None, list[int]] = defaultdict(list)
+    groups: dict[tuple[str | None, int | None], list[int]] = defaultdict(list)
     for row, options in enumerate(request.options):
-        groups[options.backend].append(row)
+        groups[options.backend, options.max_bytes].append(row)
     if len(groups) <= 1:
-        name = next(iter(groups), None)
-        return _run(kernel, request, context.through(name), cancelled, columns)
+        name, most = next(iter(groups), (None, None))
+        return _run(kernel, request, context.through(name), cancelled, columns, most)
     order: list[int] = []
     parts: list[pa.Array] = []
-    for name, rows in groups.items():
+    for (name, most), rows in groups.items():
         some = [[column[row] for row in rows] for column in columns]
-        parts.append(_run(kernel, request.at(rows), context.through(name), cancelled, some))
+        parts.append(_run(kernel, request.at(rows), context.through(name), cancelled, some, most))
         order += rows
     return pa.concat_arrays(parts).take(pa.array(np.argsort(order)))
 
 
-def _run(
+def _run(  # noqa: PLR0917 - of one call
     kernel: Kernel,
     request: Request,
     context: ReadContext,
     cancelled: Cancelled,
     columns: Sequence[Sequence[Any]],
+    most: int | None,
 ) -> pa.Array:
     """Run a kernel, and again over the rows of which a file was changed, with the header that the file has now.
 
-    A file that changes under the second try, too, is an error.
+    A file that changes under the second try, too, is an error. Rows that would fetch more than `most` bytes are one.
     """
     run = _Run(kernel, request, context, cancelled, columns)
-    repeat_while_changed(run.attempt, context, cancelled)
+
+    def plan(dry: ReadContext) -> None:
+        kernel(request.at(range(len(request))), dry, cancelled, *columns)
+
+    with within_limit(most, plan, context):
+        repeat_while_changed(run.attempt, context, cancelled)
     return run.result()
 
 

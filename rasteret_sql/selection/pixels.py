@@ -19,6 +19,7 @@ from rasteret_sql.errors import (
 from rasteret_sql.geo.crs import same_crs
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.chips import ChipJob, read_plans
 from rasteret_sql.reading.context import ReadContext
@@ -110,6 +111,7 @@ def read_samples(
     Raises:
         InvalidArgumentError: the windows differ in size, or a scene is in another CRS.
         MemoryLimitError: before any request, when the pixels together exceed `max_call_bytes`.
+        ByteLimitError: before any request, when they take more than `max_bytes` to fetch.
     """
     if not ids:
         return Samples(None)
@@ -145,7 +147,8 @@ def _read_once(
     if asked.crs is not None:
         _require_crs(plans, asked.crs)
     _require_one_shape(plans)
-    jobs, buffer = read_plans(plans, context, cancelled, _ToldJob)
+    with within_limit(asked.options.max_bytes, lambda dry: read_plans(plans, dry, cancelled, _ToldJob), context):
+        jobs, buffer = read_plans(plans, context, cancelled, _ToldJob)
     changed: list[BandSource] = []
     for job in jobs:
         if job is None or not job.failed or job.error is None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.reading.explain_pairs import PairPlanner
@@ -19,8 +19,14 @@ _SECONDS = 600.0
 """Beyond these, one is dropped that no statement has used for so long."""
 
 
-Kept = tuple[Relation, PairReader | PairPlanner | None]
-"""A relation, and what reads its pairs where these are numbers, or plans them."""
+class Kept(NamedTuple):
+    """The zones or points of a call."""
+
+    relation: Relation
+    reader: PairReader | None
+    """Reads the pairs, where these are numbers."""
+    planner: PairPlanner | None
+    """Plans them, where their cost is asked for or limited."""
 
 
 T = TypeVar("T")

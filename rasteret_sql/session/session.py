@@ -161,6 +161,7 @@ class Session:
             report=lambda row: self.failures.add(function, row),
             read_again=self.read_again,
             receipt=self.receipt,
+            function=function,
         )
 
     def read_again(

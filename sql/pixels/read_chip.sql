@@ -3,14 +3,16 @@
 CREATE OR REPLACE MACRO read_chip(
   scene_id, band,
   geom := '(whole image)', collection := NULL, geom_crs := NULL, all_touched := NULL, clip := NULL,
-  fill := NULL, overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL, backend := NULL
+  fill := NULL, overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL, max_bytes := NULL,
+  backend := NULL
 ) AS __rasteret_read_chip(
   CAST(scene_id AS VARCHAR),
   CAST(to_json(band) AS VARCHAR),
   rasteret.__geometry(geom),
   CAST(json_object(
     'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'clip', clip, 'fill', fill,
-    'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'backend', backend
+    'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'max_bytes', max_bytes,
+    'backend', backend
   ) AS VARCHAR),
   epoch_us(now())
 );

@@ -3,7 +3,7 @@
 CREATE OR REPLACE MACRO read_chips(
   scenes, zones, band, geom_column := NULL, collection := NULL, geom_crs := NULL, all_touched := NULL,
   clip := NULL, fill := NULL, overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL,
-  backend := NULL
+  max_bytes := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_read_chips(
     CAST(scenes AS VARCHAR),
@@ -12,7 +12,7 @@ CREATE OR REPLACE MACRO read_chips(
     CAST(json_object(
       'geom_column', geom_column, 'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched,
       'clip', clip, 'fill', fill, 'overview', overview, 'alpha', alpha, 'on_error', on_error,
-      'on_change', on_change, 'backend', backend
+      'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())
   ));

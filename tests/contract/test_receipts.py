@@ -191,3 +191,84 @@ def test_a_plan_of_more_pairs_than_duckdb_asks_for_at_a_time(con, server):
         requests, size, pairs = explained(con, name)
         assert len(run(con, name)) == pairs > 2048 * 2
         assert traffic(server) == (requests, size)
+
+
+def with_limit(call, most):
+    return call.replace(f", {IN_UTM}", f", {IN_UTM}, max_bytes := {most}")
+
+
+LIMITED = {**CALLS, "read_pixels": "FROM read_pixels(rasteret.w, 'b')"}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_call_beyond_its_bytes_asks_for_nothing(con, server, name):
+    call = LIMITED[name].replace("'b')", f"'b', {IN_UTM})")
+    con.execute(call).fetchall()
+    requests, needed = traffic(server)
+    forget(con, server)
+    with pytest.raises(duckdb.Error, match=r"would fetch .* bytes") as refused:
+        con.execute(with_limit(call, needed - 1)).fetchall()
+    assert f"more than max_bytes := {needed - 1:,} allows; nothing of it was fetched" in str(refused.value)
+    assert "allow " in str(refused.value)
+    if name == "read_pixels":  # it is not known which pixels will be asked for: it ends before the limit
+        assert traffic(server)[1] < needed
+        return
+    assert f"would fetch {needed:,} bytes" in str(refused.value)
+    assert traffic(server) == (0, 0)
+    assert stats(con, "requests, error LIKE 'ByteLimitError: %'")[-1] == (0, True)
+    con.execute(with_limit(call, needed)).fetchall()
+    assert traffic(server) == (requests, needed)
+    con.execute(with_limit(call, 0)).fetchall()
+    assert traffic(server) == (requests, needed), "what is cached is free"
+
+
+def test_a_limit_holds_for_all_rows_of_a_statement(con, server):
+    """Rows come 2048 at a time, and each of these batches is another scene."""
+    con.execute("CREATE TABLE ids AS SELECT 's' || (range // 2048) AS id FROM range(6144)")
+    point = f"'POINT ({WEST + 5} {NORTH - 5})'"
+    read = f"SELECT count(sample_point(id, 'b', {point}, {IN_UTM})) FROM ids"
+    assert con.execute(read).fetchone()[0] > 2048
+    _, needed = traffic(server)
+    forget(con, server)
+    with pytest.raises(duckdb.Error, match=f"after .* that this statement fetched already.*or allow {needed:,}"):
+        con.execute(with_limit(read, needed - 1)).fetchall()
+    assert 0 < traffic(server)[1] < needed
+    forget(con, server)
+    con.execute(with_limit(read, needed)).fetchall()
+    assert traffic(server)[1] == needed
+
+
+def test_a_limit_may_differ_from_row_to_row(con, server):
+    read = f"SELECT id, read_chip(id, 'b', {IN_UTM}, max_bytes := CASE WHEN id = 's1' THEN 10 END) FROM rasteret.w"
+    with pytest.raises(duckdb.Error, match="max_bytes := 10 allows"):
+        con.execute(read).fetchall()
+    forget(con, server)
+    assert len(con.execute(f"{read} WHERE id <> 's1'").fetchall()) == SCENES - 1
+
+
+def test_conditions_on_scenes_come_before_the_limit(con, server):
+    call = f"FROM zonal_stats_table(rasteret.w, zones, 'b', {IN_UTM})"
+    con.execute(f"{call} WHERE scene_id = 's1'").fetchall()
+    _, needed = traffic(server)
+    forget(con, server)
+    con.execute(f"{with_limit(call, needed)} WHERE scene_id = 's1'").fetchall()
+    assert traffic(server)[1] == needed
+
+
+def test_get_numpy_beyond_its_bytes_asks_for_nothing(con, server, tmp_path):
+    collection = rasteret_sql.build_from_stac(
+        name="w", stac_api=f"{server.url}/items.json", collection="", workspace_dir=tmp_path / "ws"
+    )
+    box = shapely.box(10.29, 46.0, 10.31, 46.01)
+    forget(con, server)
+    with pytest.raises(ValueError, match="max_bytes := 1,000 allows") as refused:
+        collection.get_numpy(box, ["b"], max_bytes="1 KB")
+    assert type(refused.value).__name__ == "ByteLimitError"
+    assert traffic(server) == (0, 0)
+    collection.get_numpy(box, ["b"])
+    _, needed = traffic(server)
+    forget(con, server)
+    collection.get_numpy(box, ["b"], max_bytes=needed)
+    assert traffic(server)[1] == needed
+    with pytest.raises(ValueError, match="max_bytes='lots'"):
+        collection.get_numpy(box, ["b"], max_bytes="lots")

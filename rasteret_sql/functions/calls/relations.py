@@ -39,6 +39,7 @@ from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
 from rasteret_sql.quoting import quote_name, quote_text
 from rasteret_sql.raster.statistic_names import STATS
 from rasteret_sql.raster.stats import check_statistic
+from rasteret_sql.reading.byte_limit import refuse
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.explain_pairs import PairPlanner, PartCost
 from rasteret_sql.reading.options import PixelOptions, require
@@ -130,14 +131,21 @@ def _sql(
     """
     shown = ", ".join(["id AS scene_id", "datetime", *before, "unnest(row)", *after])
     return f"""{_kept_sql(function, asked)},
-  __pairs AS (
-    SELECT id, datetime, token, rows, unnest({PAIRS.name}(id, token, {STATEMENT})) AS pair FROM __scenes, __kept
-  ),
+  {_pairs_sql(is_limited="max_bytes" in named_arguments(function, asked[-1]))},
   __read AS (
     SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number, {STATEMENT}) AS got
     FROM __pairs
   )
 SELECT {shown} FROM __read"""  # noqa: S608 - quoted
+
+
+def _pairs_sql(*, is_limited: bool) -> str:
+    """The SQL of the pairs that meet, `__pairs`; with a limit of bytes all are found before the first is read."""
+    met = f"{PAIRS.name}(id, token, {STATEMENT})"
+    if not is_limited:
+        return f"__pairs AS (SELECT id, datetime, token, rows, unnest({met}) AS pair FROM __scenes, __kept)"  # noqa: S608
+    return f"""__met AS MATERIALIZED (SELECT id, datetime, {met} AS met FROM __scenes, __kept),
+  __pairs AS (SELECT id, datetime, token, rows, unnest(met) AS pair FROM __met, __kept)"""  # noqa: S608 - quoted
 
 
 def _kept_sql(function: str, asked: tuple[str, str, str, str]) -> str:
@@ -195,16 +203,17 @@ def keep(  # noqa: PLR0917 - columns
             relation = _relation(session, function, bands[row].as_py(), texts[row].as_py())
             if columns[row].is_valid:
                 _fill(relation, columns[row].as_py(), shapes, places, texts[row].as_py())
-            tokens.append(session.relations.keep((relation, _reader(session, relation))))
+            is_read = relation.function == relation.call
+            planner = None
+            if relation.max_bytes is not None or not is_read:
+                planner = PairPlanner(relation, _reader(relation), Forecast(session.engine, warm=is_read))
+            tokens.append(session.relations.keep(Kept(relation, _reader(relation), planner)))
     return pa.array(tokens, pa.int64())
 
 
-def _reader(session: Session, relation: Relation) -> PairReader | PairPlanner | None:
-    """Make what reads or plans the pairs of a relation; None where they are chips."""
-    reader = READERS[relation.call](relation) if relation.call in READERS else None
-    if relation.function == relation.call:
-        return reader
-    return PairPlanner(relation, reader, Forecast(session.engine))
+def _reader(relation: Relation) -> PairReader | None:
+    """Make what reads the pairs of a relation; None where they are chips."""
+    return READERS[relation.call](relation) if relation.call in READERS else None
 
 
 def _numbers(column: pa.ListScalar, count: int) -> npt.NDArray[np.float64]:
@@ -218,6 +227,7 @@ def _relation(session: Session, function: str, bands: str, text: str) -> Relatio
     given = dict(session.settings.of_calls()) | named_arguments(function, text)
     statistics = _statistics_of(given)
     call = _explained_call(given) if function == "rasteret_explain_table" else function
+    most = given.pop("max_bytes", None)
     for name in ("geom_crs", "geom_column", "stats", "call"):
         given.pop(name, None)
     return Relation(
@@ -230,6 +240,7 @@ def _relation(session: Session, function: str, bands: str, text: str) -> Relatio
         statistics,
         apart=call == "zonal_stats_table",
         of_points=call == "sample_points",
+        max_bytes=most,
     )
 
 
@@ -299,14 +310,18 @@ def _check_kinds(relation: Relation) -> None:
     raise InvalidGeometryError(f"a zone is a polygon or multipolygon, not a {kind}; use sample_points for points")
 
 
-def pairs(session: Session, _cancelled: Cancelled, ids: pa.Array, tokens: pa.Array) -> pa.Array:
+def pairs(session: Session, cancelled: Cancelled, ids: pa.Array, tokens: pa.Array) -> pa.Array:
     """Find what each scene meets."""
     scenes = ids.to_pylist()
     found: list[list[Met]] = [[] for _ in scenes]
-    for (relation, _), rows in _by_relation(session, tokens):
+    for (relation, _, planner), rows in _by_relation(session, tokens):
         asked = [row for row in rows.tolist() if scenes[row] is not None]
         with named_error(relation.function):
-            met = relation.pairs([scenes[row] for row in asked], _reading(session, relation))
+            context = _reading(session, relation)
+            met = relation.pairs([scenes[row] for row in asked], context)
+            if planner is not None and relation.max_bytes is not None:
+                planner.plan([one for of_scene in met for one in of_scene], context, cancelled)
+                refuse(planner.forecast, relation.max_bytes)
         for row, of_scene in zip(asked, met, strict=True):
             found[row] = of_scene
     every = [one for of_scene in found for one in of_scene]
@@ -324,8 +339,8 @@ def costs(session: Session, cancelled: Cancelled, ids: pa.Array, tokens: pa.Arra
     """Say what each scene and band takes."""
     scenes = ids.to_pylist()
     found: list[list[PartCost]] = [[] for _ in scenes]
-    for (relation, planner), rows in _by_relation(session, tokens):
-        assert isinstance(planner, PairPlanner)
+    for (relation, _, planner), rows in _by_relation(session, tokens):
+        assert planner is not None
         asked = [row for row in rows.tolist() if scenes[row] is not None]
         some = [scenes[row] for row in asked]
         context = _reading(session, relation)
@@ -350,8 +365,8 @@ def statistics(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa
     """Statistics of each pair."""
 
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
-        relation, reader = kept
-        assert isinstance(reader, PairReader)
+        relation, reader, _ = kept
+        assert reader is not None
         return _lists(*reader.read(parts, numbers, _reading(session, relation), cancelled))
 
     return _of_pairs(session, columns, read, STATISTICS_OF.returns)
@@ -361,8 +376,8 @@ def samples(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Ar
     """Values of each pair, one a band."""
 
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
-        relation, reader = kept
-        assert isinstance(reader, PairReader)
+        relation, reader, _ = kept
+        assert reader is not None
         return _lists(*samples_of(reader, parts, numbers, _reading(session, relation), cancelled))
 
     return _of_pairs(session, columns, read, SAMPLES_OF.returns)
@@ -372,7 +387,7 @@ def chips(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Arra
     """The chip of each pair."""
 
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
-        return chips_of(kept[0], parts, numbers, _reading(session, kept[0]), cancelled)
+        return chips_of(kept.relation, parts, numbers, _reading(session, kept.relation), cancelled)
 
     return _of_pairs(session, columns, read, CHIP)
 
@@ -397,7 +412,7 @@ def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns
     results: list[pa.Array] = []
     order: list[Numbers] = []
     for kept, rows in _by_relation(session, tokens):
-        relation = kept[0]
+        relation = kept.relation
         with named_error(relation.function):
             results.append(read(kept, part[rows], number[rows] - 1))
         order.append(rows)
