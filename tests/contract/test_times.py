@@ -80,6 +80,30 @@ def test_other_times_of_items_too(zoned):
     assert zoned.execute("SELECT count(*) FROM rasteret_collections() WHERE created <= now()").fetchone()[0] > 0
 
 
+RELATIONS = {
+    "zonal_stats_table": "zonal_stats_table(scenes, places, 1, stats := ['count'])",
+    "sample_points": "sample_points(scenes, corners, 1)",
+    "read_chips": "read_chips(scenes, places, 1)",
+}
+
+
+@pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMP_NS", "VARCHAR", "TIMESTAMPTZ"])
+@pytest.mark.parametrize("call", RELATIONS)
+@pytest.mark.parametrize("zoned", ["Asia/Tokyo"], indirect=True)
+def test_scenes_of_a_relation_with_naive_times(zoned, call, kind):
+    """UTC, as everywhere: tables that dbt wrote and the files of an export have such times."""
+    at = "datetime" if kind == "TIMESTAMPTZ" else f"CAST(timezone('UTC', datetime) AS {kind})"
+    query = f"""WITH scenes AS (SELECT id, {at} AS datetime FROM rasteret.recent),
+        places AS (SELECT 'POLYGON ((-80 35, -70 35, -70 45, -80 45, -80 35))' AS geometry),
+        corners AS (
+          SELECT format('SRID={{}};POINT ({{}} {{}})', chip.crs[6:], chip.transform[3], chip.transform[6]) AS wkt
+          FROM (SELECT read_chip('h1', 1) AS chip)
+        )
+        SELECT count(*), any_value(typeof(datetime)) FROM {RELATIONS[call]}
+        WHERE datetime > now() - INTERVAL 24 HOURS"""
+    assert zoned.execute(query).fetchone() == (4, "TIMESTAMP WITH TIME ZONE")
+
+
 @pytest.mark.parametrize("zone", some(["Asia/Tokyo", "America/Los_Angeles"], 2))
 def test_on_a_machine_of_another_zone(catalog, zone):
     """The zone of the process, for connections of ours and of a user."""

@@ -10,6 +10,12 @@ import pyarrow as pa
 from rasteret_sql.errors import InvalidArgumentError, RasteretError
 from rasteret_sql.quoting import quote_text
 
+_INSTANT = (
+    "CASE WHEN typeof(datetime) = 'TIMESTAMP WITH TIME ZONE' THEN CAST(datetime AS TIMESTAMPTZ) "
+    "ELSE make_timestamptz(epoch_us(CAST(datetime AS TIMESTAMP))) END"
+)
+"""A time without a zone is UTC, as in the files of collections. Where it is an instant, this is the column alone."""
+
 
 def texts_of(names: Sequence[str], one: Callable[..., str], *columns: pa.Array) -> pa.Array:
     """The SQL of each call.
@@ -37,8 +43,8 @@ def scenes_sql(scenes: str) -> str:
     Args:
         scenes: Name of their relation.
     """
-    return f"""SELECT scene.* FROM (SELECT CAST(NULL AS TIMESTAMPTZ) AS datetime) AS absent,
-      LATERAL (SELECT CAST(id AS VARCHAR) AS id, datetime FROM query_table({quote_text(scenes)})) AS scene"""  # noqa: S608 - quoted
+    return f"""SELECT scene.id, scene.at AS datetime FROM (SELECT CAST(NULL AS TIMESTAMPTZ) AS datetime) AS absent,
+      LATERAL (SELECT CAST(id AS VARCHAR) AS id, {_INSTANT} AS at FROM query_table({quote_text(scenes)})) AS scene"""  # noqa: S608 - quoted
 
 
 @contextmanager
