@@ -72,9 +72,13 @@ class Output:
         try:
             if result.is_plan and self.form == "table":
                 return self._plan(result)
-            return {"table": self._table, "csv": self._csv, "json": self._json, "parquet": self._parquet}[self.form](
-                result
-            )
+            writers: dict[str, Callable[[Result], int]] = {
+                "table": self._table,
+                "csv": self._csv,
+                "json": self._json,
+                "parquet": self._parquet,
+            }
+            return writers[self.form](result)
         finally:
             result.close()
 

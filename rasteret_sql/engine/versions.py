@@ -6,6 +6,7 @@ import itertools
 import threading
 import weakref
 from collections import OrderedDict
+from typing import Any
 
 from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io.addresses import safe_address
@@ -37,7 +38,7 @@ class Scopes:
     def _held(self, backend: StorageBackend) -> object:
         """An object that keeps the number from being given to another backend at the same place in memory."""
         try:
-            end = weakref.finalize(backend, self._numbers.pop, id(backend), None)
+            end: Any = weakref.finalize(backend, self._numbers.pop, id(backend), None)
         except TypeError:  # there are no weak references to it: it is kept
             return backend
         end.atexit = False

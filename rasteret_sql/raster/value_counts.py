@@ -38,7 +38,8 @@ class ValueCounts:
 
     def plus(self, other: ValueCounts) -> ValueCounts:
         """The counts of both."""
-        return ValueCounts(self.dtype, self.counts + other.counts, self.weighted)
+        counts: npt.NDArray[np.int64] | npt.NDArray[np.float64] = np.add(self.counts, other.counts)
+        return ValueCounts(self.dtype, counts, self.weighted)
 
     def distinct(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.generic]]:
         """Values that occur, in order, and the count or weight of each."""

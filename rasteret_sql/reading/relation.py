@@ -149,7 +149,7 @@ class Relation:
             RasteretError: of a scene that cannot be read, unless `on_error` is 'null': then it meets nothing, and is
                 reported.
         """
-        bands = [(band,) for band in self.bands] if self.apart else [self.bands]
+        bands: list[tuple[str | int, ...]] = [(band,) for band in self.bands] if self.apart else [self.bands]
         asked = list(dict.fromkeys((scene, some) for scene in scenes for some in bands))
         with context.receipt.plan:
             found = context.look_up(asked, self.options.collection, context.backend)

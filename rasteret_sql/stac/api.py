@@ -65,7 +65,8 @@ def search_api(
         source, url, tell, partial(interruptible, partial(_collection_ids, source, landing, session), cancelled)
     )
     seen: set[int] = set()
-    for box in api_boxes(source.area) if source.area else [None]:
+    boxes: list[list[float] | None] = [*api_boxes(source.area)] if source.area else [None]
+    for box in boxes:
         firsts = [_first_request(source, box, url, method, server) for method in _methods(landing)]
         count = _Count(url, seen)
         for page in read_pages(firsts, session, cancelled, partial(_tell_refusal, tell)):

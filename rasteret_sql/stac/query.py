@@ -104,9 +104,9 @@ def _json_object(text: str) -> Mapping[str, Any] | None:
 def _count(value: Any) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidArgumentError(f"max_items in query has to be a whole number of 1 or more, not {value!r}")
-    return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise InvalidArgumentError(f"max_items in query has to be a whole number of 1 or more, not {value!r}")
 
 
 def _operator(op: Any, name: object) -> str:

@@ -208,7 +208,7 @@ def _stat(path: str) -> list[Any]:
 
 def _stored(address: str, backend: StorageBackend | None, cancelled: Cancelled | None) -> pads.Dataset:
     """A dataset of a file or directory of a store."""
-    readers = [default_backend()] if backend is None else [backend]
+    readers: list[StorageBackend] = [default_backend()] if backend is None else [backend]
     if backend is not None and not isinstance(backend, RoutedBackend):
         readers.append(default_backend())  # a backend made for the scenes' files need not have the table
     failure: StorageError | None = None
