@@ -33,6 +33,7 @@ _GEOM = Argument(
 )
 GEOM_OR_ALL = replace(_GEOM, default="(whole image)")
 _COLLECTION = Argument("collection", TEXT, "where the scene is looked up; not given: all open collections", "NULL")
+GEOM_COLUMN = Argument("geom_column", TEXT, "name of the geometry column, if it is another", "NULL")
 GEOM_CRS = Argument("geom_crs", CRS, "CRS of the geometry, such as 'EPSG:32632'", "NULL")
 ALL_TOUCHED = Argument(
     "all_touched",

@@ -8,7 +8,15 @@ import pyarrow as pa
 
 from rasteret_sql.functions import types
 from rasteret_sql.functions.kinds import BYTES, FLAG, NAMES, NUMBER, TEXT, Kind
-from rasteret_sql.functions.pixels import ALL_TOUCHED, GEOM_CRS, GEOM_OR_ALL, MAX_DISTANCE, READING, WEIGHTED
+from rasteret_sql.functions.pixels import (
+    ALL_TOUCHED,
+    GEOM_COLUMN,
+    GEOM_CRS,
+    GEOM_OR_ALL,
+    MAX_DISTANCE,
+    READING,
+    WEIGHTED,
+)
 from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.result_types import CHIP
 
@@ -39,7 +47,7 @@ _BANDS = Argument(
     column=types.AS_JSON,
 )
 _RELATED = (
-    Argument("geom_column", TEXT, "name of the geometry column, if it is another", "NULL"),
+    GEOM_COLUMN,
     Argument("collection", TEXT, "where the scenes are looked up; not given: all open collections", "NULL"),
     GEOM_CRS,
 )

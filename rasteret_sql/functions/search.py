@@ -9,6 +9,7 @@ import pyarrow as pa
 from rasteret_sql.functions import types
 from rasteret_sql.functions.collections import BACKEND, BBOX, DATE_RANGE, HEADERS, QUERY, STAC_ADDRESS
 from rasteret_sql.functions.kinds import CRS, TEXT, Kind
+from rasteret_sql.functions.pixels import GEOM_COLUMN
 from rasteret_sql.functions.spec import Argument, Function, Udf
 
 MEETS = Udf(
@@ -18,6 +19,31 @@ MEETS = Udf(
     pure=True,
     run="search.meets_areas",
 )
+
+KEEP_ZONES = Udf(
+    "__rasteret_keep_zones",
+    (pa.string(), pa.string(), pa.list_(types.GEOMETRY)),
+    pa.struct(
+        [
+            ("token", pa.int64()),
+            ("south", pa.float64()),
+            ("north", pa.float64()),
+            ("lasts", pa.list_(pa.float64())),
+            ("firsts", pa.list_(pa.float64())),
+        ]
+    ),
+    run="search.keep_zones",
+)
+"""(JSON of named arguments, type of the columns that were found, geometries) → token, and what boxes of scenes to test:
+latitudes, and the pairs of `longitude_limits`."""
+ZONES_MET = Udf(
+    "__rasteret_zones_met",
+    (pa.binary(), pa.float64(), pa.float64(), pa.int64()),
+    pa.list_(pa.int64()),
+    run="search.zones_met",
+    pure=True,
+)
+"""(footprint, west and east of the box, token) → numbers of the zones that it meets, from 1."""
 
 SEARCH_FUNCTIONS = (
     Function(
@@ -54,7 +80,12 @@ SEARCH_FUNCTIONS = (
         body="query",
         arguments=(
             Argument("collection", TEXT, "name of an open or cached collection"),
-            Argument("geom", Kind("any geometry"), "the area; NULL or empty: no rows", column=types.AS_GEOMETRY),
+            Argument(
+                "geom",
+                Kind("any geometry, or name of a relation"),
+                "the area; NULL or empty: no rows. Or a relation with a column of geometries, as a name or as text",
+                column=types.AS_GEOMETRY,
+            ),
             replace(DATE_RANGE, doc="first and last day, both included; all by default"),
             Argument(
                 "geom_crs",
@@ -62,14 +93,15 @@ SEARCH_FUNCTIONS = (
                 "CRS of geom; that of its type or EWKT, else lon/lat",
                 "NULL",
             ),
+            GEOM_COLUMN,
         ),
         returns=pa.string(),
-        gives="TABLE of scenes: all columns of the collection",
+        gives="TABLE of scenes: all columns of the collection; then those of the relation, where geom names one",
         doc="Gives the scenes of a collection whose footprint meets a geometry, also across the antimeridian. Touching "
         "counts. A scene without a footprint meets nothing.",
         example="SELECT id FROM rasteret_scenes('dunes', 'POINT (-11.45 24.85)', "
         "date_range := ['2020-01-01', '2020-12-31'])",
         run="search.scenes",
-        others=(MEETS,),
+        others=(MEETS, KEEP_ZONES, ZONES_MET),
     ),
 )

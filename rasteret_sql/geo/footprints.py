@@ -254,16 +254,37 @@ class Area:
             found[rows] = self._meets(unwrapped(given[rows], None if boxes is None else boxes[rows]))
         return found
 
+    def pairs(
+        self, footprints: Geometries | Sequence[shapely.Geometry | None], boxes: Boxes
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Pairs of a scene and a geometry of the area that have a point in common, by their numbers from 0.
+
+        Args:
+            footprints: as `meets` takes them.
+            boxes: of the scenes, likewise.
+
+        Returns:
+            Number of the scene and number of the geometry of each pair, scene by scene.
+        """
+        rows, places = self._touching(unwrapped(np.asarray(footprints, dtype=object), boxes))
+        found = np.unique(np.column_stack((rows, places // len(TURNS))), axis=0)
+        return found[:, 0], found[:, 1]
+
     def _meets(self, footprints: Geometries) -> npt.NDArray[np.bool_]:
         found = np.zeros(len(footprints), dtype=bool)
+        found[self._touching(footprints)[0]] = True
+        return found
+
+    def _touching(self, footprints: Geometries) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Number of a footprint and of a place of the area, for each two that have a point in common."""
         west = shapely.bounds(footprints)[:, 0]
         away = np.flatnonzero((west < -180) | (west >= 180))
         if len(away):
             footprints = footprints.copy()
             footprints[away] = [_at_home(one) for one in footprints[away]]
         rows, places = self._tree.query(footprints)
-        found[rows[_intersects(self._places[places], footprints[rows])]] = True
-        return found
+        meet = _intersects(self._places[places], footprints[rows])
+        return rows[meet], places[meet]
 
 
 def _at_home(geometry: shapely.Geometry) -> shapely.Geometry:

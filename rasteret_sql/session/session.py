@@ -31,6 +31,7 @@ from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.index.read.gathered_scenes import GatheredScenes
 from rasteret_sql.index.read.header_overrides import FreshHeaders
 from rasteret_sql.index.read.scene_lookup import BandSource, SceneLookup, UnreadableBand
+from rasteret_sql.index.read.scenes_in_area import Zones
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.clouds.cloud import HostSecret
 from rasteret_sql.io.remote_directory import HasStores, stores_of
@@ -100,6 +101,8 @@ class Session:
     """Of the statement for which this is the session, see `paying`; else of nobody."""
     relations: KeptRelations[Kept] = field(default_factory=KeptRelations)
     """Zones and points of running calls over relations."""
+    zones: KeptRelations[Zones] = field(default_factory=KeptRelations)
+    """Zones of running calls of rasteret_scenes."""
     pixel_tables: KeptRelations[PixelTable] = field(default_factory=KeptRelations)
     """The pixels of running calls of read_pixels."""
     key: str = field(default_factory=lambda: uuid4().hex)

@@ -138,6 +138,36 @@ def test_footprints_and_areas_across_the_antimeridian(tmp_path, area, found):
         assert ids(con, "x", area) == found
 
 
+def test_zones_of_a_relation_across_the_antimeridian(tmp_path):
+    """Each meets what it meets alone; those in the west and in the east of the map are asked for together."""
+    places = ["POINT (179 1)", "POINT (-177 1)", "POINT (183 1)", None, "POINT (0 1)", "POLYGON EMPTY", "POINT (177 1)"]
+    path = write(tmp_path / "x.parquet", ACROSS, BOXES)
+    with rasteret_sql.connect(workspace_dir=tmp_path) as con:
+        con.execute("SELECT count(*) FROM rasteret_load($1, name := 'x')", [path]).fetchall()
+        con.execute("CREATE TABLE places AS SELECT unnest(range(7)) AS n, unnest($1) AS wkt", [places])
+        got = con.execute("SELECT n, id FROM rasteret_scenes('x', places)").fetchall()
+        want = {(n, f"s{scene}") for n, place in enumerate(places) if place for scene in ids(con, "x", place)}
+        assert len(want) > 15
+        assert len(got) == len(want)
+        assert set(got) == want
+
+
+def test_zones_of_a_relation_meet_what_shapely_finds(many):
+    con, footprints = many
+    rng = np.random.default_rng(3)
+    zones = shapely.buffer(
+        shapely.points(rng.uniform((-60, -30), (60, 30), (40, 2))), rng.uniform(0.2, 5, 40), quad_segs=2
+    )
+    con.register("__zones", pa.table({"zone": range(40), "geom": shapely.to_wkb(zones)}))
+    con.execute("CREATE OR REPLACE TEMP TABLE zones AS FROM __zones")
+    got = con.execute("SELECT zone, id FROM rasteret_scenes('many', zones)").fetchall()
+    here, scenes = shapely.STRtree(footprints).query(zones, predicate="intersects")
+    assert len(scenes) > 1000
+    assert sorted(got) == sorted(
+        (zone, f"s{scene}") for zone, scene in zip(here.tolist(), scenes.tolist(), strict=True)
+    )
+
+
 def test_a_projected_area_across_the_antimeridian_is_not_the_whole_globe():
     area = lonlat_area(
         "VARCHAR", None, "POLYGON ((100000 10000, 900000 10000, 900000 90000, 100000 10000))", "EPSG:32660"

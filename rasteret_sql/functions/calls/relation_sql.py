@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from rasteret_sql.errors import InvalidArgumentError, RasteretError
+from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
 from rasteret_sql.quoting import quote_text
 
 _INSTANT = (
@@ -45,6 +46,46 @@ def scenes_sql(scenes: str) -> str:
     """
     return f"""SELECT scene.id, scene.at AS datetime FROM (SELECT CAST(NULL AS TIMESTAMPTZ) AS datetime) AS absent,
       LATERAL (SELECT CAST(id AS VARCHAR) AS id, {_INSTANT} AS at FROM query_table({quote_text(scenes)})) AS scene"""  # noqa: S608 - quoted
+
+
+def found_columns(names: Sequence[str]) -> str:
+    """An unnamed STRUCT of the columns with one of these names and of one more, `__rasteret_absent`, as SQL."""
+    pattern = "|".join("".join(f"[{c}]" if not c.isalnum() and c not in "_^\\" else c for c in name) for name in names)
+    return f"row(*COLUMNS({quote_text(f'(?i)^({pattern}|__rasteret_absent)$')}))"
+
+
+def found_column(names: Sequence[str]) -> str:
+    """The first column with one of these names, NULL where there is none, as SQL."""
+    return f"struct_extract({found_columns(names)}, 1)"
+
+
+def count_columns(kind: str) -> int:
+    """Number of columns that were found, by the type of `found_columns`."""
+    depth, commas = 0, 0
+    for character in kind:
+        depth += (character in "([") - (character in ")]")
+        commas += character == "," and depth == 1
+    return commas
+
+
+def require_one_geometry(count: int, what: str, asked: str | None, other: str = "") -> None:
+    """Raise unless a relation has one column of geometries.
+
+    Args:
+        count: columns that were found.
+        what: the relation, for messages.
+        asked: the column that the call names; None: any of the usual names.
+        other: what else was looked for.
+    """
+    names = ", ".join(GEOMETRY_COLUMNS)
+    if count > 1:
+        raise InvalidArgumentError(
+            f"{what} has {count} columns that may be its geometries ({names} are looked for); say which with "
+            "geom_column := 'name'"
+        )
+    if count == 0:
+        sought = f'the column "{asked}"' if asked is not None else f"a column of geometries ({names})"
+        raise InvalidArgumentError(f"{what} has no such column: looked for {sought}{other}; say geom_column := 'name'")
 
 
 @contextmanager

@@ -18,9 +18,17 @@ import shapely
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.forecast import Forecast
-from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
+from rasteret_sql.errors import InvalidGeometryError
 from rasteret_sql.functions.calls.pixel_request import band_request, geometries_with_crs, point_crs
-from rasteret_sql.functions.calls.relation_sql import named_error, scenes_sql, texts_of
+from rasteret_sql.functions.calls.relation_sql import (
+    count_columns,
+    found_column,
+    found_columns,
+    named_error,
+    require_one_geometry,
+    scenes_sql,
+    texts_of,
+)
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.registry import geometry_sql
 from rasteret_sql.functions.relations import (
@@ -161,8 +169,9 @@ def _kept_sql(function: str, asked: tuple[str, str, str, str]) -> str:
     {scenes_sql(scenes)}
   ),
   __found AS (
-    SELECT {_found(names)} AS geom, typeof({_row(names)}) AS columns, __row,
-      {_found(_X)} AS x, typeof({_row(_X)}) AS x_columns, {_found(_Y)} AS y, typeof({_row(_Y)}) AS y_columns
+    SELECT {found_column(names)} AS geom, typeof({found_columns(names)}) AS columns, __row,
+      {found_column(_X)} AS x, typeof({found_columns(_X)}) AS x_columns,
+      {found_column(_Y)} AS y, typeof({found_columns(_Y)}) AS y_columns
     FROM (SELECT __rasteret_row AS __row, * FROM query_table({quote_text(others)}) AS __rasteret_row),
       (SELECT NULL AS __rasteret_absent)
   ),
@@ -171,15 +180,6 @@ def _kept_sql(function: str, asked: tuple[str, str, str, str]) -> str:
       list(TRY_CAST(x AS DOUBLE)), list(TRY_CAST(y AS DOUBLE)), {STATEMENT}) AS token, list(__row) AS rows
     FROM __found
   )"""  # noqa: S608 - quoted
-
-
-def _row(names: Sequence[str]) -> str:
-    pattern = "|".join("".join(f"[{c}]" if not c.isalnum() and c not in "_^\\" else c for c in name) for name in names)
-    return f"row(*COLUMNS({quote_text(f'(?i)^({pattern}|__rasteret_absent)$')}))"
-
-
-def _found(names: Sequence[str]) -> str:
-    return f"struct_extract({_row(names)}, 1)"
 
 
 def keep(  # noqa: PLR0917 - columns
@@ -263,38 +263,22 @@ def _fill(relation: Relation, columns: list[str], shapes: pa.StructArray, places
         text: JSON of the named arguments.
     """
     given = named_arguments(relation.function, text)
-    counts = [_count(each) for each in columns]
+    counts = [count_columns(each) for each in columns]
     what = "points" if relation.of_points else "zones"
     asked = given.get("geom_column")
-    names = ", ".join(GEOMETRY_COLUMNS)
-    if counts[0] > 1:
-        raise InvalidArgumentError(
-            f"{what} has {counts[0]} columns that may be its geometries ({names} are looked for); say which with "
-            "geom_column := 'name'"
-        )
     crs = given.get("geom_crs")
-    if counts[0] == 1:
-        relation.geometries, relation.crs = geometries_with_crs(shapes, crs)
-    elif relation.of_points and asked is None and counts[1] == 1 and counts[2] == 1:
+    has_places = relation.of_points and asked is None
+    if has_places and counts == [0, 1, 1]:
         x, y = places
         there = np.isfinite(x) & np.isfinite(y)
         relation.geometries = np.full(len(x), None, object)
         relation.geometries[there] = shapely.points(x[there], y[there])
         relation.crs = [point_crs(crs)] * len(x)
     else:
-        sought = f'the column "{asked}"' if asked is not None else f"a column of geometries ({names})"
-        other = " or two columns lon and lat, or x and y" if relation.of_points and asked is None else ""
-        raise InvalidArgumentError(f"{what} has no such column: looked for {sought}{other}; say geom_column := 'name'")
+        other = " or two columns lon and lat, or x and y" if has_places else ""
+        require_one_geometry(counts[0], what, asked, other)
+        relation.geometries, relation.crs = geometries_with_crs(shapes, crs)
     _check_kinds(relation)
-
-
-def _count(kind: str) -> int:
-    """Number of columns in an unnamed STRUCT of plain columns and one more."""
-    depth, commas = 0, 0
-    for character in kind:
-        depth += (character in "([") - (character in ")]")
-        commas += character == "," and depth == 1
-    return commas
 
 
 def _check_kinds(relation: Relation) -> None:

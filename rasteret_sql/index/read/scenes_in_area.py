@@ -42,15 +42,22 @@ def lonlat_area(kind: str | None, wkb: bytes | None, text: str | None, crs: str 
         InvalidGeometryError: it cannot be read.
         InvalidCrsError: the CRS is not known, or the geometry has no place in lon/lat.
     """
+    return lonlat_areas([kind], [wkb], [text], crs)[0]
+
+
+def lonlat_areas(
+    kinds: Sequence[str | None], wkbs: Sequence[bytes | None], texts: Sequence[str | None], crs: str | None
+) -> list[shapely.Geometry | None]:
+    """The geometries of a column in lon/lat, as `lonlat_area` has each."""
     asked = None if crs is None else normalize_crs(crs)
-    read = parse_geometries([kind], [wkb], [text])
-    geometry = read[0]
-    if geometry is None or geometry.is_empty:
-        return None
-    given = asked or geometry_kind_crs(kind or "") or srid_crs(shapely.get_srid(geometry)) or LONLAT
-    if given == LONLAT:
-        return geometry
-    return on_lonlat_in_one_run(geometry, given)
+    found: list[shapely.Geometry | None] = []
+    for geometry, kind in zip(parse_geometries(kinds, wkbs, texts).tolist(), kinds, strict=True):
+        if geometry is None or geometry.is_empty:
+            found.append(None)
+            continue
+        given = asked or geometry_kind_crs(kind or "") or srid_crs(shapely.get_srid(geometry)) or LONLAT
+        found.append(geometry if given == LONLAT else on_lonlat_in_one_run(geometry, given))
+    return found
 
 
 def near(area: shapely.Geometry) -> exp.Expression:
@@ -59,6 +66,35 @@ def near(area: shapely.Geometry) -> exp.Expression:
     missing = [exp.Is(this=struct_field("bbox", side), expression=exp.null()) for side in ("xmin", "xmax")]
     inside = near_box((west - MARGIN, south - MARGIN, east + MARGIN, north + MARGIN))
     return exp.paren(exp.or_(inside, *missing))
+
+
+class Zones:
+    """The geometries of a relation in lon/lat, of which scenes meet some.
+
+    Args:
+        geometries: one a row; None where a row has none.
+    """
+
+    def __init__(self, geometries: Sequence[shapely.Geometry | None]) -> None:
+        self._numbers = np.array([at for at, one in enumerate(geometries, 1) if one is not None], np.int64)
+        there = [one for one in geometries if one is not None]
+        self._area = Area(there) if there else None
+        bounds = shapely.total_bounds(np.array(there, object)) if there else (1.0, 1.0, -1.0, -1.0)
+        self.west, self.south, self.east, self.north = (float(side) for side in bounds)
+        """Of all of them together; nothing lies between these where there are none."""
+
+    def met_by(
+        self,
+        wkbs: npt.NDArray[np.object_],
+        wests: npt.NDArray[np.float64],
+        easts: npt.NDArray[np.float64],
+    ) -> list[npt.NDArray[np.int64]]:
+        """Numbers of the rows, from 1, whose geometry each scene meets; arguments as `meets` takes them."""
+        if self._area is None:
+            return [np.empty(0, np.int64)] * len(wkbs)
+        rows, parts = self._area.pairs(footprints_of_wkb(wkbs), _boxes(wests, easts))
+        borders = np.searchsorted(rows, np.arange(1, len(wkbs)))
+        return np.split(self._numbers[parts], borders)
 
 
 class Areas:
@@ -119,5 +155,8 @@ def meets(
         easts: east of each.
         area: as `Areas.get` gives it.
     """
-    boxes = np.column_stack((wests, np.zeros(len(wests)), easts, np.zeros(len(wests))))
-    return area.meets(footprints_of_wkb(wkbs), boxes)
+    return area.meets(footprints_of_wkb(wkbs), _boxes(wests, easts))
+
+
+def _boxes(wests: npt.NDArray[np.float64], easts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.column_stack((wests, np.zeros(len(wests)), easts, np.zeros(len(wests))))
