@@ -126,35 +126,33 @@ class _HostFunction:
                 "rasteret_sql.install(con) with the one in use"
             )
         session.receipts.count(udf.name, len(arrays[0]))
-        if udf.metered:
-            receipt = session.receipts.of(arrays.pop()[0].as_py())
+        paying: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if udf.metered and len(arrays[-1]):
+            receipt = session.receipts.of(arrays[-1][0].as_py())
             if not udf.names_itself:
                 receipt.name(self._function.name)
-            session = session.paying(receipt)
-            with session.receipts.paying(receipt):
-                return self._run(session, arrays)
-        return self._run(session, arrays)
-
-    def _run(self, session: Session, arrays: list[pa.Array]) -> pa.Array:
-        udf = self._udf
-        if udf.pure:
-            failed = self._database.failures.answer(udf.name, arrays)
-            if failed is not None:
-                raise failed
-        stopped = self._database.interrupts.flag()
-        try:
-            return session.engine.call(
-                lambda cancelled: call_of(udf, self._function)(session, lambda: stopped() or cancelled(), *arrays)
-            )
-        except KeyboardInterrupt:
-            # Where the main thread itself waits here; DuckDB would say no more than the name of it.
-            raise InterruptedQueryError(f"{self._function.name}: {INTERRUPTED}") from None
-        except RasteretError as error:
-            # Without its traceback, which DuckDB 1.5 would append to the message.
-            said = error.retold(str(error) if udf.names_itself else f"{self._function.name}: {error}")
+            session, paying = session.paying(receipt), session.receipts.paying(receipt)
+        if udf.metered:
+            arrays.pop()
+        with paying:
             if udf.pure:
-                self._database.failures.add(udf.name, arrays, said)
-            raise said from None
+                failed = self._database.failures.answer(udf.name, arrays)
+                if failed is not None:
+                    raise failed
+            stopped, working = self._database.interrupts.flag(), session
+            try:
+                return session.engine.call(
+                    lambda cancelled: call_of(udf, self._function)(working, lambda: stopped() or cancelled(), *arrays)
+                )
+            except KeyboardInterrupt:
+                # Where the main thread itself waits here; DuckDB would say no more than the name of it.
+                raise InterruptedQueryError(f"{self._function.name}: {INTERRUPTED}") from None
+            except RasteretError as error:
+                # Without its traceback, which DuckDB 1.5 would append to the message.
+                said = error.retold(str(error) if udf.names_itself else f"{self._function.name}: {error}")
+                if udf.pure:
+                    self._database.failures.add(udf.name, arrays, said)
+                raise said from None
 
 
 _databases: dict[str, _Database] = {}
