@@ -168,6 +168,15 @@ def geographic_base(crs: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
+def area_of_use(crs: str) -> tuple[float, float, float, float] | None:
+    """The box in longitude and latitude for which a CRS is made; None where it is unknown, or crosses 180 degrees."""
+    area = pyproj.CRS.from_user_input(normalize_crs(crs)).area_of_use
+    if area is None or not area.west < area.east:
+        return None
+    return float(area.west), float(area.south), float(area.east), float(area.north)
+
+
+@lru_cache(maxsize=1024)
 def metres_a_unit(crs: str) -> float:
     """Metres in a unit of a CRS; on a sphere's equator where these are angles."""
     unit = pyproj.CRS.from_user_input(normalize_crs(crs)).axis_info[0]

@@ -70,7 +70,12 @@ def place(geometries: Sequence[shapely.Geometry], source: str, native: str, grid
     else:
         images = set(grids)
         pixel, outline = min(grid.pixel for grid in images), max(grid.outline_length for grid in images)
-        moved, plain = transform_small(distinct, CrsPair.between(source, native), pixel, outline)
+        corners = np.array([grid.bounds for grid in images])
+        west, south = corners[:, :2].min(axis=0).tolist()
+        east, north = corners[:, 2:].max(axis=0).tolist()
+        moved, plain = transform_small(
+            distinct, CrsPair.between(source, native), pixel, outline, (west, south, east, north)
+        )
     if hub is not None:
         turned = _turned(moved[number], grids, hub)
         out[plain[number]] = turned[plain[number]]

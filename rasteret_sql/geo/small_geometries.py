@@ -6,18 +6,23 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from rasteret_sql.geo.crs import metres, transformer
+from rasteret_sql.geo.crs import LONLAT, area_of_use, metres, transformer
 from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, Geometries, column, ranked, strays, tolerance, tolerances
 from rasteret_sql.geo.densify import Bools, Floats, densified, polygons_of, rings_of, wrapped
+from rasteret_sql.geo.grid import Bounds
 
 _PLAIN_DEGREES = 10.0
 _PLAIN_METRES = 1_000_000.0
 """Most extent of what is moved as it is."""
 _SHIFT = 100.0
 """Metres that a way there and back may miss, see `geo.valid_part`."""
+_SHIFT_OF_POINTS = 2_000.0
+"""The same for points, which are lost if they miss by more: what is taken for another place lies much further away."""
 
 
-def transform_small(geometries: Geometries, pair: CrsPair, pixel: float, outline: float) -> tuple[Geometries, Bools]:
+def transform_small(
+    geometries: Geometries, pair: CrsPair, pixel: float, outline: float, images: Bounds
+) -> tuple[Geometries, Bools]:
     """Geometries that are small and plain, moved with vertices added, and which of all these are.
 
     Args:
@@ -25,6 +30,7 @@ def transform_small(geometries: Geometries, pair: CrsPair, pixel: float, outline
         pair: their CRS and that of the images.
         pixel: size of the smallest pixel of the images.
         outline: length of the longest outline of an image, in pixels.
+        images: box of all images.
     """
     transformer(pair.source, pair.native)  # says so where there is none
     kinds = shapely.get_type_id(geometries)
@@ -32,7 +38,7 @@ def transform_small(geometries: Geometries, pair: CrsPair, pixel: float, outline
     plain = np.zeros(len(geometries), dtype=bool)
     points = kinds == shapely.GeometryType.POINT
     if points.any():
-        out[points], plain[points] = _moved_points(geometries[points], pair), True
+        out[points], plain[points] = _moved_points(geometries[points], pair, images), True
     small = ~points & _small(geometries, pair)
     for chosen, lines in ((small & _are_lines(kinds), True), (small & ~_are_lines(kinds), False)):
         if chosen.any():
@@ -45,12 +51,31 @@ def _are_lines(kinds: npt.NDArray[np.int32]) -> Bools:
     return np.isin(kinds, (types.LINESTRING, types.LINEARRING, types.MULTILINESTRING, types.MULTIPOINT))
 
 
-def _moved_points(points: Geometries, pair: CrsPair) -> Geometries:
-    xy = pair.forth(shapely.get_coordinates(points))
-    finite = np.asarray(np.isfinite(xy).all(axis=1))
-    moved = column(list(shapely.points(np.where(finite[:, None], xy, 0.0))))
-    moved[~finite] = None
+def _moved_points(points: Geometries, pair: CrsPair, images: Bounds) -> Geometries:
+    """Points moved; None for those without a place, or to which a projection gives the place of another point."""
+    given = shapely.get_coordinates(points)
+    xy = pair.forth(given)
+    placed = np.asarray(np.isfinite(xy).all(axis=1))
+    if pair.source_hub is None or pair.native_hub is None:
+        asked = np.flatnonzero(placed & _doubtful(given, xy, pair, images))
+        placed[asked] = _near_each(pair.back(xy[asked]), given[asked], pair, _SHIFT_OF_POINTS)
+    moved = column(list(shapely.points(np.where(placed[:, None], xy, 0.0))))
+    moved[~placed] = None
     return moved
+
+
+def _doubtful(given: Floats, xy: Floats, pair: CrsPair, images: Bounds) -> Bools:
+    """True for points that may have got the place of another: on the images, and outside of where their CRS is used."""
+    if pair.source_hub is None:
+        return np.ones(len(given), dtype=bool)
+    with np.errstate(invalid="ignore"):  # no place
+        near = _within(xy, images)
+    area = area_of_use(pair.native) if pair.source == LONLAT else None
+    return near if area is None else near & ~_within(given, area)
+
+
+def _within(xy: Floats, box: Bounds) -> Bools:
+    return np.asarray((xy[:, 0] >= box[0]) & (xy[:, 0] <= box[2]) & (xy[:, 1] >= box[1]) & (xy[:, 1] <= box[3]))
 
 
 def _small(geometries: Geometries, pair: CrsPair) -> Bools:
@@ -152,11 +177,11 @@ def _come_back(given: Floats, images: Floats, of: npt.NDArray[np.int64], pair: C
     return sound
 
 
-def _near_each(returned: Floats, given: Floats, pair: CrsPair) -> Bools:
+def _near_each(returned: Floats, given: Floats, pair: CrsPair, shift: float = _SHIFT) -> Bools:
     """True for positions of the source that came back to where they were, but for a shift of the datum."""
     off = returned - given
     hub = pair.source_hub
     with np.errstate(invalid="ignore"):  # not finite: no place
         if hub is not None:
             off[:, 0] = wrapped(off[:, 0], hub.turn) * np.cos(given[:, 1] * (2 * np.pi / hub.turn))
-        return np.asarray(np.hypot(off[:, 0], off[:, 1]) <= metres(pair.source, _SHIFT))
+        return np.asarray(np.hypot(off[:, 0], off[:, 1]) <= metres(pair.source, shift))

@@ -6,6 +6,7 @@ import pytest
 import shapely
 
 from rasteret_sql.errors import InvalidCrsError
+from rasteret_sql.geo.crs import normalize_crs
 from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.geo.placement import on_lonlat, on_lonlat_where_possible, place
 
@@ -63,3 +64,24 @@ def test_no_place_is_an_error_with_bounds_or_none():
     first, second = on_lonlat_where_possible(shapes, "EPSG:4258")
     assert first.equals_exact(shapes[0], 1e-9)
     assert second is None
+
+
+@pytest.mark.parametrize(
+    ("source", "native", "there", "elsewhere"),
+    [
+        # PROJ's Krovak gives a place in the sea off Norway the coordinates of one in Czechia.
+        ("EPSG:4326", "EPSG:5514", (16.61, 49.2), (8.637, 69.288)),
+        # A position beside the oval of a sinusoidal map is no place, though its longitude of 360 and more is a number.
+        ("+proj=sinu +R=6371007.181", "EPSG:4326", (1e6, 8e6), (1.9e7, 8e6)),
+    ],
+)
+def test_a_point_that_a_projection_puts_at_another_place(source, native, there, elsewhere):
+    source = normalize_crs(source)
+    grid = Grid(Affine(5000.0, 0.0, -900_000.0, 0.0, -5000.0, -900_000.0), 100, 70)
+    if native == "EPSG:4326":
+        grid = Grid(Affine(1.0, 0.0, -180.0, 0.0, -1.0, 90.0), 360, 180)
+    points = [shapely.Point(there), shapely.Point(elsewhere)]
+    placed = place(points, source, native, [grid] * 2)
+    x, y = pyproj.Transformer.from_crs(source, native, always_xy=True).transform(*there)
+    assert (placed[0].x, placed[0].y) == pytest.approx((x, y))
+    assert placed[1] is None
