@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
+from rasteret_sql.raster.sort_zones import sorted_zones
 from rasteret_sql.raster.statistic_names import FREQUENCIES, MOMENTS, QUANTILES, SORTED
 
 Floats = npt.NDArray[np.float64]
@@ -56,22 +57,10 @@ def plain_columns(values: Values, ends: Ints, totals: Ints, names: Collection[st
     return found
 
 
-def sort_zones(values: Values, zone: Ints) -> Values:
-    """The values of each zone in ascending order, zone after zone."""
-    if values.dtype.kind == "f" or not len(values):
-        return values[np.lexsort((values, zone))]
-    # One sort of numbers, where two keys would need an order of positions.
-    least = int(values.min())
-    keys = (zone << 32) | (values.astype(np.int64) - least)
-    keys.sort()
-    ranked: Values = ((keys & 0xFFFFFFFF) + least).astype(values.dtype)
-    return ranked
-
-
 def _of_order(values: Values, begins: Ints, count: Ints, names: Collection[str]) -> dict[str, Floats]:
     """Statistics for which the values of each zone are sorted."""
     zone = np.repeat(np.arange(len(count)), count)
-    ranked = sort_zones(values, zone)
+    ranked = sorted_zones(values, zone)
     found: dict[str, Floats] = {}
     for name in QUANTILES.keys() & names:
         at = (count - 1) * QUANTILES[name]

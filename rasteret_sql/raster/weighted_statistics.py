@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
+from rasteret_sql.raster.sort_zones import order_of_zones
 from rasteret_sql.raster.statistic_names import FREQUENCIES, MOMENTS, QUANTILES, SORTED
 
 Floats = npt.NDArray[np.float64]
@@ -66,7 +67,7 @@ def _of_order(
 ) -> dict[str, Floats]:
     """Statistics for which the values of each zone are sorted."""
     zone = np.repeat(np.arange(len(counts)), counts)
-    order = np.lexsort((values, zone))
+    order = order_of_zones(values, zone)
     values, weights = values[order], weights[order]
     new = np.ones(len(values), np.bool_)
     new[1:] = (values[1:] != values[:-1]) | (zone[1:] != zone[:-1])
