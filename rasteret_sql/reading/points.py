@@ -13,18 +13,24 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.errors import InvalidGeometryError, RasteretError
 from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.raster.edges import Ints
 from rasteret_sql.raster.nearest import nearest_valid
+from rasteret_sql.raster.runs import Runs
 from rasteret_sql.raster.window import point_pixels, whole
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.options import Whole
+from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.pixel_group import PixelGroup
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import check_level, kind_given, one_band, resolve
 from rasteret_sql.reading.window_job import WindowJob, WindowPlan
 from rasteret_sql.tiff.validity import Kind, Layer, layers
 
+_FEW = 8
+"""Points of a band for which it pays to take them together."""
+
 
 class PointJob(Job):
-    """One pixel: the common case, kept light because calls carry thousands."""
+    """One pixel."""
 
     __slots__ = ("_col", "_differs", "_layers", "_row", "_told_by_all", "_valid", "read", "value")
 
@@ -106,21 +112,52 @@ class NearestJob(WindowJob):
         return self.read.tolerates(error)
 
 
+class PointGroup(PixelGroup):
+    """Many pixels of one band, which cost less together."""
+
+    def __init__(self, reads: list[RowRead], cols: Ints, rows: Ints) -> None:
+        """Read the pixel at each column and row, for rows that have the same band and options."""
+        source, options = reads[0].sources[0], reads[0].options
+        count = np.arange(len(reads) + 1)
+        runs = Runs(count[:-1], rows, cols, np.ones(len(reads), np.int64), count)
+        super().__init__(source, options.overview, options.alpha, runs)
+        self.reads, self.cols, self.rows = reads, cols, rows
+
+    def give(self, values: list[float | None]) -> None:
+        """Fill in the values of the rows, once all is read."""
+        pixels = self.values.astype(np.float64).tolist()
+        hidden = [False] * len(pixels) if self.invalid is None else self.invalid.tolist()
+        for read, value, is_hidden in zip(self.reads, pixels, hidden, strict=True):
+            values[read.row] = None if is_hidden else value
+
+    def apart(self) -> list[PointJob]:
+        """Each pixel as a job of its own: that tells which rows a failure concerns."""
+        of_band = layers(self.reads[0].sources[0].header, self.reads[0].options.overview, self.reads[0].options.alpha)
+        places = zip(self.reads, self.cols.tolist(), self.rows.tolist(), strict=True)
+        return [PointJob(read, of_band, col, row) for read, col, row in places]
+
+
 def sample_point(request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
     """DOUBLE of each row; NULL where an argument is, outside the image, and where no valid pixel is in reach."""
     reads = resolve(request, context)
     with context.receipt.plan:
-        jobs = plan_points(reads)
-    context.plan_pairs(len(jobs))
-    context.run(jobs, cancelled)
+        groups, jobs = plan_points(reads)
+    context.plan_pairs(len(jobs) + sum(len(group.reads) for group in groups))
+    context.run([*groups, *jobs], cancelled)
     values: list[float | None] = [None] * len(request)
-    for job in jobs:
+    for group in groups:
+        if group.failure is None:
+            group.give(values)
+    again = [job for group in groups if group.failure is not None for job in group.apart()]
+    if again:
+        context.run(again, cancelled)
+    for job in (*jobs, *again):
         values[job.read.row] = job.value
     return pa.array(values, pa.float64())
 
 
-def plan_points(reads: list[RowRead]) -> list[PointJob | NearestJob]:
-    """A job for each point inside its image; points of one grid are placed together."""
+def plan_points(reads: list[RowRead]) -> tuple[list[PointGroup], list[PointJob | NearestJob]]:
+    """Jobs for all points inside their images: those of a grid are placed together, those of a band read together."""
     grids: dict[tuple[Affine, int, int], list[RowRead]] = defaultdict(list)
     for read in reads:
         try:
@@ -140,25 +177,29 @@ def plan_points(reads: list[RowRead]) -> list[PointJob | NearestJob]:
         assert transform is not None  # `resolve` refuses a geometry on a file without one
         level = header.levels[read.options.overview]
         grids[transform, level.width, level.height].append(read)
+    groups: list[PointGroup] = []
     jobs: list[PointJob | NearestJob] = []
-    for (transform, width, height), group in grids.items():
-        points = [read.geometry for read in group]
+    for (transform, width, height), of_grid in grids.items():
+        points = [read.geometry for read in of_grid]
         xs, ys = shapely.get_x(points), shapely.get_y(points)
         cols, rows = point_pixels(xs, ys, transform)
-        inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
-        of_band: dict[tuple[int, int, str], tuple[Layer, ...]] = {}
-        for place in np.flatnonzero(inside):
-            read, col, row = group[place], int(cols[place]), int(rows[place])
+        inside = np.flatnonzero((cols >= 0) & (cols < width) & (rows >= 0) & (rows < height))
+        of_band: dict[tuple[int, PixelOptions], list[int]] = defaultdict(list)
+        for place in inside.tolist():
+            read = of_grid[place]
             reach = read.options.max_distance_pixels
             if reach == 0:
-                one, options = read.sources[0].header, read.options
-                known = id(one), options.overview, options.alpha
-                if known not in of_band:
-                    of_band[known] = layers(one, options.overview, options.alpha)
-                jobs.append(PointJob(read, of_band[known], col, row))
+                of_band[id(read.sources[0]), read.options].append(place)
                 continue
+            col, row = int(cols[place]), int(rows[place])
             around = Window(col - reach, row - reach, 2 * reach + 1, 2 * reach + 1).intersection(whole(width, height))
             assert around is not None
             plan = WindowPlan(read, around, transform, read.sources[0].header.dtype)
             jobs.append(NearestJob(plan, transform, (float(xs[place]), float(ys[place]))))
-    return jobs
+        for places in of_band.values():
+            group = PointGroup([of_grid[place] for place in places], cols[places], rows[places])
+            if len(places) < _FEW:
+                jobs += group.apart()
+            else:
+                groups.append(group)
+    return groups, jobs
