@@ -272,3 +272,27 @@ def test_get_numpy_beyond_its_bytes_asks_for_nothing(con, server, tmp_path):
     assert traffic(server)[1] == needed
     with pytest.raises(ValueError, match="max_bytes='lots'"):
         collection.get_numpy(box, ["b"], max_bytes="lots")
+
+
+def test_a_plan_takes_frames_and_python_variables(con, server):
+    table = con.sql("SELECT n, geom FROM zones").to_arrow_table()
+    con.register("framed", table)
+    plan = (
+        "SELECT sum(requests), sum(bytes), sum(pairs) FROM rasteret_explain_table('rasteret.w', {}, 'b', "
+        + IN_UTM
+        + ")"
+    )
+    wanted = con.execute(plan.format("zones")).fetchone()
+    assert wanted[0] > 0
+    assert con.execute(plan.format("framed")).fetchone() == wanted
+    assert con.execute(plan.format("'table'")).fetchone() == wanted
+    assert con.cursor().execute(plan.format("zones").replace("rasteret_e", "rasteret.rasteret_e")).fetchone() == wanted
+    assert traffic(server) == (0, 0)
+
+
+def test_a_limit_is_an_error_also_where_failures_are_null(con, server):
+    for call in (LIMITED["zonal_stats"], LIMITED["zonal_stats_table"], LIMITED["sample_points"]):
+        with pytest.raises(duckdb.Error, match="max_bytes := 5 allows"):
+            con.execute(with_limit(call, "5, on_error := 'null'")).fetchall()
+    assert traffic(server) == (0, 0)
+    assert con.execute("SELECT count(*) FROM rasteret_failures()").fetchone() == (0,)
