@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -16,94 +17,34 @@ import shapely
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import FileChangedError, RasteretError
-from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions, Whole
-from rasteret_sql.reading.request import Request
+from rasteret_sql.reading.pixel_blocks import (
+    Block,
+    BlockGrid,
+    BlockJob,
+    Numbers,
+    WaitingBlocks,
+    block_of,
+    cut_blocks,
+    grid_key,
+)
+from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import resolve
-from rasteret_sql.reading.tiles import blocks, touched_boxes
-from rasteret_sql.reading.window_job import WindowJob, WindowPlan, check_memory, geometry_of, plan_window
+from rasteret_sql.reading.window_job import WindowPlan, check_memory, plan_window
 
-Numbers = npt.NDArray[np.int64]
-_BLOCK_PIXELS = 1 << 12
-"""Tiles with fewer pixels are read several at a time."""
 _MOST_AHEAD = 1 << 22
 """Pixels of a band that are read at a time, at most, unless more are asked for."""
-_MOST_BYTES = 1 << 26
-"""Bytes of pixels that wait to be asked for, at most, but for those of the last read."""
-_RUN = 1 << 10
-"""Pixels of a run, at most: DuckDB makes rows of up to 2048 runs at a time."""
 _GRIDS = 8
 """Grids of which the blocks are known at a time; scenes come one after the other."""
-_PLANS = 64
+_PLANS = 256
 """Scenes whose headers are at hand at a time."""
-_MOST_MASK = 1 << 24
-"""Pixels of a mask that is made at once for several blocks."""
 _UNASKED = 8
 """One block in so many may be read before it is asked for, where all before it were."""
-
-
-@dataclass(slots=True, eq=False)
-class BlockGrid:
-    """The blocks of whole tiles in which the pixels of a geometry lie on the images of one grid."""
-
-    key: tuple[object, ...]
-    """Equal for images of the same grid and tiles."""
-    windows: list[Window]
-    """Row by row; the part of each block inside the window of the geometry."""
-    transform: Affine | None
-    """Of the level that is read; None where the file is not georeferenced."""
-    geometry: shapely.Geometry | None
-    """In the CRS of the images; None where all pixels of the blocks count."""
-    all_touched: bool
-    pattern: npt.NDArray[np.bool_] | None = None
-    """True for blocks that the statement asked for of the scene before."""
-    _rows: dict[int, Window] = field(default_factory=dict)
-    """First row → the window of all blocks that begin there."""
-    _mask: tuple[Window, npt.NDArray[np.bool_]] | None = None
-    """The part of the geometry's mask that was used last: that of a row of blocks, as a rule."""
-
-    def __post_init__(self) -> None:
-        for one in self.windows:
-            first = self._rows.get(one.row_off, one)
-            width = one.col_end - first.col_off
-            self._rows[one.row_off] = Window(first.col_off, first.row_off, width, first.height)
-
-    def runs(self, block: int) -> tuple[Numbers, Numbers, Numbers]:
-        """Row and first column of each run inside its block, and its length."""
-        window = self.windows[block]
-        if self.geometry is None:
-            first = np.arange(0, window.width, _RUN)
-            rows = np.repeat(np.arange(window.height), len(first))
-            return rows, np.tile(first, window.height), np.tile(np.minimum(_RUN, window.width - first), window.height)
-        mask = self._mask_of(window, self.geometry)
-        edges = np.zeros((window.height, window.width + 1), np.int8)
-        edges[:, :-1] = mask
-        edges[:, 1:] -= mask
-        rows, starts = np.nonzero(edges == 1)
-        lengths = np.nonzero(edges == -1)[1] - starts
-        pieces = -(-lengths // _RUN)
-        at = np.repeat(np.arange(len(rows)), pieces)
-        shift = (np.arange(len(at)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) * _RUN
-        return rows[at], starts[at] + shift, np.minimum(_RUN, lengths[at] - shift)
-
-    def _mask_of(self, window: Window, geometry: shapely.Geometry) -> npt.NDArray[np.bool_]:
-        """The mask of a block. That of its row is made at once, so that edges are looked at once for all blocks of it.
-
-        Where a row is too large for that, it is made for the block alone.
-        """
-        row = self._rows[window.row_off]
-        if row.width * row.height > _MOST_MASK:
-            row = window
-        known = self._mask
-        if known is None or known[0] != row:
-            assert self.transform is not None  # a geometry is placed on georeferenced files only
-            known = self._mask = row, polygon_mask(geometry, self.transform, row, self.all_touched)
-        return known[1][:, window.col_off - row.col_off : window.col_end - row.col_off]
+_KEYS = itertools.count()
 
 
 @dataclass(slots=True, eq=False)
@@ -116,31 +57,6 @@ class Part:
     grid: BlockGrid
     asked: npt.NDArray[np.bool_]
     """True for blocks that the statement has asked for."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """The pixels of a block."""
-
-    values: list[npt.NDArray[np.generic] | None]
-    """Of each band, one after the other, row by row; None where it could not be read."""
-    invalid: list[npt.NDArray[np.bool_] | None]
-    """True where a pixel is not valid; None where all are."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it holds."""
-        return sum(0 if part is None else part.nbytes for part in (*self.values, *self.invalid))
-
-
-class BlockJob(WindowJob):
-    """Reads a band of a block."""
-
-    failed = False
-
-    def fail(self, error: Exception) -> bool:
-        self.failed = True
-        return self.plan.read.tolerates(error)
 
 
 @dataclass(slots=True, eq=False)
@@ -157,17 +73,20 @@ class PixelTable:
     crs: str
     bands: tuple[str | int, ...]
     options: PixelOptions
+    waiting: WaitingBlocks
+    """Where blocks wait until pixels of them are asked for; of all statements together."""
     function: str = "read_pixels"
     """What was called, for messages."""
     total: int = 0
     """Blocks found so far."""
     done: int = 0
     """Blocks asked for so far."""
+    key: int = field(default_factory=lambda: next(_KEYS))
+    """Its own among all tables of the process."""
     parts: list[Part] = field(default_factory=list)
     _firsts: list[int] = field(default_factory=list)
     _grids: OrderedDict[tuple[object, ...], BlockGrid] = field(default_factory=OrderedDict)
     _plans: OrderedDict[int, WindowPlan] = field(default_factory=OrderedDict)
-    _blocks: OrderedDict[int, Block] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, scenes: Sequence[str], context: ReadContext) -> list[Part | None]:
@@ -211,8 +130,8 @@ class PixelTable:
 
     def _grid(self, plan: WindowPlan) -> BlockGrid:
         """The blocks on the grid of a scene, known for every scene that has it."""
-        key = _key(plan)
-        known = self._grids.get(key) or _cut(plan)
+        key = grid_key(plan)
+        known = self._grids.get(key) or cut_blocks(plan)
         _keep(self._grids, key, known, _GRIDS)
         return known
 
@@ -256,47 +175,54 @@ class PixelTable:
         values = np.empty((len(numbers), len(self.bands)))
         missing = np.zeros(values.shape, bool)
         borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-        wanted = {int(numbers[begin]) for begin in borders[:-1]} if len(numbers) else set()
-        loaded = self._loaded(sorted(wanted), context, cancelled)
+        spans: dict[int, list[slice]] = {}
         for begin, end in pairwise(borders):
-            if end == begin:
-                continue
-            block, at = loaded[int(numbers[begin])], offsets[begin:end]
-            for band, pixels in enumerate(block.values):
-                if pixels is None:
-                    values[begin:end, band], missing[begin:end, band] = 0, True
-                    continue
-                values[begin:end, band] = pixels[at]
-                invalid = block.invalid[band]
-                if invalid is not None:
-                    missing[begin:end, band] = invalid[at]
+            if end > begin:
+                spans.setdefault(int(numbers[begin]), []).append(slice(begin, end))
+        for some in self._in_memory(sorted(spans)):
+            for number, block in self._loaded(some, context, cancelled).items():
+                for span in spans[number]:
+                    block.take(offsets[span], values[span], missing[span])
         return values, missing
 
+    def _in_memory(self, wanted: Sequence[int]) -> Iterator[list[int]]:
+        """Cut a list of blocks into such that can be in memory together."""
+        some: list[int] = []
+        pixels = 0
+        for number in wanted:
+            part, at = self.part_of(number)
+            size = self.parts[part].grid.pixels(at)
+            if some and pixels + size > _MOST_AHEAD:
+                yield some
+                some, pixels = [], 0
+            some.append(number)
+            pixels += size
+        if some:
+            yield some
+
     def _loaded(self, wanted: Sequence[int], context: ReadContext, cancelled: Cancelled) -> dict[int, Block]:
-        """Some blocks; those that are not at hand are read, with others that will be wanted, too."""
+        """Some blocks; those that are not at hand are read together, with others that will be wanted, too."""
         found: dict[int, Block] = {}
         lacking: dict[int, list[int]] = {}
         with self._lock:
             for number in wanted:
                 part, at = self.part_of(number)
                 self._ask(part, at)
-                block = self._blocks.get(number)
+                block = self.waiting.get(self.key, number)
                 if block is not None:
                     found[number] = block
                 else:
                     lacking.setdefault(part, []).append(at)
-        for part, blocks_of in lacking.items():
-            ahead = self._ahead(self.parts[part], blocks_of)
-            read = self._read_part(part, [*blocks_of, *ahead], context, cancelled)
-            first = self.parts[part].first
-            found |= {first + at: read[at] for at in blocks_of}
-            with self._lock:
-                for at, block in read.items():
-                    self._blocks[first + at] = block
-                held = sum(block.nbytes for block in self._blocks.values())
-                while held > _MOST_BYTES and len(self._blocks) > len(read):
-                    held -= self._blocks.popitem(last=False)[1].nbytes
-        return found
+        if not lacking:
+            return found
+        last = max(lacking)
+        ahead = [(last, at) for at in self._ahead(self.parts[last], lacking[last])]
+        asked = [(part, at) for part, of_part in lacking.items() for at in of_part]
+        for (part, at), block in self._read_blocks([*asked, *ahead], context, cancelled).items():
+            number = self.parts[part].first + at
+            self.waiting.put(self.key, number, block)
+            found[number] = block
+        return {number: found[number] for number in wanted}
 
     def _ask(self, number: int, at: int) -> None:
         """Take note that a block of a part is asked for."""
@@ -328,73 +254,92 @@ class PixelTable:
             if part.asked[: last + 1].all():
                 end = min(last + 1 + asked // _UNASKED, len(windows))
                 likely = sorted({*likely, *range(last + 1, end)})
-        pixels = sum(windows[at].width * windows[at].height for at in wanted)
+        pixels = sum(map(part.grid.pixels, wanted))
         chosen = []
         for at in likely:
-            pixels += windows[at].width * windows[at].height
+            pixels += part.grid.pixels(at)
             if pixels > _MOST_AHEAD:
                 break
-            if part.first + at not in self._blocks:
+            if self.waiting.get(self.key, part.first + at) is None:
                 chosen.append(at)
         return chosen
 
-    def _read_part(
-        self, number: int, blocks_of: Sequence[int], context: ReadContext, cancelled: Cancelled
-    ) -> dict[int, Block]:
-        """Read blocks of a part; again, with the headers that its files have now, where that is wanted."""
-        windows = self.parts[number].grid.windows
-        jobs: list[list[BlockJob]] = []
+    def _read_blocks(
+        self, wanted: Sequence[tuple[int, int]], context: ReadContext, cancelled: Cancelled
+    ) -> dict[tuple[int, int], Block]:
+        """Read blocks: each a part and a position in it; again, with new headers of changed files, where that is asked.
+
+        Those of a part that cannot be read any more have no pixels, where the call asks for NULL.
+        """
+        jobs: dict[tuple[int, int], list[BlockJob]] = {}
 
         def attempt(files: ChangedFiles) -> list[BandSource]:
             jobs.clear()
-            plan = self._plan(number, files, context)
-            if plan is None:
-                return []
-            again = any(source.address in files for source in plan.sources)
-            options = replace(self.options, on_change="raise") if again else self.options
-            read = replace(plan.read, geometry=Whole.IMAGE, options=options, report=context.report, changed=[])
-            reads = [(replace(read, sources=(source,)), source.header.dtype) for source in plan.sources]
-            jobs.extend(
-                [BlockJob(WindowPlan(one, windows[at], plan.grid, dtype)) for one, dtype in reads] for at in blocks_of
-            )
-            every = [job for of_block in jobs for job in of_block]
+            changed: list[RowRead] = []
+            plans = self._plans_of({part for part, _ in wanted}, files, context)
+            reads = {part: self._reads(plan, files, context, changed) for part, plan in plans.items()}
+            for part, at in wanted:
+                window = self.parts[part].grid.windows[at]
+                if part in plans:
+                    grid = plans[part].grid
+                    plans_of = [WindowPlan(one, window, grid, one.sources[0].header.dtype) for one in reads[part]]
+                    jobs[part, at] = [BlockJob(plan) for plan in plans_of]
+            every = [job for of_block in jobs.values() for job in of_block]
             for job in every:
                 check_memory(job.plan, context)
             with within_limit(self.options.max_bytes, lambda dry: dry.run(every, cancelled), context):
                 context.engine.run(every, cancelled, receipt=context.receipt)
-            return [one for row in read.changed for one in row.sources if one.address == row.changed_file]
+            return [one for row in changed for one in row.sources if one.address == row.changed_file]
 
         repeat_while_changed(attempt, context, cancelled)
-        if not jobs:
-            return dict.fromkeys(blocks_of, Block([None] * len(self.bands), [None] * len(self.bands)))
-        return {at: _block(of_block) for at, of_block in zip(blocks_of, jobs, strict=True)}
+        nothing = Block([None] * len(self.bands), [None] * len(self.bands))
+        return {place: block_of(jobs[place]) if place in jobs else nothing for place in wanted}
 
-    def _plan(self, number: int, files: ChangedFiles, context: ReadContext) -> WindowPlan | None:
-        """The files of a part; None where they cannot be read any more and the call asks for NULL.
+    def _reads(
+        self, plan: WindowPlan, files: ChangedFiles, context: ReadContext, changed: list[RowRead]
+    ) -> list[RowRead]:
+        """The reads of a scene, one a band; a file that is changed again after its header was read is an error."""
+        again = any(source.address in files for source in plan.sources)
+        options = replace(self.options, on_change="raise") if again else self.options
+        read = replace(plan.read, geometry=Whole.IMAGE, options=options, report=context.report, changed=changed)
+        return [replace(read, sources=(source,)) for source in plan.sources]
+
+    def _plans_of(self, parts: Iterable[int], files: ChangedFiles, context: ReadContext) -> dict[int, WindowPlan]:
+        """The files of parts, without those that cannot be read any more where the call asks for NULL.
 
         Raises:
-            RasteretError: they cannot be read any more, or lie on another grid than before.
+            RasteretError: one cannot be read any more, or lies on another grid than before.
         """
-        part = self.parts[number]
         with self._lock:
-            plan = self._plans.get(number)
-        if plan is not None and not any(source.address in files for source in plan.sources):
-            return plan
-        plan = self._planned([part.scene_id], context).get(0)
-        if plan is None:
-            return None
-        if _key(plan) != part.grid.key:
-            moved = FileChangedError(
-                f"{plan.read.describe()}: its file was changed while it was read, and lies on another grid now; run "
-                "the statement again"
-            )
-            if not plan.read.options.tolerates(moved):
-                raise moved
-            plan.read.tell(moved)
-            return None
+            plans = {part: self._plans[part] for part in parts if part in self._plans}
+        stale = [part for part, plan in plans.items() if any(source.address in files for source in plan.sources)]
+        lost = [part for part in parts if part not in plans or part in stale]
+        if not lost:
+            return plans
+        found = self._planned([self.parts[part].scene_id for part in lost], context)
+        for at, part in enumerate(lost):
+            plans.pop(part, None)
+            if at in found and self._is_on_its_grid(found[at], self.parts[part]):
+                plans[part] = found[at]
         with self._lock:
-            _keep(self._plans, number, plan, _PLANS)
-        return plan
+            for part in lost:
+                if part in plans:
+                    _keep(self._plans, part, plans[part], _PLANS)
+        return plans
+
+    @staticmethod
+    def _is_on_its_grid(plan: WindowPlan, part: Part) -> bool:
+        """False where a file lies on another grid than before, and the call asks for NULL; else that is an error."""
+        if grid_key(plan) == part.grid.key:
+            return True
+        moved = FileChangedError(
+            f"{plan.read.describe()}: its file was changed while it was read, and lies on another grid now; run the "
+            "statement again"
+        )
+        if not plan.read.options.tolerates(moved):
+            raise moved
+        plan.read.tell(moved)
+        return False
 
 
 def _keep(kept: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
@@ -403,30 +348,3 @@ def _keep(kept: OrderedDict[Any, Any], key: object, value: object, most: int) ->
     kept.move_to_end(key)
     while len(kept) > most:
         kept.popitem(last=False)
-
-
-def _key(plan: WindowPlan) -> tuple[object, ...]:
-    """Equal for images of which a geometry has the same pixels in the same tiles."""
-    header = plan.sources[0].header
-    level = header.levels[plan.level]
-    return header.crs, plan.grid, level.width, level.height, level.tile_width, level.tile_height
-
-
-def _cut(plan: WindowPlan) -> BlockGrid:
-    """The blocks of a window that its geometry touches."""
-    level = plan.sources[0].header.levels[plan.level]
-    windows = list(blocks(plan.window, level.tile_width, level.tile_height, _BLOCK_PIXELS))
-    geometry = geometry_of(plan.read)
-    if geometry is not None and plan.grid is not None:
-        spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in windows], np.float64)
-        touched = touched_boxes(spans, geometry, plan.grid)
-        windows = [one for one, keep in zip(windows, touched, strict=True) if keep]
-    return BlockGrid(_key(plan), windows, plan.grid, geometry, plan.read.options.all_touched)
-
-
-def _block(jobs: Sequence[BlockJob]) -> Block:
-    """The pixels that the jobs of a block read, one a band."""
-    return Block(
-        [None if job.failed else job.pixels()[0].ravel() for job in jobs],
-        [None if job.failed or job.invalid is None else job.invalid[0].ravel() for job in jobs],
-    )

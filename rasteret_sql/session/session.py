@@ -37,6 +37,7 @@ from rasteret_sql.io.clouds.cloud import HostSecret
 from rasteret_sql.io.remote_directory import HasStores, stores_of
 from rasteret_sql.library.maintain import bring_up_to_date
 from rasteret_sql.reading.context import Found, ReadContext, SceneBands
+from rasteret_sql.reading.pixel_blocks import WaitingBlocks
 from rasteret_sql.reading.pixel_table import PixelTable
 from rasteret_sql.reading.resolve import one_of_bands
 from rasteret_sql.receipt import Receipt
@@ -105,6 +106,8 @@ class Session:
     """Zones of running calls of rasteret_scenes."""
     pixel_tables: KeptRelations[PixelTable] = field(default_factory=KeptRelations)
     """The pixels of running calls of read_pixels."""
+    waiting_blocks: WaitingBlocks = field(default_factory=WaitingBlocks)
+    """Pixels that these read ahead."""
     key: str = field(default_factory=lambda: uuid4().hex)
     """Identity, by which a database knows its session."""
 

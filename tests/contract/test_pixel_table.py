@@ -170,3 +170,19 @@ def test_threads_and_cursors(con):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: con.cursor().execute(sql).fetchall(), range(6)))
     assert answers == [answers[0]] * 6
+
+
+def test_a_pixel_of_each_scene_is_one_round_of_requests(con, server):
+    server.settings(latency_ms=60)
+    sql = "SELECT scene_id, one FROM read_pixels(rasteret.w, 'one') WHERE row = 300 AND col = 200 ORDER BY ALL"
+    got = con.execute(sql).fetchall()
+    counts = server.counts()
+    server.settings(latency_ms=0)
+    want = []
+    for n in range(SCENES):
+        with rasterio.open(server.folder / f"s{n}.tif") as dataset:
+            valid = dataset.dataset_mask()[300, 200] > 0
+            want.append((f"s{n}", float(dataset.read(1)[300, 200]) if valid else None))
+    assert got == want
+    assert counts["requests"] == SCENES
+    assert counts["max_in_flight"] >= SCENES

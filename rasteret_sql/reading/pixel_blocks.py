@@ -1,0 +1,182 @@
+"""`BlockGrid`: cuts the pixels of a geometry into blocks of whole tiles; `Block`: holds those that were read."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.raster.scanline import polygon_mask
+from rasteret_sql.reading.tiles import blocks, touched_boxes
+from rasteret_sql.reading.window_job import WindowJob, WindowPlan, geometry_of
+
+Numbers = npt.NDArray[np.int64]
+_BLOCK_PIXELS = 1 << 12
+"""Tiles with fewer pixels are read several at a time."""
+_MOST_BYTES = 1 << 27
+"""Bytes of pixels that wait to be asked for, at most."""
+_RUN = 1 << 10
+"""Pixels of a run, at most: DuckDB makes rows of up to 2048 runs at a time."""
+_MOST_MASK = 1 << 24
+"""Pixels of a mask that is made at once for several blocks."""
+
+
+@dataclass(slots=True, eq=False)
+class BlockGrid:
+    """The blocks of whole tiles in which the pixels of a geometry lie on the images of one grid."""
+
+    key: tuple[object, ...]
+    """Equal for images of the same grid and tiles."""
+    windows: list[Window]
+    """Row by row; the part of each block inside the window of the geometry."""
+    transform: Affine | None
+    """Of the level that is read; None where the file is not georeferenced."""
+    geometry: shapely.Geometry | None
+    """In the CRS of the images; None where all pixels of the blocks count."""
+    all_touched: bool
+    pattern: npt.NDArray[np.bool_] | None = None
+    """True for blocks that the statement asked for of the scene before."""
+    _rows: dict[int, Window] = field(default_factory=dict)
+    """First row → the window of all blocks that begin there."""
+    _mask: tuple[Window, npt.NDArray[np.bool_]] | None = None
+    """The part of the geometry's mask that was used last: that of a row of blocks, as a rule."""
+
+    def __post_init__(self) -> None:
+        for one in self.windows:
+            first = self._rows.get(one.row_off, one)
+            width = one.col_end - first.col_off
+            self._rows[one.row_off] = Window(first.col_off, first.row_off, width, first.height)
+
+    def pixels(self, block: int) -> int:
+        """Pixels of a block, also those that do not count."""
+        return self.windows[block].width * self.windows[block].height
+
+    def runs(self, block: int) -> tuple[Numbers, Numbers, Numbers]:
+        """Row and first column of each run inside its block, and its length."""
+        window = self.windows[block]
+        if self.geometry is None:
+            first = np.arange(0, window.width, _RUN)
+            rows = np.repeat(np.arange(window.height), len(first))
+            return rows, np.tile(first, window.height), np.tile(np.minimum(_RUN, window.width - first), window.height)
+        mask = self._mask_of(window, self.geometry)
+        edges = np.zeros((window.height, window.width + 1), np.int8)
+        edges[:, :-1] = mask
+        edges[:, 1:] -= mask
+        rows, starts = np.nonzero(edges == 1)
+        lengths = np.nonzero(edges == -1)[1] - starts
+        pieces = -(-lengths // _RUN)
+        at = np.repeat(np.arange(len(rows)), pieces)
+        shift = (np.arange(len(at)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) * _RUN
+        return rows[at], starts[at] + shift, np.minimum(_RUN, lengths[at] - shift)
+
+    def _mask_of(self, window: Window, geometry: shapely.Geometry) -> npt.NDArray[np.bool_]:
+        """The mask of a block. That of its row is made at once, so that edges are looked at once for all blocks of it.
+
+        Where a row is too large for that, it is made for the block alone.
+        """
+        row = self._rows[window.row_off]
+        if row.width * row.height > _MOST_MASK:
+            row = window
+        known = self._mask
+        if known is None or known[0] != row:
+            assert self.transform is not None  # a geometry is placed on georeferenced files only
+            known = self._mask = row, polygon_mask(geometry, self.transform, row, self.all_touched)
+        return known[1][:, window.col_off - row.col_off : window.col_end - row.col_off]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """The pixels of a block."""
+
+    values: list[npt.NDArray[np.generic] | None]
+    """Of each band, one after the other, row by row; None where it could not be read."""
+    invalid: list[npt.NDArray[np.bool_] | None]
+    """True where a pixel is not valid; None where all are."""
+
+    def take(self, at: Numbers, values: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]) -> None:
+        """Put the pixels at some positions into arrays of shape (pixels, bands)."""
+        for band, (pixels, invalid) in enumerate(zip(self.values, self.invalid, strict=True)):
+            if pixels is None:
+                values[:, band], missing[:, band] = 0, True
+                continue
+            values[:, band] = pixels[at]
+            if invalid is not None:
+                missing[:, band] = invalid[at]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return sum(0 if part is None else part.nbytes for part in (*self.values, *self.invalid))
+
+
+class WaitingBlocks:
+    """Blocks that wait to be asked for, the latest at the end. Nobody says when a statement ends, so they are few."""
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most = most_bytes
+        self._held = 0
+        self._blocks: OrderedDict[tuple[int, int], Block] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, table: int, number: int) -> Block | None:
+        """A block of a table, None where it does not wait any more."""
+        with self._lock:
+            found = self._blocks.get((table, number))
+            if found is not None:
+                self._blocks.move_to_end((table, number))
+            return found
+
+    def put(self, table: int, number: int, block: Block) -> None:
+        """Let a block wait; of too many bytes the blocks that were used the longest ago go."""
+        with self._lock:
+            before = self._blocks.pop((table, number), None)
+            self._held += block.nbytes - (0 if before is None else before.nbytes)
+            self._blocks[table, number] = block
+            while self._held > self._most and len(self._blocks) > 1:
+                self._held -= self._blocks.popitem(last=False)[1].nbytes
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+
+class BlockJob(WindowJob):
+    """Reads a band of a block."""
+
+    failed = False
+
+    def fail(self, error: Exception) -> bool:
+        self.failed = True
+        return self.plan.read.tolerates(error)
+
+
+def grid_key(plan: WindowPlan) -> tuple[object, ...]:
+    """Equal for images of which a geometry has the same pixels in the same tiles."""
+    header = plan.sources[0].header
+    level = header.levels[plan.level]
+    return header.crs, plan.grid, level.width, level.height, level.tile_width, level.tile_height
+
+
+def cut_blocks(plan: WindowPlan) -> BlockGrid:
+    """The blocks of a window that its geometry touches."""
+    level = plan.sources[0].header.levels[plan.level]
+    windows = list(blocks(plan.window, level.tile_width, level.tile_height, _BLOCK_PIXELS))
+    geometry = geometry_of(plan.read)
+    if geometry is not None and plan.grid is not None:
+        spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in windows], np.float64)
+        touched = touched_boxes(spans, geometry, plan.grid)
+        windows = [one for one, keep in zip(windows, touched, strict=True) if keep]
+    return BlockGrid(grid_key(plan), windows, plan.grid, geometry, plan.read.options.all_touched)
+
+
+def block_of(jobs: Sequence[BlockJob]) -> Block:
+    """The pixels that the jobs of a block read, one a band."""
+    return Block(
+        [None if job.failed else job.pixels()[0].ravel() for job in jobs],
+        [None if job.failed or job.invalid is None else job.invalid[0].ravel() for job in jobs],
+    )
