@@ -69,10 +69,14 @@ class PairPlanner:
                 PartCost(", ".join(names), len(one.numbers), self.forecast.take(described(scene, names)))
                 for one in of_scene
                 if len(one.numbers)
-                for names in ([(name,) for name in one.names] if self._relation.of_points else [one.names])
+                for names in self._read_together(one)
             ]
             for scene, of_scene in zip(scenes, met, strict=True)
         ]
+
+    def _read_together(self, met: Met) -> list[tuple[str, ...]]:
+        """Names of the bands that are read in one part: of points each band alone, else all."""
+        return [(name,) for name in met.names] if self._relation.of_points else [met.names]
 
     def _read(self, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled) -> None:
         if self._reader is None:
