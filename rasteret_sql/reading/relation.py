@@ -34,6 +34,8 @@ _MOST_OF_ZONE = 1 << 20
 """Pixels of the window of a zone that is read together with others."""
 _MOST_KNOWN = 1 << 24
 """Pixels of zones, at most, of which the fractions are kept for the next scene."""
+_MISSED = 16
+"""Scenes for which it is tried whether geometries have their axes swapped."""
 _NEIGHBOURHOOD = 256
 """Pixels on a side of the squares in which geometries are read one after the other, so that tiles are read once."""
 
@@ -136,6 +138,8 @@ class Relation:
     parts: list[tuple[str, str | int | None]] = field(default_factory=list)
     """Scenes and bands that meet geometries, in the order in which they were found; None: all bands together."""
     _grids: OrderedDict[tuple[str, Affine, int, int, tuple[int, int]], OnGrid] = field(default_factory=OrderedDict)
+    _missed: list[Missed] = field(default_factory=list)
+    """The first scenes that no geometry met, of those that are looked at."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def pairs(self, scenes: Sequence[str], context: ReadContext) -> list[list[Met]]:
@@ -155,8 +159,13 @@ class Relation:
             found = context.look_up(asked, self.options.collection, context.backend)
             met = [[self._met(scene, some, found[scene, some], context) for some in bands] for scene in scenes]
         context.receipt.saw(len(self.geometries) * len(bands) * len(scenes))
-        context.receipt.planned(sum(len(numbers) for of_scene in met for numbers, _ in of_scene))
+        pairs = sum(len(numbers) for of_scene in met for numbers, _ in of_scene)
+        context.receipt.planned(pairs)
         with self._lock:
+            missed, self._missed = self._missed, []
+            if not self.total + pairs:  # geometries may well miss some of the scenes
+                for group in missed:
+                    warn_if_swapped(group)
             return [
                 [self._counted(scene, *one) for one in of_scene] for scene, of_scene in zip(scenes, met, strict=True)
             ]
@@ -239,9 +248,9 @@ class Relation:
                 geometry = self.geometries[number]
                 if not is_place(geometry, crs):
                     self._complain(InvalidCrsError(str(no_place(geometry, crs, native))), source, context)
-            if all(not meets(one, grid) for one in placed[numbers]):
+            if len(self._missed) < _MISSED and all(not meets(one, grid) for one in placed[numbers]):
                 where = f'scene "{source.scene_id}", band {source.band}'
-                warn_if_swapped(Missed(given.tolist(), crs, native, [grid] * len(numbers), where))
+                self._missed.append(Missed(given.tolist(), crs, native, [grid] * len(numbers), where))
         return placed
 
     def _complain(self, error: RasteretError, source: BandSource, context: ReadContext) -> None:

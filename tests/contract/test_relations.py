@@ -1,11 +1,13 @@
 """Functions over relations: equal to those of single rows and to rasterio, with each tile asked of the server once."""
 
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyproj
 import pytest
 import rasterio
 import rasterio.features
@@ -209,3 +211,25 @@ def test_threads_and_cursors(con):
             )
         )
     assert all(answer == answers[0] for answer in answers)
+
+
+def test_zones_that_meet_one_of_the_scenes_are_not_warned_of(con, server, tmp_path):
+    """With x and y swapped the zone would meet the other scene, which is no reason to take it for swapped."""
+    folder = tmp_path / "far"
+    folder.mkdir()
+    write_scene(folder / "here.tif", 0)
+    lon, lat = pyproj.Transformer.from_crs(32632, 4326, always_xy=True).transform(WEST + 100, NORTH - 100)
+    x, y = pyproj.Transformer.from_crs(4326, 32638, always_xy=True).transform(lat, lon)
+    with rasterio.open(folder / "here.tif") as here:
+        profile = here.profile | {"crs": 32638, "transform": rasterio.Affine(10, 0, x - 1000, 0, -10, y + 1000)}
+        with rasterio.open(folder / "afar.tif", "w", **profile) as afar:
+            afar.write(here.read())
+    write_items(folder / "items.json", [item(name, one=f"{name}.tif") for name in ("afar", "here")])
+    con.execute(f"FROM rasteret_build_from_stac('far', '{folder}/items.json')").fetchall()
+    con.execute(f"CREATE TABLE zones AS SELECT 'POINT ({lon} {lat})' AS geom")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = con.execute("SELECT scene_id FROM sample_points(rasteret.far, zones, 'one')").fetchall()
+    assert rows == [("here",)]
+    with pytest.warns(match="swapped"):
+        con.execute("WITH s AS (SELECT 'afar' AS id) FROM sample_points(s, zones, 'one')").fetchall()
