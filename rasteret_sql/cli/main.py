@@ -111,17 +111,32 @@ def _command_of(words: Sequence[str]) -> tuple[str | None, list[str]]:
         return None, list(words)
     name, *rest = given.rest
     command = _COMMANDS[name]
+    moved = _moved(leading, given, name)
+    if command.has_verbs and rest and rest[0].startswith("-"):
+        with suppress(_NotLeading, argparse.ArgumentError):  # the command says what is wrong
+            between = leading.parse_args(rest)
+            moved += _moved(leading, between, name)
+            rest = between.rest
+    verb = 1 if command.has_verbs and rest and not rest[0].startswith("-") else 0
+    return name, [*rest[:verb], *moved, *rest[verb:]]
+
+
+def _moved(leading: _Leading, given: argparse.Namespace, name: str) -> list[str]:
+    """The options that were given before a name or a verb, as words for the command of that name.
+
+    Raises:
+        InvalidArgumentError: one of them is for SQL and says nothing to that command.
+    """
     moved: list[str] = []
     for action in leading._actions:  # noqa: SLF001 - there is no other list of what was added
         option = action.option_strings[-1] if action.option_strings else ""
         value = getattr(given, action.dest, action.default)
         if not option or value == action.default:
             continue
-        if option not in command.takes:
+        if option not in _COMMANDS[name].takes:
             raise InvalidArgumentError(f"{option} goes with SQL, not with `{name}`; see rasteret-sql {name} --help")
         moved += [option] if value is True else [option, str(value)]
-    verb = 1 if command.has_verbs and rest and not rest[0].startswith("-") else 0
-    return name, [*rest[:verb], *moved, *rest[verb:]]
+    return moved
 
 
 def parser() -> argparse.ArgumentParser:

@@ -213,6 +213,9 @@ def test_options_may_stand_before_a_command(tmp_path, capsys, option):
     before = main([option, str(tmp_path / "w"), "--no-progress", "collections", "list", "--json"])
     assert before == 0
     assert capsys.readouterr().out == "[]\n"
+    between = main(["collections", option, str(tmp_path / "w"), "--no-progress", "list", "--json"])
+    assert between == 0
+    assert capsys.readouterr().out == "[]\n"
     assert main([option, str(tmp_path / "w"), "doctor", "--json"]) == 0
     assert str(tmp_path / "w") in capsys.readouterr().out
 
@@ -222,6 +225,8 @@ def test_what_is_said_behind_a_command_wins(tmp_path, capsys):
     out = capsys.readouterr().out
     assert str(tmp_path / "b") in out
     assert str(tmp_path / "a") not in out
+    assert main(["-w", str(tmp_path / "a"), "collections", "-w", str(tmp_path / "b"), "list"]) == 0
+    assert str(tmp_path / "b") in capsys.readouterr().out
 
 
 def test_an_option_that_a_command_does_not_know_is_named(capsys):
