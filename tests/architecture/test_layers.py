@@ -1,6 +1,7 @@
 """Modules import only from rows above their own; siblings of a row do not import each other."""
 
 import ast
+import re
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -79,6 +80,15 @@ def modules():
 
 def test_every_room_is_in_a_row():
     assert {room(path) for path in modules()} <= set(ROW_OF)
+
+
+def test_the_page_of_the_architecture_names_every_room_and_files_that_are_there():
+    page = (ROOT.parent / "docs" / "architecture.md").read_text("utf-8")
+    table = page.split("## Rooms", 1)[1].split("\n## ", 1)[0]
+    assert set(ROW_OF) - {"__main__"} - set(re.findall(r"`(\w+)`", table)) == set()
+    files = re.findall(r"`([\w/]+\.py)`", page)
+    assert len(files) > 20
+    assert [file for file in files if not ((ROOT / file).is_file() or (ROOT.parent / file).is_file())] == []
 
 
 def test_imports_go_one_way():
