@@ -24,7 +24,8 @@ _NAME = Kind("name of a relation", "the name of a table, view, CTE, registered f
 _SCENES = Argument(
     "scenes",
     _NAME,
-    "relation with a column id, such as rasteret.bay or a CTE over it, as a name or as text",
+    "relation with a column id, such as rasteret.bay or a CTE over it, as a name or as text. A column datetime without "
+    "a zone is taken for UTC",
     column=types.AS_TEXT,
 )
 _ZONES = Argument(
