@@ -148,9 +148,12 @@ def _turned(geometries: Geometries, grids: Sequence[Grid], hub: LonLat) -> Geome
     """Geometries in longitude and latitude, turned to where the columns of their images are."""
     out = geometries.copy()
     bounds = shapely.bounds(geometries)
-    edges = {grid: grid.bounds for grid in set(grids)}
-    images = np.array([edges[grid] for grid in grids])
-    hair = np.array([grid.pixel for grid in grids]) * 1e-6
+    known: dict[int, tuple[float, ...]] = {}
+    for grid in grids:
+        if id(grid) not in known:  # rows of one image share the object
+            known[id(grid)] = (*grid.bounds, grid.pixel * 1e-6)
+    images = np.array([known[id(grid)] for grid in grids])
+    hair = images[:, 4]
     with np.errstate(invalid="ignore"):  # missing ones have no bounds
         low = np.ceil((images[:, 0] + hair - bounds[:, 2]) / hub.turn)
         high = np.floor((images[:, 2] - hair - bounds[:, 0]) / hub.turn)

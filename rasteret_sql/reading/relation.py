@@ -25,7 +25,7 @@ from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import Request
 from rasteret_sql.reading.resolve import check_level, unplaced
-from rasteret_sql.reading.swapped_axes import Missed, meets, warn_if_swapped
+from rasteret_sql.reading.swapped_axes import Missed, some_meet, warn_if_swapped
 
 Numbers = npt.NDArray[np.int64]
 _GRIDS = 8
@@ -248,7 +248,7 @@ class Relation:
                 geometry = self.geometries[number]
                 if not is_place(geometry, crs):
                     self._complain(InvalidCrsError(str(no_place(geometry, crs, native))), source, context)
-            if len(self._missed) < _MISSED and all(not meets(one, grid) for one in placed[numbers]):
+            if len(self._missed) < _MISSED and not some_meet(placed[numbers], [grid] * len(numbers)):
                 where = f'scene "{source.scene_id}", band {source.band}'
                 self._missed.append(Missed(given.tolist(), crs, native, [grid] * len(numbers), where))
         return placed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import shapely
@@ -24,7 +23,7 @@ from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import FailedRow, ReadContext, SceneBands
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.request import Request, RowRead, each_or_error
-from rasteret_sql.reading.swapped_axes import Missed, meets, warn_if_swapped
+from rasteret_sql.reading.swapped_axes import Missed, some_meet, warn_if_swapped
 
 
 def resolve(request: Request, context: ReadContext) -> list[RowRead]:
@@ -94,7 +93,7 @@ def _place(reads: list[RowRead], places: list[int], given: str, native: str, mis
     """
     lost: set[int] = set()
     geometries = [geometry for at in places if isinstance(geometry := reads[at].geometry, shapely.Geometry)]
-    grids = [_grid(reads[at]) for at in places]
+    grids = _grids([reads[at] for at in places])
     try:
         placed = place(geometries, given, native, grids)
     except InvalidCrsError as error:
@@ -106,23 +105,27 @@ def _place(reads: list[RowRead], places: list[int], given: str, native: str, mis
         read = reads[at]
         if geometry is not None:
             if geometry is not given_geometry:
-                reads[at] = replace(read, geometry=geometry)
+                reads[at] = read.placed(geometry)
             continue
         if not is_place(given_geometry, given):
             lacking = InvalidCrsError(f"{read.describe()}: {no_place(given_geometry, given, native)}")
             if not read.tolerates(lacking):
                 raise lacking
         lost.add(at)
-    if not any(meets(geometry, grid) for geometry, grid in zip(placed, grids, strict=True)):
+    if not some_meet(placed, grids):
         missed.append(Missed(geometries, given, native, grids, reads[places[0]].describe()))
     return lost
 
 
-def _grid(read: RowRead) -> Grid:
-    """The place of a row's image in its CRS."""
-    header = read.sources[0].header
-    assert header.transform is not None  # a geometry is placed on georeferenced files only
-    return Grid(header.transform, header.width, header.height)
+def _grids(reads: Sequence[RowRead]) -> list[Grid]:
+    """The place of each row's image in its CRS, one object for all rows of a file."""
+    known: dict[int, Grid] = {}
+    for read in reads:
+        header = read.sources[0].header
+        if id(header) not in known:
+            assert header.transform is not None  # a geometry is placed on georeferenced files only
+            known[id(header)] = Grid(header.transform, header.width, header.height)
+    return [known[id(read.sources[0].header)] for read in reads]
 
 
 def _sources(

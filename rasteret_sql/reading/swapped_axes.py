@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 
 from rasteret_sql.errors import InvalidCrsError
@@ -25,13 +26,16 @@ _told: dict[str, float] = {}
 _lock = threading.Lock()
 
 
-def meets(geometry: shapely.Geometry | None, grid: Grid) -> bool:
-    """True where a placed geometry's bounds meet an image."""
-    if geometry is None:
-        return False
-    west, south, east, north = geometry.bounds
-    left, bottom, right, top = grid.bounds
-    return bool(west <= right and east >= left and south <= top and north >= bottom)
+def some_meet(geometries: npt.NDArray[np.object_], grids: Sequence[Grid]) -> bool:
+    """True where the bounds of any placed geometry meet its image."""
+    edges: dict[int, tuple[float, ...]] = {}
+    for grid in grids:
+        if id(grid) not in edges:  # rows of one image share the object
+            edges[id(grid)] = grid.bounds
+    west, south, east, north = shapely.bounds(geometries).T
+    left, bottom, right, top = np.array([edges[id(grid)] for grid in grids]).reshape(-1, 4).T
+    with np.errstate(invalid="ignore"):  # None has no bounds
+        return bool(((west <= right) & (east >= left) & (south <= top) & (north >= bottom)).any())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +74,7 @@ def warn_if_swapped(missed: Missed) -> None:
         placed = place([swapped[at] for at in sound], source, native, near)
     except InvalidCrsError:  # the call itself says so
         return
-    if not any(meets(geometry, grid) for geometry, grid in zip(placed, near, strict=True)):
+    if not some_meet(placed, near):
         return
     x, y = shapely.get_coordinates(geometries[sound[0]])[0].tolist()
     text = (
