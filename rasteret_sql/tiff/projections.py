@@ -163,7 +163,7 @@ def _refined(keys: Keys, known: CRS | None, projected: CRS | None) -> Json | CRS
     about = _datum(keys, known)
     ellipsoid, meridian = _ellipsoid(keys, about.get("ellipsoid")), _meridian(keys, known)
     whole = _same_parts(about, ellipsoid, meridian)
-    cited = _cited_datum(keys) if known is None else None
+    cited = _cited_datum(keys) if known is None and _known_code(keys, 2050) is None else None
     if cited is not None:
         whole, about = False, cited
     named = {key: about[key] for key in ("name", "id") if key in about}

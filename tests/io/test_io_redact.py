@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.io import signed
+from rasteret_sql.io import signed_addresses
 from rasteret_sql.io.redact import expiry_of, plain_address, plain_text, plain_values
 
 CASES = [
@@ -48,9 +48,9 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _nothing_kept():
-    signed.forget()
+    signed_addresses.forget()
     yield
-    signed.forget()
+    signed_addresses.forget()
 
 
 @pytest.mark.parametrize(("address", "plain"), CASES)
@@ -88,38 +88,38 @@ def test_when_a_signature_ends(query, expires):
 
 
 def test_the_signed_form_is_kept_while_it_holds():
-    plain = signed.PlainAddresses()
+    plain = signed_addresses.PlainAddresses()
     holds, over = "https://u:p@h/a.tif?version=3&se=2999-01-01&sig=x", "https://h/b.tif?se=1999-01-01&sig=x"
     assert [plain(holds), plain(over), plain("https://h/c.tif")] == [
         "https://h/a.tif?version=3", "https://h/b.tif", "https://h/c.tif"
     ]  # fmt: skip
-    assert signed.signed_form("https://h/a.tif?version=3") == holds
-    assert signed.signed_form("https://h/a.tif") == "https://h/a.tif"
-    assert signed.signed_form("https://h/b.tif") == "https://h/b.tif"
-    assert signed.can_be_read(["https://h/a.tif?version=3", "https://h/b.tif", "https://h/c.tif"]) == 1
-    assert "has expired" in signed.remedy("https://h/b.tif")
-    assert not signed.remedy("https://h/a.tif?version=3")
+    assert signed_addresses.signed_form("https://h/a.tif?version=3") == holds
+    assert signed_addresses.signed_form("https://h/a.tif") == "https://h/a.tif"
+    assert signed_addresses.signed_form("https://h/b.tif") == "https://h/b.tif"
+    assert signed_addresses.can_be_read(["https://h/a.tif?version=3", "https://h/b.tif", "https://h/c.tif"]) == 1
+    assert "has expired" in signed_addresses.remedy("https://h/b.tif")
+    assert not signed_addresses.remedy("https://h/a.tif?version=3")
     assert plain("https://h/b.tif?se=2999-01-01&sig=y") == "https://h/b.tif"
-    assert signed.signed_form("https://h/b.tif").endswith("sig=y")
+    assert signed_addresses.signed_form("https://h/b.tif").endswith("sig=y")
 
 
 def test_credentials_of_the_backend_count_more():
-    signed.PlainAddresses()("https://a.blob.core.windows.net/c/x.tif?sig=a")
+    signed_addresses.PlainAddresses()("https://a.blob.core.windows.net/c/x.tif?sig=a")
     address = "https://a.blob.core.windows.net/c/x.tif"
-    assert signed.signed_form(address, lambda cloud: cloud == "aws") == f"{address}?sig=a"
-    assert signed.signed_form(address, lambda cloud: cloud == "azure") == address
+    assert signed_addresses.signed_form(address, lambda cloud: cloud == "aws") == f"{address}?sig=a"
+    assert signed_addresses.signed_form(address, lambda cloud: cloud == "azure") == address
 
 
 def test_the_oldest_are_forgotten(monkeypatch):
-    monkeypatch.setattr(signed, "MOST_KEPT", 3)
-    plain = signed.PlainAddresses()
+    monkeypatch.setattr(signed_addresses, "MOST_KEPT", 3)
+    plain = signed_addresses.PlainAddresses()
     for n in (0, 1, 2, 0, 3):
         plain(f"https://h/{n}.tif?sig=a")
-    assert [signed.is_signed(f"https://h/{n}.tif") for n in range(4)] == [True, False, True, True]
+    assert [signed_addresses.is_signed(f"https://h/{n}.tif") for n in range(4)] == [True, False, True, True]
 
 
 def test_files_that_only_a_token_tells_apart_are_an_error():
-    plain = signed.PlainAddresses()
+    plain = signed_addresses.PlainAddresses()
     assert plain("https://h/download?token=abcdefgh") == "https://h/download"
     assert plain("https://h/download?token=abcdefgh") == "https://h/download"
     with pytest.raises(InvalidArgumentError, match="two files at https://h/download differ only in token") as caught:
@@ -132,10 +132,10 @@ def test_files_that_only_a_token_tells_apart_are_an_error():
 
 
 def test_what_a_later_process_is_told():
-    assert not signed.remedy("https://h/a.tif")
-    signed.know_places(["https://h"])
-    said = signed.remedy("https://h/a.tif")
+    assert not signed_addresses.remedy("https://h/a.tif")
+    signed_addresses.know_places(["https://h"])
+    said = signed_addresses.remedy("https://h/a.tif")
     assert "signed when it was indexed" in said
     assert "rasteret_refresh" in said
     assert "backend" in said
-    assert not signed.remedy("https://other/a.tif")
+    assert not signed_addresses.remedy("https://other/a.tif")

@@ -20,7 +20,7 @@ import rasteret_sql
 from rasteret_sql.errors import AccessDeniedError, InterruptedQueryError
 from rasteret_sql.index.change.build import build
 from rasteret_sql.index.change.build_request import BuildRequest
-from rasteret_sql.io import signed
+from rasteret_sql.io import signed_addresses
 from rasteret_sql.stac.search_request import StacSource
 from rasteret_sql.stac.search_source import StacScenes
 from tests.collection_world import feature, make_scenes
@@ -64,11 +64,11 @@ class World:
 
 @pytest.fixture
 def world(tmp_path):
-    signed.forget()
+    signed_addresses.forget()
     (tmp_path / "files").mkdir()
     with SignedFiles(tmp_path / "files") as files:
         yield World(tmp_path, files)
-    signed.forget()
+    signed_addresses.forget()
 
 
 def test_a_build_and_this_process_read_what_was_signed_and_nothing_of_it_is_written(world, tmp_path):
@@ -145,7 +145,7 @@ def test_a_refresh_signs_anew_what_is_over(world):
     world.sign()
     built = world.build()
     world.files.revoke()
-    signed.forget()
+    signed_addresses.forget()
     with rasteret_sql.connect(workspace_dir=world.workspace) as con:
         statement = "SELECT count(zonal_stats(id, 'a', geometry).mean) FROM rasteret.w"
         with pytest.raises(duckdb.Error, match="access was denied"):
@@ -167,9 +167,9 @@ def test_the_hosts_that_signed_are_known_to_later_processes_after_build_append_a
     other = rasteret_sql.build_from_stac(name="x", stac_api=tmp_path / "local.json", workspace_dir=tmp_path / "other")
 
     def known(path: Path) -> bool:
-        signed.forget()
+        signed_addresses.forget()
         rasteret_sql.load(path)
-        return "signed when it was indexed" in signed.remedy(f"{world.files.url}/other.tif")
+        return "signed when it was indexed" in signed_addresses.remedy(f"{world.files.url}/other.tif")
 
     assert known(built.path)
     assert not known(other.path)
@@ -200,7 +200,7 @@ def test_a_build_that_was_stopped_asks_for_new_signatures_and_reads_no_header_tw
     read = {path for path, was in world.files.asked if was}
     assert 2 <= len(read) <= COUNT
     world.files.revoke()
-    signed.forget()  # as a later process
+    signed_addresses.forget()  # as a later process
     world.sign()
     del world.files.asked[:]
     path = build(request())
@@ -248,7 +248,7 @@ def test_exports_of_what_rasteret_wrote_and_tables_handed_in_are_plain(world, tm
     rows = built.to_table(headers=True)
     assets = [{"a": {"href": f"{row['a']['href']}&{token}", "band_index": 0}} for row in rows["assets"].to_pylist()]
     given = rows.set_column(rows.column_names.index("assets"), "assets", pa.array(assets))
-    signed.forget()
+    signed_addresses.forget()
     handed = rasteret_sql.as_collection(given, name="handed")
     assert world.read(handed).max() > 0
     foreign = planted(tmp_path / "foreign.parquet")
@@ -276,7 +276,7 @@ def test_user_info_is_taken_off(world):
     built = rasteret_sql.build_from_table(table, name="u", workspace_dir=world.workspace)
     assert built.to_table(["assets"])["assets"][0].as_py()["a"]["href"] == f"{world.files.url}/s00.tif"
     assert Search({ACCOUNT_PASSWORD}).folder(world.workspace) == []
-    assert signed.signed_form(f"{world.files.url}/s00.tif") == f"{host}/s00.tif"
+    assert signed_addresses.signed_form(f"{world.files.url}/s00.tif") == f"{host}/s00.tif"
 
 
 def test_credentials_that_rewriting_adds_are_not_stored_either(world):

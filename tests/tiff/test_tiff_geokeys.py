@@ -344,6 +344,8 @@ WRITABLE = sorted(
 def test_epsgs_own_crs_written_by_gdal_without_their_codes(code):
     """The parameters alone: whatever keys GDAL writes for them, both read the same place."""
     crs = pyproj.CRS.from_epsg(code)
+    if crs.prime_meridian.longitude and (crs.geodetic_crs or crs).axis_info[0].unit_name == "grad":
+        reject()  # GDAL's own reading of a meridian in grads is wrong, see above
     about = without_names(crs.to_json_dict())
     bounds = crs.area_of_use
     with MemoryFile() as file:
