@@ -29,6 +29,8 @@ from rasteret_sql.tiff.decode import decode_tile
 
 WAVE_BYTES = 256 * 1024 * 1024
 """Jobs of one call that hold memory between tiles run in waves of this size together."""
+_TILES_A_TURN = 8
+"""Tiles that are decoded before another call has its turn."""
 WORKERS = 128
 """Requests of one call that are fetched or decoded at a time; `io` bounds those of the process."""
 
@@ -181,9 +183,11 @@ class Engine:
                 continue
             view = memoryview(body)
             # Waiting for the decoder here is what bounds the bodies held in memory.
-            # A tile at a time, so that other calls have their turn in between.
-            tasks = [self._decoders.submit(call, self._decode, part, merged.span, view, landed) for part in parts]
-            await asyncio.gather(*map(asyncio.wrap_future, tasks))
+            # Some tiles at a time, so that other calls have their turn in between.
+            for begin in range(0, len(parts), _TILES_A_TURN):
+                some = parts[begin : begin + _TILES_A_TURN]
+                task = self._decoders.submit(call, self._decode, some, merged.span, view, landed)
+                await asyncio.wrap_future(task)
 
     async def _fetch(self, part: Wanted, span: ByteRange) -> memoryview:
         address, version, backend = part.key.address, part.version, part.backend
@@ -200,7 +204,11 @@ class Engine:
             raise
         return body
 
-    def _decode(self, part: Wanted, span: ByteRange, body: memoryview, landed: set[TileKey]) -> None:
+    def _decode(self, parts: list[Wanted], span: ByteRange, body: memoryview, landed: set[TileKey]) -> None:
+        for part in parts:
+            self._decode_one(part, span, body, landed)
+
+    def _decode_one(self, part: Wanted, span: ByteRange, body: memoryview, landed: set[TileKey]) -> None:
         start = part.key.offset - span.offset
         try:
             with part.call.receipt.decode:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.runs import Runs, TilePieces
+from rasteret_sql.raster.runs import Runs, TilePieces, expand
 from rasteret_sql.raster.statistic_names import SUMS
 from rasteret_sql.raster.zone_statistics import (
     Missing,
@@ -23,6 +23,8 @@ from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import described
 from rasteret_sql.tiff.validity import Kind, Look, layers
 
+_FEW_PIXELS = 4
+"""Where runs have less than such a part of a tile, their pixels are added up alone, not with all of the tile."""
 MOST_PIXELS = 1 << 23
 """Pixels of a group, at most: arrays of so many are in memory while tiles arrive."""
 
@@ -124,7 +126,14 @@ class ZoneSums(RunsJob):
 def _between(
     values: npt.NDArray[np.generic], start: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Sums of so many values from each start."""
+    """Sums of so many values, at least one, from each start; exact."""
+    ends = np.cumsum(length)
+    if not len(ends):
+        return ends
+    if int(ends[-1]) < len(values) // _FEW_PIXELS:
+        some = values[expand(start, length)].astype(np.int64)
+        few: npt.NDArray[np.int64] = np.add.reduceat(some, ends - length)
+        return few
     reach = np.zeros(len(values) + 1, np.int64)
     np.cumsum(values, out=reach[1:])
     sums: npt.NDArray[np.int64] = reach[start + length] - reach[start]

@@ -25,8 +25,8 @@ from rasteret_sql.reading.resolve import check_level, kind_given, one_band, reso
 from rasteret_sql.reading.window_job import WindowJob, WindowPlan
 from rasteret_sql.tiff.validity import Kind, Layer, layers
 
-_FEW = 8
-"""Points of a band for which it pays to take them together."""
+_DENSE = 4
+"""Points of a tile for which it pays to take them together."""
 
 
 class PointJob(Job):
@@ -123,6 +123,14 @@ class PointGroup(PixelGroup):
         super().__init__(source, options.overview, options.alpha, runs)
         self.reads, self.cols, self.rows = reads, cols, rows
 
+    @property
+    def are_dense(self) -> bool:
+        """True where most tiles have several of the pixels."""
+        header = self.reads[0].sources[0].header
+        level = header.levels[self.reads[0].options.overview]
+        tiles = np.unique(self.rows // level.tile_height * level.tiles_across + self.cols // level.tile_width)
+        return len(self.reads) >= _DENSE * len(tiles)
+
     def give(self, values: list[float | None]) -> None:
         """Fill in the values of the rows, once all is read."""
         pixels = self.values.astype(np.float64).tolist()
@@ -198,8 +206,8 @@ def plan_points(reads: list[RowRead]) -> tuple[list[PointGroup], list[PointJob |
             jobs.append(NearestJob(plan, transform, (float(xs[place]), float(ys[place]))))
         for places in of_band.values():
             group = PointGroup([of_grid[place] for place in places], cols[places], rows[places])
-            if len(places) < _FEW:
-                jobs += group.apart()
-            else:
+            if group.are_dense:
                 groups.append(group)
+            else:
+                jobs += group.apart()
     return groups, jobs
