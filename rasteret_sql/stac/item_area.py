@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,15 +67,19 @@ def meets(items: Sequence[Mapping[str, Any]], area: Area) -> npt.NDArray[np.bool
     return area.meets(footprints_or_boxes(footprints, boxes), boxes)
 
 
-def kept_place(item: Mapping[str, Any], geometry: BaseGeometry | None) -> tuple[BaseGeometry | None, Bounds | None]:
-    """Footprint and box of an item as an index has them: cut at the antimeridian, the box a whole turn there.
+def kept_places(
+    items: Sequence[Mapping[str, Any]], geometries: Sequence[BaseGeometry | None]
+) -> Iterator[tuple[bytes | None, Bounds | None]]:
+    """Footprint (WKB) and box of each item as an index has them: cut at the antimeridian, the box a whole turn there.
 
     Args:
-        item: a STAC item.
-        geometry: its footprint as it could be read.
+        items: STAC items.
+        geometries: their footprints as they could be read.
     """
-    footprints, boxes = as_kept(np.array([geometry], dtype=object), _boxes([item]))
-    return footprints[0], box_of_row(boxes[0])
+    column = np.empty(len(geometries), dtype=object)
+    column[:] = geometries
+    footprints, boxes = as_kept(column, _boxes(items))
+    return zip(shapely.to_wkb(footprints).tolist(), map(box_of_row, boxes), strict=True)
 
 
 def _boxes(items: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:

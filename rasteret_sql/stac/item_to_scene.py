@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import shapely
+from shapely.geometry.base import BaseGeometry
 
 from rasteret_sql.errors import StacError
 from rasteret_sql.geo.lonlat_boxes import given_box
@@ -20,7 +20,7 @@ from rasteret_sql.stac.address import absolute
 from rasteret_sql.stac.bands import BandNaming, name_bands
 from rasteret_sql.stac.check_item import checked_item
 from rasteret_sql.stac.hrefs import rewrite, with_s3_siblings
-from rasteret_sql.stac.item_area import item_geometry, kept_place
+from rasteret_sql.stac.item_area import item_geometry, kept_places
 from rasteret_sql.stac.unreadable_values import clean_text, readable, shown
 
 _CODES = range(1, 2**31)
@@ -77,7 +77,11 @@ def scene_items(
         unique = [with_s3_siblings(item) for item in unique]
     named = name_bands(unique, naming)
     patterns = url_patterns or {}
-    scenes = [_scene(item, bands, patterns, notes, plain) for item, bands in zip(unique, named.of_item, strict=True)]
+    made = [_scene(item, bands, patterns, notes, plain) for item, bands in zip(unique, named.of_item, strict=True)]
+    places = kept_places(unique, [geometry for _, geometry in made])
+    scenes = [
+        replace(scene, geometry=footprint, bbox=box) for (scene, _), (footprint, box) in zip(made, places, strict=True)
+    ]
     return scenes, [*named.warnings, *notes.texts()]
 
 
@@ -142,7 +146,8 @@ def _scene(
     url_patterns: Mapping[str, str],
     notes: _Notes,
     plain: PlainAddresses,
-) -> SceneItem:
+) -> tuple[SceneItem, BaseGeometry | None]:
+    """The scene of an item, still without its place, and its geometry."""
     item_id = str(item["id"])
     properties, unread = readable(plain_values(item.get("properties") or {}))
     try:
@@ -159,15 +164,14 @@ def _scene(
         unread["bbox"] = f"{shown(given)} is no box of four or six numbers"
     if not bands:
         notes.add("without an asset for any band", item_id)
-    footprint, bounds = kept_place(item, geometry)
     places = _places(item, bands)
     collection = item.get("collection")
     scene = SceneItem(
         id=clean_text(item_id),
         collection=clean_text(collection) if isinstance(collection, str) else None,
         datetime=_datetime(properties, item_id, notes, unread),
-        geometry=None if footprint is None else shapely.to_wkb(footprint),
-        bbox=bounds,
+        geometry=None,
+        bbox=None,
         epsg=_epsg(item, bands, places.values(), unread),
         bands={
             clean_text(name): replace(
@@ -181,7 +185,7 @@ def _scene(
     properties.pop("datetime", None)
     if set(unread) - {"geometry", "datetime"}:
         notes.add("with values that could not be read, NULL in their scenes, whose column status says why", item_id)
-    return scene
+    return scene, geometry
 
 
 def _datetime(properties: Mapping[str, Any], item_id: str, notes: _Notes, unread: dict[str, str]) -> datetime | None:
