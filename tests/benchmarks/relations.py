@@ -118,7 +118,7 @@ def points_by_table(world: World, workspace: Path, count: int, scenes: int, _opt
     register(con, "p", shapely.points(points(count)))
     begun = time.perf_counter()
     rows, total = con.execute(
-        f"SELECT count(*), sum(value) FROM sample_points(s, p, 'B04', geom_crs := {EPSG})"
+        f"SELECT count(*), sum(\"B04\") FROM sample_points(s, p, 'B04', geom_crs := {EPSG})"
     ).fetchone()
     return time.perf_counter() - begun, rows, total
 
