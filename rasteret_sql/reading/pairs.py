@@ -74,9 +74,7 @@ class PairReader(ABC):
         """Pairs to read at the beginning of a scene."""
         self._begun: tuple[int, Future[Block | None]] | None = None
         """The part that comes next, which is read while the one before is handed out."""
-        self._cut: OrderedDict[tuple[int, int, int] | None, tuple[OnGrid, Numbers, list[tuple[Numbers, Runs]]]] = (
-            OrderedDict()
-        )
+        self._cut: OrderedDict[tuple[int, int, int], tuple[OnGrid, Numbers, list[tuple[Numbers, Runs]]]] = OrderedDict()
         """Parts that were read: the next scene mostly has the same."""
         self._lock = threading.Lock()
 
@@ -219,7 +217,9 @@ class PairReader(ABC):
 
     def _parts(self, on_grid: OnGrid, positions: Numbers) -> Parts:
         """Positions in parts of which the pixels fit into memory, and their runs; the same ones for the next scene."""
-        key = (id(on_grid), int(positions[0]), len(positions)) if len(positions) else None
+        if not len(positions):
+            return []
+        key = (id(on_grid), int(positions[0]), len(positions))
         known = self._cut.get(key)
         if known is not None and np.array_equal(known[1], positions):
             return known[2]

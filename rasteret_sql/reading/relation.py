@@ -65,17 +65,16 @@ class OnGrid:
         return are_zones(self.placed) & (self.windows[:, 2] * self.windows[:, 3] <= _MOST_OF_ZONE)
 
     def runs(self, positions: Numbers, options: PixelOptions) -> Runs:
-        """Runs of the pixels of some small zones, that these hold, touch or cover."""
+        """Runs of the pixels of some small zones, at least one, that these hold, touch or cover."""
         if not (options.weighted or options.all_touched):
             if self._plain is None:
                 self._plain = self._runs_of(plain_runs, np.arange(len(self.numbers)))
             return self._plain.of(positions)
         runs_of = weighted_runs if options.weighted else touched_runs
         with self._lock:
-            end = int(positions[-1]) + 1 if len(positions) else 0
             known = self._known
             begin = 0 if known is None else len(known.first) - 1
-            more = np.arange(begin, end)
+            more = np.arange(begin, int(positions[-1]) + 1)
             if self.windows[more, 2:].prod(1).sum() + (0 if known is None else known.length.sum()) > _MOST_KNOWN:
                 return self._runs_of(runs_of, positions)
             if len(more):

@@ -51,6 +51,19 @@ def octagons(seed, count=ZONES):
     return shapely.buffer(shapely.points(xy), rng.uniform(0.5, 30, count) * PIXEL, quad_segs=2)
 
 
+@pytest.mark.parametrize("options", ["", ", all_touched := true", ", weighted := true"])
+def test_a_zone_too_large_to_be_read_with_others_alone(con, options, monkeypatch):
+    monkeypatch.setattr("rasteret_sql.reading.relation._MOST_OF_ZONE", 100)
+    zone = shapely.box(WEST + 3, NORTH - 5003, WEST + 5003, NORTH - 3)
+    register(con, "zones", np.array([zone]))
+    (found,) = con.execute(
+        "SELECT count FROM zonal_stats_table(rasteret.w, zones, 'one', stats := ['count'], "
+        f"geom_crs := 32632{options}) WHERE scene_id = 's0'"
+    ).fetchall()
+    # From 3 m inside of a pixel to 3 m inside of another one, so that 501 pixels are touched each way.
+    assert found[0] == pytest.approx(501**2 if "touched" in options else 500**2)
+
+
 def others():
     """A zone of two parts, one with a hole, one that crosses itself, one with edges along rows of pixel centres."""
     x, y = WEST + 40 * PIXEL, NORTH - 40 * PIXEL
