@@ -26,6 +26,7 @@ from rasteret_sql.raster.edges import (
     pixel_coefficients,
     polygon_edges,
 )
+from rasteret_sql.raster.expand import expand
 
 _NOISE = 1e-11
 """Fraction of a pixel. What is closer to 0 or 1 is rounding, as where a polygon's edge runs along a pixel border."""
@@ -98,7 +99,7 @@ def covered_pixels(lines: Lines, of: Ints, ring: Ints, windows: Ints) -> Covered
     places, fractions = [], []
     for across in np.unique(width).tolist():
         some = np.flatnonzero(width == across)
-        rows = np.repeat(begins[some], height[some]) + _counted(height[some]) * (across + 2)
+        rows = np.repeat(begins[some], height[some]) + expand(np.zeros_like(some), height[some]) * (across + 2)
         of_rows = _fractions(sums[rows[:, None] + np.arange(across)])
         covered = of_rows > 0
         places.append((rows[:, None] + np.arange(across))[covered])
@@ -110,13 +111,6 @@ def covered_pixels(lines: Lines, of: Ints, ring: Ints, windows: Ints) -> Covered
     # Of windows without pixels, which begin where the next one does, none is meant.
     at_row, column = np.divmod(place - begins[polygon], width[polygon] + 2)
     return CoveredPixels(polygon, at_row, column, np.concatenate([*fractions, np.empty(0)])[order])
-
-
-def _counted(counts: Ints) -> Ints:
-    """0, 1, ... for each count."""
-    ends = np.cumsum(counts)
-    numbers: Ints = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - counts, counts)
-    return numbers
 
 
 def _summed(line: Ints, width: Ints, x: Floats, rise: Floats, size: int) -> Floats:
@@ -197,8 +191,7 @@ def _between(begin: Floats, end: Floats, most: Ints) -> tuple[Ints, Floats]:
     low, high = np.minimum(begin, end), np.maximum(begin, end)
     first = np.maximum(np.floor(low) + 1, 0)
     count = np.maximum(np.minimum(np.ceil(high) - 1, most) - first + 1, 0).astype(np.int64)
-    own = np.repeat(np.arange(len(count)), count)
-    return own, np.arange(len(own)) + np.repeat(first - (np.cumsum(count) - count), count)
+    return np.repeat(np.arange(len(count)), count), expand(first, count)
 
 
 def _orientation(edges: Edges) -> Floats | float:

@@ -10,6 +10,7 @@ import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.raster.expand import expand
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -129,7 +130,7 @@ def _are_clockwise(vertices: Floats, first: Ints, last: Ints) -> npt.NDArray[np.
     clear = count >= 2
     turned = np.ones(len(first), dtype=np.bool_)
     start = np.cumsum(count) - count
-    at = np.repeat(first - start, count) + np.arange(int(count.sum()))
+    at = expand(first, count)
     x, y = vertices[at].T
     ring = np.repeat(np.arange(len(first)), count)
     lowest = np.full(len(first), np.inf)

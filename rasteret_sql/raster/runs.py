@@ -14,6 +14,7 @@ import shapely
 
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.raster.edges import Floats, Ints, Lines, many_edges
+from rasteret_sql.raster.expand import expand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +77,10 @@ class Runs:
         return pixels
 
 
-def expand(first: Ints, counts: Ints) -> Ints:
-    """first[0], first[0] + 1, ... for counts[0] numbers, then those from first[1], and so on."""
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    numbers: Ints = np.arange(total) + np.repeat(first - (ends - counts), counts)
-    return numbers
+def pixel_runs(cols: Ints, rows: Ints) -> Runs:
+    """Single pixels as runs, each that of a polygon of its own."""
+    count = np.arange(len(cols) + 1)
+    return Runs(count[:-1], rows, cols, np.ones(len(cols), np.int64), count)
 
 
 def polygon_runs(

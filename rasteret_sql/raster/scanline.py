@@ -29,7 +29,7 @@ from rasteret_sql.raster.edges import (
     polygon_edges,
     to_pixels,
 )
-from rasteret_sql.raster.runs import expand
+from rasteret_sql.raster.expand import expand
 from rasteret_sql.raster.touched import line_pixels, touched_pixels
 from rasteret_sql.raster.window import point_pixels
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.raster.edges import Floats, Ints, Lines
+from rasteret_sql.raster.expand import expand
 
 _ON_BORDER = 1e-4
 """Pixels. An edge of a polygon this close to a pixel border lies on it and touches nothing beyond."""
@@ -123,8 +124,7 @@ def _runs(start: Floats, end: Floats, limit: float) -> tuple[Ints, Ints]:
 
 def _expand(first: Floats, count: Ints) -> tuple[Ints, Floats]:
     """first, first + 1, ..., `count` of them for each entry: (which entry, value)."""
-    own = np.repeat(np.arange(len(count)), count)
-    return own, np.arange(len(own)) + np.repeat(first - (np.cumsum(count) - count), count)
+    return np.repeat(np.arange(len(count)), count), expand(first, count)
 
 
 def _walk(lines: Lines, width: float, height: float) -> list[tuple[Ints, Ints]]:

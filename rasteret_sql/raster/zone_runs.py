@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,11 @@ _AT_ONCE = 1 << 21
 def are_zones(geometries: Geometries) -> npt.NDArray[np.bool_]:
     """True for Polygons and MultiPolygons."""
     return np.isin(shapely.get_type_id(geometries), (POLYGON, MULTIPOLYGON))
+
+
+def runs_of(*, weighted: bool, all_touched: bool) -> Callable[[Geometries, Affine, Ints], Runs]:
+    """The function that finds the pixels of zones for some options; with `weighted`, `all_touched` adds nothing."""
+    return weighted_runs if weighted else touched_runs if all_touched else plain_runs
 
 
 def plain_runs(geometries: Geometries, transform: Affine, windows: Ints) -> Runs:

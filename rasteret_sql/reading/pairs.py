@@ -17,7 +17,7 @@ import pyarrow as pa
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.runs import Runs
+from rasteret_sql.raster.runs import Runs, pixel_runs
 from rasteret_sql.raster.zone_statistics import Missing, Statistics
 from rasteret_sql.reading.chips import read_chip
 from rasteret_sql.reading.context import ReadContext
@@ -79,8 +79,8 @@ class PairReader(ABC):
         self._lock = threading.Lock()
 
     @abstractmethod
-    def together(self, on_grid: OnGrid) -> npt.NDArray[np.bool_]:
-        """Tell which geometries on a grid can be read together."""
+    def together(self, on_grid: OnGrid, positions: Numbers) -> npt.NDArray[np.bool_]:
+        """Tell which of some geometries on a grid can be read together."""
 
     @abstractmethod
     def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
@@ -198,7 +198,7 @@ class PairReader(ABC):
         """Read the pairs at some positions."""
         begin = int(wanted[0])
         with context.receipt.plan:
-            chosen = wanted[self.together(on_grid)[wanted]]
+            chosen = wanted[self.together(on_grid, wanted)]
         values = np.full((int(wanted[-1]) + 1 - begin, self._width), np.nan)
         missing = np.ones(values.shape, bool)
         known = np.zeros(len(values), bool)
@@ -298,8 +298,8 @@ class ZoneReader(PairReader):
     def __init__(self, relation: Relation) -> None:
         super().__init__(relation, len(relation.statistics))
 
-    def together(self, on_grid: OnGrid) -> npt.NDArray[np.bool_]:
-        return on_grid.are_small_zones()
+    def together(self, on_grid: OnGrid, positions: Numbers) -> npt.NDArray[np.bool_]:
+        return on_grid.are_small_zones(positions)
 
     def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
         return on_grid.runs(positions, self.relation.options)
@@ -320,13 +320,12 @@ class PointReader(PairReader):
     def __init__(self, relation: Relation) -> None:
         super().__init__(relation, 1)
 
-    def together(self, on_grid: OnGrid) -> npt.NDArray[np.bool_]:
-        return np.full(len(on_grid.numbers), self.relation.options.max_distance_pixels == 0)
+    def together(self, on_grid: OnGrid, positions: Numbers) -> npt.NDArray[np.bool_]:  # noqa: ARG002
+        return np.full(len(positions), self.relation.options.max_distance_pixels == 0)
 
     def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
         cols, rows = on_grid.windows[positions, 0], on_grid.windows[positions, 1]
-        count = np.arange(len(positions) + 1)
-        return Runs(count[:-1], rows, cols, np.ones(len(positions), np.int64), count)
+        return pixel_runs(cols, rows)
 
     def job(self, source: BandSource, runs: Runs) -> PixelGroup:
         return PixelGroup(source, self.relation.options.overview, self.relation.options.alpha, runs)

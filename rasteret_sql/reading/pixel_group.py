@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.runs import Runs, TilePieces, expand
+from rasteret_sql.raster.expand import expand
+from rasteret_sql.raster.runs import Runs, TilePieces
 from rasteret_sql.raster.statistic_names import SUMS
 from rasteret_sql.raster.zone_statistics import (
     Missing,

@@ -15,7 +15,7 @@ from rasteret_sql.errors import InvalidGeometryError, RasteretError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.raster.edges import Ints
 from rasteret_sql.raster.nearest import nearest_valid
-from rasteret_sql.raster.runs import Runs
+from rasteret_sql.raster.runs import pixel_runs
 from rasteret_sql.raster.window import point_pixels, whole
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions, Whole
@@ -118,9 +118,7 @@ class PointGroup(PixelGroup):
     def __init__(self, reads: list[RowRead], cols: Ints, rows: Ints) -> None:
         """Read the pixel at each column and row, for rows that have the same band and options."""
         source, options = reads[0].sources[0], reads[0].options
-        count = np.arange(len(reads) + 1)
-        runs = Runs(count[:-1], rows, cols, np.ones(len(reads), np.int64), count)
-        super().__init__(source, options.overview, options.alpha, runs)
+        super().__init__(source, options.overview, options.alpha, pixel_runs(cols, rows))
         self.reads, self.cols, self.rows = reads, cols, rows
 
     @property

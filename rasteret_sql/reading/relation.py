@@ -20,7 +20,7 @@ from rasteret_sql.geo.placement import is_place, place
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.runs import Runs
 from rasteret_sql.raster.window import geometry_windows, point_pixels
-from rasteret_sql.raster.zone_runs import are_zones, plain_runs, touched_runs, weighted_runs
+from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import Request
@@ -60,32 +60,34 @@ class OnGrid:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _places: Numbers | None = None
 
-    def are_small_zones(self) -> npt.NDArray[np.bool_]:
-        """True for polygons with few enough pixels to be read together with others."""
-        return are_zones(self.placed) & (self.windows[:, 2] * self.windows[:, 3] <= _MOST_OF_ZONE)
+    def are_small_zones(self, positions: Numbers) -> npt.NDArray[np.bool_]:
+        """True for those that are polygons with few enough pixels to be read together with others."""
+        pixels = self.windows[positions, 2] * self.windows[positions, 3]
+        small: npt.NDArray[np.bool_] = are_zones(self.placed[positions]) & (pixels <= _MOST_OF_ZONE)
+        return small
 
     def runs(self, positions: Numbers, options: PixelOptions) -> Runs:
         """Runs of the pixels of some small zones, at least one, that these hold, touch or cover."""
+        find = runs_of(weighted=options.weighted, all_touched=options.all_touched)
         if not (options.weighted or options.all_touched):
             if self._plain is None:
-                self._plain = self._runs_of(plain_runs, np.arange(len(self.numbers)))
+                self._plain = self._found(find, np.arange(len(self.numbers)))
             return self._plain.of(positions)
-        runs_of = weighted_runs if options.weighted else touched_runs
         with self._lock:
             known = self._known
             begin = 0 if known is None else len(known.first) - 1
             more = np.arange(begin, int(positions[-1]) + 1)
             if self.windows[more, 2:].prod(1).sum() + (0 if known is None else known.length.sum()) > _MOST_KNOWN:
-                return self._runs_of(runs_of, positions)
+                return self._found(find, positions)
             if len(more):
-                found = self._runs_of(runs_of, more)
+                found = self._found(find, more)
                 known = self._known = found if known is None else known.and_then(found)
             assert known is not None
             return known.of(positions)
 
-    def _runs_of(self, runs_of: Callable[[npt.NDArray[np.object_], Affine, Numbers], Runs], positions: Numbers) -> Runs:
-        windows = np.where(self.are_small_zones()[positions, None], self.windows[positions], 0)
-        return runs_of(self.placed[positions], self.transform, windows)
+    def _found(self, find: Callable[[npt.NDArray[np.object_], Affine, Numbers], Runs], positions: Numbers) -> Runs:
+        windows = np.where(self.are_small_zones(positions)[:, None], self.windows[positions], 0)
+        return find(self.placed[positions], self.transform, windows)
 
     def places(self) -> Numbers:
         """Position in `numbers` of each geometry of the relation; -1 for those that are not among them."""

@@ -10,7 +10,7 @@ import numpy as np
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.raster.window import geometry_windows
-from rasteret_sql.raster.zone_runs import are_zones, plain_runs, touched_runs, weighted_runs
+from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.pixel_group import MOST_PIXELS, RunsJob, statistics_job, statistics_of
@@ -92,9 +92,9 @@ def _job(
     rest = [members[at] for at in np.flatnonzero(inside & ~fit).tolist()]
     if not len(kept):
         return None, [], rest
-    runs_of = weighted_runs if options.weighted else touched_runs if options.all_touched else plain_runs
+    find = runs_of(weighted=options.weighted, all_touched=options.all_touched)
     try:
-        job = statistics_job(source, options, wanted, runs_of(geometries[kept], transform, windows[kept]))
+        job = statistics_job(source, options, wanted, find(geometries[kept], transform, windows[kept]))
     except RasteretError:
         return None, [], [members[at] for at in np.flatnonzero(inside).tolist()]
     return job, [members[at] for at in kept.tolist()], rest
