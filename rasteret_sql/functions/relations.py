@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -20,6 +21,8 @@ from rasteret_sql.functions.pixels import (
 from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.result_types import CHIP
 
+_step = partial(Udf, metered=True, names_itself=True)
+"""A function of the SQL that a call becomes: it has a receipt, in the name of the function that the user called."""
 _NAME = Kind("name of a relation", "the name of a table, view, CTE, registered frame or Python variable")
 _SCENES = Argument(
     "scenes",
@@ -77,7 +80,7 @@ _ZONES_ON_DUNES = (
 _ID, _TOKEN, _STATEMENT = pa.string(), pa.int64(), pa.int64()
 PAIR = pa.struct([("number", pa.int64()), ("part", pa.int64()), ("band", pa.string())])
 """The number of a zone or point in its relation, from 1; the scene and band as the relation counts them; the band."""
-KEEP = Udf(
+KEEP = _step(
     "__rasteret_keep",
     (
         *(pa.string(), pa.string(), pa.string()),
@@ -88,96 +91,45 @@ KEEP = Udf(
     ),
     _TOKEN,
     run="relations.keep",
-    metered=True,
-    names_itself=True,
 )
 """(function, JSON of bands, JSON of named arguments, types of columns that were found, geometries, x, y) → token."""
-PAIRS = Udf(
-    "__rasteret_pairs",
-    (_ID, _TOKEN, _STATEMENT),
-    pa.list_(PAIR),
-    run="relations.pairs",
-    pure=True,
-    metered=True,
-    names_itself=True,
-)
+PAIRS = _step("__rasteret_pairs", (_ID, _TOKEN, _STATEMENT), pa.list_(PAIR), run="relations.pairs", pure=True)
 """(scene, token) → what it meets."""
 COST = pa.struct([("band", pa.string()), *((name, pa.int64()) for name in ("pairs", "tiles", "requests", "bytes"))])
 """What the pairs of a scene and a band take."""
-COSTS = Udf(
-    "__rasteret_costs",
-    (_ID, _TOKEN, _STATEMENT),
-    pa.list_(COST),
-    run="relations.costs",
-    pure=True,
-    metered=True,
-    names_itself=True,
-)
+COSTS = _step("__rasteret_costs", (_ID, _TOKEN, _STATEMENT), pa.list_(COST), run="relations.costs", pure=True)
 """(scene, token) → what it takes."""
 _OF_PAIR = (_TOKEN, pa.int64(), pa.int64(), _STATEMENT)
 """(token, part, number) → what is read."""
-STATISTICS_OF = Udf(
-    "__rasteret_pair_statistics",
-    _OF_PAIR,
-    pa.list_(pa.float64()),
-    run="relations.statistics",
-    pure=True,
-    metered=True,
-    names_itself=True,
+STATISTICS_OF = _step(
+    "__rasteret_pair_statistics", _OF_PAIR, pa.list_(pa.float64()), run="relations.statistics", pure=True
 )
-SAMPLES_OF = Udf(
-    "__rasteret_pair_samples",
-    _OF_PAIR,
-    pa.list_(pa.float64()),
-    run="relations.samples",
-    pure=True,
-    metered=True,
-    names_itself=True,
-)
-KEEP_PIXELS = Udf(
-    "__rasteret_keep_pixels",
-    (pa.string(), pa.string(), types.GEOMETRY, _STATEMENT),
-    _TOKEN,
-    run="pixel_table.keep",
-    metered=True,
-    names_itself=True,
+SAMPLES_OF = _step("__rasteret_pair_samples", _OF_PAIR, pa.list_(pa.float64()), run="relations.samples", pure=True)
+KEEP_PIXELS = _step(
+    "__rasteret_keep_pixels", (pa.string(), pa.string(), types.GEOMETRY, _STATEMENT), _TOKEN, run="pixel_table.keep"
 )
 """(JSON of bands, JSON of named arguments, geometry) → token."""
 BLOCK = pa.struct([("number", pa.int64()), *((side, pa.float64()) for side in "abcdef")])
 """The number of a block of pixels in its statement; the transform of its image."""
-BLOCKS_OF = Udf(
-    "__rasteret_pixel_blocks",
-    (_ID, _TOKEN, _STATEMENT),
-    pa.list_(BLOCK),
-    run="pixel_table.blocks",
-    pure=True,
-    metered=True,
-    names_itself=True,
+BLOCKS_OF = _step(
+    "__rasteret_pixel_blocks", (_ID, _TOKEN, _STATEMENT), pa.list_(BLOCK), run="pixel_table.blocks", pure=True
 )
 """(scene, token) → where its pixels are."""
 RUN = pa.struct([(name, pa.int64()) for name in ("row", "col", "first", "length")])
 """Pixels side by side: row and first column in the image, position of the first in the block, how many."""
-RUNS_OF = Udf(
-    "__rasteret_pixel_runs",
-    (_TOKEN, pa.int64(), _STATEMENT),
-    pa.list_(RUN),
-    run="pixel_table.runs",
-    pure=True,
-    metered=True,
-    names_itself=True,
+RUNS_OF = _step(
+    "__rasteret_pixel_runs", (_TOKEN, pa.int64(), _STATEMENT), pa.list_(RUN), run="pixel_table.runs", pure=True
 )
 """(token, block) → the pixels of the block that count."""
-PIXELS_OF = Udf(
+PIXELS_OF = _step(
     "__rasteret_pixel_values",
     (_TOKEN, pa.int64(), pa.int64(), _STATEMENT),
     pa.list_(pa.float64()),
     run="pixel_table.values",
     pure=True,
-    metered=True,
-    names_itself=True,
 )
 """(token, block, position in the block) → the value of each band."""
-CHIP_OF = Udf("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True, metered=True, names_itself=True)
+CHIP_OF = _step("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True)
 
 EXPLAINED = ("zonal_stats_table", "sample_points", "read_chips")
 """Functions whose cost can be asked for."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
@@ -102,6 +104,12 @@ class Affine(NamedTuple):
         return Affine(
             self.a * col_factor, self.b * row_factor, self.c, self.d * col_factor, self.e * row_factor, self.f
         )
+
+
+def of_each_grid(tell: Callable[[Grid], Sequence[float]], grids: Sequence[Grid]) -> npt.NDArray[np.float64]:
+    """Numbers that `tell` gives for each grid, shape (n, numbers); rows of one image share the object, asked once."""
+    told = {key: tell(grid) for key, grid in {id(grid): grid for grid in grids}.items()}
+    return np.array([told[id(grid)] for grid in grids], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import shapely
 from rasteret_sql.geo.crs import LONLAT, LonLat, geographic_base, lonlat_of, metres, no_place, same_crs, transformer
 from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, Geometries, column
 from rasteret_sql.geo.cut import cut_and_placed, with_vertices
-from rasteret_sql.geo.grid import Affine, Grid
+from rasteret_sql.geo.grid import Affine, Grid, of_each_grid
 from rasteret_sql.geo.image_region import in_one_run, on_globe, polygonal, repaired, shifted, within_turn
 from rasteret_sql.geo.small_geometries import transform_small
 
@@ -148,11 +148,7 @@ def _turned(geometries: Geometries, grids: Sequence[Grid], hub: LonLat) -> Geome
     """Geometries in longitude and latitude, turned to where the columns of their images are."""
     out = geometries.copy()
     bounds = shapely.bounds(geometries)
-    known: dict[int, tuple[float, ...]] = {}
-    for grid in grids:
-        if id(grid) not in known:  # rows of one image share the object
-            known[id(grid)] = (*grid.bounds, grid.pixel * 1e-6)
-    images = np.array([known[id(grid)] for grid in grids])
+    images = of_each_grid(lambda grid: (*grid.bounds, grid.pixel * 1e-6), grids)
     hair = images[:, 4]
     with np.errstate(invalid="ignore"):  # missing ones have no bounds
         low = np.ceil((images[:, 0] + hair - bounds[:, 2]) / hub.turn)

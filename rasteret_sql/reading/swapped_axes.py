@@ -13,7 +13,7 @@ import shapely
 
 from rasteret_sql.errors import InvalidCrsError
 from rasteret_sql.geo.crs import lonlat_of
-from rasteret_sql.geo.grid import Grid
+from rasteret_sql.geo.grid import Grid, of_each_grid
 from rasteret_sql.geo.placement import is_place, place
 from rasteret_sql.warning import warn
 
@@ -28,12 +28,8 @@ _lock = threading.Lock()
 
 def some_meet(geometries: npt.NDArray[np.object_], grids: Sequence[Grid]) -> bool:
     """True where the bounds of any placed geometry meet its image."""
-    edges: dict[int, tuple[float, ...]] = {}
-    for grid in grids:
-        if id(grid) not in edges:  # rows of one image share the object
-            edges[id(grid)] = grid.bounds
     west, south, east, north = shapely.bounds(geometries).T
-    left, bottom, right, top = np.array([edges[id(grid)] for grid in grids]).reshape(-1, 4).T
+    left, bottom, right, top = of_each_grid(lambda grid: grid.bounds, grids).reshape(-1, 4).T
     with np.errstate(invalid="ignore"):  # None has no bounds
         return bool(((west <= right) & (east >= left) & (south <= top) & (north >= bottom)).any())
 

@@ -72,25 +72,29 @@ def register(con, name: str, geometries: npt.NDArray[np.object_]) -> None:
     con.execute(f"CREATE TABLE {name} AS FROM given")
 
 
+def answer(con, query: str) -> Answer:
+    begun = time.perf_counter()
+    rows, total = con.execute(query).fetchone()
+    return time.perf_counter() - begun, rows, total
+
+
 def zones_by_table(world: World, workspace: Path, count: int, scenes: int, options: str) -> Answer:
     con = connected(world, workspace, scenes)
     register(con, "z", octagons(count))
-    begun = time.perf_counter()
-    rows, total = con.execute(
-        f"SELECT count(*), sum(mean) FROM zonal_stats_table(s, z, 'B04', geom_crs := {EPSG}{options})"
-    ).fetchone()
-    return time.perf_counter() - begun, rows, total
+    return answer(
+        con,
+        f"SELECT count(*), sum(mean) FROM zonal_stats_table(s, z, 'B04', geom_crs := {EPSG}{options})",
+    )
 
 
 def zones_by_rows(world: World, workspace: Path, count: int, scenes: int, options: str) -> Answer:
     con = connected(world, workspace, scenes)
     register(con, "z", octagons(count))
-    begun = time.perf_counter()
-    rows, total = con.execute(
+    return answer(
+        con,
         f"SELECT count(v), sum(v) FROM (SELECT zonal_stat(id, 'B04', geom, 'mean', geom_crs := {EPSG}{options}) AS v "
-        "FROM s, z)"
-    ).fetchone()
-    return time.perf_counter() - begun, rows, total
+        "FROM s, z)",
+    )
 
 
 def zones_by_exactextract(world: World, _workspace: Path, count: int, scenes: int, operations: str) -> Answer:
@@ -116,21 +120,19 @@ def points(count: int) -> npt.NDArray[np.float64]:
 def points_by_table(world: World, workspace: Path, count: int, scenes: int, _options: str) -> Answer:
     con = connected(world, workspace, scenes)
     register(con, "p", shapely.points(points(count)))
-    begun = time.perf_counter()
-    rows, total = con.execute(
-        f"SELECT count(*), sum(\"B04\") FROM sample_points(s, p, 'B04', geom_crs := {EPSG})"
-    ).fetchone()
-    return time.perf_counter() - begun, rows, total
+    return answer(
+        con,
+        f"SELECT count(*), sum(\"B04\") FROM sample_points(s, p, 'B04', geom_crs := {EPSG})",
+    )
 
 
 def points_by_rows(world: World, workspace: Path, count: int, scenes: int, _options: str) -> Answer:
     con = connected(world, workspace, scenes)
     register(con, "p", shapely.points(points(count)))
-    begun = time.perf_counter()
-    rows, total = con.execute(
-        f"SELECT count(v), sum(v) FROM (SELECT sample_point(id, 'B04', geom, geom_crs := {EPSG}) AS v FROM s, p)"
-    ).fetchone()
-    return time.perf_counter() - begun, rows, total
+    return answer(
+        con,
+        f"SELECT count(v), sum(v) FROM (SELECT sample_point(id, 'B04', geom, geom_crs := {EPSG}) AS v FROM s, p)",
+    )
 
 
 def points_by_rasterio(world: World, _workspace: Path, count: int, scenes: int, _options: str) -> Answer:
