@@ -1,12 +1,16 @@
 """Images and items that the contract tests serve."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio.transform import from_origin
+
+import rasteret_sql
+from rasteret_sql.connection import session_for
 
 SIZE, TILE = 512, 128
 PROFILE = {
@@ -64,3 +68,18 @@ def item(scene, *, day=1, **assets):
 def write_items(path, items):
     """An item collection."""
     Path(path).write_text(json.dumps({"type": "FeatureCollection", "features": list(items)}))
+
+
+@contextmanager
+def opened(server, workspace):
+    """A connection with the served items as `rasteret.w`, of which nothing was read yet."""
+    with rasteret_sql.connect(workspace_dir=workspace) as connection:
+        connection.execute(f"FROM rasteret_build_from_stac('w', '{server.url}/items.json')").fetchall()
+        forget(connection, server)
+        yield connection
+
+
+def forget(connection, server):
+    """From now on all tiles are asked for, and counted, anew."""
+    session_for(connection).engine.cache.clear()
+    server.reset()

@@ -9,9 +9,8 @@ import pytest
 import rasterio
 
 import rasteret_sql
-from rasteret_sql.connection import session_for
 from rasteret_sql.tiff.parse import HEADER_PREFETCH
-from tests.contract.scenes import SIZE, item, small_pixels, write_items, write_scene, write_small
+from tests.contract.scenes import SIZE, forget, item, opened, small_pixels, write_items, write_scene, write_small
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
 from tests.servers.stac_api import StacApiServer
@@ -33,15 +32,8 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def con(server, tmp_path):
-    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
-        connection.execute(f"FROM rasteret_build_from_stac('w', '{server.url}/items.json')").fetchall()
-        forget(connection, server)
+    with opened(server, tmp_path / "ws") as connection:
         yield connection
-
-
-def forget(connection, server):
-    session_for(connection).engine.cache.clear()
-    server.reset()
 
 
 def ranges(server):

@@ -13,7 +13,7 @@ import rasterio.windows
 import shapely
 
 import rasteret_sql
-from tests.contract.scenes import SIZE, TILE, item, write_items, write_scene
+from tests.contract.scenes import SIZE, TILE, item, opened, write_items, write_scene
 from tests.servers.range_server import RangeServer
 
 SCENES = 3
@@ -37,10 +37,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def con(server, tmp_path):
-    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
-        connection.execute(f"FROM rasteret_build_from_stac('w', '{server.url}/items.json')").fetchall()
-        rasteret_sql.connection.session_for(connection).engine.cache.clear()
-        server.reset()
+    with opened(server, tmp_path / "ws") as connection:
         yield connection
 
 

@@ -9,8 +9,7 @@ import pytest
 import shapely
 
 import rasteret_sql
-from rasteret_sql.connection import session_for
-from tests.contract.scenes import SIZE, item, write_items, write_scene
+from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene
 from tests.servers.range_server import RangeServer
 
 SCENES, ZONES = 3, 40
@@ -30,8 +29,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def con(server, tmp_path):
-    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
-        connection.execute(f"FROM rasteret_build_from_stac('w', '{server.url}/items.json')").fetchall()
+    with opened(server, tmp_path / "ws") as connection:
         rng = np.random.default_rng(11)
         xy = [WEST, NORTH] + rng.uniform(-40, SIZE + 40, (ZONES, 2)) * [PIXEL, -PIXEL]
         zones = shapely.buffer(shapely.points(xy), rng.uniform(0.5, 30, ZONES) * PIXEL, quad_segs=2)
@@ -44,11 +42,6 @@ def con(server, tmp_path):
 def register(connection, name, geometries):
     connection.register("__given", pa.table({"n": range(len(geometries)), "geom": shapely.to_wkb(geometries)}))
     connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM __given")
-
-
-def forget(connection, server):
-    session_for(connection).engine.cache.clear()
-    server.reset()
 
 
 def traffic(server):

@@ -14,8 +14,7 @@ import rasterio.features
 import shapely
 from rasterio.warp import transform_geom
 
-import rasteret_sql
-from tests.contract.scenes import SIZE, item, write_items, write_scene
+from tests.contract.scenes import SIZE, item, opened, write_items, write_scene
 from tests.servers.range_server import RangeServer
 
 SCENES, ZONES, POINTS = 4, 120, 200
@@ -35,10 +34,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def con(server, tmp_path):
-    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
-        connection.execute(f"FROM rasteret_build_from_stac('w', '{server.url}/items.json')").fetchall()
-        rasteret_sql.connection.session_for(connection).engine.cache.clear()
-        server.reset()
+    with opened(server, tmp_path / "ws") as connection:
         yield connection
 
 
