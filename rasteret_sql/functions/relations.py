@@ -27,8 +27,8 @@ _NAME = Kind("name of a relation", "the name of a table, view, CTE, registered f
 _SCENES = Argument(
     "scenes",
     _NAME,
-    "relation with a column id, such as rasteret.bay or a CTE over it, as a name or as text. A column datetime without "
-    "a zone is taken for UTC",
+    "relation with a column id, such as rasteret.bay or a CTE over it, as a name or as text. A column collection says "
+    "which of several collections with one id is meant. A column datetime without a zone is taken for UTC",
     column=types.AS_TEXT,
 )
 _ZONES = Argument(
@@ -52,7 +52,13 @@ _BANDS = Argument(
 )
 _RELATED = (
     GEOM_COLUMN,
-    Argument("collection", TEXT, "where the scenes are looked up; not given: all open collections", "NULL"),
+    Argument(
+        "collection",
+        TEXT,
+        "where all scenes are looked up, whatever their column collection says; not given: where that says, else in "
+        "all open collections",
+        "NULL",
+    ),
     GEOM_CRS,
 )
 _ON_ERROR = Argument(
@@ -77,7 +83,9 @@ _ZONES_ON_DUNES = (
     "'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))' AS geometry) FROM "
 )
 
-_ID, _TOKEN, _STATEMENT = pa.string(), pa.int64(), pa.int64()
+_SCENE = (pa.string(), pa.string())
+"""Its id and collection."""
+_TOKEN, _STATEMENT = pa.int64(), pa.int64()
 PAIR = pa.struct([("number", pa.int64()), ("part", pa.int64()), ("band", pa.string())])
 """The number of a zone or point in its relation, from 1; the scene and band as the relation counts them; the band."""
 KEEP = _step(
@@ -93,12 +101,12 @@ KEEP = _step(
     run="relations.keep",
 )
 """(function, JSON of bands, JSON of named arguments, types of columns that were found, geometries, x, y) → token."""
-PAIRS = _step("__rasteret_pairs", (_ID, _TOKEN, _STATEMENT), pa.list_(PAIR), run="relations.pairs", pure=True)
-"""(scene, token) → what it meets."""
+PAIRS = _step("__rasteret_pairs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(PAIR), run="relations.pairs", pure=True)
+"""(scene, collection, token) → what it meets."""
 COST = pa.struct([("band", pa.string()), *((name, pa.int64()) for name in ("pairs", "tiles", "requests", "bytes"))])
 """What the pairs of a scene and a band take."""
-COSTS = _step("__rasteret_costs", (_ID, _TOKEN, _STATEMENT), pa.list_(COST), run="relations.costs", pure=True)
-"""(scene, token) → what it takes."""
+COSTS = _step("__rasteret_costs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(COST), run="relations.costs", pure=True)
+"""(scene, collection, token) → what it takes."""
 _OF_PAIR = (_TOKEN, pa.int64(), pa.int64(), _STATEMENT)
 """(token, part, number) → what is read."""
 STATISTICS_OF = _step(
@@ -112,9 +120,9 @@ KEEP_PIXELS = _step(
 BLOCK = pa.struct([("number", pa.int64()), *((side, pa.float64()) for side in "abcdef")])
 """The number of a block of pixels in its statement; the transform of its image."""
 BLOCKS_OF = _step(
-    "__rasteret_pixel_blocks", (_ID, _TOKEN, _STATEMENT), pa.list_(BLOCK), run="pixel_table.blocks", pure=True
+    "__rasteret_pixel_blocks", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(BLOCK), run="pixel_table.blocks", pure=True
 )
-"""(scene, token) → where its pixels are."""
+"""(scene, collection, token) → where its pixels are."""
 RUN = pa.struct([(name, pa.int64()) for name in ("row", "col", "first", "length")])
 """Pixels side by side: row and first column in the image, position of the first in the block, how many."""
 RUNS_OF = _step(

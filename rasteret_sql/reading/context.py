@@ -13,6 +13,7 @@ from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.reading.options import SaidCollection
 from rasteret_sql.receipt import Receipt
 
 SceneBands = tuple[str, tuple[str | int, ...]]
@@ -40,7 +41,9 @@ class FailedRow:
 class ReadContext:
     """The surroundings with which one call of a reading function works."""
 
-    look_up: Callable[[Sequence[SceneBands], str | None, StorageBackend | None], Mapping[SceneBands, Found]]
+    look_up: Callable[
+        [Sequence[SceneBands], str | SaidCollection | None, StorageBackend | None], Mapping[SceneBands, Found]
+    ]
     """(distinct scenes with bands, collection or None for all that are open, who reads) → the files of each."""
     engine: Engine | Forecast
     """A forecast where the read is only planned."""

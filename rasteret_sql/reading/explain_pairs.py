@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from rasteret_sql.engine.forecast import Cost, Forecast
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.pairs import PairReader, chips_of, samples_of
 from rasteret_sql.reading.relation import Met, Numbers, Relation
-from rasteret_sql.reading.request import described
+from rasteret_sql.reading.request import Scene, described
 
 _CHUNK = 2048
 """Pairs that DuckDB asks for at a time."""
@@ -60,19 +60,22 @@ class PairPlanner:
                 self._read(parts[some], numbers[some], dry, cancelled)
 
     def costs(
-        self, scenes: Sequence[str], met: Sequence[Sequence[Met]], context: ReadContext, cancelled: Cancelled
+        self, scenes: Sequence[Scene], met: Sequence[Sequence[Met]], context: ReadContext, cancelled: Cancelled
     ) -> list[list[PartCost]]:
         """The costs of some scenes, by band where bands are read apart; none where nothing meets."""
-        self.plan([one for of_scene in met for one in of_scene], context, cancelled)
-        return [
-            [
-                PartCost(", ".join(names), len(one.numbers), self.forecast.take(described(scene, names)))
-                for one in of_scene
-                if len(one.numbers)
-                for names in self._read_together(one)
+        found: list[list[PartCost]] = []
+        for some in _of_distinct_ids(scenes):
+            self.plan([one for of_scene in met[some] for one in of_scene], context, cancelled)
+            found += [
+                [
+                    PartCost(", ".join(names), len(one.numbers), self.forecast.take(described(scene.id, names)))
+                    for one in of_scene
+                    if len(one.numbers)
+                    for names in self._read_together(one)
+                ]
+                for scene, of_scene in zip(scenes[some], met[some], strict=True)
             ]
-            for scene, of_scene in zip(scenes, met, strict=True)
-        ]
+        return found
 
     def _read_together(self, met: Met) -> list[tuple[str, ...]]:
         """Names of the bands that are read in one part: of points each band alone, else all."""
@@ -85,3 +88,14 @@ class PairPlanner:
             samples_of(self._reader, parts, numbers, context, cancelled)
         else:
             self._reader.read(parts, numbers, context, cancelled)
+
+
+def _of_distinct_ids(scenes: Sequence[Scene]) -> Iterator[slice]:
+    """Cut a list of scenes into parts in which no id is twice: costs are told apart by it."""
+    begin, seen = 0, set[str]()
+    for at, scene in enumerate(scenes):
+        if scene.id in seen:
+            yield slice(begin, at)
+            begin, seen = at, set()
+        seen.add(scene.id)
+    yield slice(begin, len(scenes))

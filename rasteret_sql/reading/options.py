@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError
@@ -17,10 +17,20 @@ class Whole(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class SaidCollection:
+    """Names the collection of a scene as the column `collection` of its relation says it.
+
+    That is the name of a collection, or as in the views the STAC collection of which the scene is an item.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class PixelOptions:
     """Named arguments of a pixel function; NULL in SQL leaves the default."""
 
-    collection: str | None = None
+    collection: str | SaidCollection | None = None
     """Where the scene ids are looked up; None: in all open collections."""
     all_touched: bool = False
     """True: pixels that the geometry touches; False: pixels whose centre it holds."""
@@ -45,6 +55,17 @@ class PixelOptions:
 
     max_bytes: int | None = None
     """Most bytes that the function may fetch in a statement; None: as many as it takes."""
+
+    def of_scene(self, collection: str | None) -> PixelOptions:
+        """The same for a scene of which a relation says the collection; what the call itself says counts first."""
+        if collection is None or self.collection is not None:
+            return self
+        return replace(self, collection=SaidCollection(collection))
+
+    @property
+    def collection_name(self) -> str | None:
+        """The collection as it was named, for messages."""
+        return self.collection.name if isinstance(self.collection, SaidCollection) else self.collection
 
     def tolerates(self, error: Exception) -> bool:
         """True where a row that fails so gives NULL."""

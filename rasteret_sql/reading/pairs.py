@@ -136,8 +136,7 @@ class PairReader(ABC):
         known = self._fill(part, block, numbers, values, missing, context, cancelled)
         if not known.all():
             rows = np.flatnonzero(~known)
-            scene, band = self.relation.parts[part]
-            request = self.relation.request([scene] * len(rows), numbers[rows].tolist(), [band] * len(rows))
+            request = self.relation.request([part] * len(rows), numbers[rows].tolist())
             found = run_rows(self.one_by_one, request, context, cancelled)
             for row, of_row in zip(rows.tolist(), found.to_pylist(), strict=True):
                 if of_row is not None:
@@ -179,8 +178,8 @@ class PairReader(ABC):
     def _sources(self, part: int, context: ReadContext) -> tuple[BandSource, ...] | None:
         """The file of a part; None where it is not found any more."""
         scene, band = self.relation.parts[part]
-        asked = scene, self.relation.bands if band is None else (band,)
-        found = context.look_up([asked], self.relation.options.collection, context.backend)[asked]
+        bands = self.relation.bands if band is None else (band,)
+        found = self.relation.look_up([scene], [bands], context)[scene, bands]
         return None if isinstance(found, RasteretError) else found
 
     def _more(self, block: Block | None, wanted: Numbers, on_grid: OnGrid) -> Numbers:
@@ -354,8 +353,7 @@ def chips_of(
     relation: Relation, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled
 ) -> pa.Array:
     """The chip of each pair."""
-    scenes, bands = zip(*(relation.parts[part] for part in parts.tolist()), strict=True)
-    return run_rows(read_chip, relation.request(scenes, numbers.tolist(), bands), context, cancelled)
+    return run_rows(read_chip, relation.request(parts.tolist(), numbers.tolist()), context, cancelled)
 
 
 def _of_size(pixels: Numbers, most: int) -> Iterator[slice]:

@@ -32,7 +32,7 @@ from rasteret_sql.reading.pixel_blocks import (
     cut_blocks,
     grid_key,
 )
-from rasteret_sql.reading.request import Request, RowRead
+from rasteret_sql.reading.request import Request, RowRead, Scene
 from rasteret_sql.reading.resolve import resolve
 from rasteret_sql.reading.window_job import WindowPlan, check_memory, plan_window
 
@@ -51,7 +51,7 @@ _KEYS = itertools.count()
 class Part:
     """One scene of a statement."""
 
-    scene_id: str
+    scene: Scene
     first: int
     """Number of its first block in the table."""
     grid: BlockGrid
@@ -89,7 +89,7 @@ class PixelTable:
     _plans: OrderedDict[int, WindowPlan] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def find(self, scenes: Sequence[str], context: ReadContext) -> list[Part | None]:
+    def find(self, scenes: Sequence[Scene], context: ReadContext) -> list[Part | None]:
         """Find the blocks of each scene; None where it misses the geometry.
 
         Raises:
@@ -110,11 +110,16 @@ class PixelTable:
                 parts[at] = part
         return parts
 
-    def _planned(self, scenes: Sequence[str], context: ReadContext) -> dict[int, WindowPlan]:
+    def _planned(self, scenes: Sequence[Scene], context: ReadContext) -> dict[int, WindowPlan]:
         """Position in `scenes` → the window of the geometry."""
         count = len(scenes)
+        options = {collection: self.options.of_scene(collection) for collection in {one.collection for one in scenes}}
         request = Request(
-            scenes, [self.bands] * count, [self.geometry] * count, [self.crs] * count, [self.options] * count
+            [scene.id for scene in scenes],
+            [self.bands] * count,
+            [self.geometry] * count,
+            [self.crs] * count,
+            [options[scene.collection] for scene in scenes],
         )
         found = {}
         for read in resolve(request, context):
@@ -316,7 +321,7 @@ class PixelTable:
         lost = [part for part in parts if part not in plans or part in stale]
         if not lost:
             return plans
-        found = self._planned([self.parts[part].scene_id for part in lost], context)
+        found = self._planned([self.parts[part].scene for part in lost], context)
         for at, part in enumerate(lost):
             plans.pop(part, None)
             if at in found and self._is_on_its_grid(found[at], self.parts[part]):

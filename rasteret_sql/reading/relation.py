@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from rasteret_sql.raster.window import geometry_windows, point_pixels
 from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.request import Request
+from rasteret_sql.reading.request import Request, Scene, each_or_error
 from rasteret_sql.reading.resolve import check_level, unplaced
 from rasteret_sql.reading.swapped_axes import Missed, some_meet, warn_if_swapped
 
@@ -98,6 +98,14 @@ class OnGrid:
         return self._places
 
 
+class Part(NamedTuple):
+    """A scene of which the geometries that meet it are read."""
+
+    scene: Scene
+    band: str | int | None
+    """The band; None: all together."""
+
+
 class Met(NamedTuple):
     """The geometries that meet a scene, or one of its bands."""
 
@@ -136,18 +144,18 @@ class Relation:
     """Pairs found so far."""
     done: int = 0
     """Pairs read so far."""
-    parts: list[tuple[str, str | int | None]] = field(default_factory=list)
-    """Scenes and bands that meet geometries, in the order in which they were found; None: all bands together."""
+    parts: list[Part] = field(default_factory=list)
+    """Scenes and bands that meet geometries, in the order in which they were found."""
     _grids: OrderedDict[tuple[str, Affine, int, int, tuple[int, int]], OnGrid] = field(default_factory=OrderedDict)
     _missed: list[Missed] = field(default_factory=list)
     """The first scenes that no geometry met, of those that are looked at."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def pairs(self, scenes: Sequence[str], context: ReadContext) -> list[list[Met]]:
+    def pairs(self, scenes: Sequence[Scene], context: ReadContext) -> list[list[Met]]:
         """Find what each scene meets, band by band where these are read apart.
 
         Args:
-            scenes: ids.
+            scenes: some rows of their relation.
             context: what they are looked up with.
 
         Raises:
@@ -155,9 +163,8 @@ class Relation:
                 reported.
         """
         bands: list[tuple[str | int, ...]] = [(band,) for band in self.bands] if self.apart else [self.bands]
-        asked = list(dict.fromkeys((scene, some) for scene in scenes for some in bands))
         with context.receipt.plan:
-            found = context.look_up(asked, self.options.collection, context.backend)
+            found = self.look_up(scenes, bands, context)
             met = [[self._met(scene, some, found[scene, some], context) for some in bands] for scene in scenes]
         context.receipt.saw(len(self.geometries) * len(bands) * len(scenes))
         pairs = sum(len(numbers) for of_scene in met for numbers, _ in of_scene)
@@ -171,18 +178,36 @@ class Relation:
                 [self._counted(scene, *one) for one in of_scene] for scene, of_scene in zip(scenes, met, strict=True)
             ]
 
-    def _counted(self, scene: str, numbers: Numbers, names: tuple[str, ...]) -> Met:
+    def look_up(
+        self, scenes: Sequence[Scene], bands: Sequence[tuple[str | int, ...]], context: ReadContext
+    ) -> dict[tuple[Scene, tuple[str | int, ...]], Found]:
+        """The files of each scene and bands, or why there are none; those of a collection are looked up together."""
+        found: dict[tuple[Scene, tuple[str | int, ...]], Found] = {}
+        for collection in dict.fromkeys(scene.collection for scene in scenes):
+            some = [scene for scene in dict.fromkeys(scenes) if scene.collection == collection]
+            options = self.options.of_scene(collection)
+
+            def answers(asked: Sequence[Any], options: PixelOptions = options) -> list[Found]:
+                got = context.look_up(asked, options.collection, context.backend)
+                return [got[each] for each in asked]
+
+            asked = [(scene.id, each) for scene in some for each in bands]
+            keys = [(scene, each) for scene in some for each in bands]
+            found |= zip(keys, each_or_error(answers, asked, options.on_error == "null"), strict=True)
+        return found
+
+    def _counted(self, scene: Scene, numbers: Numbers, names: tuple[str, ...]) -> Met:
         """Make what a scene meets a part of the relation."""
         band = names[0] if self.apart and names else None
         part = len(self.parts)
         if len(numbers):
             self.total += len(numbers)
             # Points are found once for all bands, which are read one after the other.
-            self.parts += [(scene, each) for each in (self.bands if self.of_points else (band,))]
+            self.parts += [Part(scene, each) for each in (self.bands if self.of_points else (band,))]
         return Met(part, numbers, names)
 
     def _met(
-        self, scene: str, bands: tuple[str | int, ...], found: Found, context: ReadContext
+        self, scene: Scene, bands: tuple[str | int, ...], found: Found, context: ReadContext
     ) -> tuple[Numbers, tuple[str, ...]]:
         try:
             if isinstance(found, RasteretError):
@@ -193,7 +218,8 @@ class Relation:
         except RasteretError as error:
             if not self.options.tolerates(error):
                 raise
-            context.report(FailedRow(self.options.collection, scene, ", ".join(map(str, bands)), error))
+            named = self.options.of_scene(scene.collection).collection_name
+            context.report(FailedRow(named, scene.id, ", ".join(map(str, bands)), error))
             return np.empty(0, np.int64), ()
         return numbers, tuple(source.band for source in found)
 
@@ -258,16 +284,18 @@ class Relation:
         """Raise an error of a geometry, or report it where the call asks for NULL."""
         if not self.options.tolerates(error):
             raise error
-        context.report(FailedRow(self.options.collection, source.scene_id, source.band, error))
+        context.report(FailedRow(self.options.collection_name, source.scene_id, source.band, error))
 
-    def request(self, scenes: Sequence[str], numbers: Sequence[int], bands: Sequence[str | int | None]) -> Request:
-        """The request of some pairs: a scene, the number of a geometry from 0, and a band, or None for all."""
+    def request(self, parts: Sequence[int], numbers: Sequence[int]) -> Request:
+        """The request of some pairs: a part, and the number of a geometry from 0."""
+        options = {part: self.options.of_scene(self.parts[part].scene.collection) for part in set(parts)}
+        of_pairs = [self.parts[part] for part in parts]
         return Request(
-            scenes,
-            [self.bands if band is None else (band,) for band in bands],
+            [scene.id for scene, _ in of_pairs],
+            [self.bands if band is None else (band,) for _, band in of_pairs],
             [self.geometries[number] for number in numbers],
             [self.crs[number] for number in numbers],
-            [self.options] * len(numbers),
+            [options[part] for part in parts],
         )
 
     def counted(self, progress: Progress) -> Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import shapely
 
@@ -12,6 +12,14 @@ from rasteret_sql.errors import FileChangedError, InterruptedQueryError, Rastere
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import FailedRow
 from rasteret_sql.reading.options import PixelOptions, Whole
+
+
+class Scene(NamedTuple):
+    """A row of a relation of scenes."""
+
+    id: str
+    collection: str | None
+    """As its column `collection` says it; None: it says nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +91,7 @@ class RowRead:
     def tell(self, error: Exception) -> None:
         """Report that the row gives NULL."""
         bands = ", ".join(source.band for source in self.sources)
-        self.report(FailedRow(self.options.collection, self.scene_id, bands, error))
+        self.report(FailedRow(self.options.collection_name, self.scene_id, bands, error))
 
     def describe(self) -> str:
         """Scene and bands, for messages."""

@@ -21,7 +21,7 @@ from rasteret_sql.geo.grid import Grid
 from rasteret_sql.geo.placement import is_place, place
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import FailedRow, ReadContext, SceneBands
-from rasteret_sql.reading.options import Whole
+from rasteret_sql.reading.options import SaidCollection, Whole
 from rasteret_sql.reading.request import Request, RowRead, each_or_error
 from rasteret_sql.reading.swapped_axes import Missed, some_meet, warn_if_swapped
 
@@ -55,7 +55,7 @@ def _resolve(request: Request, context: ReadContext) -> list[RowRead]:
             if options[row].on_error == "raise":
                 raise failed
             bands = ", ".join(map(str, request.bands[row] or ()))
-            context.report(FailedRow(options[row].collection, request.scene_ids[row] or "", bands, failed))
+            context.report(FailedRow(options[row].collection_name, request.scene_ids[row] or "", bands, failed))
             continue
         assert geometry is not None and not isinstance(geometry, RasteretError) and isinstance(crs, str)  # noqa: PT018
         if geometry is not Whole.IMAGE:
@@ -135,14 +135,14 @@ def _sources(
 ) -> dict[int, Any]:
     """Files of each row, or the error, looked up once for each distinct (collection, scene, bands)."""
     tolerant = any(option.on_error == "null" for option in request.options)
-    wanted: dict[str | None, dict[SceneBands, list[int]]] = defaultdict(lambda: defaultdict(list))
+    wanted: dict[str | SaidCollection | None, dict[SceneBands, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         asked = (request.scene_ids[row] or "", request.bands[row] or ())
         wanted[request.options[row].collection][asked].append(row)
     found: dict[int, Any] = {}
     for collection, each in wanted.items():
 
-        def look_up(some: Sequence[Any], place: str | None = collection) -> list[Any]:
+        def look_up(some: Sequence[Any], place: str | SaidCollection | None = collection) -> list[Any]:
             answers = context.look_up(some, place, context.backend)
             return [answers[asked] for asked in some]
 

@@ -37,6 +37,7 @@ from rasteret_sql.io.clouds.cloud import HostSecret
 from rasteret_sql.io.remote_directory import HasStores, stores_of
 from rasteret_sql.library.maintain import bring_up_to_date
 from rasteret_sql.reading.context import Found, ReadContext, SceneBands
+from rasteret_sql.reading.options import SaidCollection
 from rasteret_sql.reading.pixel_blocks import WaitingBlocks
 from rasteret_sql.reading.pixel_table import PixelTable
 from rasteret_sql.reading.resolve import one_of_bands
@@ -237,16 +238,19 @@ class Session:
         return self.backend or backend_for(index.data_source, self.configs.get(str(index.path)), build=False)
 
     def band_sources(
-        self, requests: Sequence[SceneBands], collection: str | None, backend: StorageBackend | None = None
+        self,
+        requests: Sequence[SceneBands],
+        collection: str | SaidCollection | None,
+        backend: StorageBackend | None = None,
     ) -> dict[SceneBands, Found]:
         """The files of each (scene id, bands), or the error that says why there are none.
 
         Args:
             requests: Distinct ones.
-            collection: Its name; None: all that are open.
+            collection: Its name, or what a relation says of it; None: all that are open.
             backend: Who reads the files of this call; None: as `reader_of` says.
         """
-        candidates = [self.open(collection)] if collection is not None else list(self.collections)
+        candidates = self._meant(collection)
         ids = list({scene_id for scene_id, _ in requests})
         if not candidates:
             missing = UnknownSceneError(
@@ -265,6 +269,30 @@ class Session:
                 # It was built again between the question whether it is current and the look at its files.
                 self._look_in(changed, requests, ids, found, backend)
         return {request: self._settle(request, answers, candidates) for request, answers in found.items()}
+
+    def _meant(self, collection: str | SaidCollection | None) -> list[CollectionIndex]:
+        """The collections to look in.
+
+        Raises:
+            UnknownCollectionError: there is none of that name, and none with items of such a STAC collection.
+        """
+        if collection is None:
+            return list(self.collections)
+        if isinstance(collection, str):
+            return [self.open(collection)]
+        name = collection.name
+        meant = [
+            index
+            for index in self.collections
+            if index.name.casefold() == name.casefold() or name in self.lookup.item_collections(index)
+        ]
+        try:
+            return meant or [self.open(name)]
+        except UnknownCollectionError as error:
+            raise UnknownCollectionError(
+                f"the column collection of the scenes says which collection each is of: {error}. Leave the column out "
+                "if it says something else"
+            ) from None
 
     def _look_in(
         self,
@@ -329,7 +357,7 @@ class Session:
             names = ", ".join(f'"{index.name}"' for index in looked_in)
             return AmbiguousSceneError(
                 f'scene "{request[0]}" stands in several open collections ({names}) with different files; '
-                "say which with collection :="
+                "say which with collection :=, or with a column collection where scenes are a relation"
             )
         return files[0]
 

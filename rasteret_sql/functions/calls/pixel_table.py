@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.functions.calls.pixel_request import band_request, one_geometry
-from rasteret_sql.functions.calls.relation_sql import named_error, scenes_sql, texts_of
+from rasteret_sql.functions.calls.relation_sql import named_error, scenes_of, scenes_sql, texts_of
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.relations import BLOCK, BLOCKS_OF, KEEP_PIXELS, PIXELS_OF, RUN, RUNS_OF
 from rasteret_sql.functions.spec import STATEMENT
@@ -58,7 +58,8 @@ def _sql(scenes: str, bands: str, geometry: dict[str, Any], text: str) -> str:
   ),
   __kept AS (SELECT {KEEP_PIXELS.name}({given}, {STATEMENT}) AS token),
   __blocks AS (
-    SELECT id, datetime, token, unnest({BLOCKS_OF.name}(id, token, {STATEMENT})) AS block FROM __scenes, __kept
+    SELECT id, datetime, token, unnest({BLOCKS_OF.name}(id, collection, token, {STATEMENT})) AS block
+    FROM __scenes, __kept
   ),
   __runs AS (
     SELECT id, datetime, token, block, unnest({RUNS_OF.name}(token, block.number, {STATEMENT})) AS run FROM __blocks
@@ -100,17 +101,15 @@ def keep(
     return pa.array(tokens, pa.int64())
 
 
-def blocks(session: Session, _cancelled: Cancelled, ids: pa.Array, tokens: pa.Array) -> pa.Array:
+def blocks(session: Session, _cancelled: Cancelled, ids: pa.Array, collections: pa.Array, tokens: pa.Array) -> pa.Array:
     """Find the blocks of each scene."""
-    scenes, kept = ids.to_pylist(), tokens.to_pylist()
+    scenes, kept = scenes_of(ids, collections), tokens.to_pylist()
     found: list[Part | None] = [None] * len(scenes)
     with named_error(FUNCTION):
         for token in dict.fromkeys(kept):
-            rows = [row for row, one in enumerate(kept) if one == token and scenes[row] is not None]
+            asked = {row: one for row, one in enumerate(scenes) if kept[row] == token and one is not None}
             table = session.pixel_tables.get(token)
-            for row, part in zip(
-                rows, table.find([scenes[row] for row in rows], _context(session, table)), strict=True
-            ):
+            for row, part in zip(asked, table.find([*asked.values()], _context(session, table)), strict=True):
                 found[row] = part
     counts = [0 if part is None else len(part.asked) for part in found]
     numbers = np.concatenate([np.empty(0, np.int64), *(p.first + np.arange(len(p.asked)) for p in found if p)])

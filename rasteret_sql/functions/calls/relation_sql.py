@@ -10,6 +10,7 @@ import pyarrow as pa
 from rasteret_sql.errors import InvalidArgumentError, RasteretError
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
 from rasteret_sql.quoting import quote_text
+from rasteret_sql.reading.request import Scene
 
 _INSTANT = (
     "CASE WHEN typeof(datetime) = 'TIMESTAMP WITH TIME ZONE' THEN CAST(datetime AS TIMESTAMPTZ) "
@@ -36,7 +37,7 @@ def texts_of(names: Sequence[str], one: Callable[..., str], *columns: pa.Array) 
 
 
 def scenes_sql(scenes: str) -> str:
-    """The id and datetime of scenes, as SQL.
+    """The id, datetime and collection of scenes, as SQL.
 
     A column that a relation lacks is the one outside: unlike in a join, where it is there it is a plain column, and
     conditions on it reach the scan.
@@ -44,8 +45,18 @@ def scenes_sql(scenes: str) -> str:
     Args:
         scenes: Name of their relation.
     """
-    return f"""SELECT scene.id, scene.at AS datetime FROM (SELECT CAST(NULL AS TIMESTAMPTZ) AS datetime) AS absent,
-      LATERAL (SELECT CAST(id AS VARCHAR) AS id, {_INSTANT} AS at FROM query_table({quote_text(scenes)})) AS scene"""  # noqa: S608 - quoted
+    return f"""SELECT scene.id, scene.at AS datetime, scene.home AS collection
+    FROM (SELECT CAST(NULL AS TIMESTAMPTZ) AS datetime, CAST(NULL AS VARCHAR) AS collection) AS absent,
+      LATERAL (SELECT CAST(id AS VARCHAR) AS id, {_INSTANT} AS at, CAST(collection AS VARCHAR) AS home
+        FROM query_table({quote_text(scenes)})) AS scene"""  # noqa: S608 - quoted
+
+
+def scenes_of(ids: pa.Array, collections: pa.Array) -> list[Scene | None]:
+    """The scenes of `scenes_sql`; None where there is no id."""
+    return [
+        None if scene is None else Scene(scene, collection)
+        for scene, collection in zip(ids.to_pylist(), collections.to_pylist(), strict=True)
+    ]
 
 
 def found_columns(names: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from rasteret_sql.functions.calls.relation_sql import (
     found_columns,
     named_error,
     require_one_geometry,
+    scenes_of,
     scenes_sql,
     texts_of,
 )
@@ -114,7 +115,9 @@ def rasteret_explain_table(
         require(call in EXPLAINED, "call", call, " or ".join(f"'{name}'" for name in EXPLAINED))
         shown = ", ".join(f"cost.{field.name} AS {field.name}" for field in COST)
         return f"""{_kept_sql("rasteret_explain_table", (scene, zone, band, text))},
-  __costs AS (SELECT id, datetime, unnest({COSTS.name}(id, token, {STATEMENT})) AS cost FROM __scenes, __kept)
+  __costs AS (
+    SELECT id, datetime, unnest({COSTS.name}(id, collection, token, {STATEMENT})) AS cost FROM __scenes, __kept
+  )
 SELECT id AS scene_id, datetime, {shown} FROM __costs"""  # noqa: S608 - quoted
 
     return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
@@ -149,7 +152,7 @@ SELECT {shown} FROM __read"""  # noqa: S608 - quoted
 
 def _pairs_sql(*, is_limited: bool) -> str:
     """The SQL of the pairs that meet, `__pairs`; with a limit of bytes all are found before the first is read."""
-    met = f"{PAIRS.name}(id, token, {STATEMENT})"
+    met = f"{PAIRS.name}(id, collection, token, {STATEMENT})"
     if not is_limited:
         return f"__pairs AS (SELECT id, datetime, token, rows, unnest({met}) AS pair FROM __scenes, __kept)"  # noqa: S608
     return f"""__met AS MATERIALIZED (SELECT id, datetime, {met} AS met FROM __scenes, __kept),
@@ -294,15 +297,15 @@ def _check_kinds(relation: Relation) -> None:
     raise InvalidGeometryError(f"a zone is a polygon or multipolygon, not a {kind}; use sample_points for points")
 
 
-def pairs(session: Session, cancelled: Cancelled, ids: pa.Array, tokens: pa.Array) -> pa.Array:
+def pairs(session: Session, cancelled: Cancelled, ids: pa.Array, collections: pa.Array, tokens: pa.Array) -> pa.Array:
     """Find what each scene meets."""
-    scenes = ids.to_pylist()
+    scenes = scenes_of(ids, collections)
     found: list[list[Met]] = [[] for _ in scenes]
     for (relation, _, planner), rows in _by_relation(session, tokens):
-        asked = [row for row in rows.tolist() if scenes[row] is not None]
+        asked = {row: scene for row in rows.tolist() if (scene := scenes[row]) is not None}
         with named_error(relation.function):
             context = _reading(session, relation)
-            met = relation.pairs([scenes[row] for row in asked], context)
+            met = relation.pairs([*asked.values()], context)
             if planner is not None and relation.max_bytes is not None:
                 planner.plan([one for of_scene in met for one in of_scene], context, cancelled)
                 refuse(planner.forecast, relation.max_bytes)
@@ -319,14 +322,14 @@ def pairs(session: Session, cancelled: Cancelled, ids: pa.Array, tokens: pa.Arra
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)
 
 
-def costs(session: Session, cancelled: Cancelled, ids: pa.Array, tokens: pa.Array) -> pa.Array:
+def costs(session: Session, cancelled: Cancelled, ids: pa.Array, collections: pa.Array, tokens: pa.Array) -> pa.Array:
     """Say what each scene and band takes."""
-    scenes = ids.to_pylist()
+    scenes = scenes_of(ids, collections)
     found: list[list[PartCost]] = [[] for _ in scenes]
     for (relation, _, planner), rows in _by_relation(session, tokens):
         assert planner is not None
-        asked = [row for row in rows.tolist() if scenes[row] is not None]
-        some = [scenes[row] for row in asked]
+        asked = {row: scene for row in rows.tolist() if (scene := scenes[row]) is not None}
+        some = [*asked.values()]
         context = _reading(session, relation)
         with named_error(relation.function):
             of_scenes = planner.costs(some, relation.pairs(some, context), context, cancelled)

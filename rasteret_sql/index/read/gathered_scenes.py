@@ -34,12 +34,12 @@ class GatheredScenes:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._directory: Path | None = None
-        self._sql: dict[tuple[str, str], str] = {}
+        self._sql: dict[tuple[str, str, str], str] = {}
         self._lock = threading.Lock()
 
     def scan_sql(self, index: CollectionIndex) -> str:
         """A SELECT of the scenes as SQL shows them (`scan.shown_sql`), with filters and projections pushed down."""
-        key = (str(index.path), index.stamp)
+        key = (str(index.path), index.stamp, index.name)
         with self._lock:
             sql = self._sql.get(key)
             if sql is None:

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import duckdb
 from sqlglot import exp
@@ -55,6 +56,7 @@ class SceneLookup:
         self._ids: dict[tuple[str, str], set[str]] = {}
         self._loaded: dict[tuple[str, str], Future[_Loaded]] = {}
         self._stored: dict[tuple[str, str], StoredHeaders] = {}
+        self._items: dict[tuple[str, str], frozenset[str]] = {}
         self._loader = ThreadPoolExecutor(1, "rasteret-lookup")
         # Footers of unchanged files are parsed once.
         connection.execute("SET parquet_metadata_cache = true")
@@ -132,6 +134,21 @@ class SceneLookup:
             known |= found
         return wanted & known
 
+    def item_collections(self, index: CollectionIndex) -> frozenset[str]:
+        """The STAC collections of which scenes of the index are items."""
+        place = (str(index.path), index.stamp)
+        with self._lock:
+            known = self._items.get(place)
+        if known is None:
+            known = frozenset[str]()
+            if "collection" in index.schema.names:
+                query = exp.select(column("collection")).distinct().from_(read_parquet(index)).sql("duckdb")
+                known = frozenset(str(name) for (name,) in self._cursor().execute(query).fetchall() if name is not None)
+            with self._lock:
+                self._forget_others(place)
+                self._items[place] = known
+        return known
+
     def some_ids(self, index: CollectionIndex, limit: int = 1_000) -> list[str]:
         """Ids to choose from, for messages."""
         query = exp.select(column("id")).from_(read_parquet(index)).limit(limit).sql("duckdb")
@@ -142,13 +159,17 @@ class SceneLookup:
         with self._lock:
             for key in [key for key in self._found if key[0] == str(index.path)]:
                 self._bytes -= self._found.pop(key)[1]
-            for known in (self._ids, self._loaded, self._stored):
+            for known in self._of_indexes():
                 for place in [place for place in known if place[0] == str(index.path)]:
                     del known[place]
 
+    def _of_indexes(self) -> Iterable[dict[tuple[str, str], Any]]:
+        """All that is known of an index as it was at a time, by its path and stamp."""
+        return self._ids, self._loaded, self._stored, self._items
+
     def _forget_others(self, place: tuple[str, str]) -> None:
         """Drop what a collection was before it was changed: a session may see thousands of appends."""
-        for known in (self._ids, self._loaded, self._stored):
+        for known in self._of_indexes():
             for other in [other for other in known if other[0] == place[0] and other != place]:
                 del known[other]
 

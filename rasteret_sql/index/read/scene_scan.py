@@ -46,7 +46,13 @@ def shown_sql(index: CollectionIndex, scan: exp.Expression | None = None) -> str
 
 
 def shown(index: CollectionIndex, name: str) -> exp.Expression:
-    """A column of scenes as SQL shows it, under its name."""
+    """A column of scenes as SQL shows it, under its name.
+
+    A scene whose item is of no STAC collection is of this one: relations of scenes of several are told apart by it.
+    """
+    if name == "collection" and pa.types.is_string(index.schema.field(name).type):
+        here = exp.Literal.string(index.name)
+        return named(exp.Coalesce(this=column(name), expressions=[here]), name)
     if not _is_naive_instant(index, name):
         return column(name)
     # Finer or coarser times than microseconds have functions of their own.
