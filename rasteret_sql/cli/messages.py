@@ -18,6 +18,11 @@ _UDF_PREFIX = re.compile(
 )
 # DuckDB 1.5 ends it with the Python frames it came through.
 _FRAMES = re.compile(r"\n+At:\n(?:[ \t]+\S.*\(\d+\): .*(?:\n|$))+")
+_LATERAL = "does not support lateral join column parameters"
+_NAME_THE_RELATION = (
+    "A table function cannot take a column. Name the relation of geometries in its place, as in "
+    "rasteret_scenes('bay', fields) or zonal_stats_table(rasteret.bay, fields, 'B04'): its columns come with the rows."
+)
 _INTERRUPTED = re.compile(r"INTERRUPT Error|InterruptedQueryError|KeyboardInterrupt")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -72,6 +77,8 @@ def readable(error: BaseException) -> str:
         text = text[own.end() :].strip()
         # The position of a call in a macro's or a reader's text says nothing to the one who wrote the statement.
         text = re.sub(r"\n+LINE \d+: .*\n[ \t]*\^+\s*$", "", text)
+    if _LATERAL in text:  # DuckDB binds the arguments of a macro's query itself, so no function of ours can say this
+        text = f"{text}\n{_NAME_THE_RELATION}"
     return text or type(error).__name__
 
 

@@ -83,7 +83,9 @@ SEARCH_FUNCTIONS = (
             Argument(
                 "geom",
                 Kind("any geometry, or name of a relation"),
-                "the area; NULL or empty: no rows. Or a relation with a column of geometries, as a name or as text",
+                "the area; NULL or empty: no rows. Or a relation with a column of geometries, as a name or as text: "
+                "FROM rasteret_scenes('bay', fields) in place of FROM fields, rasteret_scenes('bay', fields.geom), for "
+                "DuckDB gives a table function no column",
                 column=types.AS_GEOMETRY,
             ),
             replace(DATE_RANGE, doc="first and last day, both included; all by default"),

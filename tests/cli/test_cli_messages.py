@@ -55,6 +55,14 @@ def test_an_error_of_duckdb_keeps_its_kind_and_place(connection):
     assert "^" in text
 
 
+def test_a_column_in_place_of_a_relation_is_told_what_to_do(connection):
+    with pytest.raises(duckdb.Error) as caught:
+        connection.execute("SELECT * FROM (SELECT 'x' AS geom) AS fields, table_fails(fields.geom)")
+    text = readable(caught.value)
+    assert 'cannot use column "fields.geom"' in text
+    assert text.endswith("its columns come with the rows.")
+
+
 def test_an_error_without_words_still_says_something(connection):
     with pytest.raises(duckdb.Error) as caught:
         connection.execute("SELECT quiet('x')")
