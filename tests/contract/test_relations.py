@@ -180,6 +180,38 @@ def test_each_tile_is_asked_for_once(con, server):
     assert max(asked.values()) == 1
 
 
+ZONES_OF = "(rasteret.w, zones, 'one', geom_crs := 32632)"
+WITHOUT_PIXELS = (
+    "SELECT count(*) FROM {0}",
+    "SELECT count(*) FROM {0} WHERE scene_id <> 's1'",
+    "SELECT scene_id, datetime FROM {0}",
+    "SELECT scene_id, count(*) FROM {0} GROUP BY ROLLUP (scene_id)",
+    "SELECT count(*) FROM (FROM {0})",
+    "SELECT (SELECT count(*) FROM {0}), (SELECT count(DISTINCT scene_id) FROM {0})",
+    "CREATE OR REPLACE TABLE ids AS SELECT scene_id FROM {0}",
+)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        f"zonal_stats_table{ZONES_OF}",
+        f"sample_points{ZONES_OF}",
+        f"read_chips{ZONES_OF}",
+        f"read_pixels(rasteret.w, 'one', geom := 'POINT({WEST + 5} {NORTH - 5})', geom_crs := 32632)",
+    ],
+)
+def test_rows_are_counted_without_a_tile(con, server, call):
+    zones = octagons(10, 20) if "points" not in call else shapely.centroid(octagons(10, 20))
+    register(con, "zones", zones)
+    of_zones = () if "read_pixels" in call else ("SELECT n, count(*) FROM {0} WHERE n > 3 GROUP BY n",)
+    for sql in (*WITHOUT_PIXELS, *of_zones):
+        con.execute(sql.format(call)).fetchall()
+    assert server.counts()["requests"] == 0
+    con.execute(f"SELECT * FROM {call}").fetchall()
+    assert server.counts()["requests"] >= SCENES
+
+
 def test_only_scenes_that_a_statement_wants_are_read(con, server):
     register(con, "zones", octagons(7))
     con.execute(

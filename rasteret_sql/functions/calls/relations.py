@@ -141,8 +141,9 @@ def _sql(
         after: Columns after them.
     """
     shown = ", ".join(["id AS scene_id", "datetime", *before, "unnest(row)", *after])
-    return f"""{_kept_sql(function, asked)},
-  {_pairs_sql(is_limited="max_bytes" in named_arguments(function, asked[-1]))},
+    is_limited = "max_bytes" in named_arguments(function, asked[-1])
+    return f"""{_kept_sql(function, asked, is_used_twice=is_limited)},
+  {_pairs_sql(is_limited=is_limited)},
   __read AS (
     SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number, {STATEMENT}) AS got
     FROM __pairs
@@ -159,8 +160,13 @@ def _pairs_sql(*, is_limited: bool) -> str:
   __pairs AS (SELECT id, datetime, token, rows, unnest(met) AS pair FROM __met, __kept)"""  # noqa: S608 - quoted
 
 
-def _kept_sql(function: str, asked: tuple[str, str, str, str]) -> str:
-    """The SQL that keeps zones or points and reads the ids of scenes: `__scenes` and `__kept`."""
+def _kept_sql(function: str, asked: tuple[str, str, str, str], *, is_used_twice: bool = False) -> str:
+    """The SQL that keeps zones or points and reads the ids of scenes: `__scenes` and `__kept`.
+
+    What is used once is kept once. Only what is used twice is MATERIALIZED: below that DuckDB reads all columns, also
+    those that the statement does not want (2.0: where it counts rows; 1.5: always).
+    """
+    once = "MATERIALIZED " if is_used_twice else ""
     scenes, others, bands, text = asked
     band_request(bands)
     column = named_arguments(function, text).get("geom_column")
@@ -178,7 +184,7 @@ def _kept_sql(function: str, asked: tuple[str, str, str, str]) -> str:
     FROM (SELECT __rasteret_row AS __row, * FROM query_table({quote_text(others)}) AS __rasteret_row),
       (SELECT NULL AS __rasteret_absent)
   ),
-  __kept AS MATERIALIZED (
+  __kept AS {once}(
     SELECT {KEEP.name}({given}, any_value([columns, x_columns, y_columns]), list({geometry_sql("geom")}),
       list(TRY_CAST(x AS DOUBLE)), list(TRY_CAST(y AS DOUBLE)), {STATEMENT}) AS token, list(__row) AS rows
     FROM __found
