@@ -1,0 +1,150 @@
+"""`PixelMap`: maps pixels of a target grid to pixels of a source image, exactly or by a lattice of exact nodes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rasteret_sql.geo.coordinate_lattice import centres_by_lattice, corners_by_lattice
+from rasteret_sql.geo.crs import lonlat_of, same_crs, transformer
+from rasteret_sql.geo.grid import Affine, Window
+
+Positions = npt.NDArray[np.float64]
+
+_WHOLE = 1e-6
+"""Pixels by which a target may miss the pixels of the source and lies on them all the same: coordinates round."""
+
+
+class Corners(NamedTuple):
+    """Source positions of two opposite corners of each target pixel, each of shape (height, width)."""
+
+    first_x: Positions
+    first_y: Positions
+    last_x: Positions
+    last_y: Positions
+
+
+class PixelMap:
+    """Maps target pixels to source pixels. Positions count from the corner: the centre of the first pixel is 0.5.
+
+    Args:
+        target: pixel → CRS of the target; its pixels are numbered in the grid as a whole, so that positions of a part
+            are those of the whole to the last bit.
+        target_crs: as `geo.crs` writes it; None: that of the source, whatever it is.
+        source: pixel → CRS of the level that is read.
+        source_crs: as `geo.crs` writes it.
+        size: width and height of that level; says in which turn its longitudes are.
+
+    Raises:
+        InvalidCrsError: PROJ has no way between the CRS.
+    """
+
+    def __init__(
+        self,
+        target: Affine,
+        target_crs: str | None,
+        source: Affine,
+        source_crs: str | None,
+        size: tuple[int, int],
+    ) -> None:
+        self.target = target
+        self.source = source
+        self._inverse = source.inverse()
+        self._target_inverse = target.inverse()
+        # Not by way of coordinates, which have seven digits before the point: whole pixels stay whole.
+        self._steps = target.a / source.a if source.a else 0.0, target.e / source.e if source.e else 0.0
+        self._origin = (
+            (target.c - source.c) / source.a if source.a else 0.0,
+            (target.f - source.f) / source.e if source.e else 0.0,
+        )
+        self._crs: tuple[str, str] | None = None
+        self._turn: tuple[float, float] | None = None
+        if target_crs is not None and source_crs is not None and not same_crs(target_crs, source_crs):
+            self._crs = target_crs, source_crs
+            transformer(*self._crs)
+            lonlat = lonlat_of(source_crs)
+            if lonlat is not None:
+                self._turn = source.apply(size[0] / 2, size[1] / 2)[0], lonlat.turn
+
+    @property
+    def is_affine(self) -> bool:
+        """True within one CRS."""
+        return self._crs is None
+
+    @property
+    def is_separable(self) -> bool:
+        """True where columns depend on columns alone, and rows on rows."""
+        return self.is_affine and self.target.is_rectilinear and self.source.is_rectilinear
+
+    def is_shift(self, window: Window) -> bool:
+        """True where the pixels of a window of the target are those of the source, moved by whole pixels."""
+        if not self.is_separable:
+            return False
+        cols, rows = (
+            self.columns(np.array([window.col_off, window.col_end])),
+            self.rows(np.array([window.row_off, window.row_end])),
+        )
+        steps = (cols[1] - cols[0] - window.width, rows[1] - rows[0] - window.height)
+        far = (*steps, cols[0] - np.round(cols[0]), rows[0] - np.round(rows[0]))
+        return all(abs(float(each)) <= _WHOLE for each in far)
+
+    def columns(self, cols: npt.ArrayLike) -> Positions:
+        """Source columns of target columns, where these are separable."""
+        positions: Positions = self._steps[0] * np.asarray(cols, np.float64) + self._origin[0]
+        return positions
+
+    def rows(self, rows: npt.ArrayLike) -> Positions:
+        """Source rows of target rows, where these are separable."""
+        positions: Positions = self._steps[1] * np.asarray(rows, np.float64) + self._origin[1]
+        return positions
+
+    def exact(self, cols: Positions, rows: Positions) -> tuple[Positions, Positions]:
+        """Source columns and rows of target positions of any shape; not finite where there is no such place."""
+        if self.is_separable:
+            return self.columns(cols), self.rows(rows)
+        x, y = _apply(self.target, cols, rows)
+        if self._crs is not None:
+            x, y = transformer(*self._crs).transform(x, y)
+            if self._turn is not None:
+                centre, turn = self._turn
+                with np.errstate(invalid="ignore"):  # of places that are not there
+                    x = x + turn * np.round((centre - x) / turn)
+        return _apply(self._inverse, x, y)
+
+    def back(self, cols: Positions, rows: Positions) -> tuple[Positions, Positions]:
+        """Target columns and rows of source positions."""
+        x, y = _apply(self.source, cols, rows)
+        if self._crs is not None:
+            target_crs, source_crs = self._crs
+            x, y = transformer(source_crs, target_crs).transform(x, y)
+        return _apply(self._target_inverse, x, y)
+
+    def centres(self, window: Window) -> tuple[Positions, Positions]:
+        """Source positions of the centres of a window's pixels, each of shape (height, width)."""
+        if self.is_affine:
+            return self.exact(*_positions(window, 0.5, 0))
+        return centres_by_lattice(self.exact, window)
+
+    def corners(self, window: Window) -> Corners:
+        """Source positions of the upper left and lower right corner of each pixel of a window."""
+        if self.is_affine:
+            x, y = self.exact(*_positions(window, 0.0, 1))
+        else:
+            x, y = corners_by_lattice(self.exact, window)
+        return Corners(x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:])
+
+
+def _apply(affine: Affine, cols: Positions, rows: Positions) -> tuple[Positions, Positions]:
+    if affine.is_rectilinear:
+        return affine.a * cols + affine.c, affine.e * rows + affine.f
+    return affine.a * cols + affine.b * rows + affine.c, affine.d * cols + affine.e * rows + affine.f
+
+
+def _positions(window: Window, offset: float, more: int) -> tuple[Positions, Positions]:
+    """Columns and rows of the pixels of a window, each of shape (height, width)."""
+    cols = np.arange(window.col_off, window.col_end + more) + offset
+    rows = np.arange(window.row_off, window.row_end + more) + offset
+    shape = len(rows), len(cols)
+    return np.broadcast_to(cols, shape), np.broadcast_to(rows[:, np.newaxis], shape)

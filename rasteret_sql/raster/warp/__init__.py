@@ -1,0 +1,1 @@
+"""Warps pixels onto other grids by GDAL's resampling methods, numpy in and numpy out."""
