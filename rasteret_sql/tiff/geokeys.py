@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-import numpy as np
-
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.ifd import Ifd
 from rasteret_sql.tiff.projections import define_crs
@@ -36,12 +34,12 @@ def read_geokeys(ifd: Ifd) -> GeoKeys:
     """Read the keys of a file; entries that point outside their tag count as absent, as in GDAL."""
     if tags.GEO_KEY_DIRECTORY not in ifd:
         return GeoKeys(MappingProxyType({}))
-    words = np.asarray(ifd.integers(tags.GEO_KEY_DIRECTORY), dtype=np.int64)
+    words = ifd.integers(tags.GEO_KEY_DIRECTORY)
     doubles = ifd.doubles(tags.GEO_DOUBLE_PARAMS)
     text = ifd.raw(tags.GEO_ASCII_PARAMS) or b""
     values: dict[int, KeyValue] = {}
-    entries = words[4 : len(words) // 4 * 4].reshape(-1, 4)
-    for key, place, count, value in entries[: words[3] if len(words) >= 4 else 0].tolist():
+    end = min(len(words) // 4, 1 + words[3]) * 4 if len(words) >= 4 else 0
+    for key, place, count, value in zip(*(words[at:end:4] for at in (4, 5, 6, 7)), strict=True):
         if place == 0:
             values[key] = value
         elif place == tags.GEO_DOUBLE_PARAMS and value + count <= len(doubles) and count:

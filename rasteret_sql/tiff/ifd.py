@@ -27,6 +27,11 @@ _TYPES = {
 }  # fmt: skip
 _SIZES = {code: np.dtype(name).itemsize for code, name in _TYPES.items()}
 _ORDERS: dict[bytes, Literal["<", ">"]] = {b"II": "<", b"MM": ">"}
+_DTYPES = {
+    (code, order): np.dtype((name[1:], (int(name[0]),)) if name[0].isdigit() else name).newbyteorder(order)
+    for code, name in _TYPES.items()
+    for order in _ORDERS.values()
+}
 _WHOLE = frozenset({1, 3, 4, 6, 7, 8, 9, 13, 16, 17, 18})
 _RATIONAL = frozenset({5, 10})
 _MASKS = {1: 0xFF, 3: 0xFFFF, 4: 0xFFFFFFFF, 13: 0xFFFFFFFF, 16: (1 << 64) - 1, 18: (1 << 64) - 1}
@@ -65,7 +70,7 @@ class TiffBytes:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a header has a dozen, and frozen ones take three times as long to make
 class Field:
     """The place where the value of one tag lies."""
 
@@ -125,9 +130,7 @@ class Ifd:
         """Values of a tag as stored, 1-D (rationals 2-D), in the file's byte order."""
         span = self.span(tag, limit)
         data = self.file.view(span.offset, span.length, f"tag {tags.TAG_NAMES[tag]}")
-        code = _TYPES[self.fields[tag].type]
-        dtype = np.dtype((code[1:], (int(code[0]),))) if code[0].isdigit() else np.dtype(code)
-        return np.frombuffer(data, dtype.newbyteorder(self.file.order))
+        return np.frombuffer(data, _DTYPES[self.fields[tag].type, self.file.order])
 
     def integers(self, tag: int, default: tuple[int, ...] = (), limit: int | None = None) -> tuple[int, ...]:
         """Values of a tag of whole numbers, of any type of them; none is negative."""
@@ -236,16 +239,17 @@ def read_ifd(file: TiffBytes, offset: int) -> Ifd:
         raise NeedBytes((*need.ranges, *ahead)) from None
     fields: dict[int, Field] = {}
     entries = struct.iter_unpack(file.order + ("HHQQ" if file.big else "HHII"), body[: count * entry_size])
-    for at, (tag, code, items, value) in enumerate(entries):
+    where = offset + count_size - inline
+    for tag, code, items, value in entries:
+        where += entry_size
         if tag not in tags.TAG_NAMES or tag in fields:
             continue
-        fits = items * _SIZES.get(code, inline + 1) <= inline
-        if not fits:
+        size = _SIZES.get(code, inline + 1)
+        if items * size > inline:
             fields[tag] = Field(code, items, value)
             continue
-        where = offset + count_size + at * entry_size + entry_size - inline
         # A value shorter than its place is written at the front: the low end of a little-endian word.
-        shift = 0 if file.order == "<" else 8 * (inline - _SIZES.get(code, 0))
+        shift = 0 if file.order == "<" else 8 * (inline - size)
         single = value >> shift & _MASKS[code] if items == 1 and code in _MASKS else None
         fields[tag] = Field(code, items, where, single)
     (next_offset,) = struct.unpack(file.order + ("Q" if file.big else "I"), body[count * entry_size :])

@@ -36,7 +36,7 @@ _LOGLUV_FORMS = frozenset({(tags.LOGLUV, tags.PHOTOMETRIC_LOGL, 1), (tags.LOGLUV
 
 def missing_ranges(ifd: Ifd) -> list[ByteRange]:
     """The ranges that have not arrived of all that `read_level` reads."""
-    parts = [gap for tag in _SMALL for gap in ifd.missing(tag)]
+    parts = [gap for tag in _SMALL if tag in ifd for gap in ifd.missing(tag)]
     *_, tables = _layout(ifd)
     for tag, count in tables:
         parts += ifd.missing(tag, count)

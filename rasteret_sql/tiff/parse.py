@@ -81,7 +81,7 @@ class _Images:
         kind = ifd.subfile_type
         if self.main is None:
             self.main = ifd
-            self.missing += [gap for tag in _FILE_TAGS for gap in ifd.missing(tag)]
+            self.missing += [gap for tag in _FILE_TAGS if tag in ifd for gap in ifd.missing(tag)]
             self.missing += missing_ranges(ifd)
         elif kind & tags.MASK_IMAGE and pages:
             self.masks.append(ifd)

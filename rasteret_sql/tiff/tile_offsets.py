@@ -80,9 +80,9 @@ def read_tile_offsets(ifd: Ifd, tables: _Tables, form: TileLayout) -> TileOffset
         counts, unknown = np.zeros(tiles, np.uint64), np.ones(tiles, bool)
     if form.compression == tags.NONE:
         counts, complete = _plain_counts(ifd, offsets, counts, unknown, form)
-        _check_extent(ifd, offsets, counts)
-        if complete and form.rows_together == 1 and not form.tiled:
-            return _cut(offsets, counts, form)
+        if complete:
+            is_cut = form.rows_together == 1 and not form.tiled
+            return _cut(offsets, counts, form) if is_cut else TileOffsets(offsets, counts, form.tile_height)
     elif unknown.any() and offsets[0]:
         counts = np.array([_rest_of_file(ifd, int(offsets[0]), form)], np.uint64)
     _check_extent(ifd, offsets, counts)
@@ -109,9 +109,12 @@ def _plain_counts(
         down = -(-form.height // form.tile_height)
         last = form.height - (down - 1) * form.tile_height
         sizes[down - 1 :: down] = min(form.size(last), _LIMIT)
+    limit = _LIMIT if ifd.file.chunks.size is None else ifd.file.chunks.size
+    if offsets.all() and (counts == sizes).all() and int(offsets.max()) + int(sizes.max()) <= limit:
+        return counts, True  # as most files have it
     stored = (offsets != 0) & ((counts != 0) | unknown)
-    limit = np.uint64(_LIMIT if ifd.file.chunks.size is None else ifd.file.chunks.size)
-    held = (offsets <= limit) & (sizes <= limit - np.minimum(offsets, limit))
+    end = np.uint64(limit)
+    held = (offsets <= end) & (sizes <= end - np.minimum(offsets, end))
     stated = np.where(unknown, sizes, np.minimum(counts, sizes))
     return np.where(stored, np.where(held, sizes, stated), np.uint64(0)), bool(held[stored].all())
 
