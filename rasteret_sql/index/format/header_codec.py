@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,14 @@ _LEVEL_FIELDS = (
 )
 _RARE: dict[str, Any] = {"stored_samples": 0, "colours": [], "t4_options": 0, "file_head": None}
 """Fields of an image that are left out of the first one where they say this."""
+
+
+_json = json.JSONEncoder(separators=(",", ":")).encode
+_values_of = attrgetter(
+    *_LEVEL_FIELDS,
+    *("dtype", "subsampling", "extra_samples", "jpeg_tables", "stored_samples", "colours", "t4_options", "file_head"),
+)
+"""All that an image's layout is made of, but for the number of its tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,17 +235,12 @@ def _some(numbers: Iterable[int | None], images: Sequence[Level]) -> tuple[Level
 
 
 def _pack(stored: _Images, said: dict[str, Any]) -> Packed:
-    images = []
-    previous: dict[str, Any] = _RARE
-    for level in stored.stored:
-        fields = _level_fields(level)
-        images.append({name: value for name, value in fields.items() if previous.get(name, previous) != value})
-        previous = fields
-    layout = {"version": PACKED_VERSION, "images": images, "levels": stored.levels} | said
+    images = _images_json(tuple((len(level.offsets), *_values_of(level)) for level in stored.stored))
+    layout = f'{{"version":{PACKED_VERSION},"images":{images},"levels":{stored.levels},{_json(said)[1:]}'
     tables = pack_tables(
         _joined([level.offsets for level in stored.stored]), _joined([level.byte_counts for level in stored.stored])
     )
-    return Packed(json.dumps(layout, ensure_ascii=True, separators=(",", ":")), tables.head, tables.tables)
+    return Packed(layout, tables.head, tables.tables)
 
 
 def _unpack(packed: Packed) -> tuple[dict[str, Any], list[Level]]:
@@ -283,18 +287,32 @@ def _layout(text: str) -> tuple[dict[str, Any], tuple[dict[str, Any], ...], tupl
     return said, tuple(templates), tuple(ends)
 
 
-def _level_fields(level: Level) -> dict[str, Any]:
-    fields = {name: getattr(level, name) for name in _LEVEL_FIELDS}
-    return fields | {
-        "dtype": level.dtype.name,
-        "subsampling": list(level.subsampling),
-        "extra_samples": list(level.extra_samples),
-        "entries": len(level.offsets),
-        "jpeg": _text(level.jpeg_tables),
-        "stored_samples": level.stored_samples,
-        "colours": list(level.colours),
-        "t4_options": level.t4_options,
-        "file_head": _text(level.file_head),
+@lru_cache(maxsize=1024)  # the files of a collection are alike
+def _images_json(images: tuple[tuple[Any, ...], ...]) -> str:
+    """The images of a layout, each as (number of entries, `_values_of`): what differs from the one before."""
+    said = []
+    previous: dict[str, Any] = _RARE
+    for entries, *values in images:
+        fields = _level_fields(entries, values)
+        said.append({name: value for name, value in fields.items() if previous.get(name, previous) != value})
+        previous = fields
+    return _json(said)
+
+
+def _level_fields(entries: int, values: Sequence[Any]) -> dict[str, Any]:
+    dtype, subsampling, extra_samples, jpeg, stored_samples, colours, t4_options, file_head = values[
+        len(_LEVEL_FIELDS) :
+    ]
+    return dict(zip(_LEVEL_FIELDS, values, strict=False)) | {
+        "dtype": dtype.name,
+        "subsampling": list(subsampling),
+        "extra_samples": list(extra_samples),
+        "entries": entries,
+        "jpeg": _text(jpeg),
+        "stored_samples": stored_samples,
+        "colours": list(colours),
+        "t4_options": t4_options,
+        "file_head": _text(file_head),
     }
 
 

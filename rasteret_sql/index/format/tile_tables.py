@@ -41,19 +41,18 @@ def pack_tables(offsets: Words, counts: Words) -> PackedTables:
     """Give the bytes of two tables of equal length; `unpack_tables` gives back equal ones, whatever they hold."""
     number = len(offsets)
     plain = _Steps(offsets, counts)
-    best, order = plain, np.arange(number)
+    best, order = plain, None
     if plain.cost > number // 2:
         by_place = np.argsort(offsets, kind="stable")
         sorted_ = _Steps(offsets[by_place], counts[by_place])
         if sorted_.cost + _order_bytes(number) < plain.cost:
             best, order = sorted_, by_place
-    permuted = best is not plain
     width = _width(counts)
-    head = bytearray([_PERMUTED if permuted else _IN_ORDER, width])
-    _put(head, int(offsets[0]) if number and not permuted else int(best.first))
+    head = bytearray([_IN_ORDER if order is None else _PERMUTED, width])
+    _put(head, best.first)
     best.put(head)
     planes = _planes(counts, width)
-    tables = b"".join([*planes[:-1], best.planes, _pack_order(order) if permuted else b""])
+    tables = b"".join([*planes[:-1], best.planes, b"" if order is None else _pack_order(order)])
     return PackedTables(bytes(head) + (planes[-1] if planes else b""), tables)
 
 
@@ -108,8 +107,11 @@ class _Steps:
         # The median is the common gap wherever one is common, and costs least where none is.
         self._base = int(np.partition(gaps, len(gaps) // 2)[len(gaps) // 2]) if len(gaps) else 0
         spread = gaps - np.int64(self._base)
-        self._zigzag = ((spread << 1) ^ (spread >> 63)).view(np.uint64)
         self._odd = np.flatnonzero(spread)
+        if not len(self._odd):  # as writers lay tiles
+            self._listed, self.planes, self.cost = True, b"", 0
+            return
+        self._zigzag = ((spread << 1) ^ (spread >> 63)).view(np.uint64)
         self._width = _width(self._zigzag)
         self._listed = len(self._odd) * _EXCEPTION_BYTES <= self._width * len(offsets)
         self.planes = b"" if self._listed else b"".join(_planes(np.append(self._zigzag, np.uint64(0)), self._width))
