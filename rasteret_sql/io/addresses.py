@@ -34,6 +34,11 @@ class Place:
     """Azure storage account where the address says it."""
 
 
+def is_local(address: str) -> bool:
+    """True for the address of a file of this machine: a path, or a `file:` URL."""
+    return SCHEME.match(address) is None or address[:5].lower() == "file:"
+
+
 def rewrite_url(url: str, patterns: Mapping[str, str]) -> str:
     """Replace the longest prefix of `patterns` that a URL starts with, whichever way it leads; else as it is."""
     prefix = max((one for one in patterns if one and url.startswith(one)), key=len, default=None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from rasteret_sql.errors import MissingObjectError, TiffError
-from rasteret_sql.io.addresses import Kind
+from rasteret_sql.io.addresses import is_local
 from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.io.clouds.registry import route
 from rasteret_sql.io.fetch import fetch_prefix, safe_address
@@ -48,10 +48,9 @@ class Siblings:
     async def of(self, address: str) -> dict[str, str]:
         """Suffix, or `world file` → address of the file beside."""
         found = {suffix: address + suffix for suffix in self.named.get(address, ())}
-        place = route(address)
-        if place.kind != Kind.FILE:
+        if not is_local(address):
             return found
-        folder, name = os.path.split(place.path)
+        folder, name = os.path.split(route(address).path)
         if folder not in self._folders:
             self._folders[folder] = asyncio.create_task(asyncio.to_thread(_listing, folder))
         stem, ending = _split(name)
