@@ -116,8 +116,9 @@ def given_box(value: object) -> Bounds | None:
     if not isinstance(value, list | tuple) or len(value) not in (4, 6):
         return None
     try:
-        if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in value):
-            return None
+        for n in value:
+            if isinstance(n, bool) or not isinstance(n, (int, float)) or not math.isfinite(n):
+                return None
     except OverflowError:  # a whole number beyond float64
         return None
     half = len(value) // 2

@@ -15,6 +15,7 @@ from rasteret_sql.geo.grid import Affine
 _CRS_FIELDS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson", "crs")
 PLACE_FIELDS = ("proj:wkt2", "proj:projjson", "proj:transform", "proj:shape", "proj:bbox")
 """Fields of an item, beside its codes, that place a file."""
+_FIELDS = frozenset((*_CRS_FIELDS, *PLACE_FIELDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ NO_PLACE = SaidPlace()
 
 def said_place(asset: Mapping[str, Any], properties: Mapping[str, Any]) -> SaidPlace:
     """The place that an asset says, else its item; what cannot be read counts as not said."""
+    if _FIELDS.isdisjoint(asset) and _FIELDS.isdisjoint(properties):
+        return NO_PLACE
     shape = _shape(asset.get("proj:shape") or properties.get("proj:shape"))
     transform = _transform(asset.get("proj:transform")) or _of_box(asset.get("proj:bbox"), shape)
     if transform is None:

@@ -27,7 +27,7 @@ def readable(properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, s
     kept: dict[str, Any] = {}
     unread: dict[str, str] = {}
     for name, value in properties.items():
-        plain = name if _is_text(name) else clean_text(name)
+        plain = clean_text(name)
         if isinstance(value, str) and name.startswith(NUMBERS):
             value = _number(value)  # noqa: PLW2901
         why = _unusable(name, value)
@@ -39,6 +39,8 @@ def readable(properties: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, s
 
 def clean_text(text: str) -> str:
     """The text with U+FFFD in place of what is no Unicode, and of NUL, at which texts of SQL may end."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
 
 
@@ -50,10 +52,6 @@ def shown(value: Any) -> str:
         text = f"a number of {value.bit_length()} bits"
     text = clean_text(text).replace(";", ",").replace("\n", " ")
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
-
-
-def _is_text(text: str) -> bool:
-    return (text.isascii() and "\0" not in text) or clean_text(text) == text
 
 
 def _unusable(name: str, value: Any) -> str | None:
