@@ -27,3 +27,32 @@ def statistics_rows(rows: Sequence[Mapping[str, float | None] | None]) -> pa.Arr
         [row and {name: None if value is None else float(value) for name, value in row.items()} for row in rows],
         STATISTICS,
     )
+
+
+def spread(values: pa.Array, rows: np.ndarray, count: int) -> pa.Array:
+    """An array of so many entries that has values at some rows, ascending, and NULL at all others; BLOBs stay in place.
+
+    Args:
+        values: shape (n,).
+        rows: of each, shape (n,).
+        count: entries of the array.
+    """
+    if pa.types.is_struct(values.type):
+        missing = np.ones(count, bool)
+        missing[rows] = ~values.is_valid().to_numpy(zero_copy_only=False)
+        fields = [spread(values.field(at), rows, count) for at in range(values.type.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=list(values.type), mask=pa.array(missing))
+    if pa.types.is_large_binary(values.type):
+        lengths = np.zeros(count, np.int64)
+        ends = np.frombuffer(values.buffers()[1], np.int64)[values.offset : values.offset + len(values) + 1]
+        lengths[rows] = np.diff(ends)
+        valid = np.zeros(count, bool)
+        valid[rows] = values.is_valid().to_numpy(zero_copy_only=False)
+        offsets = np.concatenate((ends[:1], ends[0] + np.cumsum(lengths)))
+        bits = pa.py_buffer(np.packbits(valid, bitorder="little"))
+        return pa.LargeBinaryArray.from_buffers(
+            pa.large_binary(), count, [bits, pa.py_buffer(offsets), values.buffers()[2]]
+        )
+    at = np.full(count, -1, np.int64)
+    at[rows] = np.arange(len(rows))
+    return values.take(pa.array(at, mask=at < 0))

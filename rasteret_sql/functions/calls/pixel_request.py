@@ -22,8 +22,14 @@ from rasteret_sql.reading.request import Request, each_or_error
 
 
 @lru_cache(maxsize=1024)
-def _named(function: str, text: str, defaults: tuple[tuple[str, str], ...]) -> tuple[PixelOptions, str | None]:
-    """The options of a row, and the CRS that it says for its geometry: once for each distinct set of arguments."""
+def row_options(function: str, text: str, defaults: tuple[tuple[str, str], ...]) -> tuple[PixelOptions, str | None]:
+    """The options of a row, and the CRS that it says for its geometry: once for each distinct set of arguments.
+
+    Args:
+        function: what is called.
+        text: JSON of the named arguments.
+        defaults: names and values that the session sets where the row does not say them.
+    """
     given = dict(defaults) | named_arguments(function, text)
     crs = given.pop("geom_crs", None)
     return PixelOptions(**given), crs
@@ -36,6 +42,7 @@ def pixel_request(  # noqa: PLR0917 - columns
     geometries: pa.StructArray,
     named: pa.Array,
     defaults: Mapping[str, str],
+    shapes: Sequence[Any] | None = None,
 ) -> Request:
     """The request of a call.
 
@@ -46,16 +53,17 @@ def pixel_request(  # noqa: PLR0917 - columns
         geometries: STRUCT(kind, wkb, text), as the macro `__geometry` makes it.
         named: JSON object of the named arguments.
         defaults: named arguments that the session sets where a row does not say them.
+        shapes: the geometries, where they are parsed already, as `parsed_rows` gives them.
 
     Raises:
         RasteretError: an argument cannot be used, unless its row has `on_error := 'null'` and it is a geometry.
     """
-    kinds, wkbs, texts = (column.to_pylist() for column in geometries.flatten())
     said = tuple(defaults.items())
-    read = [_named(function.name, text, said) for text in named.to_pylist()]
+    read = [row_options(function.name, text, said) for text in named.to_pylist()]
     options, crs_asked = [option for option, _ in read], [crs for _, crs in read]
     tolerant = any(option.on_error == "null" for option in options)
-    shapes = _geometries(kinds, wkbs, texts, tolerant)
+    kinds, wkbs, texts = (column.to_pylist() for column in geometries.flatten())
+    shapes = _geometries(kinds, wkbs, texts, tolerant) if shapes is None else shapes
     crs = _given_crs(crs_asked, kinds, shapes, tolerant)
     scenes = ids.to_pylist()
     asked = [
@@ -77,6 +85,25 @@ def band_request(text: str) -> tuple[str | int, ...]:
             expected = "a band name, a 1-based integer, or a list of these"
             raise InvalidArgumentError(f"band := {quote_value(part)} cannot be used; expected {expected}")
     return tuple(parts)
+
+
+def parsed_rows(function: str, geometries: pa.StructArray, named: pa.Array, defaults: Mapping[str, str]) -> list[Any]:
+    """Geometry of each row (None: it has none), or what is wrong with it where its row gives NULL for that.
+
+    Args:
+        function: what is called.
+        geometries: STRUCT(kind, wkb, text), as the macro `__geometry` makes it.
+        named: JSON object of the named arguments.
+        defaults: named arguments that the session sets where a row does not say them.
+
+    Raises:
+        RasteretError: an argument cannot be used.
+    """
+    said = tuple(defaults.items())
+    distinct = named.unique().to_pylist()
+    tolerant = any(row_options(function, text, said)[0].on_error == "null" for text in distinct)
+    kinds, wkbs, texts = (column.to_pylist() for column in geometries.flatten())
+    return _geometries(kinds, wkbs, texts, tolerant)
 
 
 def _geometries(
@@ -110,7 +137,7 @@ def geometries_with_crs(shapes: pa.StructArray, crs: str | None) -> tuple[np.nda
         return geometries, [crs_or_code(crs)] * len(kinds)
     srids = shapely.get_srid(geometries)
     if len(set(kinds)) == 1 and len(srids) and (srids == srids[0]).all():  # of a table of places, as a rule
-        return geometries, [_one_crs(None, kinds[0], int(srids[0]))] * len(kinds)
+        return geometries, [one_crs(None, kinds[0], int(srids[0]))] * len(kinds)
     return geometries, _given_crs([None] * len(kinds), kinds, geometries.tolist(), tolerant=False)
 
 
@@ -131,7 +158,7 @@ def one_geometry(geometry: Mapping[str, Any] | None, crs: str | None) -> tuple[s
 
 def point_crs(crs: str | None) -> str:
     """CRS of points whose x and y are columns of their own."""
-    return _one_crs(crs, None, 0)
+    return one_crs(crs, None, 0)
 
 
 def _parse(keys: Sequence[tuple[str | None, bytes | str | None]]) -> np.ndarray:
@@ -155,11 +182,12 @@ def _given_crs(
         distinct.setdefault((text, kind, srid), len(distinct))
         for text, kind, srid in zip(asked, kinds, srids, strict=True)
     ]
-    known = each_or_error(lambda some: [_one_crs(*each) for each in some], list(distinct), tolerant)
+    known = each_or_error(lambda some: [one_crs(*each) for each in some], list(distinct), tolerant)
     return [known[number] for number in numbers]
 
 
-def _one_crs(asked: str | None, kind: str | None, srid: int) -> str:
+def one_crs(asked: str | None, kind: str | None, srid: int) -> str:
+    """CRS of a geometry: the argument's, else its type's, its own, or lon/lat."""
     if asked is not None:
         return crs_or_code(asked)
     return geometry_kind_crs(kind or "") or srid_crs(srid) or LONLAT

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import shapely
 
 from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.functions.calls.meeting_rows import FEWEST, Columns, meeting_rows
 from rasteret_sql.functions.calls.pixel_request import pixel_request
 from rasteret_sql.functions.spec import Function
+from rasteret_sql.reading.arrow_types import spread
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.request import Request
 from rasteret_sql.reading.run_rows import Kernel, run_rows
@@ -17,35 +21,79 @@ from rasteret_sql.session.session import Session
 
 _PLACED = ("scene_id", "band", "geom")
 """Columns that make a request; others are further arguments of the kernel."""
+_ZONES = (int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON))
+_TAKEN: dict[str, Collection[int] | None] = {
+    "read_chip": None,
+    "zonal_stats": _ZONES,
+    "zonal_stat": _ZONES,
+    "zonal_hist": _ZONES,
+    "sample_point": (int(shapely.GeometryType.POINT),),
+}
+"""Functions of which rows that miss their image are NULL, and the types of geometries that they take; None: all."""
 
 
 def over_rows(function: Function, kernel: Kernel) -> Callable[..., pa.Array]:
     """A kernel of `reading` over the rows of a request, as the code of a function over columns."""
 
     def run(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
-        request, others = _request(session, function, *columns)
-        values = run_rows(kernel, request, session.reading(function.name), cancelled, *others)
+        given, others = _columns(function, *columns)
+        context, defaults = session.reading(function.name), session.settings.of_calls()
+        count = len(given.ids)
+        rows, shapes = _to_read(function, given, others, context, defaults)
+        if rows is not None:
+            context.plan_pairs(0, seen=count - len(rows))
+            given, others = given.take(pa.array(rows)), [column.take(pa.array(rows)) for column in others]
+        if len(given.ids):
+            request = pixel_request(function, *given, defaults, shapes)
+            values = run_rows(kernel, request, context, cancelled, *(column.to_pylist() for column in others))
+            values = values if rows is None else spread(values, rows, count)
+        else:
+            values = pa.nulls(count, function.returns)
         return _field(values) if function.body == "field" else values
 
     return run
+
+
+def _to_read(
+    function: Function,
+    given: Columns,
+    others: Sequence[pa.Array],
+    context: ReadContext,
+    defaults: Mapping[str, str],
+) -> tuple[np.ndarray | None, list[Any] | None]:
+    """The rows that may meet their image, None: all; and their geometries, where these are parsed already."""
+    if function.name not in _TAKEN or len(given.ids) < FEWEST:
+        return None, None
+    meeting = meeting_rows(function.name, given, _TAKEN[function.name], context, defaults)
+    if meeting is None:
+        return None, None
+    # Whatever is wrong with another argument is said although no row meets its image.
+    rows = np.unique(np.concatenate([meeting.rows, *(_first_of_each(column) for column in others)]))
+    return rows, None if meeting.shapes is None else [meeting.shapes[row] for row in rows.tolist()]
+
+
+def _first_of_each(column: pa.Array) -> np.ndarray:
+    """The first row of each distinct value."""
+    codes = column.dictionary_encode().indices.fill_null(-1).to_numpy()
+    return np.asarray(np.unique(codes, return_index=True)[1])
 
 
 def planned(function: Function, kernel: Callable[[Request, ReadContext], pa.Array]) -> Callable[..., pa.Array]:
     """A kernel of `reading` that fetches nothing, as the code of a function over columns."""
 
     def run(session: Session, _cancelled: Cancelled, *columns: Any) -> pa.Array:
-        request, _ = _request(session, function, *columns)
+        given, _ = _columns(function, *columns)
+        request = pixel_request(function, *given, session.settings.of_calls())
         return kernel(request, session.reading(function.name))
 
     return run
 
 
-def _request(session: Session, function: Function, *columns: Any) -> tuple[Request, list[list[Any]]]:
-    """The request that the columns make, and the other columns' values."""
+def _columns(function: Function, *columns: Any) -> tuple[Columns, list[pa.Array]]:
+    """The columns that make a request, and the others."""
     by_name = dict(zip((one.name for one in function.columns), columns[:-1], strict=True))
     ids, bands, geometries = (by_name.pop(name) for name in _PLACED)
-    request = pixel_request(function, ids, bands, geometries, columns[-1], session.settings.of_calls())
-    return request, [column.to_pylist() for column in by_name.values()]
+    return Columns(ids, bands, geometries, columns[-1]), [*by_name.values()]
 
 
 def _field(values: pa.Array) -> pa.StructArray:
