@@ -83,7 +83,8 @@ def build(
         progress=progress_listener(progress),
         cancelled=cancellation(),
     )
-    return Collection(build_dataset(session, dataset, options), session)
+    with session.receipts.begin("build"):
+        return Collection(build_dataset(session, dataset, options), session)
 
 
 def build_from_stac(
@@ -152,7 +153,8 @@ def build_from_stac(
         progress=progress_listener(progress),
         cancelled=cancellation(),
     )
-    return Collection(build_stac(session, options), session)
+    with session.receipts.begin("build_from_stac"):
+        return Collection(build_stac(session, options), session)
 
 
 def load(
@@ -273,7 +275,8 @@ def build_from_table(
         progress=progress_listener(progress),
         cancelled=cancellation(),
     )
-    return Collection(build_table(session, path, options), session)
+    with session.receipts.begin("build_from_table"):
+        return Collection(build_table(session, path, options), session)
 
 
 def as_collection(

@@ -181,7 +181,8 @@ class Collection(SceneView):
             progress=progress_listener(progress),
             cancelled=cancellation(),
         )
-        append_collection(self._session, self._index, options)
+        with self._session.receipts.begin("append"):
+            append_collection(self._session, self._index, options)
         return self._reopened()
 
     def refresh(
@@ -215,7 +216,8 @@ class Collection(SceneView):
             progress=progress_listener(progress),
             cancelled=cancellation(),
         )
-        refresh_collection(self._session, self._index, options)
+        with self._session.receipts.begin("refresh"):
+            refresh_collection(self._session, self._index, options)
         return self._reopened()
 
     def _require_whole(self, what: str) -> None:

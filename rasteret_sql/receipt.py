@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -48,6 +50,7 @@ class Receipt:
     """The costs of one statement, added up by all its calls, whatever threads they run on."""
 
     __slots__ = (
+        "_constant",
         "_lock",
         "began_at",
         "bytes",
@@ -91,6 +94,8 @@ class Receipt:
         self.pairs_seen = 0
         """All pairs."""
         self.shares: dict[Hashable, Any] = {}
+        self._constant: set[Hashable] = set()
+        """Calls of constants that were made."""
         self._lock = threading.Lock()
 
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -100,6 +105,14 @@ class Receipt:
                 self.shares[key] = make()
             found: T = self.shares[key]
             return found
+
+    def of_constants(self, call: Hashable) -> Receipt:
+        """The receipt of a call of constants, which DuckDB may make twice: it counts pairs and tiles once."""
+        with self._lock:
+            if call not in self._constant:
+                self._constant.add(call)
+                return self
+        return _RepeatedCall(self)
 
     @property
     def pairs_skipped(self) -> int:
@@ -143,3 +156,61 @@ class Receipt:
         """Take note that so many bytes came."""
         with self._lock:
             self.bytes += count
+
+
+class _RepeatedCall(Receipt):
+    """The receipt of a call that is made again: of its costs, but not of the pairs and tiles that it asks for."""
+
+    __slots__ = ("_first",)
+
+    def __init__(self, first: Receipt) -> None:
+        super().__init__(first.began_at)
+        self._first = first
+        self.running, self.plan, self.fetch = first.running, first.plan, first.fetch
+        self.decode, self.reduce, self.shares = first.decode, first.reduce, first.shares
+
+    def name(self, function: str) -> None:
+        self._first.name(function)
+
+    def fail(self, message: str) -> None:
+        self._first.fail(message)
+
+    def sent(self, *, again: bool) -> None:
+        self._first.sent(again=again)
+
+    def received(self, count: int) -> None:
+        self._first.received(count)
+
+
+_current: ContextVar[Receipt | None] = ContextVar("receipt", default=None)
+
+
+def current_receipt() -> Receipt:
+    """The receipt of the statement for which this thread or coroutine works; a new one where there is none.
+
+    For requests deep in searches and builds. Reads of pixels, whose work is shared between statements, are told theirs.
+    """
+    return _current.get() or Receipt()
+
+
+@contextmanager
+def carrying(receipt: Receipt) -> Iterator[None]:
+    """Let a receipt be the current one, also in coroutines that are begun meanwhile."""
+    token = _current.set(receipt)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def carried(work: Callable[..., T]) -> Callable[..., T]:
+    """The same work for another thread, which does not know for which statement it works."""
+    receipt = _current.get()
+    if receipt is None:
+        return work
+
+    def run(*given: Any) -> T:
+        with carrying(receipt):
+            return work(*given)
+
+    return run

@@ -83,6 +83,7 @@ COLLECTION_FUNCTIONS = (
         "stac_api := '${DATA}/catalog/catalog.json', bbox := [-88, 42.9, -87.8, 43], "
         "date_range := ['2020-01-01', '2020-12-31'])",
         run="collections.build_of_dataset",
+        metered=True,
         others=(_EXECUTED,),
     ),
     Function(
@@ -113,6 +114,7 @@ COLLECTION_FUNCTIONS = (
         example="SELECT id FROM rasteret_build_from_stac(name := 'dunes', stac_api := '${DATA}/catalog/catalog.json', "
         "collection := 'sentinel-s2-l2a-cogs')",
         run="collections.build_of_stac",
+        metered=True,
     ),
     Function(
         name="rasteret_build_from_table",
@@ -157,6 +159,7 @@ COLLECTION_FUNCTIONS = (
         "column_map := {'fid': 'id', 'geom': 'geometry', 'year': 'datetime'}, href_column := 'path', "
         "band_index_map := {'A00': 0, 'A63': 63}, filter_expr := 'year = 2023')",
         run="tables.build",
+        metered=True,
     ),
     Function(
         name="rasteret_load",
@@ -173,6 +176,7 @@ COLLECTION_FUNCTIONS = (
         "its name refers to it in the workspace, in every process. Its files stay where they are.",
         example="SELECT id FROM rasteret_load('${EXPORT}', name := 'loaded')",
         run="collections.load",
+        metered=True,
         others=(Udf("__rasteret_open", (pa.string(),), pa.string(), run="collections.open_by_name"),),
     ),
     Function(
@@ -184,6 +188,7 @@ COLLECTION_FUNCTIONS = (
         doc="Writes a collection as portable, partitioned GeoParquet, with all columns and headers.",
         example="SELECT scenes FROM rasteret_export('dunes', '${TMP}/dunes-export')",
         run="collections.export",
+        metered=True,
     ),
     Function(
         name="rasteret_collections",
@@ -223,6 +228,7 @@ LIFE_FUNCTIONS = (
         doc="Adds scenes of the collection's source that it does not have yet. Only their files are read.",
         example="SELECT found, added FROM rasteret_append('dunes')",
         run="maintain.append",
+        metered=True,
     ),
     Function(
         name="rasteret_refresh",
@@ -234,6 +240,7 @@ LIFE_FUNCTIONS = (
         "those that are gone.",
         example="SELECT checked, changed, added, gone FROM rasteret_refresh('dunes')",
         run="maintain.refresh",
+        metered=True,
     ),
     Function(
         name="rasteret_drop",
@@ -245,5 +252,6 @@ LIFE_FUNCTIONS = (
         "collection that was loaded from elsewhere loses its name only.",
         example="SELECT scenes FROM rasteret_drop('dropped')",
         run="maintain.drop",
+        metered=True,
     ),
 )

@@ -72,7 +72,15 @@ SEARCH_FUNCTIONS = (
         "fetched as rows are used, so LIMIT ends the search. The server applies the arguments, DuckDB applies WHERE.",
         example="SELECT id, properties->>'gsd' FROM rasteret_stac_search('${DATA}/catalog/catalog.json', "
         "collection := 'sentinel-s2-l2a-cogs') LIMIT 5",
-        others=(Udf("__rasteret_stac_page", (pa.string(), pa.string(), pa.int64()), types.PAGE, run="search.page"),),
+        others=(
+            Udf(
+                "__rasteret_stac_page",
+                (pa.string(), pa.string(), pa.int64(), pa.int64()),
+                types.PAGE,
+                run="search.page",
+                metered=True,
+            ),
+        ),
     ),
     Function(
         name="rasteret_scenes",

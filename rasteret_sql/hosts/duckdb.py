@@ -16,6 +16,7 @@ from uuid import uuid4
 import duckdb
 import pyarrow as pa
 
+from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.cancel import INTERRUPTED, Interrupts, watch_sigint
 from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, NameTakenError, RasteretError
 from rasteret_sql.functions.registry import FUNCTIONS, PRIVATE_MACROS, call_of, macro_sql, private_sql
@@ -28,6 +29,7 @@ from rasteret_sql.hosts.recent_failures import RecentFailures
 from rasteret_sql.index.place.location import may_hold_collections
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.quoting import quote_name
+from rasteret_sql.receipt import carrying
 
 if TYPE_CHECKING:
     from rasteret_sql.hosts import duckdb_relations, duckdb_secrets
@@ -131,6 +133,8 @@ class _HostFunction:
             receipt = session.receipts.of(arrays[-1][0].as_py())
             if not udf.names_itself:
                 receipt.name(self._function.name)
+            if udf.pure and not udf.names_itself and len(arrays[-1]) == 1:
+                receipt = receipt.of_constants((udf.name, *(repr(array.to_pylist()) for array in arrays[:-1])))
             session, paying = session.paying(receipt), session.receipts.paying(receipt)
         if udf.metered:
             arrays.pop()
@@ -140,10 +144,13 @@ class _HostFunction:
                 if failed is not None:
                     raise failed
             stopped, working = self._database.interrupts.flag(), session
+
+            def work(cancelled: Cancelled) -> pa.Array:
+                with carrying(working.receipt):
+                    return call_of(udf, self._function)(working, lambda: stopped() or cancelled(), *arrays)
+
             try:
-                return session.engine.call(
-                    lambda cancelled: call_of(udf, self._function)(working, lambda: stopped() or cancelled(), *arrays)
-                )
+                return session.engine.call(work)
             except KeyboardInterrupt:
                 # Where the main thread itself waits here; DuckDB would say no more than the name of it.
                 raise InterruptedQueryError(f"{self._function.name}: {INTERRUPTED}") from None

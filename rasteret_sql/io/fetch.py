@@ -25,7 +25,7 @@ from rasteret_sql.io.loop import io_loop
 from rasteret_sql.io.retry_after import retry_after
 from rasteret_sql.io.settings import io_settings
 from rasteret_sql.io.signed_addresses import signed_form
-from rasteret_sql.receipt import Receipt
+from rasteret_sql.receipt import Receipt, current_receipt
 
 __all__ = ["RetryPolicy", "fetch", "fetch_prefix", "safe_address"]
 
@@ -98,7 +98,9 @@ async def fetch(
         FileChangedError: the backend tells that the file is another one than `expected`.
         StorageError: or one of its leaves, after the last repetition; the message holds no secrets.
     """
-    return (await fetch_known(backend, address, part, policy, expected))[0]
+    receipt = current_receipt()
+    with receipt.fetch:
+        return (await fetch_known(backend, address, part, policy, expected, receipt))[0]
 
 
 async def fetch_known(  # noqa: PLR0917
@@ -143,9 +145,12 @@ async def fetch_prefix(
     Raises:
         StorageError: or one of its leaves.
     """
-    part = ByteRange(0, length)
+    part, receipt, tries = ByteRange(0, length), current_receipt(), 0
 
     async def once() -> tuple[bytes, FileFacts] | Failure:
+        nonlocal tries
+        tries += 1
+        receipt.sent(again=tries > 1)
         try:
             buffer, facts = await _part(backend, address, 0, length)
         except BaseError as error:
@@ -154,13 +159,15 @@ async def fetch_prefix(
                 return b"", FileFacts(0)  # an empty file has no range that could be given
             raise
         data, size = bytes(buffer), facts.size
+        receipt.received(len(data))
         if len(data) > length or (size is not None and len(data) != min(size, length)):
             expected = length if size is None else min(size, length)
             return Failure(Cause.SHORT, f"expected {expected} bytes, received {len(data)}")
         # A backend that gives less than asked says where the file ends.
         return data, replace(facts, size=len(data)) if size is None and len(data) < length else facts
 
-    return await _repeat(once, address, part, policy or _policy(), backend)
+    with receipt.fetch:
+        return await _repeat(once, address, part, policy or _policy(), backend)
 
 
 async def _repeat(  # noqa: PLR0917

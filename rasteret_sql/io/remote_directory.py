@@ -17,6 +17,7 @@ from rasteret_sql.io.clouds.registry import route
 from rasteret_sql.io.failures import failure_of
 from rasteret_sql.io.loop import connecting
 from rasteret_sql.io.routed_backend import default_backend
+from rasteret_sql.receipt import current_receipt
 
 T = TypeVar("T")
 
@@ -83,7 +84,9 @@ class RemoteDirectory:
 
         def get() -> tuple[bytes, str | None]:
             result = obstore.get(self._store, self._root + name)
-            return bytes(result.bytes()), result.meta["e_tag"]
+            data = bytes(result.bytes())
+            current_receipt().received(len(data))
+            return data, result.meta["e_tag"]
 
         try:
             return self._do("read", get, name)
@@ -95,10 +98,13 @@ class RemoteDirectory:
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{target.name}.part")
 
+        receipt = current_receipt()
+
         def get() -> None:
             with unfinished.open("wb") as file:
                 for chunk in obstore.get(self._store, self._root + name).stream(min_chunk_size=4 * 2**20):
                     file.write(chunk)
+                    receipt.received(len(chunk))
 
         self._do("read", get, name)
         unfinished.replace(target)
@@ -150,11 +156,13 @@ class RemoteDirectory:
     def _do(self, what: str, action: Callable[[], T], name: str = "") -> T:
         """Do one thing, again where that may help."""
         connecting()
-        attempts = 0
+        attempts, receipt = 0, current_receipt()
         while True:
             attempts += 1
+            receipt.sent(again=attempts > 1)
             try:
-                return action()
+                with receipt.fetch:
+                    return action()
             except _ANSWERS:
                 raise
             except (BaseError, OSError) as error:

@@ -15,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from rasteret_sql.io.rate_limit import Limiter
+from rasteret_sql.receipt import current_receipt
 
 _TIMEOUT_SECONDS = 3.0
 _FRESH_SECONDS = 0.5
@@ -48,6 +49,7 @@ async def retry_after(address: str, limiter: Limiter, host: str) -> float | None
 
 async def _asked_in_turn(address: str, limiter: Limiter, host: str) -> float | None:
     gate = await limiter.acquire(host)
+    current_receipt().sent(again=True)
     try:
         return await asyncio.to_thread(_ask, address)
     finally:

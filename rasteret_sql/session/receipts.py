@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from rasteret_sql.io.redact import plain_text
-from rasteret_sql.receipt import Receipt
+from rasteret_sql.receipt import Receipt, carrying
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC
 _KEPT = 100
@@ -18,7 +18,7 @@ _KEPT = 100
 
 
 class Receipts:
-    """The receipts of the statements that read, the one that was used last at the end."""
+    """The receipts of the statements that read, search or change collections, the one that was used last at the end."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, Receipt] = OrderedDict()
@@ -50,7 +50,7 @@ class Receipts:
         """The receipt of one call from Python, which is a statement by itself."""
         receipt = self._of(f"call {next(self._numbers)}", None)
         receipt.name(function)
-        with self.paying(receipt):
+        with self.paying(receipt), carrying(receipt):
             yield receipt
 
     def _of(self, key: Hashable, began_at: datetime | None) -> Receipt:

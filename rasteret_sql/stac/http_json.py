@@ -28,6 +28,7 @@ from rasteret_sql.io.fetch import fetch_prefix
 from rasteret_sql.io.log_filter import guard_logs
 from rasteret_sql.io.loop import run
 from rasteret_sql.io.routed_backend import default_backend
+from rasteret_sql.receipt import current_receipt
 from rasteret_sql.stac.address import is_url, local_path
 from rasteret_sql.stac.redirects import RedirectSession, unpacked
 
@@ -62,6 +63,11 @@ class Answer(NamedTuple):
 
 class _Retry(Retry):
     """Retries with a bound to what a server may ask for; one that asks for nonsense waits as one that asks nothing."""
+
+    def increment(self, *given: Any, **named: Any) -> _Retry:
+        again: _Retry = super().increment(*given, **named)  # raises where there is to be no repetition
+        current_receipt().sent(again=True)
+        return again
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:

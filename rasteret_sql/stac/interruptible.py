@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from rasteret_sql.callbacks import POLL_SECONDS, Cancelled
 from rasteret_sql.errors import InterruptedQueryError
+from rasteret_sql.receipt import carried
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ def start(work: Callable[[], T]) -> Future[T]:
     The thread is a daemon: nobody waits for it when its result is no longer wanted, not even the end of the process.
     """
     result: Future[T] = Future()
+    work = carried(work)
 
     def run() -> None:
         try:

@@ -12,6 +12,7 @@ import requests
 
 from rasteret_sql.errors import StacError
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.receipt import current_receipt
 from rasteret_sql.stac.address import same_server
 
 _GZIP = b"\x1f\x8b"
@@ -49,7 +50,13 @@ class RedirectSession(requests.Session):  # type: ignore[misc]  # it has no type
         # Here, where also each redirect comes by: after a login of ~/.netrc was put in, and after pystac-client has
         # logged what it sends.
         self._sign_in(request, is_redirect=not options.get("allow_redirects", True))
-        response = super().send(request, **options)
+        receipt = current_receipt()
+        receipt.sent(again=False)
+        with receipt.fetch:
+            response = super().send(request, **options)
+        # Of redirects that were followed, each came by here and counted its own.
+        own = response.history[0] if response.history else response
+        receipt.received(own.raw.tell() if own.raw is not None else len(own.content))
         self._last.address = response.url
         if response.content.startswith(_GZIP):
             # pystac-client takes what it gets for text.

@@ -18,6 +18,7 @@ from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.fetch import fetch, fetch_prefix
 from rasteret_sql.io.loop import run
+from rasteret_sql.receipt import Receipt, carrying, current_receipt
 
 _PREFIX = 256 * 1024
 """Bytes read of a file at first, in one request: small tables are there with it."""
@@ -37,6 +38,8 @@ class StoredFile:
     length: int
     """Bytes of the whole file."""
     cancelled: Cancelled | None
+    receipt: Receipt
+    """Of the statement: Arrow reads on threads that do not know it."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the file; what came when it was opened is not asked for again."""
@@ -45,7 +48,8 @@ class StoredFile:
         last = offset - (self.length - len(self.end))
         if last >= 0:
             return self.end[last : last + length]
-        return bytes(run(fetch(self.backend, self.address, ByteRange(offset, length)), self.cancelled))
+        with carrying(self.receipt):
+            return bytes(run(fetch(self.backend, self.address, ByteRange(offset, length)), self.cancelled))
 
 
 def open_stored(
@@ -62,7 +66,7 @@ def open_stored(
     """
     parts = run(_ends(backend, addresses), cancelled)
     return {
-        address: StoredFile(backend, address, start, end, length, cancelled)
+        address: StoredFile(backend, address, start, end, length, cancelled, current_receipt())
         for address, (start, end, length) in zip(addresses, parts, strict=True)
     }
 

@@ -10,6 +10,6 @@ CREATE OR REPLACE MACRO rasteret_build_from_stac(
     'query', query, 'band_map', band_map, 'band_index_map', band_index_map, 'data_source', data_source,
     'force', force, 'max_concurrent', max_concurrent, 'workspace_dir', workspace_dir,
     'static_catalog', static_catalog, 'cloud_config', cloud_config, 'backend', backend, 'headers', headers
-  ) AS VARCHAR)))
+  ) AS VARCHAR), epoch_us(now())))
   -- a forced build is done once a statement: this tells when a statement was carried out, not just planned
   WHERE CASE WHEN coalesce(TRY_CAST(force AS BOOLEAN), false) THEN __rasteret_executed(id) ELSE true END;

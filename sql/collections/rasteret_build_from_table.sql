@@ -13,6 +13,6 @@ CREATE OR REPLACE MACRO rasteret_build_from_table(
     'band_codes', band_codes, 'columns', columns, 'url_rewrite_patterns', url_rewrite_patterns, 'force', force,
     'max_concurrent', max_concurrent, 'workspace_dir', workspace_dir, 'cloud_config', cloud_config,
     'backend', backend
-  ) AS VARCHAR)))
+  ) AS VARCHAR), epoch_us(now())))
   -- a forced build is done once a statement: this tells when a statement was carried out, not just planned
   WHERE CASE WHEN coalesce(TRY_CAST(force AS BOOLEAN), false) THEN __rasteret_executed(id) ELSE true END;

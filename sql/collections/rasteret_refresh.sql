@@ -3,7 +3,10 @@
 CREATE OR REPLACE MACRO rasteret_refresh(
   name, stac_api := NULL, max_concurrent := NULL, workspace_dir := NULL, backend := NULL, headers := NULL
 ) AS TABLE
-  SELECT unnest(__rasteret_refresh(CAST(json_object(
-    'name', name, 'stac_api', stac_api, 'max_concurrent', max_concurrent, 'workspace_dir', workspace_dir,
-    'backend', backend, 'headers', headers
-  ) AS VARCHAR)), max_depth := 2);
+  SELECT unnest(__rasteret_refresh(
+    CAST(json_object(
+      'name', name, 'stac_api', stac_api, 'max_concurrent', max_concurrent, 'workspace_dir', workspace_dir,
+      'backend', backend, 'headers', headers
+    ) AS VARCHAR),
+    epoch_us(now())
+  ), max_depth := 2);

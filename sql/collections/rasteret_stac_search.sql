@@ -12,11 +12,11 @@ CREATE OR REPLACE MACRO rasteret_stac_search(
     ),
     -- a step reads one page, and DuckDB makes it when all items before it have been used
     __pages AS (
-      SELECT __text, __rasteret_stac_page(__text, NULL, 0) AS __page
+      SELECT __text, __rasteret_stac_page(__text, NULL, 0, epoch_us(now())) AS __page
       FROM __asked
       WHERE __rasteret_watch(true)
       UNION ALL
-      SELECT __text, __rasteret_stac_page(__text, __page.token, __page.number + 1)
+      SELECT __text, __rasteret_stac_page(__text, __page.token, __page.number + 1, epoch_us(now()))
       FROM __pages
       WHERE NOT __page.done
     )

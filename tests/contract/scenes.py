@@ -81,5 +81,7 @@ def opened(server, workspace):
 
 def forget(connection, server):
     """From now on all tiles are asked for, and counted, anew."""
-    session_for(connection).engine.cache.clear()
+    session = session_for(connection)
+    session.engine.cache.clear()
+    session.receipts.listed(clear=True)
     server.reset()

@@ -24,6 +24,7 @@ def server(tmp_path_factory):
         write_scene(folder / f"s{n}.tif", n)
     write_items(folder / "items.json", [item(f"s{n}", day=n + 1, b=f"s{n}.tif") for n in range(SCENES)])
     with RangeServer(folder) as running:
+        running.folder = folder
         yield running
 
 
@@ -84,15 +85,83 @@ def test_get_numpy_has_a_receipt(con, server, tmp_path):
     )
     box = shapely.box(10.29, 46.0, 10.31, 46.01)  # over the place that the items name
     forget(con, server)
-    assert len(collection.get_numpy(box, ["b"])) == SCENES
     columns = "functions, requests, bytes, pairs_planned, error"
     ask = f"SELECT {columns} FROM rasteret_stats() ORDER BY began_at"
+    assert collection.sql(ask.replace("()", "(clear := true)")).fetchall() == [(["build_from_stac"], 0, 0, 0, None)]
+    assert len(collection.get_numpy(box, ["b"])) == SCENES
     assert collection.sql(ask).fetchall() == [(["get_numpy"], *traffic(server), SCENES, None)]
     with pytest.raises(ValueError, match="ragged"):
         collection.get_numpy([box, shapely.box(10.299, 46.0, 10.31, 46.01)], ["b"])
     (failed,) = collection.sql(ask).fetchall()[1:]
     assert failed[1:4] == (0, 0, 0)
     assert failed[4].startswith("InvalidArgumentError: ragged shapes")
+
+
+@pytest.fixture
+def fresh(server, tmp_path):
+    """A connection of which nothing is built yet."""
+    with rasteret_sql.connect(workspace_dir=tmp_path / "fresh") as connection:
+        server.reset()
+        yield connection
+
+
+CHANGES = {
+    "rasteret_build_from_stac": "FROM rasteret_build_from_stac('n', '{url}/items.json')",
+    "rasteret_stac_search": "FROM rasteret_stac_search('{url}/items.json')",
+    "rasteret_build_from_table": "FROM rasteret_build_from_table('{url}/table.parquet', name := 'n', "
+    "href_column := 'path', band_index_map := {{'b': 0}})",
+    "rasteret_append": "FROM rasteret_append('w')",
+    "rasteret_refresh": "FROM rasteret_refresh('w')",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_searches_or_reads_headers_has_a_receipt(con, fresh, server, name):
+    con.execute(
+        f"COPY (SELECT 's' || range AS id, '{server.url}/s' || range || '.tif' AS path, "
+        "TIMESTAMP '2024-01-01' AS datetime, 'POINT (10.3 46)'::GEOMETRY AS geometry "
+        f"FROM range({SCENES})) TO '{server.folder}/table.parquet'"
+    )
+    server.reset()
+    connection = con if "'w'" in CHANGES[name] else fresh
+    connection.execute(CHANGES[name].format(url=server.url)).fetchall()
+    (got,) = stats(connection, "functions, requests, bytes, retries, error")
+    assert got == ([name], *traffic(server), 0, None)
+    assert got[1] > 0
+
+
+def test_repeated_requests_of_a_search_and_of_headers_are_counted(fresh, server):
+    server.faults("500", times=2, match="items.json")
+    fresh.execute(CHANGES["rasteret_stac_search"].format(url=server.url)).fetchall()
+    searched, _ = traffic(server)
+    server.faults("reset", times=1, match="s1.tif")
+    fresh.execute(CHANGES["rasteret_build_from_stac"].format(url=server.url)).fetchall()
+    requests, _ = traffic(server)
+    server.faults()
+    assert stats(fresh, "functions, requests, retries") == [
+        (["rasteret_stac_search"], searched, 2),
+        (["rasteret_build_from_stac"], requests - searched, 1),
+    ]
+
+
+TRIANGLE = f"'POLYGON (({WEST} {NORTH}, {WEST + 99} {NORTH}, {WEST} {NORTH - 99}, {WEST} {NORTH}))'"
+CONSTANTS = {
+    f"zonal_stats('s0', 'b', {TRIANGLE}, {IN_UTM})": 1,
+    f"zonal_hist('s0', 'b', {TRIANGLE}, {IN_UTM})": 1,
+    f"read_chip('s0', 'b', {TRIANGLE}, {IN_UTM})": 1,
+    f"sample_point('s0', 'b', 'POINT ({WEST + 5} {NORTH - 5})', {IN_UTM})": 1,
+    "read_chip('s0', 'b')": (SIZE // 128) ** 2,
+}
+
+
+@pytest.mark.parametrize("call", CONSTANTS)
+def test_a_call_of_constants_counts_once(con, server, call):
+    """DuckDB makes it once or twice."""
+    columns = "pairs_planned, pairs_skipped, tiles, requests"
+    con.execute(f"SELECT {call}").fetchall()
+    assert stats(con, columns) == [(1, 0, CONSTANTS[call], traffic(server)[0])]
+    con.execute(f"SELECT {call} FROM range(3)").fetchall()
+    assert stats(con, columns)[1] == (1, 0, CONSTANTS[call], 0)
 
 
 def test_requests_that_are_repeated_are_counted(con, server):

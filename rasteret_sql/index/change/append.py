@@ -27,6 +27,7 @@ from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.index.read.headers_by_id import StoredHeaders
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
+from rasteret_sql.receipt import current_receipt
 from rasteret_sql.scenes.dates import DateRange
 from rasteret_sql.scenes.scene import SceneItem
 from rasteret_sql.scenes.source import FoundScenes, SceneSource
@@ -73,7 +74,8 @@ def append(
         journal = tx.resume("append " + hashlib.sha256(identity.encode()).hexdigest())
         found = journal.scenes()
         if found is None:
-            found = source.find(progress or silent, cancelled)
+            with current_receipt().plan:
+                found = source.find(progress or silent, cancelled)
             journal.keep_scenes(found)
         new, notes = only_new(now, found)
         rows: list[SceneRow] = []

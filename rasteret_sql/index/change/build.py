@@ -26,6 +26,7 @@ from rasteret_sql.index.place.collection_index import open_collection
 from rasteret_sql.index.place.mirror import publish, remote_manifest, staging_directory
 from rasteret_sql.index.place.workspace import let_mean, made_by_same_call, tell_replaced
 from rasteret_sql.index.read.file_headers import FileHeader
+from rasteret_sql.receipt import current_receipt
 from rasteret_sql.warning import warn
 
 __all__ = ["BuildRequest", "Progress", "build", "is_cached"]
@@ -124,7 +125,8 @@ def _build(request: BuildRequest, tx: Change, tell: Progress, cancelled: Cancell
     journal = tx.resume(request.digest(), anew=request.force)
     found = journal.scenes()
     if found is None:
-        found = request.source.find(tell, cancelled)
+        with current_receipt().plan:
+            found = request.source.find(tell, cancelled)
         if not found.scenes:
             raise _nothing_found(request)
         if request.enrich:

@@ -31,6 +31,7 @@ from rasteret_sql.io.fetch import fetch_prefix
 from rasteret_sql.io.loop import run
 from rasteret_sql.io.routed_backend import default_backend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
+from rasteret_sql.receipt import current_receipt
 from rasteret_sql.scenes.dates import parse_instant
 from rasteret_sql.scenes.scene import SceneItem
 from rasteret_sql.scenes.source import FoundScenes, SceneSource
@@ -117,7 +118,8 @@ def refresh(
 
 def _ask(sources: Sequence[SceneSource], tell: Progress, cancelled: Cancelled | None) -> FoundScenes:
     """The scenes of all sources, each id once."""
-    parts = [source.find(tell, cancelled) for source in sources]
+    with current_receipt().plan:
+        parts = [source.find(tell, cancelled) for source in sources]
     scenes: dict[str, SceneItem] = {}
     for part in parts:
         for scene in part.scenes:

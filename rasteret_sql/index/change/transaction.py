@@ -24,6 +24,7 @@ from rasteret_sql.index.format.manifest import Manifest
 from rasteret_sql.index.format.scene_rows import SceneRow, scene_batches
 from rasteret_sql.index.place.atomic_directory import published, writing
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
+from rasteret_sql.receipt import current_receipt
 
 
 @contextmanager
@@ -162,8 +163,11 @@ class Change:
             columns: Typed columns of theirs, a row each, in place of their properties.
         """
         like = None if self._before is None else self._before.columns
-        for month, scenes, headers in scene_batches(rows, self.manifest.bands, HEADER_GROUP_ROWS, columns, like=like):
-            self.write(month, scenes, headers)
+        with current_receipt().reduce:
+            for month, scenes, headers in scene_batches(
+                rows, self.manifest.bands, HEADER_GROUP_ROWS, columns, like=like
+            ):
+                self.write(month, scenes, headers)
 
     def write(self, month: Month, scenes: pa.Table, headers: pa.Table) -> None:
         """Add scenes of one month that are a table already.
@@ -221,7 +225,8 @@ class Change:
         if self._drops:
             self._remove()
         elif self._writer is not None or self._replaced or self._after is not self._before:
-            self._write_manifest()
+            with current_receipt().reduce:
+                self._write_manifest()
 
     def _write_manifest(self) -> None:
         directory, before = self._staged(), self._before

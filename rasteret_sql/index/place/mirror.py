@@ -26,6 +26,7 @@ from rasteret_sql.index.place.atomic_directory import writing
 from rasteret_sql.index.place.directory_names import RECORDS_SUFFIX, STAC_SUFFIX
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.remote_directory import HasStores, RemoteDirectory
+from rasteret_sql.receipt import carried
 from rasteret_sql.schema import MANIFEST
 
 CACHE_VARIABLE = "RASTERET_SQL_CACHE"
@@ -229,7 +230,7 @@ def _leave_only(copy: Path, names: set[str]) -> None:
 
 def _each(names: list[str], action: Callable[[str], None]) -> None:
     with ThreadPoolExecutor(_TRANSFERS, "rasteret-transfer") as threads:
-        for _ in threads.map(action, names):
+        for _ in threads.map(carried(action), names):
             pass
 
 

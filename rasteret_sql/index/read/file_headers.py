@@ -11,6 +11,7 @@ from rasteret_sql.index.format.band_encode import BandRecord
 from rasteret_sql.index.read.sidecar_files import Siblings, with_sidecars
 from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.io.fetch import fetch, fetch_prefix, safe_address
+from rasteret_sql.receipt import current_receipt
 from rasteret_sql.scenes.scene import SceneItem
 from rasteret_sql.tiff.header import BandHeader, Header
 from rasteret_sql.tiff.parse import HEADER_PREFETCH, NeedBytes, SparseBytes, parse_header
@@ -58,10 +59,11 @@ async def _read_tiff(address: str, backend: StorageBackend) -> tuple[Header, Fil
     """Header of one TIFF by itself."""
     data, facts = await fetch_prefix(backend, address, HEADER_PREFETCH)
     chunks = SparseBytes(data, facts.size)
-    shown = safe_address(address)
+    shown, receipt = safe_address(address), current_receipt()
     for _ in range(_MOST_ROUNDS):
         try:
-            return parse_header(chunks, shown), facts
+            with receipt.decode:
+                return parse_header(chunks, shown), facts
         except NeedBytes as need:
             ranges = need.ranges
         parts = await asyncio.gather(*(fetch(backend, address, part, expected=facts) for part in ranges))
