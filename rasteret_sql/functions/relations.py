@@ -105,7 +105,7 @@ PAIRS = _step("__rasteret_pairs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(PAIR),
 """(scene, collection, token) → what it meets."""
 COST = pa.struct([("band", pa.string()), *((name, pa.int64()) for name in ("pairs", "tiles", "requests", "bytes"))])
 """What the pairs of a scene and a band take."""
-COSTS = _step("__rasteret_costs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(COST), run="relations.costs", pure=True)
+COSTS = _step("__rasteret_costs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(COST), run="explain_table.costs", pure=True)
 """(scene, collection, token) → what it takes."""
 _OF_PAIR = (_TOKEN, pa.int64(), pa.int64(), _STATEMENT)
 """(token, part, number) → what is read."""
@@ -139,7 +139,12 @@ PIXELS_OF = _step(
 """(token, block, position in the block) → the value of each band."""
 CHIP_OF = _step("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True)
 
-EXPLAINED = ("zonal_stats_table", "sample_points", "read_chips")
+PIXEL_COSTS = _step(
+    "__rasteret_pixel_costs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(COST), run="explain_table.pixel_costs", pure=True
+)
+"""(scene, collection, token) → what its pixels take."""
+
+EXPLAINED = ("zonal_stats_table", "sample_points", "read_chips", "read_pixels")
 """Functions whose cost can be asked for."""
 
 RELATION_FUNCTIONS = (
@@ -236,20 +241,24 @@ RELATION_FUNCTIONS = (
         body="query",
         arguments=(
             _SCENES,
-            replace(_ZONES, doc="relation of polygons, or of points or any geometries, as the call takes them"),
+            replace(
+                _ZONES,
+                doc="relation of polygons, points or any geometries, as the call takes them; NULL for read_pixels",
+            ),
             _BANDS,
             Argument(
                 "call",
                 TEXT,
-                "'zonal_stats_table' (default), 'sample_points' or 'read_chips': what is explained",
+                "'zonal_stats_table' (default), 'sample_points', 'read_chips' or 'read_pixels': what is explained",
                 "NULL",
             ),
+            replace(GEOM_OR_ALL, doc="as read_pixels'; of no other call"),
             WEIGHTED,
             MAX_DISTANCE,
             *_RELATED,
             ALL_TOUCHED,
-            Argument("clip", Kind("BOOLEAN"), "as read_chip's", "NULL"),
-            Argument("fill", NUMBER, "as read_chip's; costs nothing", "NULL"),
+            Argument("clip", Kind("BOOLEAN"), "as read_chips' and read_pixels'", "NULL"),
+            Argument("fill", NUMBER, "as read_chips'; costs nothing", "NULL"),
             Argument("stats", NAMES, "as zonal_stats_table's; cost nothing", "NULL"),
             *(argument for argument in _READING if argument.name != "max_bytes"),
         ),
@@ -258,10 +267,11 @@ RELATION_FUNCTIONS = (
         "requests BIGINT, bytes BIGINT)",
         doc="A dry run of a call over relations: for each scene and band the pairs that meet, the stored tiles under "
         "them, and the requests and bytes that fetch these, with nothing cached and all rows asked for. A tile that "
-        "several need counts for the first. Makes no request for pixels.",
+        "several need counts for the first. A pair of read_pixels is a scene and its geometry. Makes no request for "
+        "pixels.",
         example=f"{_ZONES_ON_DUNES}rasteret_explain_table(rasteret.dunes, zones, ['B04', 'B11'])",
-        run="relations.rasteret_explain_table",
+        run="explain_table.rasteret_explain_table",
         metered=True,
-        others=(COSTS,),
+        others=(COSTS, PIXEL_COSTS),
     ),
 )

@@ -64,7 +64,7 @@ class PairPlanner:
     ) -> list[list[PartCost]]:
         """The costs of some scenes, by band where bands are read apart; none where nothing meets."""
         found: list[list[PartCost]] = []
-        for some in _of_distinct_ids(scenes):
+        for some in scenes_of_distinct_ids(scenes):
             self.plan([one for of_scene in met[some] for one in of_scene], context, cancelled)
             found += [
                 [
@@ -90,7 +90,7 @@ class PairPlanner:
             self._reader.read(parts, numbers, context, cancelled)
 
 
-def _of_distinct_ids(scenes: Sequence[Scene]) -> Iterator[slice]:
+def scenes_of_distinct_ids(scenes: Sequence[Scene]) -> Iterator[slice]:
     """Cut a list of scenes into parts in which no id is twice: costs are told apart by it."""
     begin, seen = 0, set[str]()
     for at, scene in enumerate(scenes):

@@ -95,7 +95,7 @@ class Block:
     """The pixels of a block."""
 
     values: list[npt.NDArray[np.generic] | None]
-    """Of each band, one after the other, row by row; None where it could not be read."""
+    """Of each band, one after the other, row by row; None where it could not be read, or was only planned."""
     invalid: list[npt.NDArray[np.bool_] | None]
     """True where a pixel is not valid; None where all are."""
 
@@ -149,6 +149,10 @@ class BlockJob(WindowJob):
     """Reads a band of a block."""
 
     failed = False
+    skipped = False
+
+    def skip(self) -> None:
+        self.skipped = True
 
     def fail(self, error: Exception) -> bool:
         self.failed = True
@@ -176,7 +180,8 @@ def cut_blocks(plan: WindowPlan) -> BlockGrid:
 
 def block_of(jobs: Sequence[BlockJob]) -> Block:
     """The pixels that the jobs of a block read, one a band."""
+    lost = [job.failed or job.skipped for job in jobs]
     return Block(
-        [None if job.failed else job.pixels()[0].ravel() for job in jobs],
-        [None if job.failed or job.invalid is None else job.invalid[0].ravel() for job in jobs],
+        [None if no else job.pixels()[0].ravel() for job, no in zip(jobs, lost, strict=True)],
+        [None if no or job.invalid is None else job.invalid[0].ravel() for job, no in zip(jobs, lost, strict=True)],
     )

@@ -55,6 +55,8 @@ class Part:
     first: int
     """Number of its first block in the table."""
     grid: BlockGrid
+    names: tuple[str, ...]
+    """Of its bands."""
     asked: npt.NDArray[np.bool_]
     """True for blocks that the statement has asked for."""
 
@@ -102,7 +104,8 @@ class PixelTable:
         with self._lock:
             for at, plan in plans.items():
                 grid = self._grid(plan)
-                part = Part(scenes[at], self.total, grid, np.zeros(len(grid.windows), bool))
+                names = tuple(source.band for source in plan.sources)
+                part = Part(scenes[at], self.total, grid, names, np.zeros(len(grid.windows), bool))
                 self.total += len(grid.windows)
                 _keep(self._plans, len(self.parts), plan, _PLANS)
                 self.parts.append(part)
@@ -189,6 +192,11 @@ class PixelTable:
                 for span in spans[number]:
                     block.take(offsets[span], values[span], missing[span])
         return values, missing
+
+    def load(self, numbers: Sequence[int], context: ReadContext, cancelled: Cancelled) -> None:
+        """Ask for some blocks, as `read` does."""
+        for some in self._in_memory(sorted(numbers)):
+            self._loaded(some, context, cancelled)
 
     def _in_memory(self, wanted: Sequence[int]) -> Iterator[list[int]]:
         """Cut a list of blocks into such that can be in memory together."""

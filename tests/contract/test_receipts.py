@@ -241,6 +241,34 @@ def test_a_plan_is_what_the_server_then_counts(con, server, name):
     assert explained(con, name) == (requests, size, pairs), "with nothing cached"
 
 
+AREAS = {
+    "all": "",
+    "a part": f"geom := '{shapely.box(WEST + 95, NORTH - 3333, WEST + 2222, NORTH - 77)}'",
+    "a corridor": f"geom := '{shapely.LineString([(WEST + 11, NORTH - 11), (WEST + 5100, NORTH - 4100)]).buffer(25)}'",
+    "its window": f"geom := '{shapely.Point(WEST + 2500, NORTH - 2500).buffer(1000)}', clip := false",
+    "a pixel": f"geom := 'POINT ({WEST + 1285} {NORTH - 1275})'",
+    "an overview": "overview := 1",
+}
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_a_plan_of_pixels_is_what_the_server_then_counts(con, server, area):
+    con.execute("CREATE TABLE s AS FROM rasteret.w" + (" WHERE id <> 's1'" if "overview" in area else ""))
+    options = f"{IN_UTM}, {AREAS[area]}".removesuffix(", ")
+    columns = "scene_id, band, pairs, tiles, requests::INTEGER, bytes::INTEGER"
+    plan = f"SELECT {columns} FROM rasteret_explain_table(s, NULL, 'b', call := 'read_pixels', {options}) ORDER BY 1"
+    planned = con.execute(plan).fetchall()
+    assert traffic(server) == (0, 0)
+    assert [row[:3] for row in planned] == [(scene, "b", 1) for (scene,) in con.execute("SELECT id FROM s").fetchall()]
+    con.execute(f"FROM read_pixels(s, 'b', {options})").fetchall()
+    assert traffic(server) == (sum(row[4] for row in planned), sum(row[5] for row in planned))
+    ((tiles,),) = con.execute(
+        "SELECT tiles - cache_hits FROM rasteret_stats() WHERE list_contains(functions, 'read_pixels')"
+    ).fetchall()
+    assert tiles == sum(row[3] for row in planned)
+    assert con.execute(plan).fetchall() == planned, "with nothing cached"
+
+
 def test_a_plan_of_more_pairs_than_duckdb_asks_for_at_a_time(con, server):
     """Tiles are asked for as pairs come, 2048 at first, then more; several scenes in one batch."""
     rng = np.random.default_rng(5)

@@ -42,21 +42,14 @@ def read_pixels(
 
 
 def _sql(scenes: str, bands: str, geometry: dict[str, Any], text: str) -> str:
-    named_arguments(FUNCTION, text)
     columns = [f"got[{at}] AS {quote_name(str(name))}" for at, name in enumerate(band_request(bands), 1)]
-    given = ", ".join((quote_text(bands), quote_text(text), _geometry_sql(geometry)))
     shown = ", ".join(["id AS scene_id", "datetime", "row", "col", "x", "y", *columns])
-    # The token is used in one place and so made once; below a CTE that is MATERIALIZED, DuckDB 1.5 reads all columns.
     # Conditions on x and y are tested on the rows of the pixels, those on row on runs, before values are read.
     x, y = (
         f"{a} * center_col + {b} * center_row + {c}"
         for a, b, c in (("block.a", "block.b", "block.c"), ("block.d", "block.e", "block.f"))
     )
-    return f"""WITH
-  __scenes AS (
-    {scenes_sql(scenes)}
-  ),
-  __kept AS (SELECT {KEEP_PIXELS.name}({given}, {STATEMENT}) AS token),
+    return f"""{kept_pixels_sql(scenes, bands, geometry, text)},
   __blocks AS (
     SELECT id, datetime, token, unnest({BLOCKS_OF.name}(id, collection, token, {STATEMENT})) AS block
     FROM __scenes, __kept
@@ -77,6 +70,20 @@ def _sql(scenes: str, bands: str, geometry: dict[str, Any], text: str) -> str:
     FROM __pixels
   )
 SELECT {shown} FROM __read"""  # noqa: S608 - quoted
+
+
+def kept_pixels_sql(scenes: str, bands: str, geometry: dict[str, Any], text: str) -> str:
+    """The SQL that keeps what is asked for and reads the ids of scenes: `__scenes` and `__kept`.
+
+    The token is used in one place and so made once; below a CTE that is MATERIALIZED, DuckDB 1.5 reads all columns.
+    """
+    named_arguments(FUNCTION, text)
+    given = ", ".join((quote_text(bands), quote_text(text), _geometry_sql(geometry)))
+    return f"""WITH
+  __scenes AS (
+    {scenes_sql(scenes)}
+  ),
+  __kept AS (SELECT {KEEP_PIXELS.name}({given}, {STATEMENT}) AS token)"""
 
 
 def _geometry_sql(geometry: dict[str, Any]) -> str:
@@ -109,7 +116,7 @@ def blocks(session: Session, _cancelled: Cancelled, ids: pa.Array, collections: 
         for token in dict.fromkeys(kept):
             asked = {row: one for row, one in enumerate(scenes) if kept[row] == token and one is not None}
             table = session.pixel_tables.get(token)
-            for row, part in zip(asked, table.find([*asked.values()], _context(session, table)), strict=True):
+            for row, part in zip(asked, table.find([*asked.values()], context_of(session, table)), strict=True):
                 found[row] = part
     counts = [0 if part is None else len(part.asked) for part in found]
     numbers = np.concatenate([np.empty(0, np.int64), *(p.first + np.arange(len(p.asked)) for p in found if p)])
@@ -145,7 +152,7 @@ def values(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Arr
     with named_error(FUNCTION):
         for begin, end in _spans(tokens):
             table = session.pixel_tables.get(int(tokens[begin]))
-            found, missing = table.read(numbers[begin:end], places[begin:end], _context(session, table), cancelled)
+            found, missing = table.read(numbers[begin:end], places[begin:end], context_of(session, table), cancelled)
             offsets = np.arange(len(found) + 1, dtype=np.int32) * found.shape[1]
             mask = missing.ravel() if missing.any() else None
             results.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(found.ravel(), mask=mask)))
@@ -161,5 +168,6 @@ def _spans(tokens: np.ndarray) -> list[tuple[int, int]]:
     return [(begin, end) for begin, end in pairwise(borders) if end > begin]
 
 
-def _context(session: Session, table: PixelTable) -> ReadContext:
-    return replace(session.reading(FUNCTION).through(table.options.backend), counts_pairs=False)
+def context_of(session: Session, table: PixelTable, function: str = FUNCTION) -> ReadContext:
+    """The context with which the pixels of a call are read."""
+    return replace(session.reading(function).through(table.options.backend), counts_pairs=False)

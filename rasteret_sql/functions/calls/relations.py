@@ -34,8 +34,6 @@ from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.registry import geometry_sql
 from rasteret_sql.functions.relations import (
     CHIP_OF,
-    COST,
-    COSTS,
     EXPLAINED,
     KEEP,
     PAIR,
@@ -50,8 +48,8 @@ from rasteret_sql.raster.statistic_names import STATS
 from rasteret_sql.raster.stats import check_statistic
 from rasteret_sql.reading.byte_limit import refuse
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.explain_pairs import PairPlanner, PartCost
-from rasteret_sql.reading.options import PixelOptions, require
+from rasteret_sql.reading.explain_pairs import PairPlanner
+from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.pairs import PairReader, PointReader, ZoneReader, chips_of, samples_of
 from rasteret_sql.reading.relation import Met, Numbers, Relation
 from rasteret_sql.reading.zonal import POLYGONAL
@@ -105,25 +103,7 @@ def read_chips(
     return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
 
 
-def rasteret_explain_table(
-    _session: Session, _cancelled: Cancelled, scenes: pa.Array, zones: pa.Array, bands: pa.Array, texts: pa.Array
-) -> pa.Array:
-    """The SQL of each call of rasteret_explain_table."""
-
-    def one(scene: str, zone: str, band: str, text: str) -> str:
-        call = _explained_call(named_arguments("rasteret_explain_table", text))
-        require(call in EXPLAINED, "call", call, " or ".join(f"'{name}'" for name in EXPLAINED))
-        shown = ", ".join(f"cost.{field.name} AS {field.name}" for field in COST)
-        return f"""{_kept_sql("rasteret_explain_table", (scene, zone, band, text))},
-  __costs AS (
-    SELECT id, datetime, unnest({COSTS.name}(id, collection, token, {STATEMENT})) AS cost FROM __scenes, __kept
-  )
-SELECT id AS scene_id, datetime, {shown} FROM __costs"""  # noqa: S608 - quoted
-
-    return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
-
-
-def _explained_call(given: dict[str, Any]) -> str:
+def explained_call(given: dict[str, Any]) -> str:
     """The function of which a call wants to know the cost."""
     return str(given.get("call", EXPLAINED[0]))
 
@@ -142,7 +122,7 @@ def _sql(
     """
     shown = ", ".join(["id AS scene_id", "datetime", *before, "unnest(row)", *after])
     is_limited = "max_bytes" in named_arguments(function, asked[-1])
-    return f"""{_kept_sql(function, asked, is_used_twice=is_limited)},
+    return f"""{kept_sql(function, asked, is_used_twice=is_limited)},
   {_pairs_sql(is_limited=is_limited)},
   __read AS (
     SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number, {STATEMENT}) AS got
@@ -160,7 +140,7 @@ def _pairs_sql(*, is_limited: bool) -> str:
   __pairs AS (SELECT id, datetime, token, rows, unnest(met) AS pair FROM __met, __kept)"""  # noqa: S608 - quoted
 
 
-def _kept_sql(function: str, asked: tuple[str, str, str, str], *, is_used_twice: bool = False) -> str:
+def kept_sql(function: str, asked: tuple[str, str, str, str], *, is_used_twice: bool = False) -> str:
     """The SQL that keeps zones or points and reads the ids of scenes: `__scenes` and `__kept`.
 
     What is used once is kept once. Only what is used twice is MATERIALIZED: below that DuckDB reads all columns, also
@@ -235,7 +215,7 @@ def _relation(session: Session, function: str, bands: str, text: str) -> Relatio
     """A relation without geometries, as a call describes it."""
     given = dict(session.settings.of_calls()) | named_arguments(function, text)
     statistics = _statistics_of(given)
-    call = _explained_call(given) if function == "rasteret_explain_table" else function
+    call = explained_call(given) if function == "rasteret_explain_table" else function
     most = given.pop("max_bytes", None)
     for name in ("geom_crs", "geom_column", "stats", "call"):
         given.pop(name, None)
@@ -307,10 +287,10 @@ def pairs(session: Session, cancelled: Cancelled, ids: pa.Array, collections: pa
     """Find what each scene meets."""
     scenes = scenes_of(ids, collections)
     found: list[list[Met]] = [[] for _ in scenes]
-    for (relation, _, planner), rows in _by_relation(session, tokens):
+    for (relation, _, planner), rows in by_relation(session, tokens):
         asked = {row: scene for row in rows.tolist() if (scene := scenes[row]) is not None}
         with named_error(relation.function):
-            context = _reading(session, relation)
+            context = reading_of(session, relation)
             met = relation.pairs([*asked.values()], context)
             if planner is not None and relation.max_bytes is not None:
                 planner.plan([one for of_scene in met for one in of_scene], context, cancelled)
@@ -328,39 +308,13 @@ def pairs(session: Session, cancelled: Cancelled, ids: pa.Array, collections: pa
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)
 
 
-def costs(session: Session, cancelled: Cancelled, ids: pa.Array, collections: pa.Array, tokens: pa.Array) -> pa.Array:
-    """Say what each scene and band takes."""
-    scenes = scenes_of(ids, collections)
-    found: list[list[PartCost]] = [[] for _ in scenes]
-    for (relation, _, planner), rows in _by_relation(session, tokens):
-        assert planner is not None
-        asked = {row: scene for row in rows.tolist() if (scene := scenes[row]) is not None}
-        some = [*asked.values()]
-        context = _reading(session, relation)
-        with named_error(relation.function):
-            of_scenes = planner.costs(some, relation.pairs(some, context), context, cancelled)
-        for row, of_scene in zip(asked, of_scenes, strict=True):
-            found[row] = of_scene
-    return pa.array(
-        [
-            [
-                {"band": one.bands, "pairs": one.pairs, "tiles": c.tiles, "requests": c.requests, "bytes": c.bytes}
-                for one in of_scene
-                for c in (one.cost,)
-            ]
-            for of_scene in found
-        ],
-        COSTS.returns,
-    )
-
-
 def statistics(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Array:
     """Statistics of each pair."""
 
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
         relation, reader, _ = kept
         assert reader is not None
-        return _lists(*reader.read(parts, numbers, _reading(session, relation), cancelled))
+        return _lists(*reader.read(parts, numbers, reading_of(session, relation), cancelled))
 
     return _of_pairs(session, columns, read, STATISTICS_OF.returns)
 
@@ -371,7 +325,7 @@ def samples(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Ar
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
         relation, reader, _ = kept
         assert reader is not None
-        return _lists(*samples_of(reader, parts, numbers, _reading(session, relation), cancelled))
+        return _lists(*samples_of(reader, parts, numbers, reading_of(session, relation), cancelled))
 
     return _of_pairs(session, columns, read, SAMPLES_OF.returns)
 
@@ -380,7 +334,7 @@ def chips(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Arra
     """The chip of each pair."""
 
     def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
-        return chips_of(kept.relation, parts, numbers, _reading(session, kept.relation), cancelled)
+        return chips_of(kept.relation, parts, numbers, reading_of(session, kept.relation), cancelled)
 
     return _of_pairs(session, columns, read, CHIP)
 
@@ -404,7 +358,7 @@ def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns
     part, number = (column.to_numpy(zero_copy_only=False) for column in (parts, numbers))
     results: list[pa.Array] = []
     order: list[Numbers] = []
-    for kept, rows in _by_relation(session, tokens):
+    for kept, rows in by_relation(session, tokens):
         relation = kept.relation
         with named_error(relation.function):
             results.append(read(kept, part[rows], number[rows] - 1))
@@ -418,12 +372,13 @@ def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns
     return pa.concat_arrays(results).take(pa.array(np.argsort(np.concatenate(order))))
 
 
-def _reading(session: Session, relation: Relation) -> ReadContext:
+def reading_of(session: Session, relation: Relation) -> ReadContext:
+    """The context with which the pairs of a relation are read."""
     context = session.reading(relation.function).through(relation.options.backend)
     return replace(context, progress=relation.counted(context.progress), counts_pairs=False)
 
 
-def _by_relation(session: Session, tokens: pa.Array) -> Iterator[tuple[Kept, Numbers]]:
+def by_relation(session: Session, tokens: pa.Array) -> Iterator[tuple[Kept, Numbers]]:
     """The relations of some rows, and the rows of each; all of one, as a rule."""
     numbers = tokens.fill_null(-1).to_numpy(zero_copy_only=False)
     one = len(numbers) > 0 and bool((numbers == numbers[0]).all())
