@@ -14,6 +14,7 @@ from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, column, continued, ranked
 from rasteret_sql.geo.densify import Floats, Ints, densified, polygons_of, rings_of
 from rasteret_sql.geo.grid import Grid
 from rasteret_sql.geo.image_region import polygonal, repaired, shifted, sound_on_globe
+from rasteret_sql.geo.limb_point import limb_point, pixels_in
 from rasteret_sql.geo.seams import beyond_seams, open_seams
 from rasteret_sql.geo.valid_part import valid_part
 
@@ -33,6 +34,10 @@ class _Near:
     """In its CRS: a little more than the image, without what does not show the globe."""
     regions: tuple[shapely.Geometry, ...]
     """The same on the globe, valid polygons, within each of which places lie side by side as they do on the image."""
+    point: shapely.Geometry | None
+    """What none of `regions` has: a place that the image shows along the end of its map, and a little around it."""
+    strip: shapely.Geometry | None
+    """The part of `on_image` that shows it."""
     seams: bool
     """True where the map is cut open along meridians, so that not all of `on_image` needs to show the globe."""
 
@@ -45,22 +50,36 @@ def _near(grid: Grid, native: str, base: str) -> _Near:
     outline = grid.outline(margin)
     shown = valid_part(outline, native, hub, grid.pixel)
     seams = open_seams(native, hub)
+    ending = limb_point(shown, native, hub)
+    point = None if ending is None else ending.around(grid.pixel * metres_a_unit(native), hub)
+    left_out = shapely.union_all([seams, None if point is None else _in_all_turns(point, hub)])
     regions = []
     for region in sound_on_globe(shown, native, hub, overlap=_OVERLAP / 360 * hub.turn):
-        cut = repaired(region if seams is None else shapely.difference(region, seams))
+        cut = repaired(region if left_out.is_empty else shapely.difference(region, left_out))
         shapely.prepare(cut)
         regions.append(cut)
-    return _Near(shown.polygon, tuple(regions), seams is not None)
+    strip = None
+    if point is not None:
+        placed = with_vertices(regions, CrsPair.between(base, native), grid)
+        strip = shapely.difference(shown.polygon, shapely.union_all([repaired(each) for each in placed if each]))
+    return _Near(shown.polygon, tuple(regions), point, strip, seams is not None)
+
+
+def _in_all_turns(point: shapely.Geometry, hub: LonLat) -> shapely.Geometry:
+    return shapely.union_all([shifted(point, turn * hub.turn) for turn in (-1, 0, 1)])
 
 
 def cut_and_placed(geometries: Sequence[shapely.Geometry], pair: CrsPair, grid: Grid) -> shapely.Geometry | None:
     """Geometries in longitude and latitude, together, on an image of a projection."""
     hub = pair.source_hub
     assert hub is not None
+    if not geometries:
+        return None
     near = _near(grid, pair.native, pair.source)
     pieces: list[shapely.Geometry] = []
+    flat = shapely.get_dimensions(geometries[0]) == 2
     whole = 0
-    for region in near.regions:
+    for region in near.regions if flat or near.point is None else (*near.regions, near.point):
         there = [copy for geometry in geometries for copy in _copies(geometry, region, hub)]
         if not there:
             continue
@@ -70,9 +89,12 @@ def cut_and_placed(geometries: Sequence[shapely.Geometry], pair: CrsPair, grid: 
         cut = _cut(zone, region)
         if cut is not None:
             pieces.append(cut)
-    if whole and whole == len(near.regions) and not near.seams:
+    beside = _beside_end(geometries, near, pair, grid) if flat else None
+    if whole and whole == len(near.regions) and not near.seams and beside is near.strip:
         return near.on_image
     placed = [piece for piece in with_vertices(pieces, pair, grid, to_ends=near.seams) if piece is not None]
+    if beside is not None:
+        placed.append(beside)
     if not placed:
         return None
     # One piece stays as it is, parts that overlap included: who needs it valid repairs it (`geo.even_odd`).
@@ -81,6 +103,22 @@ def cut_and_placed(geometries: Sequence[shapely.Geometry], pair: CrsPair, grid: 
     if shapely.get_dimensions(placed[0]) < 2:
         return shapely.union_all(placed)
     return polygonal(shapely.union_all([repaired(piece) for piece in placed]))
+
+
+def _beside_end(
+    geometries: Sequence[shapely.Geometry], near: _Near, pair: CrsPair, grid: Grid
+) -> shapely.Geometry | None:
+    """The part of geometries in the strip that shows one point; the strip itself where they have all of it."""
+    hub = pair.source_hub
+    if near.point is None or near.strip is None or hub is None:
+        return None
+    there = [repaired(copy) for geometry in geometries for copy in _copies(geometry, near.point, hub)]
+    zone = shapely.union_all(there)
+    if shapely.covers(zone, near.point):
+        return near.strip
+    if not shapely.intersects(zone, near.point):
+        return None
+    return polygonal(pixels_in(zone, near.strip, grid, pair.native, hub))
 
 
 def _copies(geometry: shapely.Geometry, region: shapely.Geometry, hub: LonLat) -> list[shapely.Geometry]:

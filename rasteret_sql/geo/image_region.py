@@ -24,12 +24,13 @@ from rasteret_sql.geo.crs import LONLAT, LonLat, lonlat_of, metres, transformer
 from rasteret_sql.geo.densify import Floats, densified, strays_on_sphere, wrapped
 from rasteret_sql.geo.even_odd import valid_area
 from rasteret_sql.geo.grid import Affine
+from rasteret_sql.geo.limb_point import limb_point
 from rasteret_sql.geo.valid_part import Shown, valid_part
 
 _FINE = 1e-4
 """Tolerance of a region's outline where the caller says none: part of its diagonal."""
-_POINT = 5e-3
-"""Part of a turn: a hole so small around the point opposite of a projection's centre is taken with a simple outline."""
+_OF_POINT = 64
+"""Vertices that stay of an end that is a point."""
 _MOST_VERTICES = 500
 """Of a region that is kept; one of more is taken ten times as coarsely."""
 
@@ -44,6 +45,8 @@ class _Plane:
     """Length of a unit of latitude in the plane, where its scale is true."""
     shown: Shown
     """What of it is looked at."""
+    ends_in_point: bool
+    """True where all that the plane shows along the end of the globe is one place."""
 
 
 @lru_cache(maxsize=1024)
@@ -165,7 +168,8 @@ def sound_on_globe(
     def move(xy: Floats) -> Floats:
         return np.column_stack(there.transform(xy[:, 0], xy[:, 1]))
 
-    plane = _Plane(move, metres(crs, 2 * np.pi * 6_371_000.0 / hub.turn), sound)
+    unit = metres(crs, 2 * np.pi * 6_371_000.0 / hub.turn)
+    plane = _Plane(move, unit, sound, limb_point(sound, crs, hub) is not None)
     found: list[shapely.Geometry] = []
     for part in shapely.get_parts(sound.polygon):
         if part.geom_type == "Polygon" and not part.is_empty:
@@ -189,18 +193,19 @@ def _of_polygon(
     ]
     if len(shell) < 4:
         return []
-    if winding(shell, hub) == 0 and _area(shell) < 0 and _across(shell, hub) < _POINT * hub.turn:
-        # All but a point, which directions to it, all side by side, only blur. So near it PROJ's own rounding shows.
-        hull = shapely.buffer(shapely.convex_hull(shapely.MultiPoint(shell)), _POINT / 16 * hub.turn)
-        shell = shapely.get_coordinates(shapely.orient_polygons(hull, exterior_cw=True))
-    if winding(shell, hub) == 0 and _area(shell) > 0:
+    # One point is its outline: all of the globe.
+    everything = (
+        plane.ends_in_point and winding(shell, hub) == 0 and bool(plane.shown.along(_open(polygon.exterior)).all())
+    )
+    if not everything and winding(shell, hub) == 0 and _area(shell) > 0:
         west, east = shell[:, 0].min(), shell[:, 0].max()
         found = [_left_of(shell, west, east, hub)]
         windows = [(west, east)]
     else:
         half, lap = hub.turn / 2, overlap or 0.0
         windows = [(-half, half)] if overlap is None else [(-half - lap, lap), (-lap, half + lap)]
-        found = [_left_of(shell, *window, hub) for window in windows]
+        globe = [shapely.box(west, -hub.turn / 4, east, hub.turn / 4) for west, east in windows]
+        found = globe if everything else [_left_of(shell, *window, hub) for window in windows]
     for hole in holes:
         if len(hole) >= 4:
             found = [
@@ -239,11 +244,9 @@ def winding(ring: Floats, hub: LonLat) -> int:
     return int(np.sign(np.round((ring[-1, 0] - ring[0, 0]) / hub.turn)))
 
 
-def _across(ring: Floats, hub: LonLat) -> float:
-    """Largest extent of a followed ring, in units of latitude."""
-    width, height = np.ptp(ring, axis=0)
-    nearest = float(np.abs(ring[:, 1]).min())
-    return float(max(width * np.cos(nearest * 2 * np.pi / hub.turn), height))
+def _open(ring: shapely.LinearRing) -> Floats:
+    vertices: Floats = shapely.get_coordinates(ring)[:-1]
+    return vertices
 
 
 def _area(ring: Floats) -> float:
@@ -253,6 +256,13 @@ def _area(ring: Floats) -> float:
 
 def _followed(ring: Floats, plane: _Plane, hub: LonLat, tolerance: float | None) -> Floats:
     """A closed ring of the plane as the longitudes and latitudes on its way, without jumps of whole turns."""
+    along = plane.shown.along(ring)
+    if plane.ends_in_point:
+        # Directions to it lie side by side, so near it that PROJ's own rounding shows: a few of them say the same.
+        inner = along & np.roll(along, 1)
+        inner[:: max(np.count_nonzero(inner) // _OF_POINT, 1)] = False
+        inner[[0, -1]] = False
+        ring, along = ring[~inner], along[~inner]
     images = plane.move(ring)
     # Opposite of a projection's centre all directions lie side by side: short edges are not cut further.
     shortest = _FINE * float(np.ptp(ring, axis=0).max())
@@ -271,7 +281,7 @@ def _followed(ring: Floats, plane: _Plane, hub: LonLat, tolerance: float | None)
         np.full(len(ring), tolerance),
         images=images,
         shortest=shortest,
-        done=plane.shown.along(ring),
+        done=along,
     )
     return _unturned(_beside_poles(images[np.isfinite(images).all(axis=1)], hub), hub)
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from rasteret_sql.geo.crs import LONLAT, area_of_use, metres, transformer
+from rasteret_sql.geo.crs import LONLAT, area_of_use, metres, metres_a_unit, transformer
 from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, Geometries, column, ranked, strays, tolerance, tolerances
 from rasteret_sql.geo.densify import Bools, Floats, densified, polygons_of, rings_of, wrapped
 from rasteret_sql.geo.grid import Bounds
@@ -14,6 +14,8 @@ from rasteret_sql.geo.grid import Bounds
 _PLAIN_DEGREES = 10.0
 _PLAIN_METRES = 1_000_000.0
 """Most extent of what is moved as it is."""
+_BLOWN_UP = 8.0
+"""Times by which what is plain may be longer on the map; a box of ten degrees around such a point is so 20 times."""
 _SHIFT = 100.0
 """Metres that a way there and back may miss, see `geo.valid_part`."""
 _SHIFT_OF_POINTS = 2_000.0
@@ -132,7 +134,23 @@ def _moved_edges(
         kept = plain[of]
         made = polygons_of(images[kept], owner[kept], part, geometry, len(geometries))
         out[plain] = made[plain]
-    return out, plain & ~shapely.is_missing(out)
+    return out, plain & ~shapely.is_missing(out) & ~_blown_up(geometries, out, pair)
+
+
+def _blown_up(given: Geometries, moved: Geometries, pair: CrsPair) -> Bools:
+    """True for what is so much larger on the map that it may lie around a point which the map shows all around itself.
+
+    The ring around such a point, opposite of an azimuthal projection's centre, has everything else inside.
+    """
+    if pair.native_hub is not None:
+        return np.zeros(len(given), dtype=bool)
+    west, south, east, north = shapely.bounds(given).T
+    hub = pair.source_hub
+    slim = 1.0 if hub is None else np.cos(np.minimum(np.abs(south), np.abs(north)) * (2 * np.pi / hub.turn))
+    size = np.hypot((east - west) * slim, north - south) * metres_a_unit(pair.source)
+    minx, miny, maxx, maxy = shapely.bounds(moved).T
+    with np.errstate(invalid="ignore"):  # not moved
+        return np.asarray(np.hypot(maxx - minx, maxy - miny) * metres_a_unit(pair.native) > _BLOWN_UP * size)
 
 
 def _moved_at_once(geometries: Geometries, pair: CrsPair, pixel: float, outline: float) -> Geometries | None:

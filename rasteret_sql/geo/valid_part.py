@@ -32,6 +32,8 @@ _QUARTERINGS = 5
 _HALVINGS = 30
 _BULGE = 0.25
 """How far beside a chord they are looked for, in its length."""
+_BESIDE = 1e-5
+"""Pixels by which its vertices may miss it, more or less."""
 _BULGE_HALVINGS = 20
 
 _NO_LIMB = np.empty(0, dtype=np.complex128)
@@ -115,6 +117,8 @@ def _marched(
     boxes = []
     for round_ in range(_QUARTERINGS + 1):
         whole, mixed = corners.all(axis=1), corners.any(axis=1) & ~corners.all(axis=1)
+        if round_ == 0:
+            mixed = _beside(corners.any(axis=1).reshape(cells, cells)).ravel() & ~whole
         low = start + at[whole] * extent / cells
         high = start + (at[whole] + 1) * extent / cells
         boxes.append(shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1]))
@@ -130,6 +134,13 @@ def _marched(
         cut, limb = _cut_cells(test, start + (at[:, None, :] + _CORNERS) * extent / cells, corners, pixel)
         boxes.append(cut)
     return shapely.union_all(np.concatenate(boxes)), limb
+
+
+def _beside(shown: Bools) -> Bools:
+    """Cells of which a neighbour shows something: the tip of a fan may lie in one and reach none of its corners."""
+    wide = np.pad(shown, 1)
+    rows = wide[:-2] | wide[1:-1] | wide[2:]
+    return np.asarray(rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:])
 
 
 def _cut_cells(
@@ -171,7 +182,10 @@ def _bulge(test: Callable[[Floats], tuple[Bools, Floats]], start: Floats, end: F
     """
     along = end - start
     length = float(np.median(np.hypot(along[:, 0], along[:, 1]))) if len(along) else 0.0
-    pieces = max(round(length / pixel), 1) if pixel else 1
+    reach = float(np.ptp(start, axis=0).max()) if len(start) else 0.0
+    # Of a circle, so long a chord is off by that part of a pixel.
+    longest = min(pixel, np.sqrt(4 * _BESIDE * pixel * reach)) if pixel else length
+    pieces = max(round(length / longest), 1) if longest else 1
     middle = start[:, None, :] + (np.arange(1, pieces) / pieces)[:, None] * along[:, None, :]
     right = _BULGE * np.column_stack([along[:, 1], -along[:, 0]])[:, None, :]
     inside, outside = (middle - right).reshape(-1, 2), (middle + right).reshape(-1, 2)
