@@ -20,9 +20,10 @@ import shapely
 from rasteret_sql.geo.crs import LONLAT, LonLat, geographic_base, lonlat_of, metres, no_place, same_crs, transformer
 from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, Geometries, column
 from rasteret_sql.geo.cut import cut_and_placed, with_vertices
+from rasteret_sql.geo.densify import Floats
 from rasteret_sql.geo.grid import Affine, Grid, of_each_grid
 from rasteret_sql.geo.image_region import in_one_run, on_globe, polygonal, repaired, shifted, within_turn
-from rasteret_sql.geo.small_geometries import transform_small
+from rasteret_sql.geo.small_geometries import moved_points, transform_small
 
 
 def is_place(geometry: shapely.Geometry, crs: str) -> bool:
@@ -88,6 +89,43 @@ def place(geometries: Sequence[shapely.Geometry], source: str, native: str, grid
             done[key] = _placed(distinct[key[0]], CrsPair.between(source, native), grids[at])
         out[at] = done[key]
     return out
+
+
+def are_places(xy: Floats, crs: str) -> npt.NDArray[np.bool_]:
+    """As `is_place` for points, shape (n, 2)."""
+    hub = lonlat_of(crs)
+    if hub is not None:
+        return np.asarray((np.abs(xy[:, 0]) <= 1.5 * hub.turn) & (np.abs(xy[:, 1]) <= hub.turn / 4 * (1 + 1e-9)))
+    lon, lat = transformer(crs, geographic_base(crs) or LONLAT).transform(xy[:, 0], xy[:, 1])
+    return np.asarray(np.isfinite(lon) & np.isfinite(lat))
+
+
+def place_points(xy: Floats, source: str, native: str, grid: Grid) -> Floats:
+    """As `place` for points on one image.
+
+    Args:
+        xy: finite, shape (n, 2).
+        source: their CRS.
+        native: CRS of the image.
+        grid: the image.
+
+    Returns:
+        Shape (n, 2), NaN where a point is no place, or another one has its place in `native`.
+
+    Raises:
+        InvalidCrsError: PROJ has no way from one CRS to the other.
+    """
+    hub = lonlat_of(native)
+    same = same_crs(source, native)
+    moved = xy if same else moved_points(xy, CrsPair.between(source, native), grid.bounds)
+    if hub is None:
+        return moved
+    west, _, east, _ = grid.bounds
+    with np.errstate(invalid="ignore"):  # missing ones
+        low = np.ceil((west - moved[:, 0]) / hub.turn)
+        high = np.floor((east - grid.pixel * 1e-6 - moved[:, 0]) / hub.turn)
+        turned = np.where(low <= high, moved[:, 0] + low * hub.turn, moved[:, 0])
+    return np.column_stack([turned, moved[:, 1]])
 
 
 def on_lonlat(geometries: Geometries, source: str) -> Geometries:

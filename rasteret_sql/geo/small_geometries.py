@@ -53,14 +53,27 @@ def _are_lines(kinds: npt.NDArray[np.int32]) -> Bools:
     return np.isin(kinds, (types.LINESTRING, types.LINEARRING, types.MULTILINESTRING, types.MULTIPOINT))
 
 
-def _moved_points(points: Geometries, pair: CrsPair, images: Bounds) -> Geometries:
-    """Points moved; None for those without a place, or to which a projection gives the place of another point."""
-    given = shapely.get_coordinates(points)
+def moved_points(given: Floats, pair: CrsPair, images: Bounds) -> Floats:
+    """Points moved, shape (n, 2); NaN for those without a place, or to which a projection gives that of another point.
+
+    Args:
+        given: finite, shape (n, 2).
+        pair: their CRS and that of the images.
+        images: box of all images.
+    """
     xy = pair.forth(given)
     placed = np.asarray(np.isfinite(xy).all(axis=1))
     if pair.source_hub is None or pair.native_hub is None:
         asked = np.flatnonzero(placed & _doubtful(given, xy, pair, images))
         placed[asked] = _near_each(pair.back(xy[asked]), given[asked], pair, _SHIFT_OF_POINTS)
+    xy[~placed] = np.nan
+    return xy
+
+
+def _moved_points(points: Geometries, pair: CrsPair, images: Bounds) -> Geometries:
+    """Points moved as `moved_points` does; None for those that are lost."""
+    xy = moved_points(shapely.get_coordinates(points), pair, images)
+    placed = np.isfinite(xy[:, 0])
     moved = column(list(shapely.points(np.where(placed[:, None], xy, 0.0))))
     moved[~placed] = None
     return moved

@@ -13,6 +13,8 @@ POINT, POLYGON = int(shapely.GeometryType.POINT), int(shapely.GeometryType.POLYG
 UNKNOWN = -2
 """In place of a type of geometry: to be parsed. -1 is shapely's for none."""
 _WKB_POINT, _WKB_POLYGON = 1, 3
+_AT_A_TIME = 1 << 16
+"""Rows of which the numbers between are in memory."""
 _POINT_BYTES, _RING_AT = 21, 13
 """Bytes of a point, and where the coordinates of a polygon's only ring begin."""
 
@@ -68,6 +70,22 @@ def wkb_boxes(column: pa.Array) -> Boxes:
         types[polygons[sound]] = POLYGON
         bounds[polygons[sound]] = box[sound]
     return Boxes(types, bounds)
+
+
+def wkb_points(column: pa.Array) -> npt.NDArray[np.float64] | None:
+    """The points of a column of WKB, shape (n, 2), NaN where it is NULL; None where one is no plain point.
+
+    Args:
+        column: as `wkb_boxes` takes it.
+    """
+    xy = np.full((len(column), 2), np.nan)
+    for begin in range(0, len(column), _AT_A_TIME):
+        some = column.slice(begin, _AT_A_TIME)
+        types, bounds = wkb_boxes(some)
+        if int((types == POINT).sum()) + some.null_count < len(some):
+            return None
+        xy[begin : begin + len(some)] = bounds[:, :2]
+    return xy
 
 
 def _ring_boxes(

@@ -12,7 +12,8 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.forecast import Cost, Forecast
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.pairs import PairReader, chips_of, samples_of
-from rasteret_sql.reading.relation import Met, Numbers, Relation
+from rasteret_sql.reading.relation import Met, Relation
+from rasteret_sql.reading.relation_geometries import Numbers
 from rasteret_sql.reading.request import Scene, described
 
 _CHUNK = 2048

@@ -23,7 +23,8 @@ from rasteret_sql.reading.chips import read_chip
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.pixel_group import MOST_PIXELS, PixelGroup, RunsJob, statistics_job, statistics_of
 from rasteret_sql.reading.points import sample_point
-from rasteret_sql.reading.relation import Numbers, OnGrid, Relation
+from rasteret_sql.reading.relation import OnGrid, Relation
+from rasteret_sql.reading.relation_geometries import Numbers
 from rasteret_sql.reading.request import Request
 from rasteret_sql.reading.run_rows import run_rows
 from rasteret_sql.reading.zonal import zonal_values

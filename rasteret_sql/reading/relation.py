@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 
 from rasteret_sql.callbacks import Progress
 from rasteret_sql.errors import InvalidCrsError, RasteretError
 from rasteret_sql.geo.crs import no_place
 from rasteret_sql.geo.grid import Affine, Grid
-from rasteret_sql.geo.placement import is_place, place
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.runs import Runs
-from rasteret_sql.raster.window import geometry_windows, point_pixels
 from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Placed
 from rasteret_sql.reading.request import Request, Scene, each_or_error
 from rasteret_sql.reading.resolve import check_level, unplaced
-from rasteret_sql.reading.swapped_axes import Missed, some_meet, warn_if_swapped
+from rasteret_sql.reading.swapped_axes import TRIED, Missed, warn_if_swapped
 
-Numbers = npt.NDArray[np.int64]
 _GRIDS = 8
 """Grids on which the geometries are known at a time; scenes come one after the other."""
 _MOST_OF_ZONE = 1 << 20
@@ -47,7 +44,7 @@ class OnGrid:
     numbers: Numbers
     """In the relation, from 0; neighbours together."""
     placed: npt.NDArray[np.object_]
-    """In the CRS of the images."""
+    """In the CRS of the images; none of points, of which the windows say all."""
     windows: Numbers
     """Shape (n, 4), as `geometry_windows` has them; of points the pixel."""
     transform: Affine
@@ -125,10 +122,7 @@ class Relation:
     """What was called, for messages."""
     call: str
     """What reads the pairs: the same, or the function whose cost is asked for."""
-    geometries: npt.NDArray[np.object_]
-    """Shape (n,); None where a row has none."""
-    crs: Sequence[str]
-    """Of each geometry, as `geo.crs` writes them."""
+    geometries: Geometries
     bands: tuple[str | int, ...]
     """As the call names them."""
     options: PixelOptions
@@ -244,40 +238,35 @@ class Relation:
                 self._grids.move_to_end(key)
                 return known
         placed = self._placed(header.crs, Grid(header.transform, header.width, header.height), sources[0], context)
-        if self.of_points:
-            windows = _holding_pixels(placed, transform, level.width, level.height)
-        else:
-            windows = geometry_windows(placed, transform, level.width, level.height, tile)
+        windows = self.geometries.windows(placed, transform, (level.width, level.height), tile)
         numbers = np.flatnonzero(windows[:, 2] > 0)
         cols, rows = (windows[numbers, axis] // _NEIGHBOURHOOD for axis in (0, 1))
         numbers = numbers[np.lexsort((cols, rows))]
-        found = OnGrid(numbers, placed[numbers], windows[numbers], transform, len(self.geometries))
+        kept = np.empty(0, object) if self.of_points else placed[numbers]
+        found = OnGrid(numbers, kept, windows[numbers], transform, len(self.geometries))
         with self._lock:
             self._grids[key] = found
             while len(self._grids) > _GRIDS:
                 self._grids.popitem(last=False)
         return found
 
-    def _placed(self, native: str, grid: Grid, source: BandSource, context: ReadContext) -> npt.NDArray[np.object_]:
-        """Geometries in the CRS of an image; None for those that miss it."""
-        placed = np.full(len(self.geometries), None, object)
-        groups: dict[str, list[int]] = defaultdict(list)
-        there = ~shapely.is_missing(self.geometries) & ~shapely.is_empty(self.geometries)
-        for number in np.flatnonzero(there).tolist():
-            groups[self.crs[number]].append(number)
-        for crs, numbers in groups.items():
-            given = self.geometries[numbers]
+    def _placed(self, native: str, grid: Grid, source: BandSource, context: ReadContext) -> Placed:
+        """Geometries in the CRS of an image."""
+        known = self.geometries
+        placed = known.nowhere()
+        where = f'scene "{source.scene_id}", band {source.band}'
+        for crs, numbers in known.groups.items():
             try:
-                placed[numbers] = place(given.tolist(), crs, native, [grid] * len(numbers))
+                some = known.place(numbers, crs, native, grid)
             except InvalidCrsError as error:
-                raise InvalidCrsError(f'scene "{source.scene_id}", band {source.band}: {error}') from error
-            for number in (number for number in numbers if placed[number] is None):
-                geometry = self.geometries[number]
-                if not is_place(geometry, crs):
-                    self._complain(InvalidCrsError(str(no_place(geometry, crs, native))), source, context)
-            if len(self._missed) < _MISSED and not some_meet(placed[numbers], [grid] * len(numbers)):
-                where = f'scene "{source.scene_id}", band {source.band}'
-                self._missed.append(Missed(given.tolist(), crs, native, [grid] * len(numbers), where))
+                raise InvalidCrsError(f"{where}: {error}") from error
+            for geometry in known.of(known.without_place(numbers, crs, some)):
+                assert geometry is not None
+                self._complain(InvalidCrsError(str(no_place(geometry, crs, native))), source, context)
+            if len(self._missed) < _MISSED and not known.meet(some, grid):
+                tried = [each for each in known.of(numbers[:TRIED].tolist()) if each is not None]
+                self._missed.append(Missed(tried, crs, native, [grid] * len(tried), where))
+            placed[numbers] = some
         return placed
 
     def _complain(self, error: RasteretError, source: BandSource, context: ReadContext) -> None:
@@ -293,8 +282,8 @@ class Relation:
         return Request(
             [scene.id for scene, _ in of_pairs],
             [self.bands if band is None else (band,) for _, band in of_pairs],
-            [self.geometries[number] for number in numbers],
-            [self.crs[number] for number in numbers],
+            self.geometries.of(numbers),
+            [self.geometries.crs[number] for number in numbers],
             [options[part] for part in parts],
         )
 
@@ -310,13 +299,3 @@ class Relation:
         """Take note that so many pairs were read."""
         with self._lock:
             self.done += pairs
-
-
-def _holding_pixels(points: npt.NDArray[np.object_], transform: Affine, width: int, height: int) -> Numbers:
-    """The pixel that holds each point, as `point_pixels` has it, in the form of `geometry_windows`."""
-    found = np.zeros((len(points), 4), np.int64)
-    there = np.flatnonzero(~shapely.is_missing(points))
-    cols, rows = point_pixels(shapely.get_x(points[there]), shapely.get_y(points[there]), transform)
-    inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
-    found[there[inside]] = np.stack([cols, rows, np.ones_like(cols), np.ones_like(rows)], 1)[inside]
-    return found

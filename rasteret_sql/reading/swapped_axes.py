@@ -17,7 +17,7 @@ from rasteret_sql.geo.grid import Grid, of_each_grid
 from rasteret_sql.geo.placement import is_place, place
 from rasteret_sql.warning import warn
 
-_TRIED = 64
+TRIED = 64
 """Rows of a call that are tried."""
 _AGAIN = 30.0
 """Seconds for which the same is not told again: a statement has many calls."""
@@ -61,7 +61,7 @@ def warn_if_swapped(missed: Missed) -> None:
     )
     if lonlat_of(source) is None:
         return
-    swapped = [shapely.transform(geometry, lambda xy: xy[:, ::-1]) for geometry in geometries[:_TRIED]]
+    swapped = [shapely.transform(geometry, lambda xy: xy[:, ::-1]) for geometry in geometries[:TRIED]]
     sound = [at for at, geometry in enumerate(swapped) if is_place(geometry, source)]
     if not sound:
         return

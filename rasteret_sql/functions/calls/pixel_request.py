@@ -16,8 +16,10 @@ from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.spec import Function
 from rasteret_sql.geo.crs import LONLAT, crs_or_code
 from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, srid_crs
+from rasteret_sql.geo.wkb_boxes import wkb_points
 from rasteret_sql.quoting import quote_value
 from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.relation_geometries import Points
 from rasteret_sql.reading.request import Request, each_or_error
 
 
@@ -139,6 +141,21 @@ def geometries_with_crs(shapes: pa.StructArray, crs: str | None) -> tuple[np.nda
     if len(set(kinds)) == 1 and len(srids) and (srids == srids[0]).all():  # of a table of places, as a rule
         return geometries, [one_crs(None, kinds[0], int(srids[0]))] * len(kinds)
     return geometries, _given_crs([None] * len(kinds), kinds, geometries.tolist(), tolerant=False)
+
+
+def points_with_crs(shapes: pa.StructArray, crs: str | None) -> Points | None:
+    """The points of a column straight from WKB; None where it has anything else than plain points and NULL.
+
+    Args:
+        shapes: STRUCT(kind, wkb, text), as the macro `__geometry` makes it.
+        crs: that of the call; None: that of the type, or lon/lat.
+    """
+    kinds, wkbs, texts = shapes.flatten()
+    of_all = kinds.unique()
+    if len(of_all) != 1 or texts.null_count < len(texts):
+        return None
+    xy = wkb_points(wkbs)
+    return None if xy is None else Points(xy, [one_crs(crs, of_all[0].as_py(), 0)] * len(shapes))
 
 
 def one_geometry(geometry: Mapping[str, Any] | None, crs: str | None) -> tuple[shapely.Geometry | Whole | None, str]:

@@ -19,7 +19,7 @@ import shapely
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.forecast import Forecast
 from rasteret_sql.errors import InvalidGeometryError
-from rasteret_sql.functions.calls.pixel_request import band_request, geometries_with_crs, point_crs
+from rasteret_sql.functions.calls.pixel_request import band_request, geometries_with_crs, point_crs, points_with_crs
 from rasteret_sql.functions.calls.relation_sql import (
     count_columns,
     found_column,
@@ -51,7 +51,8 @@ from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.explain_pairs import PairPlanner
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.pairs import PairReader, PointReader, ZoneReader, chips_of, samples_of
-from rasteret_sql.reading.relation import Met, Numbers, Relation
+from rasteret_sql.reading.relation import Met, Relation
+from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Points, Shapes
 from rasteret_sql.reading.zonal import POLYGONAL
 from rasteret_sql.result_types import CHIP
 from rasteret_sql.session.kept_relations import Kept
@@ -222,8 +223,7 @@ def _relation(session: Session, function: str, bands: str, text: str) -> Relatio
     return Relation(
         function,
         call,
-        np.empty(0, object),
-        (),
+        Shapes(np.empty(0, object), ()),
         band_request(bands),
         PixelOptions(**given),
         statistics,
@@ -258,21 +258,21 @@ def _fill(relation: Relation, columns: list[str], shapes: pa.StructArray, places
     crs = given.get("geom_crs")
     has_places = relation.of_points and asked is None
     if has_places and counts == [0, 1, 1]:
-        x, y = places
-        there = np.isfinite(x) & np.isfinite(y)
-        relation.geometries = np.full(len(x), None, object)
-        relation.geometries[there] = shapely.points(x[there], y[there])
-        relation.crs = [point_crs(crs)] * len(x)
-    else:
-        other = " or two columns lon and lat, or x and y" if has_places else ""
-        require_one_geometry(counts[0], what, asked, other)
-        relation.geometries, relation.crs = geometries_with_crs(shapes, crs)
-    _check_kinds(relation)
+        relation.geometries = Points(np.column_stack(places), [point_crs(crs)] * len(shapes))
+        return
+    other = " or two columns lon and lat, or x and y" if has_places else ""
+    require_one_geometry(counts[0], what, asked, other)
+    known: Geometries | None = points_with_crs(shapes, crs) if relation.of_points else None
+    if known is None:
+        geometries, crs_of_each = geometries_with_crs(shapes, crs)
+        _check_kinds(relation, geometries)
+        known = (Points.of_geometries if relation.of_points else Shapes)(geometries, crs_of_each)
+    relation.geometries = known
 
 
-def _check_kinds(relation: Relation) -> None:
+def _check_kinds(relation: Relation, geometries: npt.NDArray[np.object_]) -> None:
     kinds = ("Point",) if relation.of_points else POLYGONAL if relation.apart else ()
-    there = relation.geometries[~shapely.is_missing(relation.geometries) & ~shapely.is_empty(relation.geometries)]
+    there = geometries[~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)]
     names = [shapely.GeometryType[kind.upper()] for kind in kinds]
     others = there[~np.isin(shapely.get_type_id(there), names)]
     if not kinds or not len(others):

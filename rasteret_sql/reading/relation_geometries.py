@@ -1,0 +1,139 @@
+"""`Shapes` and `Points`: keep the geometries of a relation and place them on images; points are arrays of numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from rasteret_sql.geo.grid import Affine, Grid
+from rasteret_sql.geo.placement import are_places, is_place, place, place_points
+from rasteret_sql.raster.window import geometry_windows, point_pixels
+from rasteret_sql.reading.swapped_axes import some_meet
+
+Numbers = npt.NDArray[np.int64]
+Placed = npt.NDArray[Any]
+"""Of shapes: geometries, None for those that miss. Of points: x and y, shape (n, 2), NaN for those."""
+
+
+class Geometries(ABC):
+    """The geometries of a relation, by their numbers from 0."""
+
+    def __init__(self, crs: Sequence[str], there: npt.NDArray[np.bool_]) -> None:
+        """Know the CRS of each, and which rows have a geometry."""
+        self.crs = crs
+        numbers = np.flatnonzero(there)
+        self.groups: dict[str, Numbers] = {}
+        """CRS → the geometries in it."""
+        if len(numbers) and crs.count(crs[0]) == len(crs):  # as a rule
+            self.groups[crs[0]] = numbers
+        else:
+            some: dict[str, list[int]] = defaultdict(list)
+            for number in numbers.tolist():
+                some[crs[number]].append(number)
+            self.groups = {name: np.array(each, np.int64) for name, each in some.items()}
+
+    def __len__(self) -> int:
+        return len(self.crs)
+
+    @abstractmethod
+    def of(self, numbers: Sequence[int]) -> list[shapely.Geometry | None]:
+        """Some of them."""
+
+    @abstractmethod
+    def nowhere(self) -> Placed:
+        """All of them, missing an image."""
+
+    @abstractmethod
+    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> Placed:
+        """Some that are in one CRS, in that of an image."""
+
+    @abstractmethod
+    def without_place(self, numbers: Numbers, crs: str, placed: Placed) -> list[int]:
+        """The numbers of those that miss since they are no place at all, be it on the image or not."""
+
+    @abstractmethod
+    def meet(self, placed: Placed, grid: Grid) -> bool:
+        """True where the bounds of any meet the image."""
+
+    @abstractmethod
+    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Numbers:
+        """The window of each on a level of that width and height, as `geometry_windows` has them."""
+
+
+class Shapes(Geometries):
+    """Geometries of any type, which meet an image by their window."""
+
+    def __init__(self, geometries: npt.NDArray[np.object_], crs: Sequence[str]) -> None:
+        """Keep geometries, None where a row has none, and the CRS of each."""
+        there = ~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)
+        super().__init__(crs, np.asarray(there, dtype=np.bool_))
+        self.geometries = geometries
+
+    def of(self, numbers: Sequence[int]) -> list[shapely.Geometry | None]:
+        return [self.geometries[number] for number in numbers]
+
+    def nowhere(self) -> Placed:
+        return np.full(len(self.geometries), None, object)
+
+    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> Placed:
+        return place(self.geometries[numbers].tolist(), crs, native, [grid] * len(numbers))
+
+    def without_place(self, numbers: Numbers, crs: str, placed: Placed) -> list[int]:
+        lost = numbers[shapely.is_missing(placed)].tolist()
+        return [number for number in lost if not is_place(self.geometries[number], crs)]
+
+    def meet(self, placed: Placed, grid: Grid) -> bool:
+        return some_meet(placed, [grid] * len(placed))
+
+    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Numbers:
+        return geometry_windows(placed, transform, *size, tile)
+
+
+class Points(Geometries):
+    """Points, which meet an image by the pixel that holds them."""
+
+    def __init__(self, xy: npt.NDArray[np.float64], crs: Sequence[str]) -> None:
+        """Keep x and y, shape (n, 2), NaN where a row has none, and the CRS of each."""
+        super().__init__(crs, np.isfinite(xy).all(axis=1))
+        self.xy = xy
+
+    @classmethod
+    def of_geometries(cls, points: npt.NDArray[np.object_], crs: Sequence[str]) -> Points:
+        """Make them of points; None and empty ones are none."""
+        return cls(np.column_stack([shapely.get_x(points), shapely.get_y(points)]), crs)
+
+    def of(self, numbers: Sequence[int]) -> list[shapely.Geometry | None]:
+        xy = self.xy[list(numbers)]
+        found = shapely.points(xy)
+        found[~np.isfinite(xy).all(axis=1)] = None
+        return list(found)
+
+    def nowhere(self) -> Placed:
+        return np.full(self.xy.shape, np.nan)
+
+    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> Placed:
+        return place_points(self.xy[numbers], crs, native, grid)
+
+    def without_place(self, numbers: Numbers, crs: str, placed: Placed) -> list[int]:
+        lost = numbers[np.isnan(placed[:, 0])]
+        found: list[int] = lost[~are_places(self.xy[lost], crs)].tolist()
+        return found
+
+    def meet(self, placed: Placed, grid: Grid) -> bool:
+        west, south, east, north = grid.bounds
+        x, y = placed.T
+        return bool(((x >= west) & (x <= east) & (y >= south) & (y <= north)).any())
+
+    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Numbers:  # noqa: ARG002 - of shapes
+        width, height = size
+        cols, rows = point_pixels(placed[:, 0], placed[:, 1], transform)
+        inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
+        found = np.zeros((len(placed), 4), np.int64)
+        found[inside, 0], found[inside, 1], found[inside, 2:] = cols[inside], rows[inside], 1
+        return found
