@@ -86,8 +86,8 @@ _ZONES_ON_DUNES = (
 _SCENE = (pa.string(), pa.string())
 """Its id and collection."""
 _TOKEN, _STATEMENT = pa.int64(), pa.int64()
-PAIR = pa.struct([("number", pa.int64()), ("part", pa.int64()), ("band", pa.string())])
-"""The number of a zone or point in its relation, from 1; the scene and band as the relation counts them; the band."""
+MET = pa.struct([("part", pa.int64()), ("band", pa.string()), ("numbers", pa.list_(pa.int32()))])
+"""A scene and band as the relation counts them; the band; the numbers of zones or points in their relation, from 1."""
 KEEP = _step(
     "__rasteret_keep",
     (
@@ -101,13 +101,13 @@ KEEP = _step(
     run="relations.keep",
 )
 """(function, JSON of bands, JSON of named arguments, types of columns that were found, geometries, x, y) → token."""
-PAIRS = _step("__rasteret_pairs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(PAIR), run="relations.pairs", pure=True)
+PAIRS = _step("__rasteret_pairs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(MET), run="relations.pairs", pure=True)
 """(scene, collection, token) → what it meets."""
 COST = pa.struct([("band", pa.string()), *((name, pa.int64()) for name in ("pairs", "tiles", "requests", "bytes"))])
 """What the pairs of a scene and a band take."""
 COSTS = _step("__rasteret_costs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(COST), run="explain_table.costs", pure=True)
 """(scene, collection, token) → what it takes."""
-_OF_PAIR = (_TOKEN, pa.int64(), pa.int64(), _STATEMENT)
+_OF_PAIR = (_TOKEN, pa.int64(), pa.int32(), _STATEMENT)
 """(token, part, number) → what is read."""
 STATISTICS_OF = _step(
     "__rasteret_pair_statistics", _OF_PAIR, pa.list_(pa.float64()), run="relations.statistics", pure=True

@@ -71,8 +71,7 @@ class Shapes(Geometries):
 
     def __init__(self, geometries: npt.NDArray[np.object_], crs: Sequence[str]) -> None:
         """Keep geometries, None where a row has none, and the CRS of each."""
-        there = ~shapely.is_missing(geometries) & ~shapely.is_empty(geometries)
-        super().__init__(crs, np.asarray(there, dtype=np.bool_))
+        super().__init__(crs, ~shapely.is_missing(geometries) & ~shapely.is_empty(geometries))
         self.geometries = geometries
 
     def of(self, numbers: Sequence[int]) -> list[shapely.Geometry | None]:
@@ -100,7 +99,7 @@ class Points(Geometries):
 
     def __init__(self, xy: npt.NDArray[np.float64], crs: Sequence[str]) -> None:
         """Keep x and y, shape (n, 2), NaN where a row has none, and the CRS of each."""
-        super().__init__(crs, np.isfinite(xy).all(axis=1))
+        super().__init__(crs, np.isfinite(xy[:, 0]) & np.isfinite(xy[:, 1]))
         self.xy = xy
 
     @classmethod

@@ -36,7 +36,7 @@ from rasteret_sql.functions.relations import (
     CHIP_OF,
     EXPLAINED,
     KEEP,
-    PAIR,
+    MET,
     PAIRS,
     SAMPLES_OF,
     STATISTICS_OF,
@@ -76,7 +76,7 @@ def zonal_stats_table(
     def one(scene: str, zone: str, band: str, text: str) -> str:
         names = _statistics_of(named_arguments("zonal_stats_table", text))
         columns = [f"got[{at}] AS {quote_name(name)}" for at, name in enumerate(names, 1)]
-        return _sql("zonal_stats_table", (scene, zone, band, text), STATISTICS_OF, ["pair.band AS band"], columns)
+        return _sql("zonal_stats_table", (scene, zone, band, text), STATISTICS_OF, ["band"], columns)
 
     return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
 
@@ -126,8 +126,7 @@ def _sql(
     return f"""{kept_sql(function, asked, is_used_twice=is_limited)},
   {_pairs_sql(is_limited=is_limited)},
   __read AS (
-    SELECT id, datetime, pair, rows[pair.number] AS row, {work.name}(token, pair.part, pair.number, {STATEMENT}) AS got
-    FROM __pairs
+    SELECT id, datetime, band, rows[number] AS row, {work.name}(token, part, number, {STATEMENT}) AS got FROM __pairs
   )
 SELECT {shown} FROM __read"""  # noqa: S608 - quoted
 
@@ -135,10 +134,14 @@ SELECT {shown} FROM __read"""  # noqa: S608 - quoted
 def _pairs_sql(*, is_limited: bool) -> str:
     """The SQL of the pairs that meet, `__pairs`; with a limit of bytes all are found before the first is read."""
     met = f"{PAIRS.name}(id, collection, token, {STATEMENT})"
+    shown = "id, datetime, token, rows"
+    pairs = f"__pairs AS (SELECT {shown}, met.part, met.band, unnest(met.numbers) AS number FROM __met)"  # noqa: S608
     if not is_limited:
-        return f"__pairs AS (SELECT id, datetime, token, rows, unnest({met}) AS pair FROM __scenes, __kept)"  # noqa: S608
-    return f"""__met AS MATERIALIZED (SELECT id, datetime, {met} AS met FROM __scenes, __kept),
-  __pairs AS (SELECT id, datetime, token, rows, unnest(met) AS pair FROM __met, __kept)"""  # noqa: S608 - quoted
+        return f"""__met AS (SELECT {shown}, unnest({met}) AS met FROM __scenes, __kept),
+  {pairs}"""  # noqa: S608 - quoted
+    return f"""__all_met AS MATERIALIZED (SELECT id, datetime, {met} AS met FROM __scenes, __kept),
+  __met AS (SELECT {shown}, unnest(met) AS met FROM __all_met, __kept),
+  {pairs}"""  # noqa: S608 - quoted
 
 
 def kept_sql(function: str, asked: tuple[str, str, str, str], *, is_used_twice: bool = False) -> str:
@@ -298,14 +301,18 @@ def pairs(session: Session, cancelled: Cancelled, ids: pa.Array, collections: pa
         for row, of_scene in zip(asked, met, strict=True):
             found[row] = of_scene
     every = [one for of_scene in found for one in of_scene]
-    counts = [len(one.numbers) for one in every]
-    numbers = np.concatenate([np.empty(0, np.int64), *(one.numbers for one in every)]) + 1
-    parts = np.repeat(np.array([one.part for one in every], np.int64), counts)
+    numbers = [(one.numbers + 1).astype(np.int32) for one in every]
+    parts = pa.array([one.part for one in every], pa.int64())
     names = pa.array([", ".join(one.names) for one in every], pa.string())
-    bands = names.take(pa.array(np.repeat(np.arange(len(every)), counts)))
-    values = pa.StructArray.from_arrays([pa.array(numbers), pa.array(parts), bands], fields=list(PAIR))
-    ends = np.cumsum([0, *(sum(len(one.numbers) for one in some) for some in found)])
+    values = pa.StructArray.from_arrays([parts, names, _in_lists(numbers)], fields=list(MET))
+    ends = np.cumsum([0, *map(len, found)])
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)
+
+
+def _in_lists(arrays: Sequence[npt.NDArray[np.int32]]) -> pa.ListArray:
+    """INTEGER[] of each array."""
+    ends = np.cumsum([0, *map(len, arrays)])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), np.concatenate([np.empty(0, np.int32), *arrays]))
 
 
 def statistics(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Array:
