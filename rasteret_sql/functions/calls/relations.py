@@ -387,7 +387,7 @@ def reading_of(session: Session, relation: Relation) -> ReadContext:
 
 def by_relation(session: Session, tokens: pa.Array) -> Iterator[tuple[Kept, Numbers]]:
     """The relations of some rows, and the rows of each; all of one, as a rule."""
-    numbers = tokens.fill_null(-1).to_numpy(zero_copy_only=False)
+    numbers = (tokens.fill_null(-1) if tokens.null_count else tokens).to_numpy(zero_copy_only=False)
     one = len(numbers) > 0 and bool((numbers == numbers[0]).all())
     for token in numbers[:1].tolist() if one else dict.fromkeys(numbers.tolist()):
         if token >= 0:
