@@ -1,4 +1,4 @@
-"""`Shapes` and `Points`: keep the geometries of a relation and place them on images; points are arrays of numbers."""
+"""`Geometries`: keeps the shapes or points of a relation, and places them on images; points are arrays of numbers."""
 
 from __future__ import annotations
 
