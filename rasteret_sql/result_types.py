@@ -37,5 +37,18 @@ EXPLANATION = pa.struct(
         ("pixel_bytes", pa.int64()),
         ("files", pa.list_(pa.string())),
         ("validity", pa.list_(pa.string())),
+        (
+            "grid",
+            pa.struct(
+                [
+                    ("crs", pa.string()),
+                    ("transform", pa.list_(pa.float64(), 6)),
+                    ("height", pa.int64()),
+                    ("width", pa.int64()),
+                ]
+            ),
+        ),
+        ("levels", pa.list_(pa.int32())),
+        ("resampling", pa.list_(pa.string())),
     ]
 )

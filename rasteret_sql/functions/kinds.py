@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +66,40 @@ def _crs(value: Any) -> str:
     return json.dumps(crs) if isinstance(crs, dict) else str(crs)
 
 
+def _numbers(value: Any) -> tuple[float, ...]:
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
+        raise ValueError("cannot be used")
+    return tuple(float(one) for one in numbers)
+
+
+def _resolution(value: Any) -> tuple[float, float]:
+    sides = _numbers(value)
+    if len(sides) not in (1, 2) or not all(math.isfinite(side) and side > 0 for side in sides):
+        raise ValueError("cannot be used")
+    return sides[0], sides[-1]
+
+
+def _shape(value: Any) -> tuple[int, int]:
+    sides = _numbers(value)
+    if len(sides) != 2 or not all(side == int(side) and side > 0 for side in sides):
+        raise ValueError("cannot be used")
+    return int(sides[0]), int(sides[1])
+
+
+def _align(value: Any) -> str | tuple[float, float]:
+    if isinstance(value, str):
+        return value
+    corner = _numbers(value)
+    if len(corner) != 2 or not all(map(math.isfinite, corner)):
+        raise ValueError("cannot be used")
+    return corner[0], corner[1]
+
+
+def _overview(value: Any) -> int | str:
+    return value if value == "auto" else int(_one_of(int)(value))
+
+
 def mapping(example: str, *, sql: str = "STRUCT, MAP or JSON", checked: bool = True) -> Kind:
     """An object of names and values, or JSON text of one.
 
@@ -91,6 +126,10 @@ BYTES = Kind("BIGINT or VARCHAR", "a number of bytes, 0 or more, or text such as
 NAMES = Kind("VARCHAR[]", "a list of names such as ['B04']", _names)
 BACKEND_NAME = Kind("VARCHAR", "the name of a backend", _one_of(str))
 CRS = Kind("VARCHAR, INTEGER or PROJJSON", "text or an integer or PROJJSON", _crs)
+RESOLUTION = Kind("DOUBLE or DOUBLE[2]", "a number above 0, or [x, y]", _resolution)
+SHAPE = Kind("INTEGER[2]", "[height, width] in pixels", _shape)
+ALIGN = Kind("VARCHAR or DOUBLE[2]", "the id of a scene, or [x, y]", _align)
+OVERVIEW = Kind("INTEGER or VARCHAR", "an integer, or 'auto'", _overview)
 AREA = Kind("DOUBLE[4], GEOMETRY or WKT")
 DATES = Kind("VARCHAR[2]")
 CONDITIONS = Kind("STRUCT, MAP, JSON or SQL text")

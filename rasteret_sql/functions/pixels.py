@@ -7,7 +7,20 @@ from dataclasses import replace
 import pyarrow as pa
 
 from rasteret_sql.functions import types
-from rasteret_sql.functions.kinds import BACKEND_NAME, BYTES, CRS, FLAG, INTEGER, NUMBER, TEXT, Kind
+from rasteret_sql.functions.kinds import (
+    ALIGN,
+    BACKEND_NAME,
+    BYTES,
+    CRS,
+    FLAG,
+    INTEGER,
+    NUMBER,
+    OVERVIEW,
+    RESOLUTION,
+    SHAPE,
+    TEXT,
+    Kind,
+)
 from rasteret_sql.functions.spec import Argument, Function
 from rasteret_sql.result_types import CHIP, EXPLANATION, STATISTICS
 
@@ -69,6 +82,47 @@ READING = (
     Argument("backend", BACKEND_NAME, "name of a backend of rasteret_create_backend, or of a DuckDB secret", "NULL"),
 )
 """Of every function that reads."""
+GRID = (
+    Argument(
+        "crs",
+        CRS,
+        "CRS of the pixels, such as 'EPSG:3857'; not given: that of the scene. Any of crs, resolution, shape and align "
+        "asks for a grid that covers the geometry, whatever part of it the scene has",
+        "NULL",
+    ),
+    Argument(
+        "resolution",
+        RESOLUTION,
+        "size of a pixel in units of the CRS of the pixels, a number or [x, y]; not given: as many metres as the "
+        "scene's finest band has",
+        "NULL",
+    ),
+    Argument("shape", SHAPE, "[height, width] in pixels over the bounds of the geometry; not with resolution", "NULL"),
+    Argument(
+        "align",
+        ALIGN,
+        "id of a scene whose grid the pixels are in line with, or a point [x, y] at a corner of pixels; not given: "
+        "[0, 0], or the scene's own grid where neither its CRS nor its resolution changes",
+        "NULL",
+    ),
+    Argument(
+        "resampling",
+        TEXT,
+        "nearest, bilinear, cubic, cubic_spline, lanczos, average, mode, min, max, med, q1, q3, sum or rms, as GDAL "
+        "has them; not given: nearest for classes, masks and single bits, else bilinear. Pixels that are only moved "
+        "stay as they are",
+        "NULL",
+    ),
+)
+"""Of functions that put pixels on another grid."""
+GRID_OVERVIEW = replace(
+    _OVERVIEW,
+    kind=OVERVIEW,
+    doc="0: full resolution, 1: first overview, and so on; 'auto' (default): with a grid the coarsest that has at "
+    "least its resolution, else full resolution",
+)
+READING_ON_GRID = (*GRID, GRID_OVERVIEW, *READING[1:])
+"""Of functions that read onto a grid."""
 WEIGHTED = Argument("weighted", FLAG, "true: each pixel counts by the exact fraction that the zone covers", "NULL")
 MAX_DISTANCE = Argument(
     "max_distance_pixels",
@@ -104,12 +158,13 @@ PIXEL_FUNCTIONS = (
             ALL_TOUCHED,
             Argument("clip", FLAG, "true (default): fill what lies outside the geometry; false: keep it", "NULL"),
             Argument("fill", NUMBER, "value outside the geometry; not given: the file's nodata, else 0", "NULL"),
-            *READING,
+            *READING_ON_GRID,
         ),
         returns=CHIP,
         gives="CHIP",
-        doc="Reads the pixels of the geometry's window, in the file's dtype and grid; without geom, those of the whole "
-        "image. NULL where the geometry misses the scene.",
+        doc="Reads the pixels of the geometry's window, in the file's dtype; without geom, those of the whole image. "
+        "On the file's own grid, if none is asked for; bands of different resolution are put on that of the finest. "
+        "NULL where the geometry misses the scene.",
         example=f"SELECT read_chip{_ON_DUNES}).width",
         run="pixels.over_rows",
         kernel="chips.read_chip",
@@ -191,11 +246,12 @@ PIXEL_FUNCTIONS = (
         name="rasteret_explain",
         family="pixels",
         body="value",
-        arguments=(_SCENE, _BAND, GEOM_OR_ALL, _COLLECTION, GEOM_CRS, _OVERVIEW, _ALPHA, _ON_ERROR),
+        arguments=(_SCENE, _BAND, GEOM_OR_ALL, _COLLECTION, GEOM_CRS, *GRID, GRID_OVERVIEW, _ALPHA, _ON_ERROR),
         returns=EXPLANATION,
         doc="Explains what read_chip or zonal_stats would read for one row, alone and with an empty cache: level, "
         "window, stored tiles, requests, bytes to fetch, bytes of pixels, and the rule for the valid pixels of each "
-        "band. Makes no request.",
+        "band; and the grid that the pixels are on, with the level of each band and how it is resampled. Makes no "
+        "request.",
         example=f"SELECT rasteret_explain{_ON_DUNES}).requests",
         run="pixels.planned",
         kernel="explain.rasteret_explain",

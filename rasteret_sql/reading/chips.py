@@ -15,13 +15,20 @@ from rasteret_sql.reading.arrow_types import binary_array
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import resolve
-from rasteret_sql.reading.window_job import WindowJob, WindowPlan, check_memory, geometry_of, plan_window
+from rasteret_sql.reading.target_job import TargetJob
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory, plan_chip
+from rasteret_sql.reading.window_job import WindowJob, WindowPlan, geometry_of
 from rasteret_sql.result_types import CHIP
 
 
-class ChipJob(WindowJob):
-    """Fills its part of the call's buffer; `reduce` fills what lies outside the geometry."""
+class _Clipped:
+    """The end of a job that makes a chip: what lies outside the geometry is filled."""
 
+    plan: ChipPlan
+    invalid: np.ndarray | None
+    pixels: Callable[[], np.ndarray]
+    tells = False
+    """True: a failure is not one of the call, whatever the row says."""
     failed = False
     error: Exception | None = None
     """Why it failed."""
@@ -42,7 +49,27 @@ class ChipJob(WindowJob):
     def fail(self, error: Exception) -> bool:
         self.failed = True
         self.error = error
-        return self.plan.read.tolerates(error)
+        return (self.tells and isinstance(error, RasteretError)) or self.plan.read.tolerates(error)
+
+
+class _WindowChip(_Clipped, WindowJob):
+    """A chip on the grid of the file, in its part of the call's buffer."""
+
+    plan: WindowPlan
+
+
+class _TargetChip(_Clipped, TargetJob):
+    """A chip on a target grid."""
+
+    plan: TargetPlan
+
+
+ChipJob = _WindowChip | _TargetChip
+
+
+def chip_job(plan: ChipPlan, data: np.ndarray) -> ChipJob:
+    """The job that fills `data`, (bands, height, width), with the pixels of a plan."""
+    return _TargetChip(plan, data) if isinstance(plan, TargetPlan) else _WindowChip(plan, data)
 
 
 def fill_value(read: RowRead, nodata: float | None) -> float:
@@ -52,7 +79,7 @@ def fill_value(read: RowRead, nodata: float | None) -> float:
     return 0 if nodata is None else nodata
 
 
-def check_fill(plan: WindowPlan) -> None:
+def check_fill(plan: ChipPlan) -> None:
     """Raise if `fill` is no value of the chip's dtype."""
     fill, dtype = plan.read.options.fill, plan.dtype
     if fill is None:
@@ -82,12 +109,12 @@ def read_windows(
     Raises:
         MemoryLimitError: before any request, when the chips together exceed `max_call_bytes`.
     """
-    plans: list[WindowPlan | None] = [None] * len(request)
+    plans: list[ChipPlan | None] = [None] * len(request)
     reads = resolve(request, context)
     with context.receipt.plan:
         for read in reads:
             try:
-                plan = plan_window(read)
+                plan = plan_chip(read)
                 if plan is not None:
                     check_fill(plan)
                     check_memory(plan, context)
@@ -100,10 +127,11 @@ def read_windows(
 
 
 def read_plans(
-    plans: Sequence[WindowPlan | None],
+    plans: Sequence[ChipPlan | None],
     context: ReadContext,
     cancelled: Cancelled,
-    make: Callable[[WindowPlan, np.ndarray], ChipJob] = ChipJob,
+    *,
+    tells: bool = False,
 ) -> tuple[list[ChipJob | None], np.ndarray]:
     """Read planned windows into one buffer, as `read_windows`.
 
@@ -111,7 +139,7 @@ def read_plans(
         plans: the windows; None gives None.
         context: what they are read with.
         cancelled: the call's flag.
-        make: makes the job of a window and its part of the buffer, (bands, height, width).
+        tells: True: a window that cannot be read is left out, and its job says why.
     """
     total = sum(plan.nbytes for plan in plans if plan)
     if total > context.max_call_bytes:
@@ -131,7 +159,9 @@ def read_plans(
             continue
         # Chips lie side by side, so that the buffer is the BLOB column as it stands.
         view = buffer[start : start + plan.nbytes].view(plan.dtype).reshape(plan.shape)
-        jobs.append(make(plan, view))
+        job = chip_job(plan, view)
+        job.tells = tells
+        jobs.append(job)
         start += plan.nbytes
     planned = [job for job in jobs if job]
     context.plan_pairs(len(planned))
@@ -157,14 +187,14 @@ def read_chip(request: Request, context: ReadContext, cancelled: Cancelled) -> p
         pa.array(
             [list(plan.transform) if plan and plan.transform else None for plan in plans], pa.list_(pa.float64(), 6)
         ),
-        pa.array([plan and plan.sources[0].header.crs for plan in plans], pa.string()),
+        pa.array([plan and plan.crs for plan in plans], pa.string()),
         pa.array([_nodata(plan) for plan in plans], pa.float64()),
     ]
     missing = pa.array([job is None or job.failed for job in jobs], pa.bool_())
     return pa.StructArray.from_arrays(fields, fields=list(CHIP), mask=missing)
 
 
-def _nodata(plan: WindowPlan | None) -> float | None:
+def _nodata(plan: ChipPlan | None) -> float | None:
     """The first band's nodata; 64-bit integers beyond 2^53 are rounded here and exact in `mask`."""
     nodata = None if plan is None else plan.sources[0].header.nodata
     return None if nodata is None else float(nodata)

@@ -13,7 +13,8 @@ from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import resolve
-from rasteret_sql.reading.window_job import WindowJob, plan_window
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, plan_chip
+from rasteret_sql.reading.window_job import WindowJob, WindowPlan
 from rasteret_sql.result_types import EXPLANATION
 from rasteret_sql.tiff.validity import describe
 
@@ -31,28 +32,48 @@ def rasteret_explain(request: Request, context: ReadContext) -> pa.Array:
 
 
 def _explain(read: RowRead) -> dict[str, Any] | None:
-    plan = plan_window(read)
+    plan = plan_chip(read)
     if plan is None:
         return None
+    windows = _windows(plan)
     own = [source.address for source in plan.sources]
     stored: dict[str, set[ByteRange]] = defaultdict(set)
-    for need in WindowJob(plan).needs():
-        key = need.key(0)
-        if key is not None:
-            stored[need.address].add(ByteRange(key.offset, key.length))
+    for window in dict.fromkeys(windows):
+        for need in () if window is None else WindowJob(window).needs():
+            key = need.key(0)
+            if key is not None:
+                stored[need.address].add(ByteRange(key.offset, key.length))
     requests = [merged for ranges in stored.values() for merged in merge_ranges(ranges)]
+    first = next(window for window in windows if window is not None)
     return {
         "scene_id": read.scene_id,
         "bands": [source.band for source in plan.sources],
-        "level": plan.level,
-        "col_off": plan.window.col_off,
-        "row_off": plan.window.row_off,
-        "width": plan.window.width,
-        "height": plan.window.height,
+        "level": first.level,
+        "col_off": first.window.col_off,
+        "row_off": first.window.row_off,
+        "width": first.window.width,
+        "height": first.window.height,
         "tiles": sum(map(len, stored.values())),
         "requests": len(requests),
         "bytes": sum(merged.span.length for merged in requests),
         "pixel_bytes": plan.nbytes,
         "files": list(dict.fromkeys(safe_address(address) for address in (*own, *stored))),
         "validity": [describe(source.header, read.options.alpha) for source in plan.sources],
+        "grid": {
+            "crs": plan.crs,
+            "transform": plan.transform and list(plan.transform),
+            "height": plan.window.height,
+            "width": plan.window.width,
+        },
+        "levels": [window and window.level for window in windows],
+        "resampling": [each and each.warp.method for each in plan.warps]
+        if isinstance(plan, TargetPlan)
+        else [None] * len(windows),
     }
+
+
+def _windows(plan: ChipPlan) -> list[WindowPlan | None]:
+    """The window that is read of each band; None of one that the target misses."""
+    if isinstance(plan, TargetPlan):
+        return [None if each is None else each.window for each in plan.warps]
+    return [plan] * len(plan.sources)

@@ -6,7 +6,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError
+from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 from rasteret_sql.tiff.validity import ALPHA_RULES
+
+AUTO = "auto"
+"""The value of `overview` that leaves the choice to us."""
 
 
 class Whole(Enum):
@@ -38,8 +42,19 @@ class PixelOptions:
     """True: fill what lies outside the geometry."""
     fill: float | None = None
     """Value outside the geometry; None: the file's nodata, else 0."""
-    overview: int = 0
-    """0 full resolution, 1 the first overview, and so on."""
+    overview: int | str = AUTO
+    """0 full resolution, 1 the first overview, and so on; 'auto': on a target grid the one with at least its
+    resolution, else full resolution."""
+    crs: str | None = None
+    """Of the target grid; None: that of the scene, or of the one that it is aligned with."""
+    resolution: tuple[float, float] | None = None
+    """Width and height of its pixels, in units of its CRS."""
+    shape: tuple[int, int] | None = None
+    """Its height and width in pixels, over the bounds of the geometry; in place of a resolution."""
+    align: str | tuple[float, float] | None = None
+    """The id of a scene whose grid it is in line with, or x and y of a point at a corner of its pixels."""
+    resampling: str | None = None
+    """One of `RESAMPLINGS`; None: nearest for classes and masks, else bilinear."""
     weighted: bool = False
     """True: each pixel counts by the exact fraction of it that the geometry covers."""
     max_distance_pixels: int = 0
@@ -55,6 +70,16 @@ class PixelOptions:
 
     max_bytes: int | None = None
     """Most bytes that the function may fetch in a statement; None: as many as it takes."""
+
+    @property
+    def level(self) -> int:
+        """The level that is read on the scene's own grid."""
+        return self.overview if isinstance(self.overview, int) else 0
+
+    @property
+    def has_target(self) -> bool:
+        """True where pixels are wanted on another grid than the scene's own."""
+        return any(each is not None for each in (self.crs, self.resolution, self.shape, self.align))
 
     def of_scene(self, collection: str | None) -> PixelOptions:
         """The same for a scene of which a relation says the collection; what the call itself says counts first."""
@@ -82,7 +107,22 @@ class PixelOptions:
         require(
             self.max_bytes is None or self.max_bytes >= 0, "max_bytes", self.max_bytes, "a number of bytes, 0 or more"
         )
-        require(self.overview >= 0, "overview", self.overview, "0 for full resolution, or the number of an overview")
+        require(
+            self.overview == AUTO or (isinstance(self.overview, int) and self.overview >= 0),
+            "overview",
+            self.overview,
+            "0 for full resolution, the number of an overview, or 'auto'",
+        )
+        require(
+            self.resampling is None or self.resampling in RESAMPLINGS,
+            "resampling",
+            self.resampling,
+            f"one of {', '.join(RESAMPLINGS)}",
+        )
+        if self.shape is not None:
+            for name in ("resolution", "align"):
+                value = getattr(self, name)
+                require(value is None, name, value, "no value where a shape is given, which tells the pixels")
         require(
             0 <= self.max_distance_pixels <= 256, "max_distance_pixels", self.max_distance_pixels, "0 to 256 pixels"
         )

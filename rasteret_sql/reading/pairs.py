@@ -328,7 +328,7 @@ class PointReader(PairReader):
         return pixel_runs(cols, rows)
 
     def job(self, source: BandSource, runs: Runs) -> PixelGroup:
-        return PixelGroup(source, self.relation.options.overview, self.relation.options.alpha, runs)
+        return PixelGroup(source, self.relation.options.level, self.relation.options.alpha, runs)
 
     def values(self, group: RunsJob) -> tuple[Statistics, Missing]:
         assert isinstance(group, PixelGroup)

@@ -201,7 +201,7 @@ def statistics_job(source: BandSource, options: PixelOptions, names: Collection[
         names: statistics wanted.
         runs: pixels of the zones.
     """
-    level, alpha = options.overview, options.alpha
+    level, alpha = options.level, options.alpha
     sums = runs.weights is None and SUMS.issuperset(names) and ZoneSums.can_sum(source, level, alpha)
     return (ZoneSums if sums else PixelGroup)(source, level, alpha, runs)
 

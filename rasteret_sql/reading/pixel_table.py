@@ -34,7 +34,8 @@ from rasteret_sql.reading.pixel_blocks import (
 )
 from rasteret_sql.reading.request import Request, RowRead, Scene
 from rasteret_sql.reading.resolve import resolve
-from rasteret_sql.reading.window_job import WindowPlan, check_memory, plan_window
+from rasteret_sql.reading.target_plan import check_memory
+from rasteret_sql.reading.window_job import WindowPlan, plan_window
 
 _MOST_AHEAD = 1 << 22
 """Pixels of a band that are read at a time, at most, unless more are asked for."""

@@ -118,14 +118,14 @@ class PointGroup(PixelGroup):
     def __init__(self, reads: list[RowRead], cols: Ints, rows: Ints) -> None:
         """Read the pixel at each column and row, for rows that have the same band and options."""
         source, options = reads[0].sources[0], reads[0].options
-        super().__init__(source, options.overview, options.alpha, pixel_runs(cols, rows))
+        super().__init__(source, options.level, options.alpha, pixel_runs(cols, rows))
         self.reads, self.cols, self.rows = reads, cols, rows
 
     @property
     def are_dense(self) -> bool:
         """True where most tiles have several of the pixels."""
         header = self.reads[0].sources[0].header
-        level = header.levels[self.reads[0].options.overview]
+        level = header.levels[self.reads[0].options.level]
         tiles = np.unique(self.rows // level.tile_height * level.tiles_across + self.cols // level.tile_width)
         return len(self.reads) >= _DENSE * len(tiles)
 
@@ -138,7 +138,7 @@ class PointGroup(PixelGroup):
 
     def apart(self) -> list[PointJob]:
         """Each pixel as a job of its own: that tells which rows a failure concerns."""
-        of_band = layers(self.reads[0].sources[0].header, self.reads[0].options.overview, self.reads[0].options.alpha)
+        of_band = layers(self.reads[0].sources[0].header, self.reads[0].options.level, self.reads[0].options.alpha)
         places = zip(self.reads, self.cols.tolist(), self.rows.tolist(), strict=True)
         return [PointJob(read, of_band, col, row) for read, col, row in places]
 
@@ -168,7 +168,7 @@ def plan_points(reads: list[RowRead]) -> tuple[list[PointGroup], list[PointJob |
     for read in reads:
         try:
             source = one_band(read)
-            check_level(source, read.options.overview)
+            check_level(source, read.options.level)
             if read.geometry is Whole.IMAGE or read.geometry.geom_type != "Point":
                 kind = "the whole image" if read.geometry is Whole.IMAGE else f"a {kind_given(read.geometry)}"
                 raise InvalidGeometryError(
@@ -179,9 +179,9 @@ def plan_points(reads: list[RowRead]) -> tuple[list[PointGroup], list[PointJob |
                 raise
             continue
         header = source.header
-        transform = header.level_transform(read.options.overview)
+        transform = header.level_transform(read.options.level)
         assert transform is not None  # `resolve` refuses a geometry on a file without one
-        level = header.levels[read.options.overview]
+        level = header.levels[read.options.level]
         grids[transform, level.width, level.height].append(read)
     groups: list[PointGroup] = []
     jobs: list[PointJob | NearestJob] = []

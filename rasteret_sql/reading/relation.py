@@ -207,7 +207,7 @@ class Relation:
             if isinstance(found, RasteretError):
                 raise found
             for source in found:
-                check_level(source, self.options.overview)
+                check_level(source, self.options.level)
             numbers = self.on_grid(found, context).numbers
         except RasteretError as error:
             if not self.options.tolerates(error):
@@ -227,8 +227,8 @@ class Relation:
         lacking = unplaced(sources)
         if lacking is not None:
             raise lacking
-        transform = header.level_transform(self.options.overview)
-        level = header.levels[self.options.overview]
+        transform = header.level_transform(self.options.level)
+        level = header.levels[self.options.level]
         assert header.crs is not None and header.transform is not None and transform is not None  # noqa: PT018
         tile = level.tile_width, level.tile_height
         key = (header.crs, transform, level.width, level.height, tile)

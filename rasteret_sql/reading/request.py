@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import shapely
 
 from rasteret_sql.errors import FileChangedError, InterruptedQueryError, RasteretError
+from rasteret_sql.geo.target_grid import TargetGrid
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import FailedRow
 from rasteret_sql.reading.options import PixelOptions, Whole
@@ -61,13 +62,15 @@ class RowRead:
     scene_id: str
     sources: tuple[BandSource, ...]
     geometry: shapely.Geometry | Whole
-    """In the CRS of the image, and not empty."""
+    """In the CRS of the image, or of the target grid, and not empty."""
     options: PixelOptions
     report: Callable[[FailedRow], None]
     changed: list[RowRead]
     """Where the row puts itself to be read again."""
     changed_file: str = ""
     """Address of the file on whose account it does."""
+    target: TargetGrid | None = None
+    """The grid that pixels are wanted on; None: that of the file."""
 
     def placed(self, geometry: shapely.Geometry) -> RowRead:
         """The same with its geometry in the CRS of the image."""
@@ -75,6 +78,10 @@ class RowRead:
         return RowRead(
             self.row, self.scene_id, self.sources, geometry, self.options, self.report, self.changed, self.changed_file
         )
+
+    def on_target(self, geometry: shapely.Geometry | Whole, target: TargetGrid) -> RowRead:
+        """The same for a target grid, with its geometry in the CRS of that."""
+        return replace(self, geometry=geometry, target=target)
 
     def tolerates(self, error: Exception) -> bool:
         """True where the row gives NULL for that error, which is reported, or is to be read again."""

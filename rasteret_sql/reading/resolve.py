@@ -24,6 +24,7 @@ from rasteret_sql.reading.context import FailedRow, ReadContext, SceneBands
 from rasteret_sql.reading.options import SaidCollection, Whole
 from rasteret_sql.reading.request import Request, RowRead, each_or_error
 from rasteret_sql.reading.swapped_axes import Missed, some_meet, warn_if_swapped
+from rasteret_sql.reading.target_grids import place_on_targets
 
 
 def resolve(request: Request, context: ReadContext) -> list[RowRead]:
@@ -46,6 +47,7 @@ def _resolve(request: Request, context: ReadContext) -> list[RowRead]:
     sources = _sources(request, rows, context)
     reads: list[RowRead] = []
     todo: dict[tuple[str, str], list[int]] = defaultdict(list)
+    on_targets: dict[int, str] = {}
     for row in rows:
         geometry, crs, found = geometries[row], given[row], sources[row]
         failed = next((part for part in (geometry, crs, found) if isinstance(part, RasteretError)), None)
@@ -61,7 +63,10 @@ def _resolve(request: Request, context: ReadContext) -> list[RowRead]:
         if geometry is not Whole.IMAGE:
             if geometry.is_empty:
                 continue
-            todo[crs, found[0].header.crs].append(len(reads))
+            if not options[row].has_target:
+                todo[crs, found[0].header.crs].append(len(reads))
+        if options[row].has_target:
+            on_targets[len(reads)] = crs
         reads.append(
             RowRead(row, request.scene_ids[row] or "", found, geometry, options[row], context.report, request.changed)
         )
@@ -69,6 +74,7 @@ def _resolve(request: Request, context: ReadContext) -> list[RowRead]:
     missed: list[Missed] = []
     for (crs, native), places in todo.items():
         lost |= _place(reads, places, crs, native, missed)
+    lost |= place_on_targets(reads, list(on_targets), list(on_targets.values()), context)
     if missed and len(missed) == len(todo):
         for group in missed:
             warn_if_swapped(group)

@@ -11,11 +11,10 @@ import numpy as np
 import shapely
 
 from rasteret_sql.engine.job import Job, TileNeed
-from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
+from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.index.read.scene_lookup import BandSource
 from rasteret_sql.raster.window import geometry_window, whole
-from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.request import RowRead
 from rasteret_sql.reading.resolve import check_level
@@ -55,8 +54,12 @@ class WindowPlan:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
+    def crs(self) -> str | None:
+        return self.sources[0].header.crs
+
+    @property
     def level(self) -> int:
-        return self.read.options.overview
+        return self.read.options.level
 
 
 def plan_window(read: RowRead) -> WindowPlan | None:
@@ -67,11 +70,11 @@ def plan_window(read: RowRead) -> WindowPlan | None:
     """
     first = read.sources[0].header
     for source in read.sources:
-        check_level(source, read.options.overview)
+        check_level(source, read.options.level)
         _check_same_grid(read, first, source.header)
         _check_same_size(read, first, source.header)
-    level = first.levels[read.options.overview]
-    transform = first.level_transform(read.options.overview)
+    level = first.levels[read.options.level]
+    transform = first.level_transform(read.options.level)
     if read.geometry is Whole.IMAGE:
         window: Window | None = whole(level.width, level.height)
     else:
@@ -80,7 +83,16 @@ def plan_window(read: RowRead) -> WindowPlan | None:
         window = geometry_window(read.geometry, transform, level.width, level.height, tile)
     if window is None:
         return None
-    dtype = np.result_type(*(source.header.dtype for source in read.sources))
+    return WindowPlan(read, window, transform, common_dtype(read))
+
+
+def common_dtype(read: RowRead) -> np.dtype:
+    """The dtype that holds all bands of a row.
+
+    Raises:
+        InvalidArgumentError: there is none.
+    """
+    dtype: np.dtype = np.result_type(*(source.header.dtype for source in read.sources))
     for source in read.sources:
         # numpy calls 64-bit integers safe in float64, though those beyond 2^53 are not.
         wide = source.header.dtype.kind in "iu" and source.header.dtype.itemsize == 8 and dtype.kind == "f"
@@ -88,17 +100,7 @@ def plan_window(read: RowRead) -> WindowPlan | None:
             raise InvalidArgumentError(
                 f"{read.describe()}: no dtype holds {source.header.dtype} and the other bands exactly; read them apart"
             )
-    return WindowPlan(read, window, transform, dtype)
-
-
-def check_memory(plan: WindowPlan, context: ReadContext) -> None:
-    """Raise if one row alone needs more pixels than a call may hold."""
-    if plan.nbytes > context.max_call_bytes:
-        raise MemoryLimitError(
-            f"{plan.read.describe()}: the window of {plan.window.width} × {plan.window.height} pixels needs "
-            f"{plan.nbytes:,} bytes at once, more than max_call_bytes = {context.max_call_bytes:,}; nothing was "
-            "fetched. Use an overview := n, a smaller geometry, or connect(max_call_bytes=...)"
-        )
+    return dtype
 
 
 def _check_same_grid(read: RowRead, one: BandHeader, other: BandHeader) -> None:
@@ -116,7 +118,7 @@ def _grid(header: BandHeader, one_crs: bool) -> str:
 
 def _check_same_size(read: RowRead, one: BandHeader, other: BandHeader) -> None:
     """Files of one grid may still have been given different overviews."""
-    at = read.options.overview
+    at = read.options.level
     if (one.levels[at].width, one.levels[at].height) != (other.levels[at].width, other.levels[at].height):
         sizes = ", ".join(f"{s.band} {s.header.levels[at].width} × {s.header.levels[at].height}" for s in read.sources)
         raise InvalidArgumentError(

@@ -27,8 +27,9 @@ from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import kind_given, one_band, resolve
+from rasteret_sql.reading.target_plan import check_memory
 from rasteret_sql.reading.tiles import blocks, touched_boxes
-from rasteret_sql.reading.window_job import WindowJob, WindowPlan, check_memory, plan_window
+from rasteret_sql.reading.window_job import WindowJob, WindowPlan, plan_window
 from rasteret_sql.reading.zones_together import measure_together
 
 POLYGONAL = ("Polygon", "MultiPolygon")

@@ -76,9 +76,9 @@ def _job(
     """The job of some zones of a band, the rows that it is for, and those that are left; `found` gets the misses."""
     source, options = members[0].sources[0], members[0].options
     header = source.header
-    if options.overview >= len(header.levels):
+    if options.level >= len(header.levels):
         return None, [], members  # each says so
-    transform, level = header.level_transform(options.overview), header.levels[options.overview]
+    transform, level = header.level_transform(options.level), header.levels[options.level]
     assert transform is not None  # `resolve` refuses a geometry on a file without one
     geometries = np.array([read.geometry for read in members], object)
     tile = level.tile_width, level.tile_height

@@ -21,12 +21,12 @@ from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
-from rasteret_sql.reading.chips import ChipJob, read_plans
+from rasteret_sql.reading.chips import read_plans
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import Request, each_or_error
 from rasteret_sql.reading.resolve import resolve
-from rasteret_sql.reading.window_job import WindowPlan, check_memory, plan_window
+from rasteret_sql.reading.target_plan import ChipPlan, check_memory, plan_chip
 from rasteret_sql.selection.areas import Areas
 
 
@@ -79,14 +79,6 @@ class Samples:
     """Scene id → why none of its samples is there, in the order of the scenes."""
     places: Sequence[SamplePlace] = ()
     """Of each sample."""
-
-
-class _ToldJob(ChipJob):
-    """Leaves its scene out where it fails."""
-
-    def fail(self, error: Exception) -> bool:
-        super().fail(error)
-        return isinstance(error, RasteretError)
 
 
 def read_samples(
@@ -147,8 +139,8 @@ def _read_once(
     if asked.crs is not None:
         _require_crs(plans, asked.crs)
     _require_one_shape(plans)
-    with within_limit(asked.options.max_bytes, lambda dry: read_plans(plans, dry, cancelled, _ToldJob), context):
-        jobs, buffer = read_plans(plans, context, cancelled, _ToldJob)
+    with within_limit(asked.options.max_bytes, lambda dry: read_plans(plans, dry, cancelled, tells=True), context):
+        jobs, buffer = read_plans(plans, context, cancelled, tells=True)
     changed: list[BandSource] = []
     for job in jobs:
         if job is None or not job.failed or job.error is None:
@@ -170,9 +162,9 @@ def _read_once(
     return Samples(stacked, failures, places), changed
 
 
-def _place(plan: WindowPlan, areas: int) -> SamplePlace:
+def _place(plan: ChipPlan, areas: int) -> SamplePlace:
     """The place of a sample, of so many areas for each scene."""
-    return SamplePlace(plan.read.scene_id, plan.read.row % areas, plan.transform, plan.sources[0].header.crs)
+    return SamplePlace(plan.read.scene_id, plan.read.row % areas, plan.transform, plan.crs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,19 +187,19 @@ class _Asked:
         )
 
 
-def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: dict[str, Exception]) -> list[WindowPlan]:
+def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: dict[str, Exception]) -> list[ChipPlan]:
     """Windows of the scenes; those that cannot be planned are among the failures."""
 
-    def work(some: Sequence[str]) -> list[list[WindowPlan]]:
-        found: list[list[WindowPlan]] = [[] for _ in some]
+    def work(some: Sequence[str]) -> list[list[ChipPlan]]:
+        found: list[list[ChipPlan]] = [[] for _ in some]
         for read in resolve(asked.of(some), context):
-            plan = plan_window(read)
+            plan = plan_chip(read)
             if plan is not None:
                 check_memory(plan, context)
                 found[read.row // len(asked.areas.geometries)].append(plan)
         return found
 
-    plans: list[WindowPlan] = []
+    plans: list[ChipPlan] = []
     with context.receipt.plan:
         planned = each_or_error(work, ids, tolerant=True, fatal=(MemoryLimitError,))
     context.plan_pairs(0, seen=len(ids) * len(asked.areas.geometries))
@@ -219,9 +211,9 @@ def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: di
     return plans
 
 
-def _require_crs(plans: Sequence[WindowPlan], wanted: str) -> None:
+def _require_crs(plans: Sequence[ChipPlan], wanted: str) -> None:
     for plan in plans:
-        found = plan.read.sources[0].header.crs
+        found = plan.crs
         if found is None or not same_crs(found, wanted):
             raise InvalidArgumentError(
                 f'scene "{plan.read.scene_id}" is in {found or "no CRS"}, not in target_crs {wanted}, and pixels are '
@@ -229,7 +221,7 @@ def _require_crs(plans: Sequence[WindowPlan], wanted: str) -> None:
             )
 
 
-def _require_one_shape(plans: Sequence[WindowPlan]) -> None:
+def _require_one_shape(plans: Sequence[ChipPlan]) -> None:
     shapes = sorted({plan.shape[1:] for plan in plans})
     if len(shapes) > 1:
         sizes = ", ".join(f"{height} × {width}" for height, width in shapes)

@@ -36,7 +36,7 @@ class WarpPlan:
     @property
     def reach(self) -> tuple[int, int]:
         """Source pixels to each side under the kernel, of columns and rows."""
-        radius = RADIUS[self.method]
+        radius = RADIUS.get(self.method, 0)
         across, down = (math.ceil(radius / scale) if scale < 1 else radius for scale in self.scale)
         return across, down
 

@@ -1,0 +1,202 @@
+"""Finds the target grid of rows that ask for one, and places their geometries on it."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import shapely
+
+from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError
+from rasteret_sql.geo.crs import crs_or_code, lonlat_of, no_place, same_crs, transformer
+from rasteret_sql.geo.grid import Affine, Bounds, Grid
+from rasteret_sql.geo.placement import is_place, place
+from rasteret_sql.geo.target_grid import TargetGrid, covering, lattice_through, of_shape, resolution_in
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.request import RowRead
+
+_EDGE_POINTS = 21
+"""Points on each edge of a box of which the place in another CRS is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The target of rows but for their area: what they say, and their source where they say nothing."""
+
+    crs: str
+    lattice: Affine | None
+    """None: `shape` tells how large its pixels are."""
+    shape: tuple[int, int] | None
+
+
+def place_on_targets(reads: list[RowRead], places: Sequence[int], crs: Sequence[str], context: ReadContext) -> set[int]:
+    """Give each read its target, and its geometry in the CRS of that.
+
+    Args:
+        reads: changed in place.
+        places: those that ask for a target; their geometries are as the call gave them.
+        crs: of the geometry of each of them.
+        context: looks up scenes that targets are aligned with.
+
+    Returns:
+        Places of reads that give NULL.
+
+    Raises:
+        RasteretError: one has no target, unless its `on_error` is 'null'.
+    """
+    lost: set[int] = set()
+    known: dict[tuple[PixelOptions, int], _Wanted | RasteretError] = {}
+    groups: dict[tuple[str, _Wanted], list[int]] = defaultdict(list)
+    for at, given in zip(places, crs, strict=True):
+        read = reads[at]
+        key = read.options, id(finest(read.sources).header)
+        if key not in known:
+            try:
+                known[key] = _wanted(read, context)
+            except RasteretError as error:
+                known[key] = error
+        wanted = known[key]
+        if isinstance(wanted, RasteretError):
+            _lose(lost, at, read, wanted)
+            continue
+        native = finest(read.sources).header.crs
+        groups[native if read.geometry is Whole.IMAGE and native else given, wanted].append(at)
+    for (given, wanted), group in groups.items():
+        for at, placed in zip(group, _placed([reads[at] for at in group], given, wanted), strict=True):
+            if isinstance(placed, RasteretError):
+                _lose(lost, at, reads[at], placed)
+            else:
+                reads[at] = placed
+    return lost
+
+
+def finest(sources: Sequence[BandSource]) -> BandSource:
+    """The band with the smallest pixels, the first of these."""
+    return min(sources, key=_pixel_area)
+
+
+def _pixel_area(source: BandSource) -> float:
+    transform = source.header.transform
+    return math.inf if transform is None else abs(transform.determinant)
+
+
+def _lose(lost: set[int], at: int, read: RowRead, error: RasteretError) -> None:
+    if not read.tolerates(error):
+        raise error
+    lost.add(at)
+
+
+def _wanted(read: RowRead, context: ReadContext) -> _Wanted:
+    """The target but for the area."""
+    options, source = read.options, finest(read.sources)
+    transform, native = source.header.transform, source.header.crs
+    if transform is None or native is None:
+        raise InvalidCrsError(
+            f"{read.describe()}: the file has no georeference, so its pixels have no place on another grid; leave crs, "
+            "resolution, shape and align out"
+        )
+    asked = None if options.crs is None else crs_or_code(options.crs)
+    if isinstance(options.align, str):
+        aligned = _aligned(options.align, read, context)
+        of_scene, scene_crs = aligned.header.transform, aligned.header.crs
+        assert of_scene is not None and scene_crs is not None  # noqa: PT018 - `_aligned` refuses others
+        if asked is not None and not same_crs(asked, scene_crs):
+            raise InvalidArgumentError(
+                f"{read.describe()}: scene {options.align!r} of align := is in {scene_crs}, not in crs := {asked}; "
+                "leave crs out, or align with [x, y]"
+            )
+        if options.resolution is None:
+            return _Wanted(scene_crs, of_scene, None)
+        return _Wanted(scene_crs, lattice_through(options.resolution, (of_scene.c, of_scene.f)), None)
+    crs = asked or native
+    transformer(native, crs)
+    if options.shape is not None:
+        return _Wanted(crs, None, options.shape)
+    if options.resolution is None and options.align is None and same_crs(crs, native):
+        return _Wanted(native, transform, None)
+    resolution = options.resolution or resolution_in(crs, native, transform)
+    return _Wanted(crs, lattice_through(resolution, options.align or (0.0, 0.0)), None)
+
+
+def _aligned(scene: str, read: RowRead, context: ReadContext) -> BandSource:
+    """The band of a scene whose pixels those of the target are to be in line with."""
+    asked = scene, tuple(source.band for source in read.sources)
+    found = context.look_up([asked], read.options.collection, context.backend)[asked]
+    if isinstance(found, RasteretError):
+        raise InvalidArgumentError(f"align := {scene!r} names no scene to align with: {found}") from found
+    source = finest(found)
+    if source.header.transform is None or source.header.crs is None:
+        raise InvalidArgumentError(f"align := {scene!r} names a scene whose file has no georeference")
+    return source
+
+
+def _placed(reads: Sequence[RowRead], given: str, wanted: _Wanted) -> list[RowRead | RasteretError]:
+    """Reads with their target and their geometry on it, or why one has none."""
+    shapes = [_outline(read) if read.geometry is Whole.IMAGE else read.geometry for read in reads]
+    moved: list[shapely.Geometry | None] = list(shapes)
+    found: list[RowRead | RasteretError] = []
+    if not same_crs(given, wanted.crs):
+        regions = [_region(shape, given, wanted) for shape in shapes]
+        at = [number for number, region in enumerate(regions) if region is not None]
+        found_regions = [region for region in regions if region is not None]
+        placed = place([shapes[number] for number in at], given, wanted.crs, found_regions) if at else ()
+        moved = [None] * len(shapes)
+        for number, geometry in zip(at, placed, strict=True):
+            moved[number] = geometry
+    for read, shape, geometry in zip(reads, shapes, moved, strict=True):
+        if geometry is None or geometry.is_empty or not is_place(shape, given):
+            found.append(InvalidCrsError(f"{read.describe()}: {no_place(shape, given, wanted.crs)}"))
+            continue
+        try:
+            target = _target(geometry, wanted)
+        except InvalidArgumentError as error:
+            found.append(InvalidArgumentError(f"{read.describe()}: {error}"))
+            continue
+        found.append(read.on_target(read.geometry if read.geometry is Whole.IMAGE else geometry, target))
+    return found
+
+
+def _target(geometry: shapely.Geometry, wanted: _Wanted) -> TargetGrid:
+    if wanted.lattice is None:
+        assert wanted.shape is not None
+        west, south, east, north = geometry.bounds
+        return of_shape(wanted.shape, wanted.crs, (west, south, east, north))
+    return covering(wanted.lattice, wanted.crs, geometry)
+
+
+def _outline(read: RowRead) -> shapely.Polygon:
+    """The image of a read that wants all of it."""
+    header = finest(read.sources).header
+    assert header.transform is not None
+    return Grid(header.transform, header.width, header.height).outline()
+
+
+def _region(shape: shapely.Geometry, given: str, wanted: _Wanted) -> Grid | None:
+    """The place of a geometry in the CRS of the target, about, as a grid of pixels of its size; None where it has none."""
+    bounds = _bounds_in(shape.bounds, given, wanted.crs)
+    if bounds is None:
+        return None
+    west, south, east, north = bounds
+    if wanted.lattice is not None:
+        pixel = Grid(wanted.lattice, 1, 1).pixel
+    else:
+        assert wanted.shape is not None
+        pixel = max(min((east - west) / wanted.shape[1], (north - south) / wanted.shape[0]), 1e-12)
+    margin = 2 * pixel + 1e-3 * max(east - west, north - south)
+    west, north = west - margin, north + margin
+    across, down = (math.ceil(min(each / pixel, 2**31)) for each in (east + margin - west, north - south + margin))
+    return Grid(Affine(pixel, 0.0, west, 0.0, -pixel, north), across, down)
+
+
+def _bounds_in(bounds: Bounds, given: str, crs: str) -> Bounds | None:
+    """Bounds in another CRS; None where there are none that are finite."""
+    found = transformer(given, crs).transform_bounds(*bounds, densify_pts=_EDGE_POINTS)
+    west, south, east, north = (float(side) for side in found)
+    hub = lonlat_of(crs)
+    if hub is not None and west > east:  # across 180 degrees
+        east += hub.turn
+    return (west, south, east, north) if all(map(math.isfinite, (west, south, east, north))) else None

@@ -1,0 +1,239 @@
+"""Chooses the overview and the window of each band that a row reads for a target grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+
+from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
+from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.geo.pixel_map import PixelMap
+from rasteret_sql.geo.target_grid import TargetGrid
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.raster.warp.overview import choose_overview
+from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
+from rasteret_sql.raster.window import geometry_window, whole
+from rasteret_sql.reading.class_bands import is_of_classes
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.options import Whole
+from rasteret_sql.reading.request import RowRead
+from rasteret_sql.reading.resolve import check_level
+from rasteret_sql.reading.target_grids import finest
+from rasteret_sql.reading.window_job import WindowPlan, common_dtype, plan_window
+from rasteret_sql.tiff.header import BandHeader
+
+_OUTLINE_POINTS = 32
+"""Points on each edge of a target that tell which tiles it needs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BandWarp:
+    """The source of one band of a target."""
+
+    window: WindowPlan
+    """The pixels that are read: one band, of one level."""
+    warp: WarpPlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetPlan:
+    """The pixels of a target grid that a row reads, of each of its bands."""
+
+    read: RowRead
+    target: TargetGrid
+    warps: tuple[BandWarp | None, ...]
+    """Of each band; None where the target misses it."""
+    dtype: np.dtype
+    """Common dtype of the bands."""
+
+    @property
+    def sources(self) -> tuple[BandSource, ...]:
+        return self.read.sources
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(bands, height, width)"""
+        return len(self.sources), self.window.height, self.window.width
+
+    @property
+    def window(self) -> Window:
+        """Pixels of the target, numbered from its own first one."""
+        return whole(self.target.window.width, self.target.window.height)
+
+    @property
+    def grid(self) -> Affine:
+        """Pixel → CRS of the target."""
+        return self.target.transform
+
+    @property
+    def transform(self) -> Affine:
+        """The same: the window is all of it."""
+        return self.target.transform
+
+    @property
+    def crs(self) -> str | None:
+        return self.target.crs
+
+    @property
+    def level(self) -> int:
+        """That of the first band."""
+        return next((each.window.level for each in self.warps if each), 0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the target's pixels."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes of the pixels that they are computed from."""
+        return sum(each.window.nbytes for each in self.warps if each)
+
+
+ChipPlan = WindowPlan | TargetPlan
+
+
+def plan_chip(read: RowRead) -> ChipPlan | None:
+    """Plan the pixels of a row: on the target that it asks for, else on the grid of the file.
+
+    Bands of different resolution are put on the grid of the finest. None where the geometry misses the scene.
+
+    Raises:
+        InvalidArgumentError: no dtype holds all bands, there is no such overview, or bands of several grids have no
+            place.
+    """
+    if read.target is not None:
+        return _plan_target(read, read.target)
+    first = read.sources[0].header
+    if any(_differs(first, source.header) for source in read.sources):
+        target = _of_finest(read)
+        return None if target is None else _plan_target(replace(read, target=target), target)
+    return plan_window(read)
+
+
+def _differs(one: BandHeader, other: BandHeader) -> bool:
+    """True for grids of another resolution of one place in one CRS."""
+    placed = one.transform is not None and other.transform is not None and one.crs == other.crs
+    return placed and (one.width, one.height, one.transform) != (other.width, other.height, other.transform)
+
+
+def _of_finest(read: RowRead) -> TargetGrid | None:
+    """The pixels of a geometry on the grid of the finest band; None where there are none."""
+    source = finest(read.sources)
+    check_level(source, read.options.level)
+    header, number = source.header, read.options.level
+    level, transform = header.levels[number], header.level_transform(number)
+    assert transform is not None  # of bands whose grids differ
+    window: Window | None = whole(level.width, level.height)
+    if read.geometry is not Whole.IMAGE:
+        tile = level.tile_width, level.tile_height
+        window = geometry_window(read.geometry, transform, level.width, level.height, tile)
+    return None if window is None else TargetGrid(header.crs, transform, window)
+
+
+def _plan_target(read: RowRead, target: TargetGrid) -> TargetPlan | None:
+    dtype = common_dtype(read)
+    warps = tuple(_plan_band(read, source, target) for source in read.sources)
+    return TargetPlan(read, target, warps, dtype) if any(warps) else None
+
+
+def _plan_band(read: RowRead, source: BandSource, target: TargetGrid) -> BandWarp | None:
+    header = source.header
+    method = read.options.resampling or ("nearest" if is_of_classes(source) else "bilinear")
+    if isinstance(read.options.overview, int):
+        number = read.options.overview
+        check_level(source, number)
+    else:
+        number = _level(header, target)
+    level, transform = header.levels[number], header.level_transform(number)
+    if transform is None:
+        raise InvalidArgumentError(f"{read.describe()}: band {source.band} has no georeference, and other bands do")
+    size = level.width, level.height
+    pixel_map = PixelMap(target.lattice, target.crs, transform, header.crs, size)
+    warp = plan_warp(pixel_map, target.window, size, method)
+    if warp is None:
+        return None
+    area = _area(warp, transform)
+    of_band = replace(
+        read,
+        sources=(source,),
+        geometry=Whole.IMAGE if area is None else area,
+        options=replace(read.options, overview=number, clip=True),
+        target=None,
+    )
+    return BandWarp(WindowPlan(of_band, warp.source, transform, header.dtype), warp)
+
+
+def _level(header: BandHeader, target: TargetGrid) -> int:
+    """The overview to read: coarser ones save bytes, and finer ones make no better pixels."""
+    mask = header.validity.mask
+    usable = [number for number in range(len(header.levels)) if mask is None or mask.levels[number] is not None]
+    if len(usable) < 2 or header.transform is None:
+        return 0
+    pixel_map = PixelMap(target.lattice, target.crs, header.transform, header.crs, (header.width, header.height))
+    factors = [
+        max(header.width / header.levels[number].width, header.height / header.levels[number].height)
+        for number in usable
+    ]
+    return usable[choose_overview(pixel_map, target.window, factors)]
+
+
+def _area(warp: WarpPlan, transform: Affine) -> shapely.Geometry | None:
+    """The part of the source that a target needs, in its CRS: of a turned one some tiles of the window are left out.
+
+    None where all of the window is needed.
+    """
+    if warp.map.is_separable:
+        return None
+    target = warp.target
+    along = np.linspace(0, 1, _OUTLINE_POINTS)[:-1]
+    cols = np.concatenate([along, np.ones_like(along), 1 - along, np.zeros_like(along)]) * target.width
+    rows = np.concatenate([np.zeros_like(along), along, np.ones_like(along), 1 - along]) * target.height
+    x, y = warp.map.exact(cols + target.col_off, rows + target.row_off)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    outline = shapely.polygons(np.column_stack([x, y]))
+    # A pole or seam inside of it, or a line that crosses itself, is not what the edges tell.
+    covered = _covers_inside(warp, outline)
+    if not covered:
+        return None
+    margin = max(warp.reach) + 2
+    pixels = shapely.get_coordinates(outline.buffer(margin, join_style="mitre"))
+    return shapely.polygons(
+        np.column_stack(
+            [
+                transform.a * pixels[:, 0] + transform.b * pixels[:, 1] + transform.c,
+                transform.d * pixels[:, 0] + transform.e * pixels[:, 1] + transform.f,
+            ]
+        )
+    )
+
+
+def _covers_inside(warp: WarpPlan, outline: shapely.Polygon) -> bool:
+    """True where points inside the target lie inside the outline of its edges."""
+    if not outline.is_valid:
+        return False
+    target = warp.target
+    at = np.meshgrid(np.linspace(0, target.width, 9), np.linspace(0, target.height, 9))
+    x, y = warp.map.exact(at[0].ravel() + target.col_off, at[1].ravel() + target.row_off)
+    inside: np.ndarray = shapely.contains_xy(outline.buffer(1), x, y)
+    return bool(inside.all())
+
+
+def check_memory(plan: ChipPlan, context: ReadContext) -> None:
+    """Raise if one row alone needs more pixels than a call may hold."""
+    source = plan.source_bytes if isinstance(plan, TargetPlan) else 0
+    if plan.nbytes + source > context.max_call_bytes:
+        of_source = f", and {source:,} of the pixels that they are computed from" if source else ""
+        raise MemoryLimitError(
+            f"{plan.read.describe()}: the window of {plan.window.width} × {plan.window.height} pixels needs "
+            f"{plan.nbytes:,} bytes at once{of_source}, more than max_call_bytes = {context.max_call_bytes:,}; nothing "
+            f"was fetched. Use {_remedy(plan)}, a smaller geometry, or connect(max_call_bytes=...)"
+        )
+
+
+def _remedy(plan: ChipPlan) -> str:
+    return "a coarser resolution :=" if isinstance(plan, TargetPlan) else "an overview := n"
