@@ -176,7 +176,7 @@ def _outline(read: RowRead) -> shapely.Polygon:
 
 
 def _region(shape: shapely.Geometry, given: str, wanted: _Wanted) -> Grid | None:
-    """The place of a geometry in the CRS of the target, about, as a grid of pixels of its size; None where it has none."""
+    """The place of a geometry in the CRS of the target, about, as pixels of its size; None where it has none."""
     bounds = _bounds_in(shape.bounds, given, wanted.crs)
     if bounds is None:
         return None
