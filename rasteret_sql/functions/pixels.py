@@ -24,7 +24,13 @@ from rasteret_sql.functions.kinds import (
 from rasteret_sql.functions.spec import Argument, Function
 from rasteret_sql.result_types import CHIP, EXPLANATION, STATISTICS
 
-_SCENE = Argument("scene_id", TEXT, "id of a scene; NULL gives NULL", column=types.AS_TEXT)
+_SCENE = Argument(
+    "scene_id",
+    TEXT,
+    "id of a scene; or path or address of a GeoTIFF, with a slash or ending in .tif: its header is read once and kept "
+    "for the session, its bands are numbers from 1 or their descriptions. NULL gives NULL",
+    column=types.AS_TEXT,
+)
 _BAND = Argument(
     "band",
     Kind("VARCHAR, VARCHAR[] or INTEGER"),

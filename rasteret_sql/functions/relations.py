@@ -29,8 +29,9 @@ _NAME = Kind("name of a relation", "the name of a table, view, CTE, registered f
 _SCENES = Argument(
     "scenes",
     _NAME,
-    "relation with a column id, such as rasteret.bay or a CTE over it, as a name or as text. A column collection says "
-    "which of several collections with one id is meant. A column datetime without a zone is taken for UTC",
+    "relation with a column id, such as rasteret.bay or a CTE over it, as a name or as text. An id may be the path "
+    "or address of a GeoTIFF, as in read_chip. A column collection says which of several collections with one id is "
+    "meant. A column datetime without a zone is taken for UTC",
     column=types.AS_TEXT,
 )
 _ZONES = Argument(

@@ -11,6 +11,7 @@ import shapely
 from rasteret_sql.errors import FileChangedError, InterruptedQueryError, RasteretError
 from rasteret_sql.geo.target_grid import TargetGrid
 from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.reading.context import FailedRow
 from rasteret_sql.reading.options import PixelOptions, Whole
 
@@ -106,8 +107,8 @@ class RowRead:
 
 
 def described(scene_id: str, bands: Sequence[str]) -> str:
-    """A scene and some of its bands, for messages."""
-    return f'scene "{scene_id}", band {", ".join(bands)}'
+    """A scene and some of its bands, for messages; a scene may be an address with a secret in it."""
+    return f'scene "{safe_address(scene_id)}", band {", ".join(bands)}'
 
 
 def each_or_error(

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.redact import plain_text
 from rasteret_sql.reading.context import FailedRow
 
@@ -46,7 +47,7 @@ class Failures:
         # Texts alone: an error holds all that was at hand when it was raised. Messages of ours have no secret in them;
         # that of a backend that is not ours may.
         error, message = type(row.error).__name__, plain_text(str(row.error))
-        key = (function, row.collection, row.scene_id, row.bands, error, message)
+        key = (function, row.collection, safe_address(row.scene_id), row.bands, error, message)
         with self._lock:
             self._kept.pop(key, None)
             self._kept[key] = Failure(datetime.now(UTC).replace(tzinfo=None), *key)

@@ -18,6 +18,7 @@ from rasteret_sql.engine.scheduler import Engine, shared_engine
 from rasteret_sql.errors import (
     AmbiguousSceneError,
     IndexFormatError,
+    MissingObjectError,
     RasteretError,
     UnknownBandError,
     UnknownCollectionError,
@@ -32,6 +33,7 @@ from rasteret_sql.index.read.gathered_scenes import GatheredScenes
 from rasteret_sql.index.read.header_overrides import FreshHeaders
 from rasteret_sql.index.read.scene_lookup import BandSource, SceneLookup, UnreadableBand
 from rasteret_sql.index.read.scenes_in_area import Zones
+from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.clouds.cloud import HostSecret
 from rasteret_sql.io.remote_directory import HasStores, stores_of
@@ -50,6 +52,7 @@ from rasteret_sql.session.named_backends import NamedBackends
 from rasteret_sql.session.open_collections import OpenCollections
 from rasteret_sql.session.progress_hook import ProgressHook
 from rasteret_sql.session.receipts import Receipts
+from rasteret_sql.session.scene_files import SceneFiles, is_file
 from rasteret_sql.session.session_settings import SessionSettings
 
 
@@ -90,6 +93,8 @@ class Session:
     backends: NamedBackends = field(default_factory=NamedBackends)
     fresh: FreshHeaders = field(default_factory=FreshHeaders)
     """What stands in place of indexed headers of files that were changed."""
+    files: SceneFiles = field(default_factory=SceneFiles)
+    """Files that are scenes by their path or address."""
     configs: dict[str, CloudConfig] = field(default_factory=dict)
     """Path of a collection → the config that it was built with here, in place of the registered one."""
     failures: Failures = field(default_factory=Failures)
@@ -250,14 +255,47 @@ class Session:
             collection: Its name, or what a relation says of it; None: all that are open.
             backend: Who reads the files of this call; None: as `reader_of` says.
         """
-        candidates = self._meant(collection)
+        if isinstance(collection, str):
+            return self._in_collections(requests, [self.open(collection)], backend)
+        reader = backend or self.backend
+        of_files = [request for request in requests if self.files.knows(request[0], reader)]
+        others = [request for request in requests if request not in set(of_files)] if of_files else requests
+        found = self._in_collections(others, self._meant(collection), backend) if others else {}
+        # What no collection has may be a file, whose header is at hand from now on.
+        of_files += [one for one in others if is_file(one[0]) and isinstance(found[one], UnknownSceneError)]
+        if of_files:
+            for request, sources in self.files.sources(of_files, reader).items():
+                found[request] = self._of_file(sources, found.get(request))
+        return found
+
+    def _of_file(self, sources: Found, unknown: Found | None) -> Found:
+        """The bands of a file with the headers that it has now.
+
+        Args:
+            sources: The bands, or why there are none.
+            unknown: The error that no collection has a scene of that name; None where none was asked.
+        """
+        if isinstance(sources, MissingObjectError) and isinstance(unknown, UnknownSceneError):
+            return UnknownSceneError(f"{unknown}. As the path of a file: {sources}")
+        if isinstance(sources, RasteretError):
+            return sources
+        now = [self.fresh.now(source) for source in sources]
+        changed = next((one for one in now if isinstance(one, RasteretError)), None)
+        return changed or tuple(one for one in now if isinstance(one, BandSource))
+
+    def _in_collections(
+        self, requests: Sequence[SceneBands], candidates: list[CollectionIndex], backend: StorageBackend | None
+    ) -> dict[SceneBands, Found]:
+        """The files of scenes of some collections, or the error that says why there are none."""
         ids = list({scene_id for scene_id, _ in requests})
         if not candidates:
-            missing = UnknownSceneError(
-                f'scene "{ids[0]}" cannot be found: no collection is open in this session. Build or load one, query '
-                "rasteret.<name>, or name one with collection :="
-            )
-            return dict.fromkeys(requests, missing)
+            return {
+                request: UnknownSceneError(
+                    f'scene "{safe_address(request[0])}" cannot be found: no collection is open in this session. Build '
+                    "or load one, query rasteret.<name>, or name one with collection :="
+                )
+                for request in requests
+            }
         found: dict[SceneBands, list[Found]] = {request: [] for request in requests}
         for index in candidates:
             try:
@@ -270,7 +308,7 @@ class Session:
                 self._look_in(changed, requests, ids, found, backend)
         return {request: self._settle(request, answers, candidates) for request, answers in found.items()}
 
-    def _meant(self, collection: str | SaidCollection | None) -> list[CollectionIndex]:
+    def _meant(self, collection: SaidCollection | None) -> list[CollectionIndex]:
         """The collections to look in.
 
         Raises:
@@ -278,8 +316,6 @@ class Session:
         """
         if collection is None:
             return list(self.collections)
-        if isinstance(collection, str):
-            return [self.open(collection)]
         name = collection.name
         meant = [
             index
@@ -350,7 +386,8 @@ class Session:
         if not answers:
             near = self.lookup.some_ids(looked_in[0])
             names = ", ".join(f'"{index.name}"' for index in looked_in)
-            return UnknownSceneError(f'unknown scene "{request[0]}" in {names}; {did_you_mean(request[0], near)}')
+            scene = safe_address(request[0])
+            return UnknownSceneError(f'unknown scene "{scene}" in {names}; {did_you_mean(scene, near)}')
         if not files:
             return answers[0] if isinstance(answers[0], RasteretError) else UnknownSceneError(request[0])
         if len({tuple((source.address, source.header.sample) for source in sources) for sources in files}) > 1:

@@ -68,7 +68,7 @@ class FreshHeaders:
         """The same bands with the headers that their files have now; an error for one that its file has no more."""
         if not self._kept:
             return found
-        return {key: self._now(one) if isinstance(one, BandSource) else one for key, one in found.items()}
+        return {key: self.now(one) if isinstance(one, BandSource) else one for key, one in found.items()}
 
     def _keep(self, address: str, before: Known, header: FileHeader) -> None:
         self._kept.pop((address, header.facts), None)  # it is again what it was once
@@ -76,7 +76,8 @@ class FreshHeaders:
         while len(self._kept) > _KEPT_FILES:
             self._kept.popitem(last=False)
 
-    def _now(self, source: BandSource) -> BandSource | FileChangedError:
+    def now(self, source: BandSource) -> BandSource | FileChangedError:
+        """A band with the header that its file has now; an error if the file has the band no more."""
         while fresh := self._kept.get((source.address, source.facts)):
             now = _with_header(source, fresh)
             if isinstance(now, FileChangedError):
