@@ -42,7 +42,7 @@ MODEL_PROJECTED, MODEL_GEOGRAPHIC, MODEL_GEOCENTRIC = 1, 2, 3
 
 _DEGREE = math.pi / 180
 
-_WKT_IN_CITATION = re.compile(r"((?:PROJCS|GEOGCS|PROJCRS|GEOGCRS|COMPD_CS|BOUNDCRS)\s*\[.*)", re.DOTALL)
+_WKT_IN_CITATION = re.compile(r"((?:PROJCS|GEOGCS|PROJCRS|GEOGCRS|GEODCRS|COMPD_CS|BOUNDCRS)\s*\[.*)", re.DOTALL)
 
 _GCS_NAME = re.compile(r"GCS Name\s*=\s*([^|]+)")
 _DATUM_NAME = re.compile(r"Datum\s*=\s*([^|]+)")

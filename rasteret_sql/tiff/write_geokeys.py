@@ -15,7 +15,7 @@ import numpy as np
 import pyproj
 from pyproj.crs import PrimeMeridian  # type: ignore[attr-defined]
 from pyproj.enums import WktVersion
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import CRSError, ProjError
 
 from rasteret_sql.errors import InvalidCrsError
 from rasteret_sql.geo.crs import normalize_crs
@@ -97,25 +97,35 @@ def geokey_tags(crs: str) -> dict[int, tuple[int, ...] | tuple[float, ...] | byt
         read = said.crs() if said is not None else None
         if said is not None and read is not None and _equal(pyproj.CRS.from_user_input(read), known):
             return said.tags()
-    raise _unsayable(known, "neither GeoKeys nor WKT 1 say it")
+    raise _unsayable(known, "neither GeoKeys nor WKT say it")
 
 
 def _by_parameters(crs: pyproj.CRS) -> _Keys | None:
     """None where a part of the CRS has no place in GeoKeys."""
     keys = _Keys({_MODEL: 1 if crs.is_projected else 2, _RASTER: _PIXEL_IS_AREA})
+    if _is_rotated(crs):
+        return None
     done = _add_projected(keys, crs) if crs.is_projected else _add_geographic(keys, crs)
     return keys if done else None
 
 
+def _is_rotated(crs: pyproj.CRS) -> bool:
+    """True for longitudes and latitudes about another pole, of which the keys only have the globe."""
+    return bool(crs.is_geographic and crs.is_derived)
+
+
 def _citations(crs: pyproj.CRS) -> Iterator[_Keys]:
-    """The CRS as WKT, in the form in which GDAL writes and reads what GeoKeys cannot say; Esri's dialect if it can."""
-    for version in (WktVersion.WKT1_ESRI, WktVersion.WKT1_GDAL):
+    """The CRS as WKT, in the form in which GDAL writes and reads what GeoKeys cannot say; Esri's dialect if it can.
+
+    Only WKT 2 says a rotated pole. GDAL does not write it there, but in a file beside; it reads it there.
+    """
+    for version in (WktVersion.WKT1_ESRI, WktVersion.WKT1_GDAL, WktVersion.WKT2_2019):
         try:
             wkt = crs.to_wkt(version)
         except CRSError:
             continue
-        if wkt and wkt.isascii() and "|" not in wkt:
-            yield _Keys({_MODEL: USER_DEFINED, _RASTER: _PIXEL_IS_AREA, _PROJECTED_CITATION: _PE_STRING + wkt})
+        if wkt:
+            yield _Keys({_MODEL: USER_DEFINED, _RASTER: _PIXEL_IS_AREA, _PROJECTED_CITATION: _PE_STRING + _ascii(wkt)})
 
 
 def _epsg(crs: pyproj.CRS) -> int | None:
@@ -178,14 +188,22 @@ def _equal(read: pyproj.CRS, known: pyproj.CRS) -> bool:
         return True
     if known.datum is None or not known.datum.name.lower().startswith(_NAMELESS):
         return False
-    if _figure(read) != _figure(known):
+    if _figure(read) != _figure(known) or _is_rotated(read) != _is_rotated(known):
         return False
     longitudes, latitudes = (v.ravel() for v in np.meshgrid(np.linspace(-150, 150, 9), np.linspace(-80, 80, 9)))
-    ours, theirs = (
-        np.array(pyproj.Transformer.from_crs(c.geodetic_crs, c, always_xy=True).transform(longitudes, latitudes))
-        for c in (read, known)
-    )
+    try:
+        ours, theirs = (
+            np.array(pyproj.Transformer.from_crs(_base(c), c, always_xy=True).transform(longitudes, latitudes))
+            for c in (read, known)
+        )
+    except ProjError:  # a dialect spelt the method in a way that says nothing to PROJ
+        return False
     return bool(np.allclose(np.nan_to_num(ours), np.nan_to_num(theirs), rtol=1e-12, atol=1e-9))
+
+
+def _base(crs: pyproj.CRS) -> pyproj.CRS | None:
+    """The longitudes and latitudes of which a CRS is made."""
+    return crs.source_crs if _is_rotated(crs) else crs.geodetic_crs
 
 
 def _figure(crs: pyproj.CRS) -> tuple[float, ...] | None:

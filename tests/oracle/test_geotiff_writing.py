@@ -117,6 +117,9 @@ def test_without_position_and_crs() -> None:
             "+proj=eck4 +datum=WGS84",
             "+proj=wintri +datum=WGS84",
             "+proj=vandg +R=6371007",
+            "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +R=6371229",
+            "+proj=ob_tran +o_proj=longlat +o_lat_p=40 +lon_0=10 +datum=WGS84",
+            "+proj=ob_tran +o_proj=moll +o_lat_p=45 +o_lon_p=0 +lon_0=-90 +R=6371007",
             "+proj=omerc +lat_0=4 +lonc=115 +alpha=53.3 +gamma=53.1 +k=0.9998 +x_0=5 +y_0=6 +ellps=evrstSS",
         ],
         4,
@@ -128,15 +131,39 @@ def test_crs_reads_back_as_itself(crs: str) -> None:
     with opened(write_geotiff(pixels("uint8", (1, 9, 7)), None, transform=UTM, crs=given.to_wkt())) as read:
         found = pyproj.CRS(read.crs.to_wkt())
     # PROJ compares names of datums that it does not know; where it places points is what counts.
-    here = pyproj.Transformer.from_crs(horizontal, horizontal.geodetic_crs, always_xy=True)
-    there = pyproj.Transformer.from_crs(found, found.geodetic_crs, always_xy=True)
+    here, there = (
+        pyproj.Transformer.from_crs(
+            c, c.source_crs if c.is_geographic and c.is_derived else c.geodetic_crs, always_xy=True
+        )
+        for c in (horizontal, found)
+    )
     points = ([5.0, 8.0], [2.0, 12.0]) if horizontal.is_geographic else ([1e5, 6e5], [2e5, 9e5])
     np.testing.assert_allclose(there.transform(*points), here.transform(*points), atol=1e-9)
     assert found.ellipsoid == horizontal.ellipsoid
-    assert found.is_projected == horizontal.is_projected
+    assert (found.is_projected, found.is_derived) == (horizontal.is_projected, horizontal.is_derived)
 
 
-@pytest.mark.parametrize("crs", ["+proj=ob_tran +o_proj=longlat +o_lat_p=40 +lon_0=10", "EPSG:4978"])
+@pytest.mark.parametrize("name", ["pôle tourné | 2", "Gauß"])
+def test_names_that_keys_cannot_hold_are_spelt_otherwise(name: str) -> None:
+    """Texts of GeoKeys are ASCII, and a bar ends them; only the name of the CRS is not the same then."""
+    given = pyproj.CRS("+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +R=6371229")
+    named = pyproj.CRS.from_json_dict(given.to_json_dict() | {"name": name})
+    with opened(write_geotiff(pixels("uint8", (1, 9, 7)), None, transform=UTM, crs=named.to_wkt())) as read:
+        assert pyproj.CRS(read.crs.to_wkt()).equals(given, ignore_axis_order=True)
+
+
+def test_rotated_pole_is_read_back_by_this_reader_and_by_gdal(tmp_path) -> None:
+    """In the file itself: no file beside it, as GDAL would write it."""
+    given = pyproj.CRS("+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +R=6371229")
+    path = tmp_path / "rotated.tif"
+    path.write_bytes(write_geotiff(pixels("uint8", (1, 9, 7)), None, transform=UTM, crs=given.to_wkt()))
+    with rasterio.open(path) as file:
+        assert pyproj.CRS(file.crs.to_wkt()).equals(given, ignore_axis_order=True)
+    header = parse_header(SparseBytes(path.read_bytes()), "memory")
+    assert pyproj.CRS(header.crs).equals(given, ignore_axis_order=True)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4978"])
 def test_crs_that_geotiff_cannot_say(crs: str) -> None:
     with pytest.raises(InvalidCrsError, match="cannot be written to a GeoTIFF"):
         write_geotiff(pixels("uint8", (1, 9, 7)), None, transform=UTM, crs=crs)
