@@ -19,6 +19,8 @@ from rasteret_sql.stac.address import absolute, file_name, is_url, named_by_gdal
 from rasteret_sql.stac.bands import BandNaming, name_bands
 from rasteret_sql.stac.hrefs import rewrite
 from rasteret_sql.stac.nodata import item_nodata
+from rasteret_sql.stac.unreadable_values import shown
+from rasteret_sql.tables.values import Unread
 
 Bands = dict[str, BandAsset]
 _NO_RASTERS = frozenset(
@@ -69,6 +71,8 @@ class TableBands:
     named: tuple[str, ...] = ()
     """Those that the caller or the dataset named."""
     notes: tuple[str, ...] = ()
+    unread: Unread = field(default_factory=dict)
+    """Rows whose assets could not be read."""
 
 
 def bands_of_hrefs(
@@ -111,12 +115,13 @@ def bands_of_assets(
         UnsaidSampleError: several bands share a file, and nothing says which sample each is.
         StacError: no asset is a TIFF.
     """
-    items = [{"assets": assets} for assets in read_assets(name, column)]
+    unread: Unread = {}
+    items = [{"assets": assets} for assets in read_assets(name, column, unread)]
     there = dict.fromkeys(key for item in items for key in item["assets"])
     naming, lenient = _naming(choice, there)
     found = name_bands(items, naming) if items else None
     if found is None:
-        return TableBands((), [])
+        return TableBands((), [], unread=unread)
     rows = [
         {band: _placed(asset, address, item["assets"].get(asset.key or band)) for band, asset in bands.items()}
         for item, bands in zip(items, found.of_item, strict=True)
@@ -126,7 +131,7 @@ def bands_of_assets(
         rows = [{name: bands[name] for name in names if name in bands} for bands in rows]
     _check_shared(rows)
     named = names if choice.codes else tuple((naming.band_map if not lenient or choice.band_map else ()) or ())
-    return TableBands(names, rows, named, found.warnings)
+    return TableBands(names, rows, named, found.warnings, unread)
 
 
 def _naming(choice: BandChoice, there: Mapping[str, None]) -> tuple[BandNaming, bool]:
@@ -185,11 +190,16 @@ def _check_shared(rows: Sequence[Bands]) -> None:
                 )
 
 
-def read_assets(name: str, column: pa.ChunkedArray) -> list[dict[str, dict[str, Any]]]:
+def read_assets(name: str, column: pa.ChunkedArray, unread: Unread | None = None) -> list[dict[str, dict[str, Any]]]:
     """Assets of each row, as STAC has them.
 
+    Args:
+        name: of the column.
+        column: of the table.
+        unread: gets the rows whose value is no assets, which then have none.
+
     Raises:
-        TableError: the column is of another type, or holds text that is no JSON object.
+        TableError: the column is of another type; or none of its values, or any where `unread` is None, is assets.
     """
     kind = column.type
     read: Callable[[Any], Any]
@@ -203,15 +213,23 @@ def read_assets(name: str, column: pa.ChunkedArray) -> list[dict[str, dict[str, 
         read = json.loads
     else:
         raise _no_assets(name, f"is of type {kind}")
-    rows = []
-    for row, value in enumerate(column.to_pylist(), 1):
+    rows, known = [], 0
+    wrong: Unread = {}
+    for row, value in enumerate(column.to_pylist()):
         try:
             assets = {} if value is None else read(value)
         except ValueError:
             assets = None
-        if not isinstance(assets, Mapping):
-            raise _no_assets(name, f"has {_short(value)} in row {row} of those read")
+        if isinstance(assets, Mapping):
+            known += value is not None
+        else:
+            wrong[row], assets = f"{shown(value)} is no assets", {}
         rows.append({str(key): _asset(one) for key, one in assets.items() if one is not None})
+    if wrong and (unread is None or not known):
+        row = min(wrong)
+        raise _no_assets(name, f"has {shown(column[row].as_py())} in row {row + 1} of those read")
+    if unread is not None:
+        unread |= wrong
     return rows
 
 
@@ -221,11 +239,6 @@ def _no_assets(name: str, what: str) -> TableError:
         "such as {'B04': 's3://bucket/B04.tif'}, the same as a map, or JSON text of it; or name a column of addresses "
         "with href_column"
     )
-
-
-def _short(value: Any, limit: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _keyed(values: Sequence[Any]) -> dict[str, Any] | None:

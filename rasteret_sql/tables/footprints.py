@@ -12,13 +12,15 @@ import shapely
 from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
-from rasteret_sql.errors import InvalidCrsError, TableError
+from rasteret_sql.errors import InvalidCrsError, InvalidGeometryError, TableError
 from rasteret_sql.geo.crs import LONLAT, normalize_crs, same_crs
 from rasteret_sql.geo.footprints import Area, as_kept, footprints_or_boxes
 from rasteret_sql.geo.geoarrow import box_keys, box_values, parse_column
 from rasteret_sql.geo.geoparquet import GeoMetadata
 from rasteret_sql.geo.grid import Bounds
 from rasteret_sql.geo.placement import on_lonlat_where_possible
+from rasteret_sql.stac.unreadable_values import shown
+from rasteret_sql.tables.values import Unread
 
 Geometries = npt.NDArray[np.object_]
 _EXACT = 1e-4
@@ -33,8 +35,8 @@ class Footprints:
     """Lon/lat; None where a row has neither geometry nor bbox."""
     bounds: npt.NDArray[np.float64]
     """Shape (n, 4): west, south, east, north; NaN where there are none. From -180 to 180 across the antimeridian."""
-    lost: npt.NDArray[np.bool_]
-    """Rows whose geometry lies nowhere on Earth in its CRS."""
+    unread: list[dict[str, str]]
+    """Of each row: column → why its place could not be read, so that it is NULL."""
 
     def meet(self, area: Bounds) -> npt.NDArray[np.bool_]:
         """Rows with a point in common with a box, whose east may lie beyond 180."""
@@ -64,6 +66,7 @@ def read_footprints(
     crs: str,
     box: npt.NDArray[np.float64] | None,
     count: int,
+    unread_boxes: Unread | None = None,
 ) -> Footprints:
     """Read the footprints of a table.
 
@@ -73,23 +76,30 @@ def read_footprints(
         box: bounds of the rows in lon/lat, shape (n, 4), NaN where a row has none; used where the geometry has not
             been moved to lon/lat, and where there is none.
         count: number of rows.
+        unread_boxes: rows whose box could not be read.
 
     Raises:
-        InvalidGeometryError: a geometry cannot be read.
         InvalidCrsError: PROJ has no way from the CRS to lon/lat.
+        TableError: the geometry column is of another type.
     """
     geometries: Geometries = np.full(count, None, dtype=object)
-    lost = np.zeros(count, dtype=bool)
+    unread: list[dict[str, str]] = [{} for _ in range(count)]
+    for row, why in (unread_boxes or {}).items():
+        unread[row]["bbox"] = why
     if geometry is not None:
-        geometries = _parsed(*geometry)
+        malformed: Unread = {}
+        geometries = _parsed(*geometry, malformed)
         geometries[shapely.is_empty(geometries)] = None
         if not same_crs(crs, LONLAT):
             given = ~shapely.is_missing(geometries)
             geometries = _moved(geometries, crs)
-            lost = given & shapely.is_missing(geometries)
+            lost = np.flatnonzero(given & shapely.is_missing(geometries)).tolist()
+            malformed |= dict.fromkeys(lost, f"it lies nowhere on Earth in {crs}")
             box = None
+        for row, why in malformed.items():
+            unread[row]["geometry"] = why
     boxes = np.full((count, 4), np.nan) if box is None else box
-    return Footprints(*as_kept(footprints_or_boxes(geometries, boxes), boxes), lost)
+    return Footprints(*as_kept(footprints_or_boxes(geometries, boxes), boxes), unread)
 
 
 def _moved(geometries: Geometries, crs: str) -> Geometries:
@@ -109,8 +119,19 @@ def _moved(geometries: Geometries, crs: str) -> Geometries:
     return moved
 
 
-def _parsed(field: pa.Field, column: pa.ChunkedArray) -> Geometries:
-    geometries = parse_column(column)
+def _parsed(field: pa.Field, column: pa.ChunkedArray, malformed: Unread) -> Geometries:
+    try:
+        geometries = parse_column(column)
+    except InvalidGeometryError:  # one of them: each alone
+        geometries = np.full(len(column), None, dtype=object)
+        for row in range(len(column)):
+            one = column.slice(row, 1)
+            try:
+                parsed = parse_column(one)
+            except InvalidGeometryError:
+                malformed[row] = f"{shown(one[0].as_py())} is no geometry"
+            else:
+                geometries[row] = None if parsed is None else parsed[0]
     if geometries is None:
         raise TableError(
             f'the geometry column "{field.name}" is of type {field.type}; expected WKB, WKT, GeoJSON text or GeoArrow '
@@ -119,8 +140,13 @@ def _parsed(field: pa.Field, column: pa.ChunkedArray) -> Geometries:
     return geometries
 
 
-def bbox_column(field: pa.Field, column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def bbox_column(field: pa.Field, column: pa.ChunkedArray, unread: Unread) -> npt.NDArray[np.float64]:
     """(n, 4) of a bbox column: a struct, or lists of four or six numbers; NaN where there is none.
+
+    Args:
+        field: the column's type and name.
+        column: its values.
+        unread: gets the rows whose value is no box.
 
     Raises:
         TableError: it is of another type.
@@ -136,7 +162,15 @@ def bbox_column(field: pa.Field, column: pa.ChunkedArray) -> npt.NDArray[np.floa
         )
     rows = np.full((len(column), 4), np.nan)
     for at, value in enumerate(column.to_pylist()):
-        if value is not None and len(value) in (4, 6) and None not in value:
-            half = len(value) // 2
-            rows[at] = (value[0], value[1], value[half], value[half + 1])
+        if value is None:
+            continue
+        half = len(value) // 2
+        try:
+            box = [float(value[side]) for side in (0, 1, half, half + 1)] if len(value) in (4, 6) else []
+        except (TypeError, ValueError):
+            box = []
+        if box:
+            rows[at] = box
+        else:
+            unread[at] = f"{shown(value)} is no box of four or six numbers"
     return rows

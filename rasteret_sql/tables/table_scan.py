@@ -24,6 +24,7 @@ from rasteret_sql.tables.footprints import (
     column_crs,
     read_footprints,
 )
+from rasteret_sql.tables.values import Unread
 
 _BATCH_ROWS = 65_536
 
@@ -44,15 +45,15 @@ class Place:
         """Footprints of the rows.
 
         Raises:
-            InvalidGeometryError, InvalidCrsError, TableError: as `read_footprints`.
+            InvalidCrsError, TableError: as `read_footprints`.
         """
-        box = None
+        box, unread = None, Unread()
         if self.sides is not None:
             box = side_columns([table.column(name) for name in self.sides])
         elif self.bbox is not None:
-            box = bbox_column(self.bbox, table.column(self.bbox.name))
+            box = bbox_column(self.bbox, table.column(self.bbox.name), unread)
         geometry = None if self.geometry is None else (self.geometry, table.column(self.geometry.name))
-        return read_footprints(geometry, self.crs, box, len(table))
+        return read_footprints(geometry, self.crs, box, len(table), unread)
 
 
 def place_of(schema: pa.Schema, layout: Layout) -> Place:

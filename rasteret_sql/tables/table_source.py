@@ -29,13 +29,14 @@ from rasteret_sql.scenes.projection_fields import NO_PLACE, PLACE_FIELDS, SaidPl
 from rasteret_sql.scenes.scene import BandAsset, SceneItem
 from rasteret_sql.scenes.source import FoundScenes
 from rasteret_sql.stac.hrefs import rewrite
+from rasteret_sql.stac.unreadable_values import shown
 from rasteret_sql.tables.arrow_filter import arrow_condition
 from rasteret_sql.tables.assets import Addresses, BandChoice, TableBands, bands_of_assets, bands_of_hrefs
 from rasteret_sql.tables.columns import Layout, Mapped, lay_out
 from rasteret_sql.tables.open_table import as_given, fingerprint, open_table
 from rasteret_sql.tables.table_scan import Place, narrowed, place_of, read_rows
 from rasteret_sql.tables.user_columns import kept_columns
-from rasteret_sql.tables.values import epsg_codes, instants, last_instants, scene_ids, updated_at
+from rasteret_sql.tables.values import Unread, epsg_codes, in_calendar, instants, last_instants, scene_ids, updated_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,10 +155,14 @@ class TableSource:
         table = table.take(pa.array(rows))
         bands = self._bands(table, layout, Addresses(self.url_patterns, base))
         first = [times.first[row] for row in rows]
-        geometries, bounds, lost = footprints.geometries[rows], footprints.bounds[rows], footprints.lost[rows]
+        geometries, bounds = footprints.geometries[rows], footprints.bounds[rows]
+        unread = [footprints.unread[row] | times.unread.get(row, {}) for row in rows.tolist()]
+        table = _in_calendar(table, layout, unread)
+        for row, why in bands.unread.items():
+            unread[row]["assets"] = why
         ids = scene_ids(layout.parts["id"], table.column(layout.parts["id"]))
         places = _places(table, layout)
-        codes, notes = _codes(table, layout, ids, places)
+        codes, notes = _codes(table, layout, ids, places, unread)
         collections = _texts(table, layout.part("collection"))
         scenes = [
             SceneItem(
@@ -168,7 +173,7 @@ class TableSource:
                 bbox=box_of_row(box),
                 epsg=codes[row] if codes[row] is not None else epsg_of(places[row].crs),
                 bands={name: _with_place(asset, places[row]) for name, asset in bands.of_row[row].items()},
-                unread={"geometry": f"it lies nowhere on Earth in {place.crs}"} if lost[row] else {},
+                unread=unread[row],
             )
             for row, (wkb, box) in enumerate(zip(shapely.to_wkb(geometries), bounds, strict=True))
         ]
@@ -184,22 +189,31 @@ class TableSource:
         """First and last instant of each row, and whether it overlaps the dates asked for."""
         name = layout.part("datetime")
         count = len(table)
+        unread: dict[int, dict[str, str]] = {}
+
+        def read(part: str, column: str) -> list[datetime | None]:
+            lost: Unread = {}
+            found = instants(column, table.column(column), lost)
+            for row, why in lost.items():
+                unread.setdefault(row, {})[part] = why
+            return found
+
         first: list[datetime | None] = [None] * count
         last = first
         if name is not None:
-            first = instants(name, table.column(name))
+            first = read("datetime", name)
             last = last_instants(table.column(name), first)
         if None in first and (start := layout.part("start_datetime")) is not None:
-            starts = instants(start, table.column(start))
+            starts = read("start_datetime", start)
             end = layout.part("end_datetime")
-            ends = starts if end is None else instants(end, table.column(end))
+            ends = starts if end is None else read("end_datetime", end)
             last = [at or until or since for at, until, since in zip(last, ends, starts, strict=True)]
             first = [at or since for at, since in zip(first, starts, strict=True)]
         dates = self.dates
         if dates is None:
-            return _Times(first, np.ones(count, dtype=bool))
+            return _Times(first, np.ones(count, dtype=bool), unread)
         fits = [a is not None and dates.overlaps(a, b or a) for a, b in zip(first, last, strict=True)]
-        return _Times(first, np.array(fits, dtype=bool))
+        return _Times(first, np.array(fits, dtype=bool), unread)
 
     def _bands(self, table: pa.Table, layout: Layout, address: Addresses) -> TableBands:
         if layout.href is not None:
@@ -216,8 +230,12 @@ class TableSource:
 class _Times:
     first: list[datetime | None]
     fits: npt.NDArray[np.bool_]
+    unread: Mapping[int, dict[str, str]]
+    """Row → column → why its time could not be read."""
 
 
+_UNREAD = "with values that could not be read, NULL in their scenes, whose column status says why"
+_SAID_BY_FILES = ("proj:epsg", "proj:code", "crs")
 _PLACED_BY = ("proj:code", "crs", *PLACE_FIELDS)
 
 
@@ -245,8 +263,23 @@ def _texts(table: pa.Table, name: str | None) -> list[str | None]:
     return [None if value is None else str(value) for value in table.column(name).to_pylist()]
 
 
+def _in_calendar(table: pa.Table, layout: Layout, unread: Sequence[dict[str, str]]) -> pa.Table:
+    """The table with NULL for times in its own columns that no calendar has; the rows get to know why."""
+    for source, name in layout.kept.items():
+        column, lost = in_calendar(table.column(source))
+        for row, why in lost.items():
+            unread[row].setdefault(name, why)
+        if lost:
+            table = table.set_column(table.column_names.index(source), table.schema.field(source), column)
+    return table
+
+
 def _codes(
-    table: pa.Table, layout: Layout, ids: Sequence[str], places: Sequence[SaidPlace]
+    table: pa.Table,
+    layout: Layout,
+    ids: Sequence[str],
+    places: Sequence[SaidPlace],
+    unread: Sequence[dict[str, str]],
 ) -> tuple[list[int | None], list[str]]:
     """EPSG codes: of the column that was mapped, else of `proj:epsg`, `proj:code` and `crs`, the first that has one."""
     codes: list[int | None] = [None] * len(table)
@@ -258,6 +291,8 @@ def _codes(
         found, lost = epsg_codes(table.column(name))
         codes = [own if own is not None else new for own, new in zip(codes, found, strict=True)]
         lost = [row for row in lost if codes[row] is None and places[row].crs is None]
+        for row in lost:
+            unread[row][part] = f"{shown(table.column(name)[row].as_py())} is no EPSG code"
         if lost and part != "crs":
             notes.append(f'{_rows(ids, lost)} with a "{name}" that is no EPSG code; the files say their CRS')
     return codes, notes
@@ -290,6 +325,7 @@ def _gaps(scenes: Sequence[SceneItem]) -> Iterable[str]:
         "without geometry": lambda scene: scene.geometry is None,
         "without datetime": lambda scene: scene.datetime is None,
         "without a file for any band": lambda scene: not scene.bands,
+        _UNREAD: lambda scene: bool(set(scene.unread) - {"geometry", "datetime", "assets", *_SAID_BY_FILES}),
     }
     ids = [scene.id for scene in scenes]
     for what, is_so in lacks.items():

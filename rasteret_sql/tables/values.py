@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,8 +14,13 @@ from rasteret_sql.errors import InvalidCrsError, TableError
 from rasteret_sql.geo.crs import normalize_crs
 from rasteret_sql.geo.geoarrow import is_text
 from rasteret_sql.scenes.dates import parse_instant
+from rasteret_sql.stac.unreadable_values import shown
 
 _TIMES = "timestamps, dates, ISO 8601 texts, or integers that are years"
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC throughout
+_MICROSECONDS = {"D": 86_400_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+"""Thousandths of one in each unit of Arrow."""
+_UNITS = {"D": "days", "s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
 def scene_ids(name: str, column: pa.ChunkedArray) -> list[str]:
@@ -37,57 +43,99 @@ def scene_ids(name: str, column: pa.ChunkedArray) -> list[str]:
     return [str(one) for one in ids]
 
 
-def instants(name: str, column: pa.ChunkedArray) -> list[datetime | None]:
+Unread = dict[int, str]
+"""Row → why its value could not be read, so that it is NULL."""
+
+
+def instants(name: str, column: pa.ChunkedArray, unread: Unread) -> list[datetime | None]:
     """Datetimes, naive UTC; an integer is a year and stands for its first day.
 
+    Args:
+        name: of the column.
+        column: of the table.
+        unread: gets the rows whose value is no time.
+
     Raises:
-        TableError: the column is of another type, or a value is no time.
+        TableError: the column is of another type; integers of which none is a year are of another one, too.
     """
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return _of_timestamps(name, column)
+        return _of_timestamps(column, unread)
     if pa.types.is_integer(kind):
-        return [_year(name, row, value) for row, value in enumerate(column.to_pylist(), 1)]
+        values = column.to_pylist()
+        given = [value for value in values if value is not None]
+        if given and not any(1 <= value <= 9999 for value in given):
+            raise TableError(
+                f'the datetime column "{name}" holds integers, which are years, but none of those read is one, such '
+                f"as {given[0]}; expected {_TIMES}"
+            )
+        return [_year(row, value, unread) for row, value in enumerate(values)]
     if is_text(kind):
-        return [_text(name, row, value) for row, value in enumerate(column.to_pylist(), 1)]
+        return [_text(row, value, unread) for row, value in enumerate(column.to_pylist())]
     if pa.types.is_null(kind):
         return [None] * len(column)
     raise TableError(f'the datetime column "{name}" is of type {kind}; expected {_TIMES}')
 
 
-def _of_timestamps(name: str, column: pa.ChunkedArray) -> list[datetime | None]:
+def _of_timestamps(column: pa.ChunkedArray, unread: Unread) -> list[datetime | None]:
     """Cut to microseconds; a zone is only how Arrow shows an instant."""
     try:
         naive = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)), safe=False)
-        values = naive.cast(pa.timestamp("us")).to_pylist()
-    except (pa.ArrowInvalid, ValueError, OverflowError) as error:
-        raise TableError(f'the datetime column "{name}" holds a time beyond the calendar: {error}') from error
-    return list(values)
+        return list(naive.cast(pa.timestamp("us")).to_pylist())
+    except (pa.ArrowInvalid, ValueError, OverflowError):
+        return [_counted(row, value, column.type, unread) for row, value in enumerate(_counts(column))]
 
 
-def _year(name: str, row: int, value: int | None) -> datetime | None:
+def _counts(column: pa.ChunkedArray) -> list[int | None]:
+    """Units of time since 1970."""
+    width = pa.int32() if pa.types.is_date32(column.type) else pa.int64()
+    return [value for chunk in column.chunks for value in chunk.view(width).to_pylist()]
+
+
+def _counted(row: int, value: int | None, kind: pa.DataType, unread: Unread) -> datetime | None:
+    if value is None:
+        return None
+    unit = "D" if pa.types.is_date32(kind) else getattr(kind, "unit", "ms")
+    try:
+        return _EPOCH + timedelta(microseconds=value * _MICROSECONDS[unit] // 1000)
+    except OverflowError:
+        unread[row] = f"{value} {_UNITS[unit]} since 1970 are beyond the calendar"
+        return None
+
+
+def in_calendar(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Unread]:
+    """A column of times with NULL for those that Python and DuckDB have no date for, and these; others as they are."""
+    unread: Unread = {}
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        _of_timestamps(column, unread)
+    if not unread:
+        return column, unread
+    lost = np.zeros(len(column), dtype=bool)
+    lost[list(unread)] = True
+    return pc.if_else(pa.array(lost), pa.scalar(None, column.type), column), unread
+
+
+def _year(row: int, value: int | None, unread: Unread) -> datetime | None:
     if value is None:
         return None
     if not 1 <= value <= 9999:
-        raise TableError(
-            f'the datetime column "{name}" holds integers, which are years, but row {row} of those read has {value}; '
-            f"expected {_TIMES}"
-        )
+        unread[row] = f"{shown(value)} is no year"
+        return None
     return datetime(value, 1, 1)  # noqa: DTZ001 - naive UTC throughout
 
 
-def _text(name: str, row: int, value: str | None) -> datetime | None:
+def _text(row: int, value: str | None, unread: Unread) -> datetime | None:
     text = (value or "").strip()
     if not text:
         return None
     if text.isascii() and text.isdigit() and len(text) == 4:
-        return _year(name, row, int(text))
+        return _year(row, int(text), unread)
     try:
         return parse_instant(text)
-    except ValueError:
-        raise TableError(
-            f'the datetime column "{name}" has {value!r} in row {row} of those read; expected {_TIMES}'
-        ) from None
+    except ValueError as error:
+        beyond = isinstance(error.__cause__, OverflowError)
+        unread[row] = f"{shown(value)} is {'beyond the calendar in UTC' if beyond else 'no time'}"
+        return None
 
 
 def last_instants(column: pa.ChunkedArray, first: Sequence[datetime | None]) -> list[datetime | None]:
@@ -142,6 +190,6 @@ def updated_at(column: pa.ChunkedArray | None, count: int) -> list[datetime]:
     if column is None:
         return [datetime.min] * count  # noqa: DTZ901
     try:
-        return [at or datetime.min for at in instants("updated", column)]  # noqa: DTZ901
+        return [at or datetime.min for at in instants("updated", column, {})]  # noqa: DTZ901
     except TableError:
         return [datetime.min] * count  # noqa: DTZ901

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import duckdb
@@ -114,3 +115,82 @@ def test_rows_of_one_id(files):
 @pytest.mark.parametrize("name", [None, ""])
 def test_rows_without_id(files, name):
     refused(files, "row 1 of those read has no id", row(files, name), row(files, "good"))
+
+
+def statuses(built):
+    return {one["id"]: one["status"] for one in built.to_table(["id", "status"]).to_pylist()}
+
+
+BEYOND = 253_402_300_800  # seconds: the first of the year 10000
+UNREADABLE = {
+    "text": ("datetime", "yesterday", "datetime: 'yesterday' is no time"),
+    "beyond_in_utc": ("datetime", "9999-12-31T23:59:59-05:00", "beyond the calendar in UTC"),
+    "wkb": ("geometry", b"\x01\x03nothing", "geometry: .* is no geometry"),
+    "box": ("bbox", [1.0, 2.0, 3.0], r"bbox: \[1.0, 2.0, 3.0\] is no box of four or six numbers"),
+    "code": ("proj:epsg", "EPSG:none", "proj:epsg: 'EPSG:none' is no EPSG code"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.filterwarnings("ignore")
+def test_value_that_cannot_be_read_is_null_and_said(files, kind):
+    """As those of STAC items: the row stays, its pixels can be read, and the column status says why."""
+    column, value, reason = UNREADABLE[kind]
+    plain = {"proj:epsg": "EPSG:32632", "bbox": [9.0, 45.15, 9.002, 45.16]}
+    table = pa.table(
+        {
+            name: [one.get(name) for one in (row(files, "good") | plain, row(files, "odd") | plain | {column: value})]
+            for name in (*row(files), *plain)
+        }
+    )
+    pq.write_table(table, files / "t.parquet")
+    given = {"href_column": "path", "band_codes": ["a"], "workspace_dir": files / "ws", "enrich_cog": True}
+    built = rasteret_sql.build_from_table(files / "t.parquet", name="rows", force=True, **given)
+    said = statuses(built)
+    assert said["good"] == "ok"
+    assert re.search(reason, said["odd"])
+    rows = {one["id"]: one for one in built.to_table(["id", "datetime", "geometry"]).to_pylist()}
+    assert (rows["odd"]["datetime"] is None) == (column == "datetime")
+    assert len(built.get_numpy(AREA, ["a"])) == 2
+    # Once more, by a refresh, and in what is appended.
+    built.refresh()
+    assert re.search(reason, statuses(rasteret_sql.load("rows", workspace_dir=files / "ws"))["odd"])
+    late = table.slice(1).set_column(0, "id", pa.array(["later"]))
+    pq.write_table(late, files / "late.parquet")
+    said = statuses(built.append(stac_api=files / "late.parquet"))
+    assert said["good"] == "ok"
+    assert all(re.search(reason, said[name]) for name in ("odd", "later"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_times_beyond_the_calendar_are_null_in_every_column(files, unit):
+    times = {"s": 1, "ms": 1000, "us": 1_000_000}[unit]
+    values = pa.array([1_700_000_000 * times, BEYOND * times], pa.timestamp(unit))
+    table = pa.table(
+        {
+            "id": ["good", "odd"],
+            "datetime": values,
+            "created": values,
+            "expires": values,
+            "geometry": [BOX.wkb] * 2,
+            "path": [str(files / "metres.tif")] * 2,
+        }
+    )
+    with rasteret_sql.connect(workspace_dir=files / "ws") as con:
+        con.register("given", table)
+        pq.write_table(table, files / "t.parquet")
+        con.execute(
+            "FROM rasteret_build_from_table($1, name := 'rows', href_column := 'path', band_codes := ['a'])",
+            [str(files / "t.parquet")],
+        )
+        query = "SELECT id, datetime IS NULL, created IS NULL, expires IS NULL, status FROM rasteret.rows ORDER BY id"
+        good, odd = con.execute(query).fetchall()
+        assert good == ("good", False, False, False, "ok")
+        assert odd[:4] == ("odd", True, True, True)
+        for column in ("datetime", "created", "expires"):
+            assert re.search(f"{column}: {BEYOND}[0-9]* .*beyond the calendar", odd[4])
+
+
+def test_integers_that_are_no_years_are_another_type(files):
+    refused(files, "of those read is one, such as 1700000000", row(files, datetime=1_700_000_000))

@@ -261,8 +261,7 @@ def test_every_type_of_time(column, first):
     [
         (pa.array([1.5, 2.0]), "is of type double; expected timestamps, dates"),
         (pa.array([True, False]), "is of type bool"),
-        (pa.array([20240101, 20240102]), "row 1 of those read has 20240101"),
-        (pa.array(["2024-01-01", "yesterday"]), "has 'yesterday' in row 2"),
+        (pa.array([20240101, 20240102]), "none of those read is one, such as 20240101"),
     ],
 )
 def test_types_that_are_no_time(column, message):
