@@ -33,6 +33,7 @@ from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.maintain import append_collection, refresh_collection
 from rasteret_sql.library.settings import byte_count
 from rasteret_sql.quoting import quote_name
+from rasteret_sql.reading.asked_band import Asked, ask
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.scenes.dates import DateLike
 from rasteret_sql.selection.areas import AUTO, Crs, read_areas
@@ -49,6 +50,8 @@ from rasteret_sql.warning import warn
 
 Areas = Any
 """What `get_numpy` reads: see `selection/areas.py`."""
+Bands = str | Sequence[str] | Mapping[str, str]
+"""A band or an expression over bands, several of them, or names for these."""
 
 
 class Collection(SceneView):
@@ -236,16 +239,16 @@ class Collection(SceneView):
 
     @overload
     def get_numpy(
-        self, geometries: Areas, bands: Sequence[str], *, return_info: Literal[False] = False, **named: Any
+        self, geometries: Areas, bands: Bands, *, return_info: Literal[False] = False, **named: Any
     ) -> np.ndarray: ...
     @overload
     def get_numpy(
-        self, geometries: Areas, bands: Sequence[str], *, return_info: Literal[True], **named: Any
+        self, geometries: Areas, bands: Bands, *, return_info: Literal[True], **named: Any
     ) -> tuple[np.ndarray, pa.Table]: ...
     def get_numpy(
         self,
         geometries: Areas,
-        bands: Sequence[str],
+        bands: Bands,
         *,
         max_concurrent: int = DEFAULT_MAX_CONCURRENT,
         progress: bool | Progress | None = None,
@@ -260,13 +263,17 @@ class Collection(SceneView):
         on_change: str = "raise",
         return_info: bool = False,
         max_bytes: int | str | None = None,
+        mask: str | None = None,
+        dilate: int = 0,
+        scaled: bool = False,
+        nodata: float | None = None,
         **filters: Any,
     ) -> np.ndarray | tuple[np.ndarray, pa.Table]:
         """Pixels of areas, on the native grid of each scene.
 
         Args:
             geometries: (minx, miny, maxx, maxy), polygons in any common form, or a table with a column of them.
-            bands: names.
+            bands: names, or expressions over bands such as '(B08 - B04) / (B08 + B04)'; or a dict of these.
             max_concurrent: taken for the sake of existing code: requests are bounded for the whole process.
             progress: True: shown on stderr; a function: told (done, total, what).
             cloud_config: how files are reached in this call, in place of what is registered for the data source.
@@ -283,6 +290,10 @@ class Collection(SceneView):
                 read again, and the index brought up to date.
             max_bytes: most bytes to fetch, such as 10_000_000 or '10 MB': a call that needs more is an error before its
                 first request. What is cached is free.
+            mask: condition over bands, such as 'SCL IN (3, 8, 9)': where it is true, pixels are not valid.
+            dilate: pixels by which the mask grows in all directions, 0 to 256.
+            scaled: True: values in units, by scale and offset; False: as stored.
+            nodata: value of pixels that are not valid, in place of what the file says.
             return_info: True: also return which scene, time, area and grid each sample is of.
             **filters: which scenes: cloud_cover_lt, date_range, bbox, split, split_column, as for `subset`.
 
@@ -303,22 +314,27 @@ class Collection(SceneView):
         most = None if max_bytes is None else byte_count(max_bytes)
         if max_bytes is not None and most is None:
             raise InvalidArgumentError(f"max_bytes={max_bytes!r} is no number of bytes, nor text such as '512 MiB'")
-        options = PixelOptions(self.name, all_touched=all_touched, on_change=on_change, max_bytes=most)
+        options = PixelOptions(
+            self.name,
+            all_touched=all_touched,
+            on_change=on_change,
+            max_bytes=most,
+            mask=mask,
+            dilate=dilate,
+            scaled=scaled,
+            nodata=nodata,
+        )
         require_concurrency(max_concurrent)
         chosen = filtered(self._selection, filters)
         areas = read_areas(geometries, geometry_crs, geometry_column)
         wanted = None if target_crs is None else normalize_crs(target_crs)
         reader = call_backend(self._session, backend, cloud_config, data_source, self.data_source)
-        names = own_bands(self.bands, [bands] if isinstance(bands, str) else list(bands), data_source)
-        if not names:
-            raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(self.bands)}")
-        for band in names:
-            self._index.require_band(band)
+        asked = self._asked(bands, data_source, options)
         scenes = self._near(chosen, areas).batches(["id", "datetime"]).read_all()
         near = scenes["id"].to_pylist()
         with self._session.receipts.begin("get_numpy") as receipt:
             context = self._session.paying(receipt).reading(backend=reader, progress=progress_listener(progress))
-            samples = read_samples(context, near, areas, names, options, crs=wanted)
+            samples = read_samples(context, near, areas, asked, options, crs=wanted)
             if samples.failures and on_error == "raise":
                 raise next(iter(samples.failures.values()))
         if on_change == "refresh" and not self._index.is_current():
@@ -333,8 +349,21 @@ class Collection(SceneView):
             raise InvalidArgumentError(
                 f'no valid data found: no scene of "{self.name}" meets the areas ({areas.describe()})'
             )
-        pixels = samples.pixels[:, 0] if len(names) == 1 else samples.pixels
+        pixels = samples.pixels[:, 0] if len(asked) == 1 else samples.pixels
         return (pixels, info_table(samples.places, scenes)) if return_info else pixels
+
+    def _asked(self, bands: Bands, data_source: str | None, options: PixelOptions) -> tuple[Asked, ...]:
+        """The bands of a call; raises where one is none of the collection's, nor can be computed from these."""
+        given = [bands] if isinstance(bands, str) else bands
+        parts = list(given.values()) if isinstance(given, Mapping) else list(given)
+        names = own_bands(self.bands, parts, data_source)
+        if not names:
+            raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(self.bands)}")
+        asked = ask(dict(zip(given, names, strict=True)) if isinstance(given, Mapping) else names, options.of_bands())
+        known = self._session.band_names(self._index)
+        for band in asked:
+            known.meant(band)
+        return asked
 
     def _near(self, chosen: Selection, areas: PlacedAreas) -> Selection:
         """Scenes that may meet the areas by their box; all where the areas are of another globe than boxes."""

@@ -37,6 +37,8 @@ EXPLANATION = pa.struct(
         ("pixel_bytes", pa.int64()),
         ("files", pa.list_(pa.string())),
         ("validity", pa.list_(pa.string())),
+        ("mask", pa.string()),
+        ("units", pa.list_(pa.string())),
         (
             "grid",
             pa.struct(

@@ -6,13 +6,11 @@ import math
 from collections.abc import Collection
 from datetime import datetime
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.expr.instant import parse_instant
+from rasteret_sql.expr.sql_text import kind_of, parse_expression, shown, sql_of, too_deep
 from rasteret_sql.expr.tree import (
     Column,
     Compare,
@@ -42,8 +40,6 @@ _OPERATORS: dict[type[exp.Expression], Operator] = {
     exp.GTE: ">=",
 }
 _TIMES = {"TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ", "DATETIME", "DATE"}
-_LONGEST = 100_000
-"""Characters of a condition; sqlglot takes seconds for longer ones."""
 
 
 def parse_condition(text: str, qualifiers: Collection[str] = ()) -> Node:
@@ -59,27 +55,22 @@ def parse_condition(text: str, qualifiers: Collection[str] = ()) -> Node:
     Raises:
         InvalidArgumentError: It is no SQL, or has a part that a condition cannot have; the message names it.
     """
-    if len(text) > _LONGEST:
-        raise InvalidArgumentError(f"the condition is {len(text)} characters long; at most {_LONGEST} are read")
+    found = parse_expression(text, "condition", SUPPORTED)
     try:
-        if any(token.token_type == TokenType.SEMICOLON for token in sqlglot.tokenize(text, read="duckdb")):
-            raise InvalidArgumentError(f"the condition {_short(text)} holds a ; but is one expression; {SUPPORTED}")
-        found = sqlglot.parse(text, read="duckdb", error_level=sqlglot.ErrorLevel.IMMEDIATE)
-        if not found or found[0] is None:
-            raise InvalidArgumentError(f"the condition is empty; {SUPPORTED}")
-        return _Reader(text, qualifiers).condition(found[0])
-    except SqlglotError as error:
-        raise InvalidArgumentError(
-            f"the condition {_short(text)} cannot be read as SQL{_place(error)}; {SUPPORTED}"
-        ) from error
+        return ConditionReader(text, qualifiers).condition(found)
     except RecursionError:
-        raise InvalidArgumentError(f"the condition {_short(text)} is nested too deep to be read") from None
+        raise too_deep(text, "condition") from None
 
 
-class _Reader:
+class ConditionReader:
     """Turns sqlglot's expressions of one text into the tree."""
 
-    def __init__(self, text: str, qualifiers: Collection[str]) -> None:
+    what = "condition"
+    """What the text is, for messages."""
+    supported = SUPPORTED
+    """What it may have."""
+
+    def __init__(self, text: str, qualifiers: Collection[str] = ()) -> None:
         self.text = text
         self.qualifiers = qualifiers
 
@@ -110,7 +101,7 @@ class _Reader:
                 return self.value(part)
         operator = _OPERATORS.get(type(part))
         if operator is None:
-            raise self._refused(part)
+            raise self.refused(part)
         return compare(operator, self.value(part.this), self.value(part.expression))
 
     def value(self, part: exp.Expression) -> Node:
@@ -124,12 +115,12 @@ class _Reader:
         if isinstance(part, exp.Paren):
             return self.column(part.this, where)
         if not isinstance(part, exp.Column) or isinstance(part.this, exp.Star):
-            raise self._refused(part, f"; a column is expected {where}" if where else "")
+            raise self.refused(part, f"; a column is expected {where}" if where else "")
         names = [one.name for one in part.parts]
         if len(names) == 2 and names[0] in self.qualifiers:
             names = names[1:]
         if len(names) > 1:
-            raise self._refused(part, f'; write a name with a dot in quotes: "{".".join(names)}"')
+            raise self.refused(part, f'; write a name with a dot in quotes: "{".".join(names)}"')
         return Column(names[0])
 
     def literal(self, part: exp.Expression) -> Literal:
@@ -150,13 +141,13 @@ class _Reader:
             case exp.Cast(this=exp.Literal(is_string=True) as text) if type(part) is exp.Cast:
                 if part.to.this.name in _TIMES:
                     return Literal(self._instant(str(text.this), part))
-        raise self._refused(part)
+        raise self.refused(part)
 
     def _number(self, part: exp.Expression) -> int | float:
         text = str(part.this)
         number = float(text)
         if not math.isfinite(number):
-            raise InvalidArgumentError(f"{text} in the condition {_short(self.text)} is beyond the range of numbers")
+            raise InvalidArgumentError(f"{text} in the {self.what} {shown(self.text)} is beyond the range of numbers")
         return int(text) if text.isdigit() else number
 
     def _instant(self, text: str, part: exp.Expression) -> datetime:
@@ -166,7 +157,7 @@ class _Reader:
             at = None
         if at is None:
             raise InvalidArgumentError(
-                f"{_sql(part)} in the condition {_short(self.text)} is no date: expected one such as "
+                f"{sql_of(part)} in the {self.what} {shown(self.text)} is no date: expected one such as "
                 "TIMESTAMP '2024-01-31 12:00:00' or DATE '2024-01-31'"
             )
         is_day = part.args["to"].this.name == "DATE"
@@ -174,34 +165,34 @@ class _Reader:
 
     def _between(self, part: exp.Between) -> Node:
         if part.args.get("symmetric"):
-            raise self._refused(part)
+            raise self.refused(part)
         value, low, high = (self.value(one) for one in (part.this, part.args["low"], part.args["high"]))
         return conjunction([compare(">=", value, low), compare("<=", value, high)])
 
     def _in(self, part: exp.In) -> Node:
         if not part.expressions or any(part.args.get(name) for name in ("query", "unnest", "field")):
-            raise self._refused(part, "; IN takes a list of constants in parentheses")
+            raise self.refused(part, "; IN takes a list of constants in parentheses")
         return In(self.value(part.this), tuple(self.literal(one) for one in part.expressions))
 
     def _like(self, part: exp.Expression, escape: str, whole: exp.Expression) -> Node:
         pattern = part.expression
         if not isinstance(pattern, exp.Literal) or not pattern.is_string:
-            raise self._refused(whole, "; LIKE takes a pattern in single quotes")
+            raise self.refused(whole, "; LIKE takes a pattern in single quotes")
         like = Like(
             self.column(part.this, "before LIKE"),
-            _pattern(str(pattern.this), escape, _sql(whole)),
+            _pattern(str(pattern.this), escape, sql_of(whole)),
             ignore_case=isinstance(part, exp.ILike),
         )
         # Newer versions of sqlglot keep NOT LIKE in the node, older ones around it.
         return negation(like) if part.args.get("negate") else like
 
-    def _refused(self, part: exp.Expression, more: str = "") -> InvalidArgumentError:
+    def refused(self, part: exp.Expression, more: str = "") -> InvalidArgumentError:
         if isinstance(part, exp.Alias):
             # DuckDB reads `eo:cloud_cover < 20` as `cloud_cover < 20 AS eo`.
             more = f'; a name with a colon stands in double quotes: "{part.alias}:..."'
-        what = _sql(part) or type(part).__name__
+        what = sql_of(part) or type(part).__name__
         return InvalidArgumentError(
-            f"{what} ({_kind(part)}) cannot be part of the condition {_short(self.text)}{more}; {SUPPORTED}"
+            f"{what} ({kind_of(part)}) cannot be part of the {self.what} {shown(self.text)}{more}; {self.supported}"
         )
 
 
@@ -225,31 +216,3 @@ def _pattern(pattern: str, escape: str, whole: str) -> str:
 def literal_pattern(text: str) -> str:
     """A pattern of LIKE that only the text itself matches."""
     return "".join(f"\\{one}" if one in "%_\\" else one for one in text)
-
-
-def _kind(part: exp.Expression) -> str:
-    if isinstance(part, exp.Query | exp.Subquery | exp.Exists):
-        return "a subquery"
-    if isinstance(part, exp.DDL | exp.DML | exp.Command | exp.Drop):
-        return "a statement"
-    if isinstance(part, exp.Func):
-        return "a function"
-    if isinstance(part, exp.Placeholder | exp.Parameter):
-        return "a parameter"
-    return type(part).__name__
-
-
-def _sql(part: exp.Expression) -> str:
-    return _short(part.sql("duckdb", comments=False), quote="")
-
-
-def _short(text: str, quote: str = "'") -> str:
-    text = " ".join(text.split())
-    return f"{quote}{text if len(text) <= 120 else text[:117] + '...'}{quote}"
-
-
-def _place(error: SqlglotError) -> str:
-    details = getattr(error, "errors", None) or [{}]
-    line, column = details[0].get("line"), details[0].get("col")
-    near = details[0].get("highlight")
-    return f" (line {line}, column {column}{f', near {near!r}' if near else ''})" if line and column else ""

@@ -7,7 +7,7 @@ logic all of these mean the same as what was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal as OneOf
@@ -100,7 +100,24 @@ class Or:
     terms: tuple[Node, ...]
 
 
-Node = Column | Literal | Compare | In | Like | Contains | IsNull | Not | And | Or
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operator or function of `pixel_functions.FUNCTIONS` over values: only in expressions over bands."""
+
+    function: str
+    arguments: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`CASE WHEN condition THEN value ... ELSE otherwise END`: only in expressions over bands."""
+
+    branches: tuple[tuple[Node, Node], ...]
+    """(condition, value) of each WHEN."""
+    otherwise: Node
+
+
+Node = Column | Literal | Compare | In | Like | Contains | IsNull | Not | And | Or | Call | Case
 
 
 def compare(op: Operator, left: Node, right: Node) -> Compare:
@@ -160,4 +177,52 @@ def columns(node: Node) -> tuple[str, ...]:
             found = columns(term)
         case In(value) | Like(value) | Contains(value) | IsNull(value):
             found = columns(value)
+        case Call(_, arguments):
+            found = tuple(name for argument in arguments for name in columns(argument))
+        case Case(branches, otherwise):
+            parts = (*(part for branch in branches for part in branch), otherwise)
+            found = tuple(name for part in parts for name in columns(part))
     return tuple(dict.fromkeys(found))
+
+
+def renamed(node: Node, names: Mapping[str, Node]) -> Node:
+    """The expression with other nodes in place of columns; equal parts stay one object.
+
+    Args:
+        node: An expression.
+        names: Name of each of its columns → what takes its place.
+    """
+    known: dict[int, Node] = {}
+
+    def of(one: Node) -> Node:
+        if id(one) not in known:
+            known[id(one)] = names[one.name] if isinstance(one, Column) else rebuilt(one, of)
+        return known[id(one)]
+
+    return of(node)
+
+
+def rebuilt(node: Node, of: Callable[[Node], Node]) -> Node:
+    """The node with what `of` gives for each of its parts."""
+    match node:
+        case Compare(op, left, right):
+            return Compare(op, of(left), of(right))
+        case And(terms):
+            return And(tuple(map(of, terms)))
+        case Or(terms):
+            return Or(tuple(map(of, terms)))
+        case Not(term):
+            return Not(of(term))
+        case In(value, choices):
+            return In(of(value), choices)
+        case IsNull(value):
+            return IsNull(of(value))
+        case Like(value, pattern, ignore_case):
+            return Like(of(value), pattern, ignore_case)
+        case Contains(value, part):
+            return Contains(of(value), part)
+        case Call(function, arguments):
+            return Call(function, tuple(map(of, arguments)))
+        case Case(branches, otherwise):
+            return Case(tuple((of(when), of(then)) for when, then in branches), of(otherwise))
+    return node

@@ -33,14 +33,15 @@ _SCENE = Argument(
 )
 _BAND = Argument(
     "band",
-    Kind("VARCHAR, VARCHAR[] or INTEGER"),
-    "band name, list of names, or number of a band from 1; NULL gives NULL",
+    Kind("VARCHAR, INTEGER, list or STRUCT"),
+    "band name, expression over bands such as '(B08 - B04) / (B08 + B04)', number of a band from 1, a list of "
+    "these, or a STRUCT that names them; NULL gives NULL",
     column=types.AS_JSON,
 )
 _ONE_BAND = Argument(
     "band",
-    Kind("VARCHAR or INTEGER"),
-    "band name, or number of a band from 1; NULL gives NULL",
+    Kind("VARCHAR, INTEGER or STRUCT"),
+    "band name, expression over bands such as '(B08 - B04) / (B08 + B04)', or number of a band from 1; NULL gives NULL",
     column=types.AS_JSON,
 )
 _GEOM = Argument(
@@ -68,7 +69,20 @@ _ALPHA = Argument(
     "NULL",
 )
 _ON_ERROR = Argument("on_error", TEXT, "'raise' (default), or 'null': a row that fails gives NULL", "NULL")
+OF_PIXELS = (
+    Argument(
+        "mask",
+        TEXT,
+        "condition over bands, such as 'SCL IN (3, 8, 9)': where it is true, pixels are not valid",
+        "NULL",
+    ),
+    Argument("dilate", INTEGER, "pixels by which the mask grows in all directions, 0 (default) to 256", "NULL"),
+    Argument("scaled", FLAG, "true: values in units, by scale and offset; false (default): as stored", "NULL"),
+    Argument("nodata", NUMBER, "value of pixels that are not valid, in place of what the file says", "NULL"),
+)
+"""Of every function that reads or explains a read: they change the values of bands."""
 READING = (
+    *OF_PIXELS,
     _OVERVIEW,
     _ALPHA,
     _ON_ERROR,
@@ -127,7 +141,7 @@ GRID_OVERVIEW = replace(
     doc="0: full resolution, 1: first overview, and so on; 'auto' (default): with a grid the coarsest that has at "
     "least its resolution, else full resolution",
 )
-READING_ON_GRID = (*GRID, GRID_OVERVIEW, *READING[1:])
+READING_ON_GRID = (*GRID, *(GRID_OVERVIEW if one is _OVERVIEW else one for one in READING))
 """Of functions that read onto a grid."""
 WEIGHTED = Argument("weighted", FLAG, "true: each pixel counts by the exact fraction that the zone covers", "NULL")
 MAX_DISTANCE = Argument(
@@ -252,12 +266,23 @@ PIXEL_FUNCTIONS = (
         name="rasteret_explain",
         family="pixels",
         body="value",
-        arguments=(_SCENE, _BAND, GEOM_OR_ALL, _COLLECTION, GEOM_CRS, *GRID, GRID_OVERVIEW, _ALPHA, _ON_ERROR),
+        arguments=(
+            _SCENE,
+            _BAND,
+            GEOM_OR_ALL,
+            _COLLECTION,
+            GEOM_CRS,
+            *OF_PIXELS,
+            *GRID,
+            GRID_OVERVIEW,
+            _ALPHA,
+            _ON_ERROR,
+        ),
         returns=EXPLANATION,
         doc="Explains what read_chip or zonal_stats would read for one row, alone and with an empty cache: level, "
-        "window, stored tiles, requests, bytes to fetch, bytes of pixels, and the rule for the valid pixels of each "
-        "band; and the grid that the pixels are on, with the level of each band and how it is resampled. Makes no "
-        "request.",
+        "window, stored tiles, requests, bytes to fetch, bytes of pixels, the rule for the valid pixels of each band, "
+        "the mask, how values in units are computed; and the grid that the pixels are on, with the level of each band "
+        "and how it is resampled. Makes no request.",
         example=f"SELECT rasteret_explain{_ON_DUNES}).requests",
         run="pixels.planned",
         kernel="explain.rasteret_explain",

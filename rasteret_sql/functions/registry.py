@@ -15,6 +15,7 @@ from rasteret_sql.functions.catalog import CATALOG_FUNCTIONS
 from rasteret_sql.functions.chips import CHIP_FUNCTIONS
 from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS, LIFE_FUNCTIONS
 from rasteret_sql.functions.pixels import PIXEL_FUNCTIONS
+from rasteret_sql.functions.products import PRODUCT_FUNCTIONS
 from rasteret_sql.functions.register import REGISTRATION_FUNCTIONS
 from rasteret_sql.functions.relations import RELATION_FUNCTIONS
 from rasteret_sql.functions.search import SEARCH_FUNCTIONS
@@ -23,6 +24,7 @@ from rasteret_sql.functions.spec import Function, Udf
 
 FUNCTIONS: tuple[Function, ...] = (
     *CATALOG_FUNCTIONS,
+    *PRODUCT_FUNCTIONS,
     *REGISTRATION_FUNCTIONS,
     *COLLECTION_FUNCTIONS,
     *SEARCH_FUNCTIONS,

@@ -49,8 +49,9 @@ _POINTS = replace(
 )
 _BANDS = Argument(
     "band",
-    Kind("VARCHAR, VARCHAR[] or INTEGER"),
-    "band name, list of names, or number of a band from 1",
+    Kind("VARCHAR, INTEGER, list or STRUCT"),
+    "band name, expression over bands such as '(B08 - B04) / (B08 + B04)', number of a band from 1, a list of "
+    "these, or a STRUCT that names them",
     column=types.AS_JSON,
 )
 _RELATED = (

@@ -17,7 +17,8 @@ from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import resolve
 from rasteret_sql.reading.target_job import TargetJob
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory, plan_chip
-from rasteret_sql.reading.window_job import WindowJob, WindowPlan, geometry_of
+from rasteret_sql.reading.window_job import WindowJob
+from rasteret_sql.reading.window_plan import WindowPlan, geometry_of
 from rasteret_sql.result_types import CHIP
 
 

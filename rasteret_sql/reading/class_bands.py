@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.tiff import tags
 
 _NAMES = re.compile(
@@ -16,6 +17,11 @@ _NAMES = re.compile(
 
 
 def is_of_classes(source: BandSource) -> bool:
-    """True where a band is known to hold classes: it has a palette, single bits, or one of their usual names."""
+    """True where a band is known to hold classes: it has a palette, single bits, or one of their usual names.
+
+    A band of integers that is computed from such bands has classes, too.
+    """
+    if isinstance(source, DerivedBand):
+        return source.header.dtype.kind in "iu" and any(is_of_classes(one) for one in source.inputs)
     level = source.header.levels[0]
     return level.photometric == tags.PHOTOMETRIC_PALETTE or level.bits == 1 or bool(_NAMES.fullmatch(source.band))

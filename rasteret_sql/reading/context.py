@@ -13,11 +13,12 @@ from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.options import SaidCollection
 from rasteret_sql.receipt import Receipt
 
-SceneBands = tuple[str, tuple[str | int, ...]]
-"""Scene id and the bands asked of it: names, or numbers from 1."""
+SceneBands = tuple[str, tuple[Asked, ...]]
+"""Scene id and the bands asked of it."""
 Found = tuple[BandSource, ...] | RasteretError
 """The file of each band, or why there is none."""
 

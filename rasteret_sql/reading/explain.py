@@ -9,12 +9,15 @@ import pyarrow as pa
 
 from rasteret_sql.byte_ranges import ByteRange, merge_ranges
 from rasteret_sql.errors import RasteretError
+from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import resolve
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, plan_chip
-from rasteret_sql.reading.window_job import WindowJob, WindowPlan
+from rasteret_sql.reading.window_job import WindowJob
+from rasteret_sql.reading.window_plan import WindowPlan
 from rasteret_sql.result_types import EXPLANATION
 from rasteret_sql.tiff.validity import describe
 
@@ -58,7 +61,9 @@ def _explain(read: RowRead) -> dict[str, Any] | None:
         "bytes": sum(merged.span.length for merged in requests),
         "pixel_bytes": plan.nbytes,
         "files": list(dict.fromkeys(safe_address(address) for address in (*own, *stored))),
-        "validity": [describe(source.header, read.options.alpha) for source in plan.sources],
+        "validity": [_validity(source, read.options.alpha) for source in plan.sources],
+        "mask": read.options.mask,
+        "units": list(dict.fromkeys(text for one in plan.sources for text in _units(one))),
         "grid": {
             "crs": plan.crs,
             "transform": plan.transform and list(plan.transform),
@@ -77,3 +82,14 @@ def _windows(plan: ChipPlan) -> list[WindowPlan | None]:
     if isinstance(plan, TargetPlan):
         return [None if each is None else each.window for each in plan.warps]
     return [plan] * len(plan.sources)
+
+
+def _units(source: BandSource) -> tuple[str, ...]:
+    return source.units if isinstance(source, DerivedBand) else ()
+
+
+def _validity(source: BandSource, alpha: str) -> str:
+    """The rule for the valid pixels of a band; of one that is computed, the rules of its inputs."""
+    if source.files == (source,):
+        return describe(source.header, alpha)
+    return "; ".join(f"{one.band}: {describe(one.header, alpha)}" for one in source.files)

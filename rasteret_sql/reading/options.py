@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError
 from rasteret_sql.raster.warp.resampling import RESAMPLINGS
@@ -71,6 +72,20 @@ class PixelOptions:
     max_bytes: int | None = None
     """Most bytes that the function may fetch in a statement; None: as many as it takes."""
 
+    mask: str | None = None
+    """Condition over bands: where it is true, pixels are not valid; or words for it, such as clouds."""
+    dilate: int = 0
+    """Pixels by which the mask grows."""
+    scaled: bool = False
+    """True: values in units, by scale and offset; False: as stored."""
+    nodata: float | None = None
+    """In place of that of the files."""
+
+    def of_bands(self) -> dict[str, Any]:
+        """Those that change the pixels of bands, for `AskedBand`; empty where none is given."""
+        given = {"mask": self.mask, "dilate": self.dilate, "scaled": self.scaled, "nodata": self.nodata}
+        return given if self.mask is not None or self.scaled or self.nodata is not None else {}
+
     @property
     def level(self) -> int:
         """The level that is read on the scene's own grid."""
@@ -107,6 +122,8 @@ class PixelOptions:
         require(
             self.max_bytes is None or self.max_bytes >= 0, "max_bytes", self.max_bytes, "a number of bytes, 0 or more"
         )
+        require(0 <= self.dilate <= 256, "dilate", self.dilate, "0 to 256 pixels")
+        require(not self.dilate or self.mask is not None, "dilate", self.dilate, "a mask := that it grows")
         require(
             self.overview == AUTO or (isinstance(self.overview, int) and self.overview >= 0),
             "overview",

@@ -21,7 +21,15 @@ from rasteret_sql.raster.runs import Runs, pixel_runs
 from rasteret_sql.raster.zone_statistics import Missing, Statistics
 from rasteret_sql.reading.chips import read_chip
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.pixel_group import MOST_PIXELS, PixelGroup, RunsJob, statistics_job, statistics_of
+from rasteret_sql.reading.pixel_group import (
+    MOST_PIXELS,
+    DerivedGroup,
+    PixelGroup,
+    RunsJob,
+    pixel_group,
+    statistics_job,
+    statistics_of,
+)
 from rasteret_sql.reading.points import sample_point
 from rasteret_sql.reading.relation import OnGrid, Relation
 from rasteret_sql.reading.relation_geometries import Numbers
@@ -159,7 +167,7 @@ class PairReader(ABC):
         known = np.zeros(len(numbers), bool)
         with context.receipt.plan:
             sources = self._sources(part, context)
-            if sources is None:
+            if sources is None or not DerivedGroup.can_group(sources[0]):
                 return known
             on_grid = self.relation.on_grid(sources, context)
         at = on_grid.places()[numbers]
@@ -253,7 +261,7 @@ class PairReader(ABC):
 
         def read() -> Block | None:
             sources = self._sources(following, context)
-            if sources is None:
+            if sources is None or not DerivedGroup.can_group(sources[0]):
                 return None
             on_grid = self.relation.on_grid(sources, context)
             wanted = np.arange(min(self._ahead, _MOST_AHEAD, len(on_grid.numbers)))
@@ -328,7 +336,7 @@ class PointReader(PairReader):
         return pixel_runs(cols, rows)
 
     def job(self, source: BandSource, runs: Runs) -> PixelGroup:
-        return PixelGroup(source, self.relation.options.level, self.relation.options.alpha, runs)
+        return pixel_group(source, self.relation.options, runs)
 
     def values(self, group: RunsJob) -> tuple[Statistics, Missing]:
         assert isinstance(group, PixelGroup)

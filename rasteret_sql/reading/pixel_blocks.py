@@ -14,7 +14,8 @@ import shapely
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.reading.tiles import blocks, touched_boxes
-from rasteret_sql.reading.window_job import WindowJob, WindowPlan, geometry_of
+from rasteret_sql.reading.window_job import WindowJob
+from rasteret_sql.reading.window_plan import WindowPlan, geometry_of
 
 Numbers = npt.NDArray[np.int64]
 _BLOCK_PIXELS = 1 << 12

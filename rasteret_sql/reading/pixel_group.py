@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.expr.pixels import Pixels
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.expand import expand
-from rasteret_sql.raster.runs import Runs, TilePieces
+from rasteret_sql.raster.grid_nearest import pixel_under
+from rasteret_sql.raster.runs import Runs, TilePieces, pixel_runs
 from rasteret_sql.raster.statistic_names import SUMS
 from rasteret_sql.raster.zone_statistics import (
     Missing,
@@ -20,6 +24,9 @@ from rasteret_sql.raster.zone_statistics import (
     statistics_of_weighted_zones,
     statistics_of_zones,
 )
+from rasteret_sql.reading.class_bands import is_of_classes
+from rasteret_sql.reading.derived_band import DerivedBand
+from rasteret_sql.reading.input_level import level_of_input
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import described
 from rasteret_sql.tiff.validity import Kind, Look, layers
@@ -47,7 +54,11 @@ class RunsJob(Job):
         self.skipped = False
         """True where they were only planned."""
         self._source = source
+        self._level = level
+        self._alpha = alpha
         self._layers = layers(source.header, level, alpha)
+        self.slots = 0
+        """Tiles that it waits for."""
         self._slots: list[tuple[TilePieces, int, int, Sequence[Look]]] = []
         self._lock = threading.Lock()
 
@@ -59,6 +70,7 @@ class RunsJob(Job):
             for number, tile in enumerate(pieces.tiles.tolist()):
                 yield TileNeed(address, level, tile, len(self._slots), facts, self._source.backend)
                 self._slots.append((pieces, number, level.tile_width, layer.looks))
+        self.slots = len(self._slots)
 
     def finish(self) -> None:
         self._slots.clear()
@@ -192,6 +204,103 @@ class PixelGroup(RunsJob):
             self._hidden_by_all[target] &= hidden
 
 
+class DerivedGroup(PixelGroup):
+    """The pixels of some runs of a band that is computed from others."""
+
+    def __init__(self, source: DerivedBand, level: int, alpha: str, runs: Runs) -> None:
+        """Read the pixels of runs that `can_group` allows."""
+        super().__init__(source, level, alpha, runs)
+        self._derived = source
+        self._inputs: list[tuple[BandSource, PixelGroup, npt.NDArray[np.int64] | None]] = []
+        """Each input, what reads it, and which of its pixels lies under each of the runs; None: they are the same."""
+        self._first: list[int] = []
+        """First slot of each input."""
+        self.memory += self._total * sum(one.header.dtype.itemsize + 16 for one in source.inputs)
+
+    @staticmethod
+    def can_group(source: BandSource) -> bool:
+        """False where pixels depend on others around them: of a mask that grows, of inputs that are resampled."""
+        if not isinstance(source, DerivedBand):
+            return True
+        grid = source.header.transform, source.header.width, source.header.height
+        inputs = [source.input(name) for name in source.computation().bands]
+        moved = [one for one in inputs if (one.header.transform, one.header.width, one.header.height) != grid]
+        return not source.dilate and all(is_of_classes(one) for one in moved)
+
+    def needs(self) -> Iterable[TileNeed]:
+        self._inputs.clear()
+        self._first.clear()
+        self.slots = 0
+        for one in self._derived.inputs:
+            level = level_of_input(one, self._derived.header, self._level)
+            runs, under = self._runs_of(one, level)
+            group = PixelGroup(one, level, self._alpha, runs)
+            self._inputs.append((one, group, under))
+            self._first.append(self.slots)
+            for need in group.needs():
+                yield replace(need, slot=self.slots + need.slot)
+            self.slots += group.slots
+
+    def _runs_of(self, source: BandSource, level: int) -> tuple[Runs, npt.NDArray[np.int64] | None]:
+        """The pixels of an input under those of the runs."""
+        own, header = self._derived.header, source.header
+        grid, other = own.level_transform(self._level), header.level_transform(level)
+        size, of_other = own.levels[self._level], header.levels[level]
+        if (grid, size.width, size.height) == (other, of_other.width, of_other.height):
+            return self.runs, None
+        assert grid is not None and other is not None  # noqa: PT018 - derive() refuses others
+        rows = np.repeat(self.runs.row, self.runs.length)
+        cols = expand(self.runs.col, self.runs.length)
+        under = pixel_under(rows, cols, grid, other, of_other.width, of_other.height)
+        inside = under >= 0
+        # Each pixel that is under several is read once.
+        distinct, at = np.unique(under[inside], return_inverse=True)
+        places = np.full(len(under), -1, np.int64)
+        places[inside] = at
+        return pixel_runs(distinct % of_other.width, distinct // of_other.width), places
+
+    def place(self, slot: int, tile: npt.NDArray[np.generic] | None) -> None:
+        number = bisect_right(self._first, slot) - 1
+        self._inputs[number][1].place(slot - self._first[number], tile)
+
+    def finish(self) -> None:
+        """Compute the pixels of those of the inputs."""
+        pixels: dict[str, Pixels] = {}
+        for source, group, under in self._inputs:
+            group.finish()
+            valid = None if group.invalid is None else ~group.invalid
+            pixels[source.band] = (group.values, valid) if under is None else _under(group.values, valid, under)
+        self._inputs.clear()
+        values = self._derived.computation()
+        self.values, valid = values.compute({name: pixels[name] for name in values.bands})
+        mask = self._derived.mask
+        if mask is not None:
+            masked = mask.true({name: pixels[name] for name in mask.bands})
+            if masked.any():
+                valid = ~masked if valid is None else valid & ~masked
+        self.invalid = None if valid is None or valid.all() else ~valid
+
+
+def _under(
+    values: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | None, under: npt.NDArray[np.int64]
+) -> Pixels:
+    """Pixels of an input at some places; those of -1 are not valid."""
+    inside = under >= 0
+    if not len(values):
+        return np.zeros(len(under), values.dtype), inside
+    found = values[np.maximum(under, 0)]
+    if valid is not None:
+        inside &= valid[np.maximum(under, 0)]
+    return found, None if inside.all() else inside
+
+
+def pixel_group(source: BandSource, options: PixelOptions, runs: Runs) -> PixelGroup:
+    """The job that reads the pixels of some runs of a band."""
+    if isinstance(source, DerivedBand):
+        return DerivedGroup(source, options.level, options.alpha, runs)
+    return PixelGroup(source, options.level, options.alpha, runs)
+
+
 def statistics_job(source: BandSource, options: PixelOptions, names: Collection[str], runs: Runs) -> RunsJob:
     """The job that reads what statistics of zones need.
 
@@ -202,6 +311,8 @@ def statistics_job(source: BandSource, options: PixelOptions, names: Collection[
         runs: pixels of the zones.
     """
     level, alpha = options.level, options.alpha
+    if isinstance(source, DerivedBand):
+        return DerivedGroup(source, level, alpha, runs)
     sums = runs.weights is None and SUMS.issuperset(names) and ZoneSums.can_sum(source, level, alpha)
     return (ZoneSums if sums else PixelGroup)(source, level, alpha, runs)
 

@@ -18,9 +18,11 @@ import shapely
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import FileChangedError, RasteretError
 from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.pixel_blocks import (
     Block,
@@ -35,7 +37,7 @@ from rasteret_sql.reading.pixel_blocks import (
 from rasteret_sql.reading.request import Request, RowRead, Scene
 from rasteret_sql.reading.resolve import resolve
 from rasteret_sql.reading.target_plan import check_memory
-from rasteret_sql.reading.window_job import WindowPlan, plan_window
+from rasteret_sql.reading.window_plan import WindowPlan, plan_window
 
 _MOST_AHEAD = 1 << 22
 """Pixels of a band that are read at a time, at most, unless more are asked for."""
@@ -74,7 +76,7 @@ class PixelTable:
 
     geometry: shapely.Geometry | Whole | None
     crs: str
-    bands: tuple[str | int, ...]
+    bands: tuple[Asked, ...]
     options: PixelOptions
     waiting: WaitingBlocks
     """Where blocks wait until pixels of them are asked for; of all statements together."""
@@ -303,7 +305,7 @@ class PixelTable:
                 check_memory(job.plan, context)
             with within_limit(self.options.max_bytes, lambda dry: dry.run(every, cancelled), context):
                 context.engine.run(every, cancelled, receipt=context.receipt)
-            return [one for row in changed for one in row.sources if one.address == row.changed_file]
+            return [one for row in changed for one in files_of(row.sources) if one.address == row.changed_file]
 
         repeat_while_changed(attempt, context, cancelled)
         nothing = Block([None] * len(self.bands), [None] * len(self.bands))
@@ -313,7 +315,7 @@ class PixelTable:
         self, plan: WindowPlan, files: ChangedFiles, context: ReadContext, changed: list[RowRead]
     ) -> list[RowRead]:
         """The reads of a scene, one a band; a file that is changed again after its header was read is an error."""
-        again = any(source.address in files for source in plan.sources)
+        again = any(source.address in files for source in files_of(plan.sources))
         options = replace(self.options, on_change="raise") if again else self.options
         read = replace(plan.read, geometry=Whole.IMAGE, options=options, report=context.report, changed=changed)
         return [replace(read, sources=(source,)) for source in plan.sources]
@@ -326,7 +328,9 @@ class PixelTable:
         """
         with self._lock:
             plans = {part: self._plans[part] for part in parts if part in self._plans}
-        stale = [part for part, plan in plans.items() if any(source.address in files for source in plan.sources)]
+        stale = [
+            part for part, plan in plans.items() if any(source.address in files for source in files_of(plan.sources))
+        ]
         lost = [part for part in parts if part not in plans or part in stale]
         if not lost:
             return plans

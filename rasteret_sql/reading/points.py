@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,13 @@ from rasteret_sql.raster.nearest import nearest_valid
 from rasteret_sql.raster.runs import pixel_runs
 from rasteret_sql.raster.window import point_pixels, whole
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.options import PixelOptions, Whole
-from rasteret_sql.reading.pixel_group import PixelGroup
+from rasteret_sql.reading.pixel_group import DerivedGroup, pixel_group
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import check_level, kind_given, one_band, resolve
-from rasteret_sql.reading.window_job import WindowJob, WindowPlan
+from rasteret_sql.reading.window_job import WindowJob
+from rasteret_sql.reading.window_plan import WindowPlan
 from rasteret_sql.tiff.validity import Kind, Layer, layers
 
 _DENSE = 4
@@ -112,18 +114,19 @@ class NearestJob(WindowJob):
         return self.read.tolerates(error)
 
 
-class PointGroup(PixelGroup):
+class PointGroup:
     """Many pixels of one band, which cost less together."""
 
     def __init__(self, reads: list[RowRead], cols: Ints, rows: Ints) -> None:
         """Read the pixel at each column and row, for rows that have the same band and options."""
-        source, options = reads[0].sources[0], reads[0].options
-        super().__init__(source, options.level, options.alpha, pixel_runs(cols, rows))
+        self.job = pixel_group(reads[0].sources[0], reads[0].options, pixel_runs(cols, rows))
         self.reads, self.cols, self.rows = reads, cols, rows
 
     @property
     def are_dense(self) -> bool:
-        """True where most tiles have several of the pixels."""
+        """True where most tiles have several of the pixels, and none needs those around it."""
+        if not DerivedGroup.can_group(self.reads[0].sources[0]):
+            return False
         header = self.reads[0].sources[0].header
         level = header.levels[self.reads[0].options.level]
         tiles = np.unique(self.rows // level.tile_height * level.tiles_across + self.cols // level.tile_width)
@@ -131,16 +134,28 @@ class PointGroup(PixelGroup):
 
     def give(self, values: list[float | None]) -> None:
         """Fill in the values of the rows, once all is read."""
-        pixels = self.values.astype(np.float64).tolist()
-        hidden = [False] * len(pixels) if self.invalid is None else self.invalid.tolist()
+        pixels = self.job.values.astype(np.float64).tolist()
+        hidden = [False] * len(pixels) if self.job.invalid is None else self.job.invalid.tolist()
         for read, value, is_hidden in zip(self.reads, pixels, hidden, strict=True):
             values[read.row] = None if is_hidden else value
 
-    def apart(self) -> list[PointJob]:
+    def apart(self) -> Sequence[PointJob | NearestJob]:
         """Each pixel as a job of its own: that tells which rows a failure concerns."""
+        if isinstance(self.reads[0].sources[0], DerivedBand):
+            windows = (Window(col, row, 1, 1) for col, row in zip(self.cols.tolist(), self.rows.tolist(), strict=True))
+            return [_near(read, window) for read, window in zip(self.reads, windows, strict=True)]
         of_band = layers(self.reads[0].sources[0].header, self.reads[0].options.level, self.reads[0].options.alpha)
         places = zip(self.reads, self.cols.tolist(), self.rows.tolist(), strict=True)
         return [PointJob(read, of_band, col, row) for read, col, row in places]
+
+
+def _near(read: RowRead, around: Window) -> NearestJob:
+    """The job of a point in a neighbourhood, which may be its own pixel alone."""
+    header = read.sources[0].header
+    grid = header.level_transform(read.options.level)
+    assert grid is not None  # `resolve` refuses a geometry on a file without one
+    assert isinstance(read.geometry, shapely.Point)
+    return NearestJob(WindowPlan(read, around, grid, header.dtype), grid, (read.geometry.x, read.geometry.y))
 
 
 def sample_point(request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
@@ -149,12 +164,12 @@ def sample_point(request: Request, context: ReadContext, cancelled: Cancelled) -
     with context.receipt.plan:
         groups, jobs = plan_points(reads)
     context.plan_pairs(len(jobs) + sum(len(group.reads) for group in groups))
-    context.run([*groups, *jobs], cancelled)
+    context.run([*(group.job for group in groups), *jobs], cancelled)
     values: list[float | None] = [None] * len(request)
     for group in groups:
-        if group.failure is None:
+        if group.job.failure is None:
             group.give(values)
-    again = [job for group in groups if group.failure is not None for job in group.apart()]
+    again = [job for group in groups if group.job.failure is not None for job in group.apart()]
     if again:
         context.run(again, cancelled)
     for job in (*jobs, *again):
@@ -200,8 +215,7 @@ def plan_points(reads: list[RowRead]) -> tuple[list[PointGroup], list[PointJob |
             col, row = int(cols[place]), int(rows[place])
             around = Window(col - reach, row - reach, 2 * reach + 1, 2 * reach + 1).intersection(whole(width, height))
             assert around is not None
-            plan = WindowPlan(read, around, transform, read.sources[0].header.dtype)
-            jobs.append(NearestJob(plan, transform, (float(xs[place]), float(ys[place]))))
+            jobs.append(_near(read, around))
         for places in of_band.values():
             group = PointGroup([of_grid[place] for place in places], cols[places], rows[places])
             if group.are_dense:

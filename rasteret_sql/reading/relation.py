@@ -18,6 +18,7 @@ from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.runs import Runs
 from rasteret_sql.raster.zone_runs import are_zones, runs_of
+from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Placed
@@ -99,7 +100,7 @@ class Part(NamedTuple):
     """A scene of which the geometries that meet it are read."""
 
     scene: Scene
-    band: str | int | None
+    band: Asked | None
     """The band; None: all together."""
 
 
@@ -123,7 +124,7 @@ class Relation:
     call: str
     """What reads the pairs: the same, or the function whose cost is asked for."""
     geometries: Geometries
-    bands: tuple[str | int, ...]
+    bands: tuple[Asked, ...]
     """As the call names them."""
     options: PixelOptions
     statistics: tuple[str, ...] = ()
@@ -156,7 +157,7 @@ class Relation:
             RasteretError: of a scene that cannot be read, unless `on_error` is 'null': then it meets nothing, and is
                 reported.
         """
-        bands: list[tuple[str | int, ...]] = [(band,) for band in self.bands] if self.apart else [self.bands]
+        bands: list[tuple[Asked, ...]] = [(band,) for band in self.bands] if self.apart else [self.bands]
         with context.receipt.plan:
             found = self.look_up(scenes, bands, context)
             met = [[self._met(scene, some, found[scene, some], context) for some in bands] for scene in scenes]
@@ -169,14 +170,15 @@ class Relation:
                 for group in missed:
                     warn_if_swapped(group)
             return [
-                [self._counted(scene, *one) for one in of_scene] for scene, of_scene in zip(scenes, met, strict=True)
+                [self._counted(scene, some, *one) for some, one in zip(bands, of_scene, strict=True)]
+                for scene, of_scene in zip(scenes, met, strict=True)
             ]
 
     def look_up(
-        self, scenes: Sequence[Scene], bands: Sequence[tuple[str | int, ...]], context: ReadContext
-    ) -> dict[tuple[Scene, tuple[str | int, ...]], Found]:
+        self, scenes: Sequence[Scene], bands: Sequence[tuple[Asked, ...]], context: ReadContext
+    ) -> dict[tuple[Scene, tuple[Asked, ...]], Found]:
         """The files of each scene and bands, or why there are none; those of a collection are looked up together."""
-        found: dict[tuple[Scene, tuple[str | int, ...]], Found] = {}
+        found: dict[tuple[Scene, tuple[Asked, ...]], Found] = {}
         for collection in dict.fromkeys(scene.collection for scene in scenes):
             some = [scene for scene in dict.fromkeys(scenes) if scene.collection == collection]
             options = self.options.of_scene(collection)
@@ -190,9 +192,9 @@ class Relation:
             found |= zip(keys, each_or_error(answers, asked, options.on_error == "null"), strict=True)
         return found
 
-    def _counted(self, scene: Scene, numbers: Numbers, names: tuple[str, ...]) -> Met:
+    def _counted(self, scene: Scene, bands: tuple[Asked, ...], numbers: Numbers, names: tuple[str, ...]) -> Met:
         """Make what a scene meets a part of the relation."""
-        band = names[0] if self.apart and names else None
+        band = bands[0] if self.apart else None
         part = len(self.parts)
         if len(numbers):
             self.total += len(numbers)
@@ -201,7 +203,7 @@ class Relation:
         return Met(part, numbers, names)
 
     def _met(
-        self, scene: Scene, bands: tuple[str | int, ...], found: Found, context: ReadContext
+        self, scene: Scene, bands: tuple[Asked, ...], found: Found, context: ReadContext
     ) -> tuple[Numbers, tuple[str, ...]]:
         try:
             if isinstance(found, RasteretError):

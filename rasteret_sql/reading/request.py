@@ -12,7 +12,9 @@ from rasteret_sql.errors import FileChangedError, InterruptedQueryError, Rastere
 from rasteret_sql.geo.target_grid import TargetGrid
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import FailedRow
+from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.options import PixelOptions, Whole
 
 
@@ -32,8 +34,7 @@ class Request:
     """
 
     scene_ids: Sequence[str | None]
-    bands: Sequence[tuple[str | int, ...] | None]
-    """Names, or numbers from 1."""
+    bands: Sequence[tuple[Asked, ...] | None]
     geometries: Sequence[shapely.Geometry | Whole | RasteretError | None]
     crs: Sequence[str | RasteretError]
     """Of the geometry, as `geo.crs` writes them."""
@@ -87,7 +88,9 @@ class RowRead:
     def tolerates(self, error: Exception) -> bool:
         """True where the row gives NULL for that error, which is reported, or is to be read again."""
         # Of a file beside the image's own there is no header to read again.
-        own = isinstance(error, FileChangedError) and any(one.address == error.address for one in self.sources)
+        own = isinstance(error, FileChangedError) and any(
+            one.address == error.address for one in files_of(self.sources)
+        )
         if own and isinstance(error, FileChangedError) and self.options.refreshes(error):
             self.changed.append(replace(self, changed_file=error.address))
             return True

@@ -17,6 +17,7 @@ from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.request import Request, RowRead
 
 Kernel = Callable[..., pa.Array]
@@ -112,7 +113,7 @@ class _Run:
         self._waiting = [read for read in self._waiting if read.changed_file not in files]
         if last:
             self._read_again(last, last=True)
-        return [one for read in self._waiting for one in read.sources if one.address == read.changed_file]
+        return [one for read in self._waiting for one in files_of(read.sources) if one.address == read.changed_file]
 
     def _has_header(self, read: RowRead, files: ChangedFiles) -> bool:
         """False where the row gives NULL, since its file has no header that can be read."""

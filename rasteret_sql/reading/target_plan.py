@@ -22,7 +22,7 @@ from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.request import RowRead
 from rasteret_sql.reading.resolve import check_level
 from rasteret_sql.reading.target_grids import finest
-from rasteret_sql.reading.window_job import WindowPlan, common_dtype, plan_window
+from rasteret_sql.reading.window_plan import WindowPlan, common_dtype, plan_window
 from rasteret_sql.tiff.header import BandHeader
 
 _OUTLINE_POINTS = 32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,120 +10,13 @@ import numpy as np
 import shapely
 
 from rasteret_sql.engine.job import Job, TileNeed
-from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.geo.grid import Affine, Window
-from rasteret_sql.index.read.scene_lookup import BandSource
-from rasteret_sql.raster.window import geometry_window, whole
-from rasteret_sql.reading.options import Whole
-from rasteret_sql.reading.request import RowRead
-from rasteret_sql.reading.resolve import check_level
+from rasteret_sql.geo.grid import Window
+from rasteret_sql.reading.derived_band import DerivedBand
+from rasteret_sql.reading.derived_window import DerivedWindow
 from rasteret_sql.reading.tiles import TilePart, tiles_under, touched_parts
-from rasteret_sql.tiff.header import BandHeader, Level
+from rasteret_sql.reading.window_plan import WindowPlan, geometry_of
+from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.validity import Kind, Look, layers
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WindowPlan:
-    """The pixels that a row reads: the same window of every band."""
-
-    read: RowRead
-    window: Window
-    grid: Affine | None
-    """Pixel → CRS of the level that is read; None where the file is not georeferenced."""
-    dtype: np.dtype
-    """Common dtype of the bands."""
-
-    @property
-    def sources(self) -> tuple[BandSource, ...]:
-        return self.read.sources
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(bands, height, width)"""
-        return len(self.sources), self.window.height, self.window.width
-
-    @property
-    def transform(self) -> Affine | None:
-        """Of the window's corner."""
-        return self.grid.shifted(self.window.col_off, self.window.row_off) if self.grid else None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the window's pixels."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def crs(self) -> str | None:
-        return self.sources[0].header.crs
-
-    @property
-    def level(self) -> int:
-        return self.read.options.level
-
-
-def plan_window(read: RowRead) -> WindowPlan | None:
-    """Place a row's geometry on its image; None where they do not meet.
-
-    Raises:
-        InvalidArgumentError: the bands lie on different grids, no dtype holds them all, or there is no such overview.
-    """
-    first = read.sources[0].header
-    for source in read.sources:
-        check_level(source, read.options.level)
-        _check_same_grid(read, first, source.header)
-        _check_same_size(read, first, source.header)
-    level = first.levels[read.options.level]
-    transform = first.level_transform(read.options.level)
-    if read.geometry is Whole.IMAGE:
-        window: Window | None = whole(level.width, level.height)
-    else:
-        assert transform is not None  # `resolve` refuses a geometry on a file without one
-        tile = level.tile_width, level.tile_height
-        window = geometry_window(read.geometry, transform, level.width, level.height, tile)
-    if window is None:
-        return None
-    return WindowPlan(read, window, transform, common_dtype(read))
-
-
-def common_dtype(read: RowRead) -> np.dtype:
-    """The dtype that holds all bands of a row.
-
-    Raises:
-        InvalidArgumentError: there is none.
-    """
-    dtype: np.dtype = np.result_type(*(source.header.dtype for source in read.sources))
-    for source in read.sources:
-        # numpy calls 64-bit integers safe in float64, though those beyond 2^53 are not.
-        wide = source.header.dtype.kind in "iu" and source.header.dtype.itemsize == 8 and dtype.kind == "f"
-        if wide or not np.can_cast(source.header.dtype, dtype, "safe"):
-            raise InvalidArgumentError(
-                f"{read.describe()}: no dtype holds {source.header.dtype} and the other bands exactly; read them apart"
-            )
-    return dtype
-
-
-def _check_same_grid(read: RowRead, one: BandHeader, other: BandHeader) -> None:
-    if (one.width, one.height, one.transform, one.crs) != (other.width, other.height, other.transform, other.crs):
-        sizes = ", ".join(f"{s.band} {_grid(s.header, one.crs == other.crs)}" for s in read.sources)
-        raise InvalidArgumentError(
-            f"{read.describe()}: the bands lie on different grids ({sizes}); read each in a call of its own"
-        )
-
-
-def _grid(header: BandHeader, one_crs: bool) -> str:
-    size = f"{header.width} × {header.height}"
-    return size if one_crs else f"{size} in {header.crs or 'no CRS'}"
-
-
-def _check_same_size(read: RowRead, one: BandHeader, other: BandHeader) -> None:
-    """Files of one grid may still have been given different overviews."""
-    at = read.options.level
-    if (one.levels[at].width, one.levels[at].height) != (other.levels[at].width, other.levels[at].height):
-        sizes = ", ".join(f"{s.band} {s.header.levels[at].width} × {s.header.levels[at].height}" for s in read.sources)
-        raise InvalidArgumentError(
-            f"{read.describe()}: overview := {at} has a different size in each file ({sizes}); read each band in a "
-            "call of its own"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +38,12 @@ class WindowJob(Job):
         self.plan = plan
         self.data = data
         self.memory = 0 if data is not None else plan.nbytes
+        self.slots = 0
+        """Tiles that it waits for."""
+        self._derived: DerivedWindow | None = None
+        if any(isinstance(source, DerivedBand) for source in plan.sources):
+            self._derived = DerivedWindow(plan, self._input_job)
+            self.memory += self._derived.nbytes
         self.invalid: np.ndarray | None = None
         """(bands, height, width), True where a pixel is not valid; None while all are. Whole after the last tile."""
         self._slots: list[_Slot] = []
@@ -155,6 +53,10 @@ class WindowJob(Job):
         self._same_file: dict[int, list[int]] = {}
         """Such a band → all bands of its file, to which what it finds applies."""
 
+    def _input_job(self, plan: WindowPlan, *, with_area: bool) -> WindowJob:
+        """The job that reads an input of derived bands; `with_area` False: all of its window counts."""
+        return WindowJob(plan) if with_area and self.area() is not None else _AllOfWindow(plan)
+
     def area(self) -> shapely.Geometry | None:
         """The geometry outside of which no pixel counts, in the image's CRS; None where all of the window do."""
         return geometry_of(self.plan.read)
@@ -163,7 +65,10 @@ class WindowJob(Job):
         shared: dict[str, int] = {}
         area = self.area()
         touched: dict[tuple[int, int, int], list[TilePart]] = {}  # bands and masks mostly have the same tiles
+        self._slots.clear()
         for band, source in enumerate(self.plan.sources):
+            if isinstance(source, DerivedBand):
+                continue
             for layer in layers(source.header, self.plan.level, self.plan.read.options.alpha):
                 looks = layer.looks
                 if any(look.kind is Kind.NODATA_VALUES for look in looks):
@@ -184,6 +89,11 @@ class WindowJob(Job):
                 for part in touched[tiling]:
                     yield TileNeed(address, layer.level, part.tile, len(self._slots), facts, source.backend)
                     self._slots.append(_Slot(band, part, looks))
+        self.slots = len(self._slots)
+        if self._derived is not None:
+            for need in self._derived.needs(len(self._slots)):
+                self.slots = need.slot + 1
+                yield need
 
     def describe(self) -> str:
         return self.plan.read.describe()
@@ -199,6 +109,9 @@ class WindowJob(Job):
         return data
 
     def place(self, slot: int, tile: np.ndarray | None) -> None:
+        if self._derived is not None and slot >= len(self._slots):
+            self._derived.place(slot, tile)
+            return
         where = self._slots[slot]
         part = where.part
         for look in where.looks:
@@ -220,6 +133,8 @@ class WindowJob(Job):
                     self.invalid = np.zeros(self.plan.shape, bool)
                 self.invalid[bands] |= hidden
         self._of_all.clear()
+        if self._derived is not None:
+            self.invalid = self._derived.fill(self.pixels(), self.invalid, self.plan.read.options.fill)
         self.reduce()
 
     def reduce(self) -> None:
@@ -241,11 +156,13 @@ class WindowJob(Job):
             so_far[where.part.rows, where.part.cols] &= hidden
 
 
+class _AllOfWindow(WindowJob):
+    """Reads the whole window, whatever the geometry: a mask grows from pixels beside it."""
+
+    def area(self) -> None:
+        """All of the window counts."""
+
+
 def window_tiles(window: Window, level: Level) -> list[TilePart]:
     """The tiles of a level under a window."""
     return tiles_under(window, level.tile_width, level.tile_height, level.tiles_across)
-
-
-def geometry_of(read: RowRead) -> shapely.Geometry | None:
-    """The geometry that clips a row; None where it is not to be clipped."""
-    return None if read.geometry is Whole.IMAGE or not read.options.clip else read.geometry

@@ -29,7 +29,8 @@ from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import kind_given, one_band, resolve
 from rasteret_sql.reading.target_plan import check_memory
 from rasteret_sql.reading.tiles import blocks, touched_boxes
-from rasteret_sql.reading.window_job import WindowJob, WindowPlan, plan_window
+from rasteret_sql.reading.window_job import WindowJob
+from rasteret_sql.reading.window_plan import WindowPlan, plan_window
 from rasteret_sql.reading.zones_together import measure_together
 
 POLYGONAL = ("Polygon", "MultiPolygon")

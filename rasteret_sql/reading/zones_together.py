@@ -13,7 +13,7 @@ from rasteret_sql.raster.window import geometry_windows
 from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions, Whole
-from rasteret_sql.reading.pixel_group import MOST_PIXELS, RunsJob, statistics_job, statistics_of
+from rasteret_sql.reading.pixel_group import MOST_PIXELS, DerivedGroup, RunsJob, statistics_job, statistics_of
 from rasteret_sql.reading.request import RowRead
 
 Row = list[float | None]
@@ -39,7 +39,12 @@ def measure_together(
     groups: dict[tuple[int, PixelOptions, tuple[str, ...]], list[RowRead]] = defaultdict(list)
     left: list[RowRead] = []
     for read in reads:
-        if len(read.sources) == 1 and names[read.row] and read.geometry is not Whole.IMAGE:
+        if (
+            len(read.sources) == 1
+            and DerivedGroup.can_group(read.sources[0])
+            and names[read.row]
+            and read.geometry is not Whole.IMAGE
+        ):
             groups[id(read.sources[0]), read.options, names[read.row]].append(read)
         else:
             left.append(read)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rasteret_sql.geo.grid import Bounds
 from rasteret_sql.scenes.projection_fields import NO_PLACE, SaidPlace
+from rasteret_sql.tiff.header import ItemBand
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class BandAsset:
     """Key of the asset in its item."""
     listed: int = 0
     """Number of bands that the asset lists, where `band_index` follows from that list; else 0."""
+    item: ItemBand | None = None
+    """What else its item says of the band; None where that is nothing."""
     place: SaidPlace = NO_PLACE
     """Where the item says that the file lies, for a file that does not say it."""
 

@@ -19,10 +19,12 @@ from rasteret_sql.errors import (
 from rasteret_sql.geo.crs import same_crs
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.chips import read_plans
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import Request, each_or_error
 from rasteret_sql.reading.resolve import resolve
@@ -85,7 +87,7 @@ def read_samples(
     context: ReadContext,
     ids: Sequence[str],
     areas: Areas,
-    bands: Sequence[str],
+    bands: Sequence[Asked],
     options: PixelOptions,
     *,
     crs: str | None = None,
@@ -96,7 +98,7 @@ def read_samples(
         context: what they are read with.
         ids: scenes, in the order of the result.
         areas: what is read of each.
-        bands: names, in the order of the result.
+        bands: in the order of the result.
         options: as `read_chip` takes them.
         crs: in which all pixels have to be; None: each scene in its own.
 
@@ -147,7 +149,7 @@ def _read_once(
             continue
         failures.setdefault(job.plan.read.scene_id, job.error)
         if isinstance(job.error, FileChangedError):
-            changed += [source for source in job.plan.sources if source.address == job.error.address]
+            changed += [source for source in files_of(job.plan.sources) if source.address == job.error.address]
     # A scene is there with all its areas or with none, so that samples count off.
     kept = [at for at, plan in enumerate(plans) if plan.read.scene_id not in failures]
     order = {scene: at for at, scene in enumerate(ids)}
@@ -170,7 +172,7 @@ def _place(plan: ChipPlan, areas: int) -> SamplePlace:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
     areas: Areas
-    bands: Sequence[str]
+    bands: Sequence[Asked]
     options: PixelOptions
     crs: str | None
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rasteret_sql.errors import RasteretError, UnknownBandError
+from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.index.read.file_headers import FileHeader, read_headers
 from rasteret_sql.io.addresses import is_local, safe_address
@@ -17,8 +17,9 @@ from rasteret_sql.io.loop import run
 from rasteret_sql.io.routed_backend import default_backend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.io.signed_addresses import PlainAddresses
+from rasteret_sql.reading.band_names import BandNames
 from rasteret_sql.reading.context import Found, SceneBands
-from rasteret_sql.reading.resolve import one_of_bands
+from rasteret_sql.reading.scene_bands import sources_of
 
 _KEPT_FILES = 4096
 _ENDINGS = (".tif", ".tiff")
@@ -103,15 +104,17 @@ def _bands_of(
         return found
     names = band_names(found)
     shown = safe_address(scene_id)
+    known = BandNames(names, f'the file "{shown}"')
     try:
-        named = [one_of_bands(band, names, f'the file "{shown}"') for band in bands]
-    except UnknownBandError as error:
+        meant = [known.meant(band) for band in bands]
+        of_file = {name: names.index(name) for one in meant for name in one.bands}
+        there = {
+            name: BandSource(shown, name, addresses[scene_id], found.header.band(sample), found.facts, sample, backend)
+            for name, sample in of_file.items()
+        }
+        return sources_of(scene_id, meant, there, known.where)
+    except RasteretError as error:
         return error
-    samples = [names.index(name) for name in named]
-    return tuple(
-        BandSource(shown, name, addresses[scene_id], found.header.band(sample), found.facts, sample, backend)
-        for name, sample in zip(named, samples, strict=True)
-    )
 
 
 def band_names(found: FileHeader) -> list[str]:

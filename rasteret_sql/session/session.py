@@ -20,7 +20,6 @@ from rasteret_sql.errors import (
     IndexFormatError,
     MissingObjectError,
     RasteretError,
-    UnknownBandError,
     UnknownCollectionError,
     UnknownSceneError,
     did_you_mean,
@@ -31,18 +30,22 @@ from rasteret_sql.index.place.workspace import collection_names, find_collection
 from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.index.read.gathered_scenes import GatheredScenes
 from rasteret_sql.index.read.header_overrides import FreshHeaders
-from rasteret_sql.index.read.scene_lookup import BandSource, SceneLookup, UnreadableBand
+from rasteret_sql.index.read.scene_lookup import BandSource, SceneLookup
 from rasteret_sql.index.read.scenes_in_area import Zones
 from rasteret_sql.io.addresses import safe_address
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.clouds.cloud import HostSecret
 from rasteret_sql.io.remote_directory import HasStores, stores_of
+from rasteret_sql.library.collection_bands import names_of
 from rasteret_sql.library.maintain import bring_up_to_date
+from rasteret_sql.reading.asked_band import Asked
+from rasteret_sql.reading.band_names import BandNames, MeantBand
 from rasteret_sql.reading.context import Found, ReadContext, SceneBands
+from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.options import SaidCollection
 from rasteret_sql.reading.pixel_blocks import WaitingBlocks
 from rasteret_sql.reading.pixel_table import PixelTable
-from rasteret_sql.reading.resolve import one_of_bands
+from rasteret_sql.reading.scene_bands import sources_of
 from rasteret_sql.receipt import Receipt
 from rasteret_sql.session.failures import Failures
 from rasteret_sql.session.forced_builds import ForcedBuilds
@@ -66,6 +69,10 @@ def _no_relation(_name: str) -> None:
 
 def _no_secret(_name: str) -> None:
     """A session without a database has no secrets."""
+
+
+_EXAMPLES = 16
+"""Scenes among which one is looked for that has a band."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -242,6 +249,24 @@ class Session:
         """
         return self.backend or backend_for(index.data_source, self.configs.get(str(index.path)), build=False)
 
+    def band_names(self, index: CollectionIndex) -> BandNames:
+        """The names by which the bands of a collection can be asked for."""
+        return names_of(index, lambda: self._common_names(index))
+
+    def _common_names(self, index: CollectionIndex) -> dict[str, str]:
+        """Band → the common name that an item of the collection gives it."""
+        items = {band: source.header.item for band, source in self.example_bands(index).items()}
+        return {band: item.common_name for band, item in items.items() if item is not None and item.common_name}
+
+    def example_bands(self, index: CollectionIndex) -> dict[str, BandSource]:
+        """Each band of a collection as one of its first scenes has it; without those that none of these has."""
+        found: dict[str, BandSource] = {}
+        scenes = self.lookup.some_ids(index, _EXAMPLES)
+        for (_, band), source in sorted(self.lookup.bands(index, scenes, index.bands).items(), key=lambda one: one[0]):
+            if isinstance(source, BandSource):
+                found.setdefault(band, source)
+        return found
+
     def band_sources(
         self,
         requests: Sequence[SceneBands],
@@ -338,48 +363,42 @@ class Session:
         found: dict[SceneBands, list[Found]],
         backend: StorageBackend | None,
     ) -> None:
-        where = f'collection "{index.name}"'
-        named: dict[SceneBands, tuple[str, ...]] = {}
-        misnamed: dict[SceneBands, UnknownBandError] = {}
-        for request in requests:
+        names = self.band_names(index)
+        meant: dict[Asked, MeantBand | RasteretError] = {}
+        for asked in {band for _, bands in requests for band in bands}:
             try:
-                named[request] = tuple(one_of_bands(band, index.bands, where) for band in request[1])
-            except UnknownBandError as error:
-                misnamed[request] = error
+                meant[asked] = names.meant(asked)
+            except RasteretError as error:
+                meant[asked] = error
+        read: dict[SceneBands, list[MeantBand]] = {}
+        misnamed: dict[SceneBands, RasteretError] = {}
+        for request in requests:
+            asked_of = [meant[band] for band in request[1]]
+            failed = next((band for band in asked_of if isinstance(band, RasteretError)), None)
+            if failed is not None:
+                misnamed[request] = failed
+            else:
+                read[request] = [band for band in asked_of if isinstance(band, MeantBand)]
         if misnamed:
             present = self.lookup.scenes(index, ids)
             for request, unknown in misnamed.items():
                 if request[0] in present:
                     found[request].append(unknown)
-        wanted_ids = list({scene_id for scene_id, _ in named})
-        wanted_bands = list(dict.fromkeys(band for bands in named.values() for band in bands))
-        reader = (backend or self.reader_of(index)) if named else None
-        sources = self.fresh.applied(self.lookup.bands(index, wanted_ids, wanted_bands, reader)) if named else {}
-        for request, bands in named.items():
-            if (request[0], bands[0]) not in sources:
+        if not read:
+            return
+        wanted_ids = list({scene_id for scene_id, _ in read})
+        wanted_bands = list(dict.fromkeys(name for bands in read.values() for band in bands for name in band.bands))
+        reader = backend or self.reader_of(index)
+        sources = self.fresh.applied(self.lookup.bands(index, wanted_ids, wanted_bands, reader))
+        for request, bands in read.items():
+            scene_id = request[0]
+            if (scene_id, bands[0].bands[0]) not in sources:
                 continue  # the collection does not have the scene
-            parts = [sources.get((request[0], band)) for band in bands]
-            failed = next((part for part in parts if isinstance(part, UnreadableBand)), None)
-            changed = next((part for part in parts if isinstance(part, RasteretError)), None)
-            absent = [band for band, part in zip(bands, parts, strict=True) if part is None]
-            if changed is not None:
-                found[request].append(changed)
-            elif failed is not None:
-                found[request].append(
-                    UnknownBandError(
-                        f'band "{failed.band}" of scene "{failed.scene_id}" in {where} could not be indexed: '
-                        f"{failed.reason}; filter such scenes with WHERE status = 'ok', or build again with "
-                        "force := true once the file can be read"
-                    )
-                )
-            elif absent:
-                found[request].append(
-                    UnknownBandError(
-                        f'scene "{request[0]}" of {where} has no band "{absent[0]}"; other scenes of it do'
-                    )
-                )
-            else:
-                found[request].append(tuple(part for part in parts if isinstance(part, BandSource)))
+            of_scene = {name: sources.get((scene_id, name)) for band in bands for name in band.bands}
+            try:
+                found[request].append(sources_of(scene_id, bands, of_scene, names.where))
+            except RasteretError as error:
+                found[request].append(error)
 
     def _settle(self, request: SceneBands, answers: list[Found], looked_in: list[CollectionIndex]) -> Found:
         files = [answer for answer in answers if not isinstance(answer, RasteretError)]
@@ -390,7 +409,8 @@ class Session:
             return UnknownSceneError(f'unknown scene "{scene}" in {names}; {did_you_mean(scene, near)}')
         if not files:
             return answers[0] if isinstance(answers[0], RasteretError) else UnknownSceneError(request[0])
-        if len({tuple((source.address, source.header.sample) for source in sources) for sources in files}) > 1:
+        places = {tuple((one.address, one.header.sample) for one in files_of(sources)) for sources in files}
+        if len(places) > 1:
             names = ", ".join(f'"{index.name}"' for index in looked_in)
             return AmbiguousSceneError(
                 f'scene "{request[0]}" stands in several open collections ({names}) with different files; '

@@ -11,6 +11,7 @@ from rasteret_sql.errors import InvalidArgumentError, StacError, UnsaidSampleErr
 from rasteret_sql.scenes.scene import BandAsset
 from rasteret_sql.stac.address import file_name
 from rasteret_sql.stac.hrefs import asset_href
+from rasteret_sql.stac.item_band import item_band
 from rasteret_sql.stac.nodata import item_nodata
 from rasteret_sql.stac.sidecars import is_sidecar, sidecars_of
 
@@ -79,7 +80,8 @@ class _Raster:
     def band(self, sample: int | None, *, listed: bool = False) -> BandAsset:
         """One of its samples as a band; None: it has but one. `listed`: which it is follows from the asset's list."""
         nodata = item_nodata(self.asset, sample)
-        return BandAsset(self.href, sample, nodata, self.sidecars, self.key, len(self.bands) if listed else 0)
+        item = item_band(self.asset, sample)
+        return BandAsset(self.href, sample, nodata, self.sidecars, self.key, len(self.bands) if listed else 0, item)
 
 
 def name_bands(items: Sequence[Item], naming: BandNaming) -> NamedBands:

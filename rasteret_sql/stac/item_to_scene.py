@@ -21,6 +21,7 @@ from rasteret_sql.stac.bands import BandNaming, name_bands
 from rasteret_sql.stac.check_item import checked_item
 from rasteret_sql.stac.hrefs import rewrite, with_s3_siblings
 from rasteret_sql.stac.item_area import item_geometry, kept_places
+from rasteret_sql.stac.item_band import with_offset_of_item
 from rasteret_sql.stac.unreadable_values import clean_text, readable, shown
 
 _CODES = range(1, 2**31)
@@ -175,7 +176,10 @@ def _scene(
         epsg=_epsg(item, bands, places.values(), unread),
         bands={
             clean_text(name): replace(
-                band, href=clean_text(plain(absolute(rewrite(band.href, url_patterns)))), place=places[name]
+                band,
+                href=clean_text(plain(absolute(rewrite(band.href, url_patterns)))),
+                place=places[name],
+                item=with_offset_of_item(band.item, band.key, item),
             )
             for name, band in bands.items()
         },

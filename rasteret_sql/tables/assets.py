@@ -18,6 +18,7 @@ from rasteret_sql.scenes.scene import BandAsset
 from rasteret_sql.stac.address import absolute, file_name, is_url, named_by_gdal, resolve
 from rasteret_sql.stac.bands import BandNaming, name_bands
 from rasteret_sql.stac.hrefs import rewrite
+from rasteret_sql.stac.item_band import item_band
 from rasteret_sql.stac.nodata import item_nodata
 from rasteret_sql.stac.unreadable_values import shown
 from rasteret_sql.tables.values import Unread
@@ -167,8 +168,9 @@ def _chosen(names: tuple[str, ...], choice: BandChoice) -> tuple[str, ...]:
 def _placed(asset: BandAsset, address: Callable[[str], str], said: Any) -> BandAsset:
     index = _index(asset, said)
     nodata = item_nodata(said, index) if index != asset.band_index else asset.nodata
+    item = item_band(said, index) if index != asset.band_index else asset.item
     place = said_place(said, {}) if isinstance(said, Mapping) else asset.place
-    return replace(asset, href=address(asset.href), band_index=index, nodata=nodata, place=place)
+    return replace(asset, href=address(asset.href), band_index=index, nodata=nodata, item=item, place=place)
 
 
 def _index(asset: BandAsset, said: Any) -> int | None:

@@ -157,12 +157,13 @@ class Header:
         """EPSG code where the CRS has one."""
         return int(self.crs[5:]) if self.crs and self.crs.startswith("EPSG:") else None
 
-    def band(self, sample: int, item_nodata: str | None = None) -> BandHeader:
+    def band(self, sample: int, item_nodata: str | None = None, item: ItemBand | None = None) -> BandHeader:
         """The header of one band of the file: all that is needed to read it.
 
         Args:
             sample: Counts from 0.
             item_nodata: Text of a nodata value that counts where the file itself does not tell which pixels are valid.
+            item: What else the band's item says of it.
         """
         planes = {sample: self._plane(sample)}
         for other in range(self.count) if self.nodata_values else ():
@@ -183,6 +184,7 @@ class Header:
             description=self.descriptions[sample],
             nodata_of_item=of_item is not None,
             sidecars=self.sidecars,
+            item=item,
         )
 
     @property
@@ -229,6 +231,18 @@ class Validity:
     """True where alpha counts without being asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class ItemBand:
+    """The words of a STAC item on a band of a file, beside its nodata."""
+
+    common_name: str | None = None
+    """Such as `red`."""
+    scale: float | None = None
+    """value = stored · scale + offset; None where the item does not say it."""
+    offset: float | None = None
+    unit: str | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BandHeader:
     """One band of a file: all that is needed to plan, fetch and decode it. This is what an index row keeps."""
@@ -249,6 +263,8 @@ class BandHeader:
     """True where `nodata` is what the item says, since the file does not tell which pixels are valid."""
     sidecars: tuple[Sidecar, ...] = ()
     """Files beside its own that were read with the header."""
+    item: ItemBand | None = None
+    """What its item says of it; None where that is nothing."""
 
     @property
     def item_nodata(self) -> str | None:

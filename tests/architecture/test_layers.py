@@ -18,6 +18,7 @@ ROWS = [
     {"locks"},
     {"geo"},
     {"expr"},
+    {"products"},
     {"tiff"},
     {"raster"},
     {"result_types"},

@@ -7,13 +7,25 @@ from typing import Any
 import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.calls.pixel_request import band_request
 from rasteret_sql.reading import chip_functions as chip_ops
+from rasteret_sql.reading.asked_band import Asked, AskedBand
 from rasteret_sql.session.session import Session
 
 
 def _bands(column: pa.Array) -> list[chip_ops.Bands | None]:
-    return [None if text is None else band_request(text) for text in column.to_pylist()]
+    """The bands of chips: names and numbers, since a chip has no others."""
+    asked = [None if text is None else band_request(text) for text in column.to_pylist()]
+    return [None if bands is None else tuple(_plain(band) for band in bands) for bands in asked]
+
+
+def _plain(band: Asked) -> str | int:
+    if isinstance(band, AskedBand):
+        raise InvalidArgumentError(
+            f"band := {{'{band}': ...}} cannot be used on a chip; expected the name of a band, or its number from 1"
+        )
+    return band
 
 
 def values(_session: Session, cancelled: Cancelled, chips: pa.StructArray, bands: pa.Array) -> pa.Array:

@@ -19,7 +19,7 @@ from rasteret_sql.geo.wkb_boxes import UNKNOWN, geometry_boxes, wkb_boxes
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext, SceneBands
 from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.request import RowRead
-from rasteret_sql.reading.window_job import plan_window
+from rasteret_sql.reading.window_plan import plan_window
 
 FEWEST = 32
 """Rows for which it pays."""
@@ -134,7 +134,7 @@ def _asked(
     if scene is None or band is None or named is None:
         return None
     options, crs = row_options(function, named, defaults)
-    return _Asked((scene, band_request(band)), options, one_crs(crs, kind, srid))
+    return _Asked((scene, band_request(band, options)), options, one_crs(crs, kind, srid))
 
 
 def _images(asked: Sequence[_Asked | None], one_band: bool, context: ReadContext) -> list[ImageBox | None]:

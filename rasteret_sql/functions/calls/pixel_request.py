@@ -18,9 +18,12 @@ from rasteret_sql.geo.crs import LONLAT, crs_or_code
 from rasteret_sql.geo.geometry import geometry_kind_crs, parse_geometries, srid_crs
 from rasteret_sql.geo.wkb_boxes import wkb_points
 from rasteret_sql.quoting import quote_value
+from rasteret_sql.reading.asked_band import Asked, ask
 from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.relation_geometries import Points
 from rasteret_sql.reading.request import Request, each_or_error
+
+_BANDS = "a band name, an expression over bands, a 1-based integer, a list of these, or a STRUCT of these"
 
 
 @lru_cache(maxsize=1024)
@@ -51,7 +54,7 @@ def pixel_request(  # noqa: PLR0917 - columns
     Args:
         function: what is called.
         ids: scene ids, text.
-        bands: JSON: a name, a number from 1, or a list of these.
+        bands: JSON: a name, an expression, a number from 1, a list of these, or names with these.
         geometries: STRUCT(kind, wkb, text), as the macro `__geometry` makes it.
         named: JSON object of the named arguments.
         defaults: named arguments that the session sets where a row does not say them.
@@ -69,24 +72,28 @@ def pixel_request(  # noqa: PLR0917 - columns
     crs = _given_crs(crs_asked, kinds, shapes, tolerant)
     scenes = ids.to_pylist()
     asked = [
-        None if band is None or scene is None or shape is None else band_request(band)
-        for band, scene, shape in zip(bands.to_pylist(), scenes, shapes, strict=True)
+        None if band is None or scene is None or shape is None else band_request(band, option)
+        for band, scene, shape, option in zip(bands.to_pylist(), scenes, shapes, options, strict=True)
     ]
     return Request(scenes, asked, shapes, crs, options)
 
 
 @lru_cache(maxsize=1024)
-def band_request(text: str) -> tuple[str | int, ...]:
-    """Read a band argument from JSON: a name, a 1-based integer, or a list of these."""
+def band_request(text: str, pixels: PixelOptions | None = None) -> tuple[Asked, ...]:
+    """Read a band argument from JSON: a name, an expression, a 1-based integer, a list of these, or names for them.
+
+    Args:
+        text: JSON.
+        pixels: the options of the call; those that change the values of bands become a part of what is asked for.
+    """
     value = json.loads(text)
-    parts = value if isinstance(value, list) else [value]
+    parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
     if not parts:
-        raise InvalidArgumentError("band is an empty list; expected a band name, a 1-based integer, or a list of these")
+        raise InvalidArgumentError(f"band is empty; expected {_BANDS}")
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, (str, int)):
-            expected = "a band name, a 1-based integer, or a list of these"
-            raise InvalidArgumentError(f"band := {quote_value(part)} cannot be used; expected {expected}")
-    return tuple(parts)
+            raise InvalidArgumentError(f"band := {quote_value(part)} cannot be used; expected {_BANDS}")
+    return ask(value if isinstance(value, dict) else parts, {} if pixels is None else pixels.of_bands())
 
 
 def parsed_rows(function: str, geometries: pa.StructArray, named: pa.Array, defaults: Mapping[str, str]) -> list[Any]:

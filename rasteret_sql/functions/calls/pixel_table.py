@@ -103,7 +103,8 @@ def keep(
         for band, text, geometry in zip(bands.to_pylist(), texts.to_pylist(), geometries.to_pylist(), strict=True):
             given = dict(session.settings.of_calls()) | named_arguments(FUNCTION, text)
             shape, crs = one_geometry(geometry, given.pop("geom_crs", None))
-            table = PixelTable(shape, crs, band_request(band), PixelOptions(**given), session.waiting_blocks)
+            options = PixelOptions(**given)
+            table = PixelTable(shape, crs, band_request(band, options), options, session.waiting_blocks)
             tokens.append(session.pixel_tables.keep(table))
     return pa.array(tokens, pa.int64())
 

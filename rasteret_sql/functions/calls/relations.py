@@ -223,12 +223,13 @@ def _relation(session: Session, function: str, bands: str, text: str) -> Relatio
     most = given.pop("max_bytes", None)
     for name in ("geom_crs", "geom_column", "stats", "call"):
         given.pop(name, None)
+    options = PixelOptions(**given)
     return Relation(
         function,
         call,
         Shapes(np.empty(0, object), ()),
-        band_request(bands),
-        PixelOptions(**given),
+        band_request(bands, options),
+        options,
         statistics,
         apart=call == "zonal_stats_table",
         of_points=call == "sample_points",

@@ -91,7 +91,7 @@ def scene_row(scene: SceneItem, headers: Mapping[str, FileHeader | RasteretError
                 f"give band_index_map, such as {{'{band}': 0}}"
             )
         else:
-            header = found.header.band(asset.band_index or 0, asset.nodata)
+            header = found.header.band(asset.band_index or 0, asset.nodata, asset.item)
             row.bands[band] = found.record(_where_said(header, asset.place, scene.epsg))
             row.notes.extend(note for note in found.notes if note not in row.notes)
     return replace(row, item=placed(scene, row.bands.values()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
@@ -20,7 +20,7 @@ import numpy as np
 from rasteret_sql.errors import IndexFormatError
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.format.tile_tables import Words, pack_tables, unpack_tables
-from rasteret_sql.tiff.header import BandHeader, Header, Level, Plane, Sidecar, Validity
+from rasteret_sql.tiff.header import BandHeader, Header, ItemBand, Level, Plane, Sidecar, Validity
 from rasteret_sql.tiff.nodata import Nodata
 from rasteret_sql.tiff.validity import alpha_sample
 
@@ -89,6 +89,8 @@ def pack_header(header: BandHeader) -> Packed:
         said["nodata_of_item"] = True
     if header.sidecars:
         said["sidecars"] = _sidecars_said(header.sidecars)
+    if header.item is not None:
+        said["item"] = {name: value for name, value in asdict(header.item).items() if value is not None}
     return _pack(images, said)
 
 
@@ -113,6 +115,7 @@ def unpack_header(packed: Packed) -> BandHeader:
             description=said["description"],
             nodata_of_item=said.get("nodata_of_item", False),
             sidecars=_sidecars(said),
+            item=ItemBand(**said["item"]) if "item" in said else None,
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise _damaged(error) from error

@@ -36,6 +36,11 @@ class BandSource:
     backend: StorageBackend | None = None
     """The backend that reads its files; None: the process, as any file."""
 
+    @property
+    def files(self) -> tuple[BandSource, ...]:
+        """The bands of files that are read for it: itself."""
+        return (self,)
+
     def file_of(self, level: Level) -> tuple[str, FileFacts | None]:
         """Address of the file that holds the tiles of a level, and what was known of it."""
         if not level.sidecar:

@@ -120,13 +120,14 @@ def band_now(found: FileHeader, sample: int, before: BandHeader | None) -> BandH
     Args:
         found: The file as it is now.
         sample: From 0.
-        before: The band as it was. What its item said of it stays: nodata, and CRS and place where the file has none.
+        before: The band as it was. What its item said of it stays: nodata, scale, and CRS and place where the file has
+            none.
     """
     if sample >= found.header.count:
         return f"has {found.header.count} bands now, and no band_index {sample}"
-    header = found.header.band(sample, before.item_nodata if before else None)
     if before is None:
-        return header
+        return found.header.band(sample)
+    header = found.header.band(sample, before.item_nodata, before.item)
     same_grid = (header.width, header.height) == (before.width, before.height)
     return replace(
         header,

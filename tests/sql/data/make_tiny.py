@@ -49,6 +49,7 @@ def main():
     features.append(feature(len(names), "two", two))
     collect("tiny", features)
     kinds()
+    optics()
 
 
 def kinds():
@@ -83,6 +84,27 @@ def kinds():
     mixed = {name: {"href": f"./{name}.tif", "type": "image/tiff"} for name in ("byte", "signed", "floats")}
     features.append(feature(len(features), "mixed", mixed))
     collect("kinds", features)
+
+
+def optics():
+    """A scene of Sentinel-2: red and near infrared of 10 m, classes of 20 m, as Earth Search lists them."""
+    write("red", VALUES * 100, nodata=0)
+    near = VALUES * 300
+    near[0, 0] = 0  # not valid
+    write("near", near.astype("uint16"), nodata=0)
+    classes = np.array([[4, 9], [3, 0]], dtype="uint8")
+    write("classes", classes, nodata=0, transform=from_origin(600_000, 5_100_000, 20, 20))
+    reflectance = {"raster:bands": [{"nodata": 0, "scale": 0.0001, "offset": -0.1, "unit": "1"}], "type": "image/tiff"}
+    assets = {
+        "red": {"href": "./red.tif", "eo:bands": [{"common_name": "red"}], **reflectance},
+        "nir": {"href": "./near.tif", "eo:bands": [{"common_name": "nir"}], **reflectance},
+        "scl": {"href": "./classes.tif", "type": "image/tiff"},
+    }
+    shifted, plain = feature(0, "shifted", assets), feature(1, "plain", assets)
+    plain["properties"]["earthsearch:boa_offset_applied"] = True
+    for item in (shifted, plain):
+        item["collection"] = "sentinel-2-l2a"
+    collect("optics", [shifted, plain])
 
 
 def collect(name, features):

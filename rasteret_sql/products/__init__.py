@@ -1,0 +1,1 @@
+"""Knows the conventions of products: common names of bands, spectral indices, cloud masks, scales."""
