@@ -93,7 +93,8 @@ def meeting_rows(
         parts = (columns.ids, columns.bands, columns.named, kinds)
         first, number = _distinct([*map(_codes, parts), srids])
         said = tuple(defaults.items())
-        values = zip(*(part.take(pa.array(first)).to_pylist() for part in parts), strict=True)
+        some = pa.array(first.tolist())  # of an array of numpy's, Arrow would ask `numpy.ma`, which takes long to load
+        values = zip(*(part.take(some).to_pylist() for part in parts), strict=True)
         asked = [_asked(function, said, srid, each) for srid, each in zip(srids[first].tolist(), values, strict=True)]
         images = _images(asked, types is not None, context)
     except RasteretError:
