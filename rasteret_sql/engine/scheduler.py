@@ -25,12 +25,15 @@ from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.io.fetch import fetch_known
 from rasteret_sql.io.routed_backend import default_backend
 from rasteret_sql.receipt import Receipt
+from rasteret_sql.tiff.codecs import load_codec
 from rasteret_sql.tiff.decode import decode_tile
 
 WAVE_BYTES = 256 * 1024 * 1024
 """Jobs of one call that hold memory between tiles run in waves of this size together."""
 _TILES_A_TURN = 8
 """Tiles that are decoded before another call has its turn."""
+_SENT_SECONDS = 0.003
+"""After this time, the first requests of a call are sent, and the threads that decode have nothing to do yet."""
 WORKERS = 128
 """Requests of one call that are fetched or decoded at a time; `io` bounds those of the process."""
 
@@ -158,6 +161,11 @@ class Engine:
 
     async def _drive(self, call: Call, own: list[Wanted], landed: set[TileKey]) -> None:
         queue = deque(requests_of(own))
+        level = own[0].level
+        # Beside the requests, not before them: the first bodies are on their way for longer than this takes.
+        asyncio.get_running_loop().call_later(
+            _SENT_SECONDS, self._decoders.submit, call, load_codec, level.compression, level.predictor
+        )
         try:
             await asyncio.gather(*(self._work(call, queue, landed) for _ in range(min(WORKERS, len(queue)))))
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
@@ -205,16 +213,15 @@ class Engine:
         return body
 
     def _decode(self, parts: list[Wanted], span: ByteRange, body: memoryview, landed: set[TileKey]) -> None:
+        shown = safe_address(parts[0].key.address)
         for part in parts:
-            self._decode_one(part, span, body, landed)
+            self._decode_one(part, span, body, landed, shown)
 
-    def _decode_one(self, part: Wanted, span: ByteRange, body: memoryview, landed: set[TileKey]) -> None:
+    def _decode_one(self, part: Wanted, span: ByteRange, body: memoryview, landed: set[TileKey], shown: str) -> None:
         start = part.key.offset - span.offset
         try:
             with part.call.receipt.decode:
-                tile = decode_tile(
-                    part.level, part.index, body[start : start + part.key.length], safe_address(part.key.address)
-                )
+                tile = decode_tile(part.level, part.index, body[start : start + part.key.length], shown)
         except Exception as error:  # noqa: BLE001  given to every row that waits for this tile
             landed.add(part.key)
             self._land_failure(part, error)

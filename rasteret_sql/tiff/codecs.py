@@ -38,6 +38,14 @@ def has_codec(name: str) -> bool:
     return bool(getattr(getattr(imagecodecs, name, None), "available", False))
 
 
+def load_codec(compression: int, predictor: int) -> None:
+    """Load what decodes tiles of that kind, which imagecodecs does at first use: some milliseconds."""
+    if compression in _BYTE_CODECS:
+        getattr(imagecodecs, _BYTE_CODECS[compression][1], None)
+    if predictor != 1:
+        imagecodecs.delta_decode  # noqa: B018
+
+
 def decompress(compression: int, data: Buffer, size: int) -> npt.NDArray[np.uint8]:
     """Decode the bytes of a tile.
 
