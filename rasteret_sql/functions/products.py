@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from rasteret_sql.functions import types
 from rasteret_sql.functions.kinds import TEXT
 from rasteret_sql.functions.spec import Argument, Function
 
@@ -51,7 +50,7 @@ PRODUCT_FUNCTIONS = (
         name="rasteret_bands",
         family="catalog",
         body="rows",
-        arguments=(Argument("collection", TEXT, "name of a collection", column=types.AS_TEXT),),
+        arguments=(Argument("collection", TEXT, "name of a collection"),),
         returns=BAND,
         doc="Lists the bands of a collection, as one of its scenes has them: dtype and nodata as text, resolution in "
         "units of the CRS, scale, offset and unit of the item or else the file, and what scaled := true computes of "

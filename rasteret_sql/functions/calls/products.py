@@ -42,10 +42,10 @@ def _indices(session: Session, collection: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def list_bands(session: Session, _cancelled: Cancelled, collections: pa.Array) -> pa.Array:
-    """The bands of each collection; NULL gives none."""
-    rows = [None if name is None else _bands(session, name) for name in collections.to_pylist()]
-    return pa.array(rows, pa.list_(BAND))
+def list_bands(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
+    """The bands of the collection that each row names."""
+    asked = [named_arguments("rasteret_bands", text)["collection"] for text in texts.to_pylist()]
+    return pa.array([_bands(session, collection) for collection in asked], pa.list_(BAND))
 
 
 def _bands(session: Session, collection: str) -> list[dict[str, Any]]:
