@@ -105,7 +105,10 @@ class Points(Geometries):
     @classmethod
     def of_geometries(cls, points: npt.NDArray[np.object_], crs: Sequence[str]) -> Points:
         """Make them of points; None and empty ones are none."""
-        return cls(np.column_stack([shapely.get_x(points), shapely.get_y(points)]), crs)
+        xy = np.full((len(points), 2), np.nan)
+        there = ~shapely.is_missing(points) & ~shapely.is_empty(points)  # some versions of GEOS have no x of those
+        xy[there] = shapely.get_coordinates(points[there])
+        return cls(xy, crs)
 
     def of(self, numbers: Sequence[int]) -> list[shapely.Geometry | None]:
         xy = self.xy[list(numbers)]

@@ -237,6 +237,18 @@ def test_a_view_reads_anew_each_time(con, server):
     assert before > (0,)
 
 
+def test_a_relation_that_changes_while_it_is_read(con):
+    """A statement has the rows of the time when it began."""
+    register(con, "zones", np.tile(octagons(11, 40), 200))
+    sql = "SELECT n FROM zonal_stats_table(rasteret.w, zones, 'one', stats := ['count'], geom_crs := 32632)"
+    whole = len(con.execute(sql).fetchall())
+    reading = con.cursor().execute(sql.replace("zonal", "rasteret.zonal"))
+    first = reading.fetchmany(10)
+    con.cursor().execute("DELETE FROM zones WHERE n % 2 = 0")
+    assert len(first) + len(reading.fetchall()) == whole > 4096
+    assert 0 < len(con.execute(sql).fetchall()) < whole
+
+
 def test_threads_and_cursors(con):
     register(con, "zones", octagons(9, 40))
     sql = "SELECT count(*), sum(mean) FROM zonal_stats_table('rasteret.w', 'zones', 'one', geom_crs := 32632)"

@@ -81,7 +81,7 @@ def kept_pixels_sql(scenes: str, bands: str, geometry: dict[str, Any], text: str
     given = ", ".join((quote_text(bands), quote_text(text), _geometry_sql(geometry)))
     return f"""WITH
   __scenes AS (
-    {scenes_sql(scenes)}
+    {scenes_sql(FUNCTION, scenes)}
   ),
   __kept AS (SELECT {KEEP_PIXELS.name}({given}, {STATEMENT}) AS token)"""
 

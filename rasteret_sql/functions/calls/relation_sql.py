@@ -36,18 +36,25 @@ def texts_of(names: Sequence[str], one: Callable[..., str], *columns: pa.Array) 
     return pa.array(texts, pa.string())
 
 
-def scenes_sql(scenes: str) -> str:
+def scenes_sql(function: str, scenes: str) -> str:
     """The id, datetime and collection of scenes, as SQL.
 
-    A column that a relation lacks is the one outside: unlike in a join, where it is there it is a plain column, and
-    conditions on it reach the scan.
+    A column that a relation lacks is the one outside, of which id is an error: unlike in a join, where it is there it
+    is a plain column, and conditions on it reach the scan.
 
     Args:
+        function: What is called.
         scenes: Name of their relation.
     """
-    return f"""SELECT scene.id, scene.at AS datetime, scene.home AS collection
-    FROM (SELECT CAST(NULL AS TIMESTAMPTZ) AS datetime, CAST(NULL AS VARCHAR) AS collection) AS absent,
-      LATERAL (SELECT CAST(id AS VARCHAR) AS id, {_INSTANT} AS at, CAST(collection AS VARCHAR) AS home
+    lacking = quote_text(
+        f'{function}: the relation "{scenes}" has no column id; scenes are a relation with their ids, such as '
+        "rasteret.<name> or a CTE over it. SELECT ... AS id where the column has another name"
+    )
+    return f"""SELECT scene.name AS id, scene.at AS datetime, scene.home AS collection
+    FROM (
+        SELECT error({lacking}) AS id, CAST(NULL AS TIMESTAMPTZ) AS datetime, CAST(NULL AS VARCHAR) AS collection
+      ) AS absent,
+      LATERAL (SELECT CAST(id AS VARCHAR) AS name, {_INSTANT} AS at, CAST(collection AS VARCHAR) AS home
         FROM query_table({quote_text(scenes)})) AS scene"""  # noqa: S608 - quoted
 
 

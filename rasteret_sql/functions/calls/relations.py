@@ -18,7 +18,7 @@ import shapely
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.forecast import Forecast
-from rasteret_sql.errors import InvalidGeometryError
+from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
 from rasteret_sql.functions.calls.pixel_request import band_request, geometries_with_crs, point_crs, points_with_crs
 from rasteret_sql.functions.calls.relation_sql import (
     count_columns,
@@ -159,7 +159,7 @@ def kept_sql(function: str, asked: tuple[str, str, str, str], *, is_used_twice: 
     # Columns are looked for by patterns, with a NULL after them where there is none.
     return f"""WITH
   __scenes AS (
-    {scenes_sql(scenes)}
+    {scenes_sql(function, scenes)}
   ),
   __found AS (
     SELECT {found_column(names)} AS geom, typeof({found_columns(names)}) AS columns, __row,
@@ -264,6 +264,11 @@ def _fill(relation: Relation, columns: list[str], shapes: pa.StructArray, places
     if has_places and counts == [0, 1, 1]:
         relation.geometries = Points(np.column_stack(places), [point_crs(crs)] * len(shapes))
         return
+    if has_places and not counts[0] and min(counts[1:]) > 0:
+        raise InvalidArgumentError(
+            f"{what} has several columns that may be its places ({', '.join((*_X, *_Y))} are looked for); leave one "
+            "pair of them, as in SELECT * EXCLUDE (x, y)"
+        )
     other = " or two columns lon and lat, or x and y" if has_places else ""
     require_one_geometry(counts[0], what, asked, other)
     known: Geometries | None = points_with_crs(shapes, crs) if relation.of_points else None
