@@ -160,7 +160,12 @@ RELATION_FUNCTIONS = (
             _SCENES,
             _ZONES,
             _BANDS,
-            Argument("stats", NAMES, "fields of zonal_stats, such as ['count', 'mean']; not given: all", "NULL"),
+            Argument(
+                "stats",
+                NAMES,
+                "fields of zonal_stats and percentiles, such as ['count', 'p90']; not given: all fields",
+                "NULL",
+            ),
             WEIGHTED,
             *_RELATED,
             ALL_TOUCHED,

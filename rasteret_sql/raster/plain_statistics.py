@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.raster.sort_zones import sorted_zones
-from rasteret_sql.raster.statistic_names import FREQUENCIES, MOMENTS, QUANTILES, SORTED
+from rasteret_sql.raster.statistic_names import FREQUENCIES, MOMENTS, needs_order, quantiles_in
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ def plain_columns(values: Values, ends: Ints, totals: Ints, names: Collection[st
             found["variance"] = np.where(count > 1, squares / (count - 1), np.nan)
             found["stddev"] = np.sqrt(found["variance"])
             found["stddev_pop"] = np.sqrt(squares / count)
-        if not SORTED.isdisjoint(names):
+        if needs_order(names):
             found |= _of_order(values, begins, count, names)
     return found
 
@@ -62,8 +62,8 @@ def _of_order(values: Values, begins: Ints, count: Ints, names: Collection[str])
     zone = np.repeat(np.arange(len(count)), count)
     ranked = sorted_zones(values, zone)
     found: dict[str, Floats] = {}
-    for name in QUANTILES.keys() & names:
-        at = (count - 1) * QUANTILES[name]
+    for name, quantile in quantiles_in(names).items():
+        at = (count - 1) * quantile
         below = at.astype(np.int64)
         left = ranked[begins + below].astype(np.float64)
         # The neighbour is looked at only where it counts: an infinity there would spoil an exact position.

@@ -7,13 +7,21 @@ its runs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
-from rasteret_sql.raster.statistic_names import FREQUENCIES, MOMENTS, QUANTILES, SORTED, STATS
+from rasteret_sql.raster.statistic_names import (
+    FREQUENCIES,
+    MOMENTS,
+    STATS,
+    in_order,
+    is_statistic,
+    needs_order,
+    quantiles_in,
+)
 from rasteret_sql.raster.weighted_statistics import weighted_columns
 
 if TYPE_CHECKING:
@@ -70,13 +78,13 @@ def zonal_statistics(
     if len(values) == 0:
         return empty_statistics(total, names)
     found = _plain(values, total, names) if weights is None else weighted_statistics(values, total, weights, names)
-    return {name: found[name] for name in STATS if name in names}
+    return {name: found[name] for name in in_order(names)}
 
 
 def empty_statistics(total: float, names: Collection[str] = STATS) -> dict[str, Statistic]:
     """Statistics of a zone without a valid pixel, of `total` pixels."""
-    empty = dict.fromkeys(STATS) | {"count": 0, "valid_percent": 0.0 if total > 0 else None}
-    return {name: empty[name] for name in STATS if name in names}
+    empty = {"count": 0, "valid_percent": 0.0 if total > 0 else None}
+    return {name: empty.get(name) for name in in_order(names)}
 
 
 def check_statistic(name: str) -> str:
@@ -85,14 +93,15 @@ def check_statistic(name: str) -> str:
     Raises:
         InvalidArgumentError: there is no such statistic.
     """
-    if name not in STATS:
-        raise InvalidArgumentError(f'unknown statistic "{name}"; {did_you_mean(name, STATS, len(STATS))}')
+    if not is_statistic(name):
+        near = did_you_mean(name, STATS, len(STATS))
+        raise InvalidArgumentError(f'unknown statistic "{name}"; {near}, and any percentile from p0 to p100, as p2.5')
     return name
 
 
 def _plain(values: npt.NDArray[np.generic], total: float, names: Collection[str]) -> dict[str, Statistic]:
     n = len(values)
-    sort = not SORTED.isdisjoint(names)
+    sort = needs_order(names)
     # Sums run over the pixels as they lie, whatever is asked for: the order of a float sum shows in its last digits.
     if sort:
         ranked = np.sort(values)
@@ -115,7 +124,7 @@ def _plain(values: npt.NDArray[np.generic], total: float, names: Collection[str]
             # As `plain_statistics` adds those of many zones, so that they have the same digits.
             out |= spread(float(np.add.reduceat(away * away, [0])[0]), n)
     if sort:
-        out |= quantiles(n, lambda place: ranked[place].item())
+        out |= quantiles(n, lambda place: ranked[place].item(), quantiles_in(names))
     if not FREQUENCIES.isdisjoint(names):
         distinct, ends = _distinct(ranked)
         counts = ends.copy()
@@ -135,10 +144,10 @@ def weighted_statistics(
     return {name: column[0].item() for name, column in found.items()}
 
 
-def quantiles(n: int, value_at: Callable[[int], float]) -> dict[str, Statistic]:
-    """The quantiles of n values, given the one at a place of their order, from 0."""
+def quantiles(n: int, value_at: Callable[[int], float], wanted: Mapping[str, float]) -> dict[str, Statistic]:
+    """Some quantiles of n values, name → 0 to 1, given the one at a place of their order, from 0."""
     out: dict[str, Statistic] = {}
-    for name, q in QUANTILES.items():
+    for name, q in wanted.items():
         at = (n - 1) * q
         below = int(at)
         left = value_at(below)

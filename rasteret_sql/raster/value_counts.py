@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rasteret_sql.raster.statistic_names import STATS
+from rasteret_sql.raster.statistic_names import STATS, in_order, quantiles_in
 from rasteret_sql.raster.stats import Statistic, empty_statistics, quantiles, spread, weighted_statistics
 
 _VALUES = 1 << 16
@@ -64,13 +64,15 @@ def counted_statistics(counts: ValueCounts, total: float, names: Collection[str]
     if len(values) == 0:
         return empty_statistics(total, names)
     if counts.weighted:
-        found = weighted_statistics(values, total, numbers.astype(np.float64), STATS)
+        found = weighted_statistics(values, total, numbers.astype(np.float64), names)
     else:
-        found = _plain(values, numbers.astype(np.int64), total)
-    return {name: found[name] for name in STATS if name in names}
+        found = _plain(values, numbers.astype(np.int64), total, names)
+    return {name: found[name] for name in in_order(names)}
 
 
-def _plain(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], total: float) -> dict[str, Statistic]:
+def _plain(
+    values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], total: float, names: Collection[str]
+) -> dict[str, Statistic]:
     n, summed = int(counts.sum()), int(counts.dot(values))  # below 2^63: a zone has fewer than 2^47 pixels
     mean = summed / n
     away = values - mean
@@ -86,5 +88,5 @@ def _plain(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], total: 
         "minority": int(values[counts.argmin()]),
         "variety": len(values),
         **spread(float((counts * away).dot(away)), n),
-        **quantiles(n, lambda place: int(values[np.searchsorted(ends, place, side="right")])),
+        **quantiles(n, lambda place: int(values[np.searchsorted(ends, place, side="right")]), quantiles_in(names)),
     }

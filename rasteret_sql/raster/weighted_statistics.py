@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.raster.sort_zones import order_of_zones
-from rasteret_sql.raster.statistic_names import FREQUENCIES, MOMENTS, QUANTILES, SORTED
+from rasteret_sql.raster.statistic_names import FREQUENCIES, MOMENTS, needs_order, quantiles_in
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -57,7 +57,7 @@ def weighted_columns(
             away = x - np.repeat(found["mean"], counts)
             found["variance"] = np.add.reduceat(weights * (away * away), begins) / count
             found["stddev"] = found["stddev_pop"] = np.sqrt(found["variance"])
-        if not SORTED.isdisjoint(names):
+        if needs_order(names):
             found |= _of_order(values, weights, counts, names)
     return found
 
@@ -80,8 +80,9 @@ def _of_order(
     found: dict[str, Floats] = {}
     if not FREQUENCIES.isdisjoint(names):
         found |= _frequencies(distinct, mass, begins, kinds)
-    if not QUANTILES.keys().isdisjoint(names):
-        found |= _quantiles(distinct, mass, begins, kinds)
+    wanted = quantiles_in(names)
+    if wanted:
+        found |= _quantiles(distinct, mass, begins, kinds, wanted)
     return found
 
 
@@ -98,7 +99,9 @@ def _frequencies(distinct: npt.NDArray[np.generic], mass: Floats, begins: Ints, 
     }
 
 
-def _quantiles(distinct: npt.NDArray[np.generic], mass: Floats, begins: Ints, kinds: Ints) -> dict[str, Floats]:
+def _quantiles(
+    distinct: npt.NDArray[np.generic], mass: Floats, begins: Ints, kinds: Ints, quantiles: Mapping[str, float]
+) -> dict[str, Floats]:
     """The quantiles, linearly between the two distinct values on either side of where each falls."""
     reach = np.empty(len(mass))
     ends = begins + kinds
@@ -113,7 +116,7 @@ def _quantiles(distinct: npt.NDArray[np.generic], mass: Floats, begins: Ints, ki
     stands[begins] = 0.0
     x = distinct.astype(np.float64)
     found = {}
-    for name, q in QUANTILES.items():
+    for name, q in quantiles.items():
         wanted = q * (kinds - 1) * reach[ends - 1]
         right = begins + np.add.reduceat(stands <= np.repeat(wanted, kinds), begins, dtype=np.int64)
         inner = right < ends
