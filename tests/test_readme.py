@@ -103,7 +103,7 @@ def test_python(place):
     (place / "a.py").write_text(TEXT["python"])
     out = run(place, sys.executable, "a.py")
     assert "['Red', 'Green', 'Blue', 'NIR'] 6" in out
-    assert "uint8" in out
+    assert "float32" in out
 
 
 def test_the_notebook_has_a_row_for_each_scene(place):

@@ -33,6 +33,7 @@ _TABLES: dict[str, dict[str, str]] = {
         "swir22": "B07", "cirrus": "B09", "lwir11": "B10", "lwir12": "B11",
     },
     "sentinel-2": _SENTINEL_2,
+    "landsat-c2-l2": _OLI,
     "landsat": _OLI,
     "modis-09": {
         "red": "B01", "nir08": "B02", "blue": "B03", "green": "B04", "swir16": "B06", "swir22": "B07",
@@ -45,6 +46,7 @@ _WORDS = {
     "hls-s30": ("hls", "s30"),
     "hls-l30": ("hls", "l30"),
     "sentinel-2": ("sentinel-2",),
+    "landsat-c2-l2": ("landsat", "c2", "l2"),
     "landsat": ("landsat",),
     "modis-09": ("modis", "09"),
     "modis-13": ("modis", "13"),
@@ -57,7 +59,7 @@ _WAVELENGTHS = {
     "landsat": {"G": 560.0, "R": 655.0, "N": 865.0, "N2": 865.0, "S1": 1610.0, "S2": 2200.0},
     "modis-09": {"G": 555.0, "R": 645.0, "N": 858.5, "N2": 858.5, "S1": 1640.0, "S2": 2130.0},
 }
-_SAME_SENSOR = {"hls-s30": "sentinel-2", "hls-l30": "landsat"}
+_SAME_SENSOR = {"hls-s30": "sentinel-2", "hls-l30": "landsat", "landsat-c2-l2": "landsat"}
 
 
 def product_of(data_source: str, bands: Sequence[str]) -> str:
@@ -73,6 +75,8 @@ def product_of(data_source: str, bands: Sequence[str]) -> str:
             return product
     if {"B8A", "B04"} <= set(bands) and "Fmask" not in bands:
         return "sentinel-2"
+    if "SR_B4" in bands:
+        return "landsat-c2-l2"
     return ""
 
 

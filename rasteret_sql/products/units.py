@@ -14,8 +14,8 @@ from rasteret_sql.expr.tree import Column, Node, renamed
 
 _EMBEDDING = "CASE WHEN v <> -128 THEN sign(v) * pow(v / 127.5, 2) END"
 _RULES: tuple[tuple[str, str, str, str], ...] = (
-    ("landsat", r"(SR_)?B[1-7]|coastal|blue|green|red|nir08|swir16|swir22", "v * 0.0000275 - 0.2", "1"),
-    ("landsat", r"(ST_)?B(6|10)|lwir|lwir11", "v * 0.00341802 + 149.0", "kelvin"),
+    ("landsat-c2-l2", r"(SR_)?B[1-7]|coastal|blue|green|red|nir08|swir16|swir22", "v * 0.0000275 - 0.2", "1"),
+    ("landsat-c2-l2", r"(ST_)?B(6|10)|lwir|lwir11", "v * 0.00341802 + 149.0", "kelvin"),
     ("hls-l30", r"B0[1-79]", "v * 0.0001", "1"),
     ("hls-l30", r"B1[01]", "v * 0.01", "degree Celsius"),
     ("hls-s30", r"B(0[1-9]|8A|1[0-2])", "v * 0.0001", "1"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rasteret_sql.expr.pixels import Computation
+from rasteret_sql.products.common_names import product_of
 from rasteret_sql.products.units import in_units
 from rasteret_sql.stac.item_band import item_band, with_offset_of_item
 from rasteret_sql.tiff.header import ItemBand
@@ -12,9 +13,9 @@ from rasteret_sql.tiff.header import ItemBand
 @pytest.mark.parametrize(
     ("product", "band", "stored", "right"),
     [
-        ("landsat", "B4", [7273, 43636], [7273 * 2.75e-5 - 0.2, 43636 * 2.75e-5 - 0.2]),
-        ("landsat", "SR_B7", [10000], [0.075]),
-        ("landsat", "ST_B10", [44177], [44177 * 0.00341802 + 149]),
+        ("landsat-c2-l2", "B4", [7273, 43636], [7273 * 2.75e-5 - 0.2, 43636 * 2.75e-5 - 0.2]),
+        ("landsat-c2-l2", "SR_B7", [10000], [0.075]),
+        ("landsat-c2-l2", "ST_B10", [44177], [44177 * 0.00341802 + 149]),
         ("hls-s30", "B8A", [2500], [0.25]),
         ("hls-l30", "B10", [2500], [25.0]),
         ("modis-13", "NDVI", [5000], [0.5]),
@@ -32,8 +33,23 @@ def test_by_the_product(product, band, stored, right):
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "bands", "product"),
+    [
+        ("pc/landsat-c2-l2", ("B4",), "landsat-c2-l2"),
+        ("landsat-c2l2-sr", ("red",), "landsat-c2-l2"),
+        ("mine", ("SR_B4", "SR_B5"), "landsat-c2-l2"),
+        ("landsat8-ny-2018", ("red", "pan"), "landsat"),
+        ("landsat-c2-l1", ("red", "pan"), "landsat"),
+    ],
+)
+def test_only_level_2_of_collection_2_has_its_scale(source, bands, product):
+    assert product_of(source, bands) == product
+    assert (in_units(product_of(source, bands), "red") is not None) == (product == "landsat-c2-l2")
+
+
 @pytest.mark.parametrize("band", ["qa_pixel", "SCL", "Fmask"])
-@pytest.mark.parametrize("product", ["landsat", "sentinel-2", "hls-s30", ""])
+@pytest.mark.parametrize("product", ["landsat-c2-l2", "sentinel-2", "hls-s30", ""])
 def test_classes_have_no_units(product, band):
     assert in_units(product, band) is None
 
