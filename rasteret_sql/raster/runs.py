@@ -15,6 +15,7 @@ import shapely
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.raster.edges import Floats, Ints, Lines, many_edges
 from rasteret_sql.raster.expand import expand
+from rasteret_sql.raster.grid_nearest import pixel_under
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +35,7 @@ class Runs:
     weights: Floats | None = None
     """Fraction of each pixel that counts, run by run; None: each counts once."""
     _cut: dict[tuple[int, int, int], TilePieces] = field(default_factory=dict, init=False)
+    _under: dict[tuple[Affine, Affine, int, int], tuple[Runs, Ints]] = field(default_factory=dict, init=False)
 
     def cut(self, tile_width: int, tile_height: int, tiles_across: int) -> TilePieces:
         """They, cut at the borders of tiles; done once for images with the same ones."""
@@ -41,6 +43,23 @@ class Runs:
         if tiling not in self._cut:
             self._cut[tiling] = _cut_at_tiles(self, *tiling)
         return self._cut[tiling]
+
+    def under(self, grid: Affine, other: Affine, width: int, height: int) -> tuple[Runs, Ints]:
+        """The pixels of another image under the centres of these; done once for images of one grid.
+
+        Args:
+            grid: pixel → CRS of the image of the runs.
+            other: pixel → the same CRS, of the other image.
+            width: pixels across the other image.
+            height: pixels down the other image.
+
+        Returns:
+            Runs of the other image, and for each pixel of these its position among the pixels of those; -1 outside.
+        """
+        key = grid, other, width, height
+        if key not in self._under:
+            self._under[key] = _under(self, *key)
+        return self._under[key]
 
     def of(self, polygons: Ints) -> Runs:
         """The runs of some polygons, numbered anew from 0 in that order."""
@@ -81,6 +100,26 @@ def pixel_runs(cols: Ints, rows: Ints) -> Runs:
     """Single pixels as runs, each that of a polygon of its own."""
     count = np.arange(len(cols) + 1)
     return Runs(count[:-1], rows, cols, np.ones(len(cols), np.int64), count)
+
+
+def _under(runs: Runs, grid: Affine, other: Affine, width: int, height: int) -> tuple[Runs, Ints]:
+    cols = expand(runs.col, runs.length)
+    ends = np.cumsum(runs.length)
+    first = ends - runs.length
+    numbers = pixel_under(np.repeat(runs.row, runs.length), cols, grid, other, width, height)
+    begin, end = numbers[first], numbers[ends - 1]
+    # As a rule a run lies on one row of the other image, and comes to it from the left.
+    if ((begin >= 0) & (end >= begin) & (begin // width == end // width)).all() and (numbers >= 0).all():
+        length = end - begin + 1
+        at = np.cumsum(length) - length
+        count = np.arange(len(begin) + 1)
+        found = Runs(count[:-1], begin // width, begin % width, length, count)
+        return found, numbers - np.repeat(begin - at, runs.length)
+    inside = numbers >= 0
+    distinct, at = np.unique(numbers[inside], return_inverse=True)
+    places = np.full(len(numbers), -1, np.int64)
+    places[inside] = at
+    return pixel_runs(distinct % width, distinct // width), places
 
 
 def polygon_runs(

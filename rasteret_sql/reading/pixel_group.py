@@ -14,8 +14,7 @@ from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.expr.pixels import Pixels
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.expand import expand
-from rasteret_sql.raster.grid_nearest import pixel_under
-from rasteret_sql.raster.runs import Runs, TilePieces, pixel_runs
+from rasteret_sql.raster.runs import Runs, TilePieces
 from rasteret_sql.raster.statistic_names import SUMS
 from rasteret_sql.raster.zone_statistics import (
     Missing,
@@ -249,15 +248,7 @@ class DerivedGroup(PixelGroup):
         if (grid, size.width, size.height) == (other, of_other.width, of_other.height):
             return self.runs, None
         assert grid is not None and other is not None  # noqa: PT018 - derive() refuses others
-        rows = np.repeat(self.runs.row, self.runs.length)
-        cols = expand(self.runs.col, self.runs.length)
-        under = pixel_under(rows, cols, grid, other, of_other.width, of_other.height)
-        inside = under >= 0
-        # Each pixel that is under several is read once.
-        distinct, at = np.unique(under[inside], return_inverse=True)
-        places = np.full(len(under), -1, np.int64)
-        places[inside] = at
-        return pixel_runs(distinct % of_other.width, distinct // of_other.width), places
+        return self.runs.under(grid, other, of_other.width, of_other.height)
 
     def place(self, slot: int, tile: npt.NDArray[np.generic] | None) -> None:
         number = bisect_right(self._first, slot) - 1
