@@ -27,7 +27,9 @@ from rasteret_sql.reading.resolve import check_level, unplaced
 from rasteret_sql.reading.swapped_axes import TRIED, Missed, warn_if_swapped
 
 _GRIDS = 8
-"""Grids on which the geometries are known at a time; scenes come one after the other."""
+"""Grids on which the geometries are known at a time, at least; scenes come one after the other."""
+_MOST_ON_GRIDS = 1 << 18
+"""Geometries that are known on more grids than these, at most."""
 _MOST_OF_ZONE = 1 << 20
 """Pixels of the window of a zone that is read together with others."""
 _MOST_KNOWN = 1 << 24
@@ -248,8 +250,9 @@ class Relation:
         found = OnGrid(numbers, kept, windows[numbers], transform, len(self.geometries))
         with self._lock:
             self._grids[key] = found
-            while len(self._grids) > _GRIDS:
-                self._grids.popitem(last=False)
+            held = sum(len(one.numbers) for one in self._grids.values())
+            while len(self._grids) > _GRIDS and held > _MOST_ON_GRIDS:
+                held -= len(self._grids.popitem(last=False)[1].numbers)
         return found
 
     def _placed(self, native: str, grid: Grid, source: BandSource, context: ReadContext) -> Placed:
@@ -259,10 +262,10 @@ class Relation:
         where = f'scene "{source.scene_id}", band {source.band}'
         for crs, numbers in known.groups.items():
             try:
-                some = known.place(numbers, crs, native, grid)
+                some, lacking = known.place(numbers, crs, native, grid)
             except InvalidCrsError as error:
                 raise InvalidCrsError(f"{where}: {error}") from error
-            for geometry in known.of(known.without_place(numbers, crs, some)):
+            for geometry in known.of(lacking):
                 assert geometry is not None
                 self._complain(InvalidCrsError(str(no_place(geometry, crs, native))), source, context)
             if len(self._missed) < _MISSED and not known.meet(some, grid):

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from rasteret_sql.geo.apart import Apart, image_box
 from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.geo.placement import are_places, is_place, place, place_points
+from rasteret_sql.geo.wkb_boxes import geometry_boxes
 from rasteret_sql.raster.window import geometry_windows, point_pixels
 from rasteret_sql.reading.swapped_axes import some_meet
 
@@ -50,12 +52,8 @@ class Geometries(ABC):
         """All of them, missing an image."""
 
     @abstractmethod
-    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> Placed:
-        """Some that are in one CRS, in that of an image."""
-
-    @abstractmethod
-    def without_place(self, numbers: Numbers, crs: str, placed: Placed) -> list[int]:
-        """The numbers of those that miss since they are no place at all, be it on the image or not."""
+    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> tuple[Placed, list[int]]:
+        """Some that are in one CRS, in that of an image, and the numbers of those that are no place at all."""
 
     @abstractmethod
     def meet(self, placed: Placed, grid: Grid) -> bool:
@@ -73,6 +71,7 @@ class Shapes(Geometries):
         """Keep geometries, None where a row has none, and the CRS of each."""
         super().__init__(crs, ~shapely.is_missing(geometries) & ~shapely.is_empty(geometries))
         self.geometries = geometries
+        self._bounds = geometry_boxes(geometries).bounds
 
     def of(self, numbers: Sequence[int]) -> list[shapely.Geometry | None]:
         return [self.geometries[number] for number in numbers]
@@ -80,12 +79,15 @@ class Shapes(Geometries):
     def nowhere(self) -> Placed:
         return np.full(len(self.geometries), None, object)
 
-    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> Placed:
-        return place(self.geometries[numbers].tolist(), crs, native, [grid] * len(numbers))
-
-    def without_place(self, numbers: Numbers, crs: str, placed: Placed) -> list[int]:
-        lost = numbers[shapely.is_missing(placed)].tolist()
-        return [number for number in lost if not is_place(self.geometries[number], crs)]
+    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> tuple[Placed, list[int]]:
+        placed = np.full(len(numbers), None, object)
+        apart = Apart([image_box(crs, native, grid)]).surely(self._bounds[numbers], np.zeros(len(numbers), np.int64))
+        near = np.flatnonzero(~apart)
+        if not len(near):
+            return placed, []
+        placed[near] = place(self.geometries[numbers[near]].tolist(), crs, native, [grid] * len(near))
+        lost = numbers[near[shapely.is_missing(placed[near])]].tolist()
+        return placed, [number for number in lost if not is_place(self.geometries[number], crs)]
 
     def meet(self, placed: Placed, grid: Grid) -> bool:
         return some_meet(placed, [grid] * len(placed))
@@ -119,13 +121,10 @@ class Points(Geometries):
     def nowhere(self) -> Placed:
         return np.full(self.xy.shape, np.nan)
 
-    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> Placed:
-        return place_points(self.xy[numbers], crs, native, grid)
-
-    def without_place(self, numbers: Numbers, crs: str, placed: Placed) -> list[int]:
+    def place(self, numbers: Numbers, crs: str, native: str, grid: Grid) -> tuple[Placed, list[int]]:
+        placed = place_points(self.xy[numbers], crs, native, grid)
         lost = numbers[np.isnan(placed[:, 0])]
-        found: list[int] = lost[~are_places(self.xy[lost], crs)].tolist()
-        return found
+        return placed, lost[~are_places(self.xy[lost], crs)].tolist()
 
     def meet(self, placed: Placed, grid: Grid) -> bool:
         west, south, east, north = grid.bounds
