@@ -13,6 +13,7 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.errors import InvalidGeometryError, RasteretError
 from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.edges import Ints
 from rasteret_sql.raster.nearest import nearest_valid
 from rasteret_sql.raster.runs import pixel_runs
@@ -114,6 +115,16 @@ class NearestJob(WindowJob):
         return self.read.tolerates(error)
 
 
+def are_dense(source: BandSource, level: int, cols: Ints, rows: Ints) -> bool:
+    """True where most tiles of a band have several of some pixels, and none needs those around it."""
+    if not DerivedGroup.can_group(source):
+        return False
+    tiling = source.header.levels[level]
+    tiles = np.sort(rows // tiling.tile_height * tiling.tiles_across + cols // tiling.tile_width)
+    # `np.unique` would import all of `numpy.ma` for this.
+    return len(cols) >= _DENSE * (1 + int(np.count_nonzero(tiles[1:] != tiles[:-1])))
+
+
 class PointGroup:
     """Many pixels of one band, which cost less together."""
 
@@ -124,16 +135,8 @@ class PointGroup:
 
     @property
     def are_dense(self) -> bool:
-        """True where most tiles have several of the pixels, and none needs those around it."""
-        if not DerivedGroup.can_group(self.reads[0].sources[0]):
-            return False
-        header = self.reads[0].sources[0].header
-        level = header.levels[self.reads[0].options.level]
-        tiles = np.sort(self.rows // level.tile_height * level.tiles_across + self.cols // level.tile_width)
-        distinct = 1 + int(
-            np.count_nonzero(tiles[1:] != tiles[:-1])
-        )  # `np.unique` would import all of `numpy.ma` for this
-        return len(self.reads) >= _DENSE * distinct
+        """As the function of this name, for these."""
+        return are_dense(self.reads[0].sources[0], self.reads[0].options.level, self.cols, self.rows)
 
     def give(self, values: list[float | None]) -> None:
         """Fill in the values of the rows, once all is read."""

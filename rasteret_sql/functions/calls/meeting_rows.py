@@ -15,9 +15,10 @@ from rasteret_sql.errors import RasteretError
 from rasteret_sql.functions.calls.pixel_request import band_request, one_crs, parsed_rows, row_options
 from rasteret_sql.geo.apart import Apart, ImageBox, image_box
 from rasteret_sql.geo.grid import Grid
-from rasteret_sql.geo.wkb_boxes import UNKNOWN, geometry_boxes, wkb_boxes
+from rasteret_sql.geo.wkb_boxes import POINT, UNKNOWN, geometry_boxes, wkb_boxes
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext, SceneBands
 from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.points_together import PointsOfBand, can_take_together
 from rasteret_sql.reading.request import RowRead
 from rasteret_sql.reading.window_plan import plan_window
 
@@ -50,6 +51,8 @@ class Meeting(NamedTuple):
     rows: Ints
     shapes: list[Any] | None
     """What was parsed of the geometries of all rows to find these, as `parsed_rows` gives it."""
+    points: list[PointsOfBand]
+    """Those among the rows that can be read together, where the call is of points."""
 
 
 class _Asked(NamedTuple):
@@ -79,7 +82,7 @@ def meeting_rows(
         defaults: named arguments that the session sets where a row does not say them.
 
     Returns:
-        None where all are.
+        None where all are, each by itself.
     """
     kinds = columns.geometries.field("kind")
     boxes = wkb_boxes(columns.geometries.field("wkb"))
@@ -96,18 +99,40 @@ def meeting_rows(
         some = pa.array(first.tolist())  # of an array of numpy's, Arrow would ask `numpy.ma`, which takes long to load
         values = zip(*(part.take(some).to_pylist() for part in parts), strict=True)
         asked = [_asked(function, said, srid, each) for srid, each in zip(srids[first].tolist(), values, strict=True)]
-        images = _images(asked, types is not None, context)
+        found = _found(asked, context)
     except RasteretError:
         return None  # the read says what is wrong, and with which row
-    if not any(images):
-        return Meeting(np.arange(len(kinds)), shapes) if shapes else None
+    images = [one and _image(one, sources, types is not None) for one, sources in zip(asked, found, strict=True)]
     apart = Apart(images)
     missing = apart.surely(boxes.bounds, number)
     if types is not None:
         missing &= np.isin(boxes.types, list(types))
     lost = np.flatnonzero(missing)
     missing[lost[apart.swapped_may_meet(boxes.bounds[lost], number[lost])][:_SWAPPED]] = False
-    return Meeting(np.flatnonzero(~missing), shapes) if shapes or missing.any() else None
+    rows = np.flatnonzero(~missing)
+    points: list[PointsOfBand] = []
+    if types == (POINT,) and shapes is None:
+        points = _points(rows, boxes.bounds[:, :2], number, asked, found, images)
+    return Meeting(rows, shapes, points) if shapes or points or missing.any() else None
+
+
+def _points(  # noqa: PLR0917 - arrays
+    rows: Ints,
+    xy: npt.NDArray[np.float64],
+    number: Ints,
+    asked: Sequence[_Asked | None],
+    found: Sequence[Found | None],
+    images: Sequence[ImageBox | None],
+) -> list[PointsOfBand]:
+    """The points of each band that can be read together: nothing but a place may be wrong with them."""
+    points = []
+    for at, (one, sources, image) in enumerate(zip(asked, found, images, strict=True)):
+        if one is None or image is None or isinstance(sources, RasteretError) or sources is None:
+            continue
+        some = rows[number[rows] == at]
+        if len(some) >= FEWEST and can_take_together(one.options):
+            points.append(PointsOfBand(sources[0], one.options, one.crs, some, xy[some]))
+    return points
 
 
 def _codes(column: pa.Array) -> Ints:
@@ -138,8 +163,8 @@ def _asked(
     return _Asked((scene, band_request(band, options)), options, one_crs(crs, kind, srid))
 
 
-def _images(asked: Sequence[_Asked | None], one_band: bool, context: ReadContext) -> list[ImageBox | None]:
-    """The box of each image; None where rows are to be read whether they meet it or not."""
+def _found(asked: Sequence[_Asked | None], context: ReadContext) -> list[Found | None]:
+    """The files of each."""
     wanted: dict[PixelOptions, list[SceneBands]] = defaultdict(list)
     for one in asked:
         if one is not None:
@@ -148,11 +173,17 @@ def _images(asked: Sequence[_Asked | None], one_band: bool, context: ReadContext
     for options, scenes in wanted.items():
         through = context.through(options.backend)
         found[options] = through.look_up(list(dict.fromkeys(scenes)), options.collection, through.backend)
-    return [one and _image(one, found[one.options][one.scene], one_band) for one in asked]
+    return [one and found[one.options][one.scene] for one in asked]
 
 
-def _image(asked: _Asked, sources: Found, one_band: bool) -> ImageBox | None:
-    if isinstance(sources, RasteretError) or (one_band and len(sources) != 1):
+def _image(asked: _Asked, sources: Found | None, one_band: bool) -> ImageBox | None:
+    """The box of an image; None where rows are to be read whether they meet it or not."""
+    if (
+        sources is None
+        or asked.options.has_target
+        or isinstance(sources, RasteretError)
+        or (one_band and len(sources) != 1)
+    ):
         return None
     header = sources[0].header
     if header.crs is None or header.transform is None:

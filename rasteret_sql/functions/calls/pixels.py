@@ -10,11 +10,12 @@ import pyarrow as pa
 import shapely
 
 from rasteret_sql.callbacks import Cancelled
-from rasteret_sql.functions.calls.meeting_rows import FEWEST, Columns, meeting_rows
+from rasteret_sql.functions.calls.meeting_rows import FEWEST, Columns, Meeting, meeting_rows
 from rasteret_sql.functions.calls.pixel_request import pixel_request
 from rasteret_sql.functions.spec import Function
 from rasteret_sql.reading.arrow_types import spread
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.points_together import sample_together
 from rasteret_sql.reading.request import Request
 from rasteret_sql.reading.run_rows import Kernel, run_rows
 from rasteret_sql.session.session import Session
@@ -38,17 +39,22 @@ def over_rows(function: Function, kernel: Kernel) -> Callable[..., pa.Array]:
     def run(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
         given, others = _columns(function, *columns)
         context, defaults = session.reading(function.name), session.settings.of_calls()
-        count = len(given.ids)
-        rows, shapes = _to_read(function, given, others, context, defaults)
-        if rows is not None:
-            context.plan_pairs(0, seen=count - len(rows))
-            given, others = given.take(pa.array(rows)), [column.take(pa.array(rows)) for column in others]
-        if len(given.ids):
-            request = pixel_request(function, *given, defaults, shapes)
+        meeting = _to_read(function, given, others, context, defaults)
+        known = sample_together(meeting.points, context, cancelled) if meeting and meeting.points else None
+        if meeting is None:
+            request = pixel_request(function, *given, defaults)
             values = run_rows(kernel, request, context, cancelled, *(column.to_pylist() for column in others))
-            values = values if rows is None else spread(values, rows, count)
         else:
+            count, rows = len(given.ids), meeting.rows if known is None else np.setdiff1d(meeting.rows, known.rows)
+            context.plan_pairs(0, seen=count - len(rows) - (0 if known is None else len(known.rows)))
             values = pa.nulls(count, function.returns)
+            if len(rows):
+                given, others = given.take(pa.array(rows)), [column.take(pa.array(rows)) for column in others]
+                shapes = None if meeting.shapes is None else [meeting.shapes[row] for row in rows.tolist()]
+                request = pixel_request(function, *given, defaults, shapes)
+                read = run_rows(kernel, request, context, cancelled, *(column.to_pylist() for column in others))
+                values = spread(read, rows, count)
+            values = values if known is None else known.put_into(values)
         return _field(values) if function.body == "field" else values
 
     return run
@@ -60,16 +66,15 @@ def _to_read(
     others: Sequence[pa.Array],
     context: ReadContext,
     defaults: Mapping[str, str],
-) -> tuple[np.ndarray | None, list[Any] | None]:
-    """The rows that may meet their image, None: all; and their geometries, where these are parsed already."""
+) -> Meeting | None:
+    """The rows that may meet their image; None: all are to be read, each by itself."""
     if function.name not in _TAKEN or len(given.ids) < FEWEST:
-        return None, None
+        return None
     meeting = meeting_rows(function.name, given, _TAKEN[function.name], context, defaults)
-    if meeting is None:
-        return None, None
+    if meeting is None or not others:
+        return meeting
     # Whatever is wrong with another argument is said although no row meets its image.
-    rows = np.unique(np.concatenate([meeting.rows, *(_first_of_each(column) for column in others)]))
-    return rows, None if meeting.shapes is None else [meeting.shapes[row] for row in rows.tolist()]
+    return meeting._replace(rows=np.unique(np.concatenate([meeting.rows, *map(_first_of_each, others)])))
 
 
 def _first_of_each(column: pa.Array) -> np.ndarray:

@@ -1,0 +1,105 @@
+"""Reads the points of each band of a call together, as arrays: no row of theirs is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import InvalidCrsError
+from rasteret_sql.geo.grid import Grid
+from rasteret_sql.geo.placement import are_places, place_points
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.raster.runs import pixel_runs
+from rasteret_sql.raster.window import point_pixels
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.pixel_group import PixelGroup, pixel_group
+from rasteret_sql.reading.points import are_dense
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+class PointsOfBand(NamedTuple):
+    """Points of a call that are read of one band."""
+
+    source: BandSource
+    options: PixelOptions
+    crs: str
+    rows: Ints
+    """Of the call."""
+    xy: Floats
+    """Shape (n, 2)."""
+
+
+class Sampled(NamedTuple):
+    """The values of some rows of a call."""
+
+    rows: Ints
+    values: Floats
+    missing: npt.NDArray[np.bool_]
+    """True for NULL."""
+
+    def put_into(self, values: pa.Array) -> pa.Array:
+        """DOUBLE of each row of the call, where `values` has that of the other rows."""
+        found = values.to_numpy(zero_copy_only=False).astype(np.float64)  # a copy
+        lacks = values.is_null().to_numpy(zero_copy_only=False).copy()
+        found[self.rows], lacks[self.rows] = self.values, self.missing
+        return pa.array(found, mask=lacks)
+
+
+def can_take_together(options: PixelOptions) -> bool:
+    """True where points are read by their own pixel alone, and nothing is counted or tried again row by row."""
+    return options.max_distance_pixels == 0 and options.max_bytes is None and options.backend is None
+
+
+def sample_together(points: Sequence[PointsOfBand], context: ReadContext, cancelled: Cancelled) -> Sampled:
+    """Values of those points that can be read, or miss their image; others are to be read row by row.
+
+    Left to that are points that are no place, those of a band of which a tile cannot be read, those of a band in which
+    they lie far apart, and all where none meets its image.
+    """
+    placed: list[tuple[PointsOfBand, Ints, PixelGroup]] = []
+    with context.receipt.plan:
+        for one in points:
+            inside, job = _placed(one)
+            if job is not None:
+                placed.append((one, inside, job))
+    if not any(len(inside) for _, inside, _ in placed):
+        return Sampled(np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+    context.run([job for _, inside, job in placed if len(inside)], cancelled)
+    done = [each for each in placed if each[2].failure is None]
+    values = [np.zeros(len(one.rows)) for one, _, _ in done]
+    missing = [np.ones(len(one.rows), bool) for one, _, _ in done]
+    for (_, inside, job), value, lacks in zip(done, values, missing, strict=True):
+        if len(inside):
+            value[inside] = job.values
+            lacks[inside] = False if job.invalid is None else job.invalid
+    context.plan_pairs(sum(len(inside) for _, inside, _ in done), seen=sum(map(len, values)))
+    rows = np.concatenate([np.empty(0, np.int64), *(one.rows for one, _, _ in done)])
+    return Sampled(rows, np.concatenate([np.empty(0), *values]), np.concatenate([np.empty(0, bool), *missing]))
+
+
+def _placed(points: PointsOfBand) -> tuple[Ints, PixelGroup | None]:
+    """Those that are inside of the image, and the job that reads them; no job where they are to be read one by one."""
+    header, level = points.source.header, points.options.level
+    transform, size = header.level_transform(level), header.levels[level]
+    assert header.crs is not None and header.transform is not None and transform is not None  # noqa: PT018
+    try:
+        xy = place_points(points.xy, points.crs, header.crs, Grid(header.transform, header.width, header.height))
+    except InvalidCrsError:
+        return np.empty(0, np.int64), None  # each says so
+    lost = np.isnan(xy[:, 0])
+    if lost.any() and not are_places(points.xy[lost], points.crs).all():
+        return np.empty(0, np.int64), None
+    cols, rows = point_pixels(xy[:, 0], xy[:, 1], transform)
+    inside = np.flatnonzero((cols >= 0) & (cols < size.width) & (rows >= 0) & (rows < size.height))
+    cols, rows = cols[inside], rows[inside]
+    if not are_dense(points.source, level, cols, rows):
+        return np.empty(0, np.int64), None
+    return inside, pixel_group(points.source, points.options, pixel_runs(cols, rows))
