@@ -6,7 +6,7 @@ from rasteret_sql.lazy import lazy_names
 
 if TYPE_CHECKING:
     from rasteret_sql import catalog
-    from rasteret_sql.api import as_collection, build, build_from_stac, build_from_table, load
+    from rasteret_sql.api import as_collection, build, build_from_files, build_from_stac, build_from_table, load
     from rasteret_sql.catalog.cloud_config import CloudConfig
     from rasteret_sql.catalog.descriptor import DatasetDescriptor
     from rasteret_sql.catalog.register import register
@@ -35,6 +35,7 @@ else:
             "__version__": "rasteret_sql.version",
             "as_collection": "rasteret_sql.api",
             "build": "rasteret_sql.api",
+            "build_from_files": "rasteret_sql.api",
             "build_from_stac": "rasteret_sql.api",
             "build_from_table": "rasteret_sql.api",
             "catalog": "rasteret_sql.catalog",
@@ -64,6 +65,7 @@ __all__ = [
     "__version__",
     "as_collection",
     "build",
+    "build_from_files",
     "build_from_stac",
     "build_from_table",
     "catalog",

@@ -1,4 +1,4 @@
-"""Builds and loads collections in Python by the code of SQL: build, build_from_stac, build_from_table, load."""
+"""Builds and loads collections in Python by the code of SQL: build, build_from_stac and its kin, load."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.library.adopt_table import open_table_collection
 from rasteret_sql.library.build import build_dataset, build_stac
+from rasteret_sql.library.build_from_files import build_files
 from rasteret_sql.library.build_from_table import build_table
 from rasteret_sql.library.build_options import TABLE_MAX_CONCURRENT, BuildOptions
 from rasteret_sql.library.load import find_loaded, keep_loaded
@@ -277,6 +278,67 @@ def build_from_table(
     )
     with session.receipts.begin("build_from_table"):
         return Collection(build_table(session, path, options), session)
+
+
+def build_from_files(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    name: str = "",
+    datetime: str | None = None,
+    id: str | None = None,  # noqa: A002 - as in SQL
+    bands: str | Sequence[str] | None = None,
+    band_map: Mapping[str, str] | None = None,
+    data_source: str = "",
+    workspace_dir: str | os.PathLike[str] | None = None,
+    cloud_config: CloudConfig | Mapping[str, Any] | None = None,
+    max_concurrent: int = DEFAULT_MAX_CONCURRENT,
+    force: bool = False,
+    backend: StorageBackend | None = None,
+    progress: bool | Progress | None = None,
+) -> Collection:
+    """Build the collection of TIFF files that no catalog lists, or reuse the cached one.
+
+    Args:
+        paths: a file, a folder, a pattern (tifs/**/*.tif), a prefix of an object store (s3://bucket/tifs/), or a list
+            of these.
+        name: name of the collection. Without one, and without a workspace, it is kept until this process lets go of it.
+        datetime: time in the path: a form of strptime (%Y%m%d), or a regular expression whose group is the time; paths
+            that do not match give NULL.
+        id: regular expression of the scene in the path, so that its files are one scene; its groups, or all of what it
+            fits; by default the name of the file without the band.
+        bands: regular expression whose group is the band in the file's name, or the names of each file's samples.
+        band_map: band name to a pattern of file names, or a part of them: {'red': '*_B04*'}; other files are left out.
+        data_source: id of a dataset, whose names of bands are looked for in the files' names; kept with the index.
+        workspace_dir: where collections are kept; that of the connection, else ~/rasteret_workspace, by default.
+        cloud_config: how the files are reached: {'url_patterns': {'https://cdn.example.com/': 's3://bucket/'}, ...}.
+        max_concurrent: headers read at a time; 50 by default.
+        force: True: build again, in SQL once per statement, even if the index is cached.
+        backend: how object stores are listed, and headers and pixels are read.
+        progress: True: shown on stderr; a function: told (done, total or None, what) while it runs.
+
+    Raises:
+        FileNotFoundError: a path has no file.
+        ValueError: an argument cannot be used, or no file is a scene.
+    """
+    own = _directory() if not name and workspace_dir is None else None
+    session = new_session(own or workspace_dir, backend=backend)
+    if own is not None:
+        _remove_with(session, own)
+    watch_sigint()
+    options = BuildOptions(
+        name=name,
+        data_source=data_source,
+        band_map=band_map,
+        cloud_config=cloud_config,
+        force=force,
+        max_concurrent=max_concurrent,
+        backend=backend,
+        progress=progress_listener(progress),
+        cancelled=cancellation(),
+    )
+    naming = {"id": id, "datetime": datetime, "bands": bands}
+    with session.receipts.begin("build_from_files"):
+        return Collection(build_files(session, paths, naming, options), session)
 
 
 def as_collection(

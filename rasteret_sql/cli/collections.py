@@ -33,6 +33,7 @@ from rasteret_sql.index.place.directory_names import plain_name
 from rasteret_sql.index.place.workspace import describe, list_collections
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.library.build import build_dataset, build_stac
+from rasteret_sql.library.build_from_files import build_files
 from rasteret_sql.library.build_from_table import build_table
 from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.maintain import append_collection, drop_collection, facts_of, refresh_collection
@@ -44,6 +45,7 @@ examples:
       --bbox=-122.5,37.7,-122.3,37.9 --date-range 2024-06-01,2024-07-15
   rasteret-sql collections build dunes --stac-api ./catalog.json --collection sentinel-2
   rasteret-sql collections build fields --table items.parquet
+  rasteret-sql collections build photos --files 'tifs/**/*.tif' --datetime '_(\\d{8})'
   rasteret-sql collections append bay --date-range 2024-07-16,2024-08-15
   rasteret-sql collections export bay ./shared/bay
 """
@@ -107,6 +109,17 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--collection", metavar="ID", help="STAC collection, with --stac-api")
     build.add_argument("--table", metavar="PATH", help="Parquet with a row for each scene, in place of a STAC API")
     build.add_argument(
+        "--files",
+        action="append",
+        metavar="PATH",
+        help="a TIFF, folder, pattern or prefix of an object store, in place of a catalog; may be given several times",
+    )
+    build.add_argument("--datetime", metavar="PATTERN", help="time in the path of a file: %%Y%%m%%d, or a regexp")
+    build.add_argument("--id", metavar="REGEXP", help="scene in the path of a file")
+    build.add_argument(
+        "--bands", metavar="REGEXP", help="band in a file's name, or names of its samples: red,green,blue"
+    )
+    build.add_argument(
         "--band-map", type=json_object, metavar="JSON", help='band to asset, or pattern: {"B04": "*_B04*"}'
     )
     build.add_argument("--band-index-map", type=json_object, metavar="JSON", help="band to sample from 0")
@@ -165,12 +178,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _build(arguments: argparse.Namespace, session: Session, output: Output) -> None:
-    sources = [name for name in ("dataset", "table") if getattr(arguments, name)]
+    sources = [name for name in ("dataset", "table", "files") if getattr(arguments, name)]
     if arguments.stac_api and not arguments.dataset:
         sources.append("stac-api")
     if len(sources) != 1:
         given = f"not {' and '.join(f'--{name}' for name in sources)}" if sources else "and none was given"
-        raise InvalidArgumentError(f"a build has one source, {given}: --dataset ID, --stac-api URL or --table PATH")
+        raise InvalidArgumentError(
+            f"a build has one source, {given}: --dataset ID, --stac-api URL, --table PATH or --files PATH"
+        )
     index = _with_progress(arguments, lambda progress: _built(arguments, session, sources[0], progress))
     _tell(arguments, output, _facts(index), f"{index.name}: {index.count_rows()} scenes at {index.place}")
 
@@ -194,6 +209,11 @@ def _built(arguments: argparse.Namespace, session: Session, source: str, progres
         band_index_map=arguments.band_index_map,
         data_source=arguments.data_source,
     )
+    if source == "files":
+        bands = arguments.bands
+        names = bands.split(",") if bands and "," in bands and "(" not in bands else bands
+        naming = {"id": arguments.id, "datetime": arguments.datetime, "bands": names}
+        return build_files(session, arguments.files, naming, options)
     if source == "table":
         if arguments.headers:
             raise InvalidArgumentError("--header is for a STAC server; a table is read without")

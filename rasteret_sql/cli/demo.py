@@ -19,8 +19,8 @@ from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.runner import Runner
 from rasteret_sql.cli.statements import split_statements
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.library.example_data import CATALOG, example_data_dir
 
-CATALOG = "catalog/catalog.json"
 SHEET = "contact_sheet.png"
 COLUMNS = 8
 """Pictures in a row of the sheet."""
@@ -126,23 +126,6 @@ FROM rasteret.ndvi
 WHERE "eo:cloud_cover" < 5
 ORDER BY datetime;
 """
-
-
-def example_data_dir() -> Path:
-    """The folder of example data: inside the installed package, or in the checkout that it is run from.
-
-    Raises:
-        InvalidArgumentError: where neither is there.
-    """
-    package = Path(__file__).resolve().parents[1]
-    places = (package / "data", package.parent / "examples" / "data")
-    for place in places:
-        if (place / CATALOG).is_file():
-            return place
-    raise InvalidArgumentError(
-        f"the example data is not installed (looked in {', '.join(map(str, places))}): install the package again, "
-        "or name a copy with --data DIR"
-    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -26,6 +26,7 @@ TWINS: Mapping[str, Mapping[str, Twin]] = {
     "api.py": {
         "build": _twin("build", "dataset", "name"),
         "build_from_stac": _twin("build_from_stac", "name", "static_catalog"),
+        "build_from_files": _twin("build_from_files", "name"),
         "build_from_table": _twin("build_from_table", "name", "enrich_cog"),
         "load": _twin("load"),
     },

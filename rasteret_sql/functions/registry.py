@@ -14,6 +14,7 @@ from rasteret_sql.functions.access import ACCESS_FUNCTIONS
 from rasteret_sql.functions.catalog import CATALOG_FUNCTIONS
 from rasteret_sql.functions.chips import CHIP_FUNCTIONS
 from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS, LIFE_FUNCTIONS
+from rasteret_sql.functions.files import FILE_FUNCTIONS
 from rasteret_sql.functions.pixels import PIXEL_FUNCTIONS
 from rasteret_sql.functions.products import PRODUCT_FUNCTIONS
 from rasteret_sql.functions.register import REGISTRATION_FUNCTIONS
@@ -27,6 +28,7 @@ FUNCTIONS: tuple[Function, ...] = (
     *PRODUCT_FUNCTIONS,
     *REGISTRATION_FUNCTIONS,
     *COLLECTION_FUNCTIONS,
+    *FILE_FUNCTIONS,
     *SEARCH_FUNCTIONS,
     *LIFE_FUNCTIONS,
     *PIXEL_FUNCTIONS,

@@ -61,6 +61,27 @@ ITEM = pa.struct(
         ("stac_version", _TEXT),
     ]
 )
+FILE = pa.struct(
+    [
+        ("path", _TEXT),
+        ("status", _TEXT),
+        ("size", _WHOLE),
+        ("modified", INSTANT),
+        ("width", _WHOLE),
+        ("height", _WHOLE),
+        ("bands", _WHOLE),
+        ("dtype", _TEXT),
+        ("crs", _TEXT),
+        ("transform", pa.list_(_REAL)),
+        ("nodata", pa.list_(_REAL)),
+        ("overviews", pa.list_(_WHOLE)),
+        ("compression", _TEXT),
+        ("tile", pa.list_(_WHOLE)),
+        ("tiled", _FLAG),
+        ("descriptions", _TEXTS),
+        ("bbox", _BOX),
+    ]
+)
 PAGE = pa.struct([("token", _TEXT), ("number", _WHOLE), ("done", _FLAG), ("items", pa.list_(ITEM))])
 """One step of a search: its token, the number of the page, whether it was the last, and its items."""
 SETTING = pa.struct([(name, _TEXT) for name in ("name", "value", "default", "scope", "description")])

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError, MissingObjectError, RasteretError, TiffError
+from rasteret_sql.files.file_source import FileScenes
 from rasteret_sql.index.change import append as appending
 from rasteret_sql.index.change import drop as dropping
 from rasteret_sql.index.change import refresh as refreshing
@@ -164,11 +165,14 @@ def _reached(
     """The sources as this call reaches them. Tables know their backend, or are read as any file."""
     given, first = checked_headers(headers), sources[0]
     if given and not isinstance(first, StacScenes):
-        raise InvalidArgumentError(f'collection "{index.name}" was made of a table: headers are for a STAC server')
+        made = "files" if isinstance(first, FileScenes) else "a table"
+        raise InvalidArgumentError(f'collection "{index.name}" was made of {made}: headers are for a STAC server')
     home = first.search.address if isinstance(first, StacScenes) else ""
     return [
         source.reached_by(backend, given if same_server(source.search.address, home) else None)
         if isinstance(source, StacScenes)
+        else source.reached_by(stores_of(backend))
+        if isinstance(source, FileScenes)
         else source
         for source in sources
     ]

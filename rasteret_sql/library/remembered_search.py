@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.files.file_source import files_again
 from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.scenes.source import SceneSource
 from rasteret_sql.stac.bands import BandNaming
@@ -55,6 +56,11 @@ def _source(index: CollectionIndex, search: Mapping[str, Any], changes: Mapping[
     given = {name: value for name, value in changes.items() if value is not None}
     if search.get("kind") == "stac":
         return _stac(search, given)
+    if search.get("kind") == "files":
+        try:
+            return files_again(search, given)
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f'collection "{index.name}" was made of files: {error}') from error
     try:
         return table_again(search, given)
     except InvalidArgumentError as error:

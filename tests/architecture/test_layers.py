@@ -26,7 +26,7 @@ ROWS = [
     {"catalog"},
     {"scenes"},
     {"stac"},
-    {"tables"},
+    {"tables", "files"},
     {"engine"},
     {"index"},
     {"reading"},

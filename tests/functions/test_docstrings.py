@@ -13,7 +13,10 @@ from rasteret_sql.functions.document import TWINS
 from rasteret_sql.functions.registry import DECLARED
 
 PUBLIC = {
-    **{name: getattr(rasteret_sql, name) for name in ("build", "build_from_stac", "build_from_table", "load")},
+    **{
+        name: getattr(rasteret_sql, name)
+        for name in ("build", "build_from_files", "build_from_stac", "build_from_table", "load")
+    },
     **{name: getattr(rasteret_sql, name) for name in ("create_backend", "register", "register_local")},
     "append": rasteret_sql.Collection.append,
     "refresh": rasteret_sql.Collection.refresh,

@@ -1,0 +1,1 @@
+"""Makes scenes of TIFF files that no catalog lists."""

@@ -1,0 +1,46 @@
+"""Runs the functions for files that no catalog lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.functions import types
+from rasteret_sql.functions.calls.collections import run_build
+from rasteret_sql.functions.calls.rows import named_arguments
+from rasteret_sql.index.place.collection_index import CollectionIndex
+from rasteret_sql.library.build_from_files import build_files, file_rows
+from rasteret_sql.library.build_options import BuildOptions
+from rasteret_sql.library.example_data import example_path
+from rasteret_sql.session.session import Session
+
+_NAMING = ("id", "datetime", "bands")
+
+
+def build(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
+    """Build scenes of files, and give DuckDB the queries of them."""
+
+    def make(place: Session, arguments: dict[str, Any], running: dict[str, Any]) -> CollectionIndex:
+        paths = arguments.pop("paths")
+        naming = {name: arguments.pop(name) for name in _NAMING if name in arguments}
+        return build_files(place, paths, naming, BuildOptions(**arguments, **running))
+
+    return run_build("rasteret_build_from_files", session, cancelled, texts, make)
+
+
+def files(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
+    """List what the headers of files say."""
+
+    def rows(arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        backend = session.through(arguments.get("backend")).backend
+        return file_rows(arguments["paths"], backend, arguments.get("max_concurrent"), cancelled)
+
+    asked = [named_arguments("rasteret_files", text) for text in texts.to_pylist()]
+    return pa.array([rows(arguments) for arguments in asked], pa.list_(types.FILE))
+
+
+def example(_session: Session, _cancelled: Cancelled, names: pa.Array) -> pa.Array:
+    """Paths of example data."""
+    return pa.array([None if name is None else example_path(name) for name in names.to_pylist()], pa.string())
