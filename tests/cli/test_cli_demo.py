@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import imagecodecs
@@ -136,6 +137,44 @@ def test_altered_files_give_altered_numbers(first, tmp_path):
     rewrite(data / "naip/m_3008501_ne_16_1_20110815/image.tif", lambda p: np.full_like(p, 77))
     out = demo(home, "--data", data, "--output", tmp_path / "made", cwd=tmp_path)
     assert row(out, "m_3008501_ne_16_1")[4:] == ["77"] * 4
+
+
+AS_NOBODY = """
+import os, sys
+import rasteret_sql.cli.demo
+from rasteret_sql.cli.main import main
+
+if os.geteuid() == 0:  # whom no folder refuses; all is imported that nobody may not read
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such modes of folders")
+@pytest.mark.parametrize(("arguments", "folder"), [((), "rasteret-demo"), (("--output", "a/b"), "a/b")])
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, arguments, folder):
+    place = tmp_path / "kept"
+    place.mkdir()
+    for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        above.chmod(0o755)
+    place.chmod(0o555)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, "demo", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        env=environment(place),
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        check=False,
+    )
+    assert done.stderr == (
+        f"Error: the demo cannot write to {place / folder}: Permission denied; name another folder with --output DIR\n"
+    )
+    assert done.returncode == 1
+    assert not any(place.iterdir())
 
 
 def test_a_folder_without_the_data_is_told(tmp_path):
