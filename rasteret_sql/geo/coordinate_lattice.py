@@ -1,6 +1,6 @@
-"""Computes positions of many pixels from a lattice of exact nodes, by cubics that are checked in each cell.
+"""`CoordinateLattice`: computes positions of many pixels from exact nodes, by cubics that are checked in each cell.
 
-The lattice is anchored to the grid itself: nodes lie at each 16th pixel of it, wherever a window begins. So the
+The lattice is anchored to the grid itself: nodes lie at each 32nd pixel of it, wherever a window begins. So the
 positions of a part are those of the whole, to the last bit.
 """
 
@@ -17,85 +17,99 @@ Positions = npt.NDArray[np.float64]
 Exact = Callable[[Positions, Positions], tuple[Positions, Positions]]
 """(columns, rows) of the target → (columns, rows) of the source."""
 
-STEP = 16
+STEP = 32
 """Pixels between nodes."""
+TILE = 512
+"""Pixels across a tile that is computed at once."""
 TOLERANCE = 1e-6
 """Source pixels by which the cubic may miss the middle of a cell; pixels of a cell where it misses more are exact."""
+_CELLS = TILE // STEP
 
 
 def _cubic(t: Positions) -> Positions:
-    """Weights of the nodes at -1, 0, 1 and 2 for positions between 0 and 1, shape (4, n) (Lagrange)."""
+    """Weights of the nodes at -1, 0, 1 and 2 for positions between 0 and 1, shape (n, 4) (Lagrange)."""
     return np.stack(
         [
             -t * (t - 1) * (t - 2) / 6,
             (t + 1) * (t - 1) * (t - 2) / 2,
             -(t + 1) * t * (t - 2) / 2,
             (t + 1) * t * (t - 1) / 6,
-        ]
+        ],
+        axis=1,
     )
 
 
-_OF_CENTRES = _cubic((np.arange(STEP) + 0.5) / STEP)
-_OF_CORNERS = _cubic(np.arange(STEP) / STEP)
-_OF_MIDDLE = _cubic(np.array([0.5]))[:, 0]
+_OF_MIDDLE = _cubic(np.array([0.5]))[0]
+_WEIGHTS = {offset: _cubic((np.arange(STEP) + offset) / STEP) for offset in (0.0, 0.5)}
 
 
-def centres_by_lattice(exact: Exact, window: Window) -> tuple[Positions, Positions]:
-    """Source positions of the centres of a window's pixels, each of shape (height, width)."""
-    return _by_lattice(exact, window, 0.5, _OF_CENTRES)
+class CoordinateLattice:
+    """Positions of the pixels of a window.
 
+    Args:
+        exact: the map.
+        window: of the target, in pixels of its grid.
+        offset: 0.5: of the centres of pixels; 0: of their upper left corners.
+    """
 
-def corners_by_lattice(exact: Exact, window: Window) -> tuple[Positions, Positions]:
-    """Source positions of the corners of a window's pixels, each of shape (height + 1, width + 1)."""
-    more = Window(window.col_off, window.row_off, window.width + 1, window.height + 1)
-    return _by_lattice(exact, more, 0.0, _OF_CORNERS)
+    def __init__(self, exact: Exact, window: Window, offset: float) -> None:
+        self._exact = exact
+        self._offset = offset
+        self._weights = _WEIGHTS[offset]
+        self._tile, self._row = window.col_off // TILE, window.row_off // STEP
+        """The first tile and the first row of cells."""
+        tiles, down = -(-window.col_end // TILE) - self._tile, -(-window.row_end // STEP) - self._row
+        at_cols = np.arange(self._tile * _CELLS - 1, (self._tile + tiles) * _CELLS + 2) * float(STEP)
+        at_rows = np.arange(self._row - 1, self._row + down + 2) * float(STEP)
+        self._nodes = exact(*np.meshgrid(at_cols, at_rows))
+        true = exact(*np.meshgrid(at_cols[1:-2] + STEP / 2, at_rows[1:-2] + STEP / 2))
+        with np.errstate(invalid="ignore", over="ignore"):  # of nodes that have no place
+            guess = [_in_middles(each) for each in self._nodes]
+            off = np.abs(guess[0] - true[0]) + np.abs(guess[1] - true[1])
+        self._misses = ~(off <= TOLERANCE)
+        """True for cells whose pixels are exact."""
+        self._some_miss = bool(self._misses.any())
 
+    def positions(self, window: Window) -> tuple[Positions, Positions]:
+        """Source columns and rows of a part of the window, each of shape (height, width)."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            x, y = (self._pixels(nodes, window) for nodes in self._nodes)
+        if self._some_miss:
+            left, top = window.col_off - self._tile * TILE, window.row_off - self._row * STEP
+            rows, cols = np.nonzero(
+                self._misses[(np.arange(window.height) + top) // STEP][:, (np.arange(window.width) + left) // STEP]
+            )
+            if rows.size:
+                at_cols = np.asarray(cols + (window.col_off + self._offset), np.float64)
+                at_rows = np.asarray(rows + (window.row_off + self._offset), np.float64)
+                x[rows, cols], y[rows, cols] = self._exact(at_cols, at_rows)
+        return x, y
 
-def _by_lattice(exact: Exact, window: Window, offset: float, weights: Positions) -> tuple[Positions, Positions]:
-    if not window.width or not window.height:
-        return np.empty(window.shape), np.empty(window.shape)
-    col, row = window.col_off // STEP, window.row_off // STEP
-    across, down = (window.col_end - 1) // STEP + 1 - col, (window.row_end - 1) // STEP + 1 - row
-    at_cols = np.arange(col - 1, col + across + 2) * float(STEP)
-    at_rows = np.arange(row - 1, row + down + 2) * float(STEP)
-    nodes = exact(*np.meshgrid(at_cols, at_rows))
-    left, top = window.col_off - col * STEP, window.row_off - row * STEP
-    with np.errstate(invalid="ignore", over="ignore"):  # nodes that have no place
-        found = [_spread(_along_rows(each, weights, left, window.width), weights, top, window.height) for each in nodes]
-        guess = [_in_middles(each) for each in nodes]
-    true = exact(*np.meshgrid(at_cols[1:-2] + STEP / 2, at_rows[1:-2] + STEP / 2))
-    with np.errstate(invalid="ignore"):
-        misses = ~(np.abs(guess[0] - true[0]) + np.abs(guess[1] - true[1]) <= TOLERANCE)
-    if misses.any():
-        cells = misses.repeat(STEP, 0)[top : top + window.height].repeat(STEP, 1)[:, left : left + window.width]
-        rows, cols = np.nonzero(cells)
-        x, y = exact(np.asarray(cols + (window.col_off + offset)), np.asarray(rows + (window.row_off + offset)))
-        found[0][cells], found[1][cells] = x, y
-    return found[0], found[1]
+    def _pixels(self, nodes: Positions, window: Window) -> Positions:
+        """Positions between nodes: along the rows of the lattice, then down, `STEP` × `TILE` pixels at a time.
 
+        Products of matrices are added up in an order that may hang on their shape. So it is always the same one,
+        whatever part of a tile is wanted.
+        """
+        found = np.empty(window.shape)
+        tile = np.empty((STEP, TILE))
+        for row in range(window.row_off // STEP, -(-window.row_end // STEP)):
+            begin, end = max(row * STEP, window.row_off), min((row + 1) * STEP, window.row_end)
+            for number in range(window.col_off // TILE, -(-window.col_end // TILE)):
+                west, east = max(number * TILE, window.col_off), min((number + 1) * TILE, window.col_end)
+                first = (number - self._tile) * _CELLS
+                np.matmul(self._weights, self._lines(nodes, row - self._row, first), out=tile)
+                found[begin - window.row_off : end - window.row_off, west - window.col_off : east - window.col_off] = (
+                    tile[begin - row * STEP : end - row * STEP, west - number * TILE : east - number * TILE]
+                )
+        return found
 
-def _along_rows(nodes: Positions, weights: Positions, first: int, width: int) -> Positions:
-    """Positions between the nodes of each row of the lattice."""
-    cells = nodes.shape[1] - 3
-    parts = [nodes[:, at : at + cells, np.newaxis] * weights[at] for at in range(4)]
-    whole: Positions = (parts[0] + parts[1]) + (parts[2] + parts[3])
-    found: Positions = whole.reshape(len(nodes), -1)[:, first : first + width]
-    return found
-
-
-def _spread(lines: Positions, weights: Positions, first: int, height: int) -> Positions:
-    """Positions between rows of the lattice: a number for each pixel, with as few passes as there can be."""
-    found = np.empty((height, lines.shape[1]))
-    part = np.empty((STEP, lines.shape[1]))
-    for cell in range(len(lines) - 3):
-        begin, end = max(cell * STEP, first), min((cell + 1) * STEP, first + height)
-        rows = slice(begin - cell * STEP, end - cell * STEP)
-        target, other = found[begin - first : end - first], part[: end - begin]
-        np.multiply(lines[cell], weights[0, rows, np.newaxis], out=target)
-        for at in (1, 2, 3):
-            np.multiply(lines[cell + at], weights[at, rows, np.newaxis], out=other)
-            target += other
-    return found
+    def _lines(self, nodes: Positions, row: int, cell: int) -> Positions:
+        """Positions of the pixels of a tile on the four rows of the lattice around it, shape (4, TILE)."""
+        four = nodes[row : row + 4]
+        parts = [four[:, cell + at : cell + at + _CELLS, np.newaxis] * self._weights[:, at] for at in range(4)]
+        lines: Positions = ((parts[0] + parts[1]) + (parts[2] + parts[3])).reshape(4, TILE)
+        return lines
 
 
 def _in_middles(nodes: Positions) -> Positions:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rasteret_sql.geo.coordinate_lattice import centres_by_lattice, corners_by_lattice
+from rasteret_sql.geo.coordinate_lattice import CoordinateLattice
 from rasteret_sql.geo.crs import lonlat_of, same_crs, transformer
 from rasteret_sql.geo.grid import Affine, Window
 
 Positions = npt.NDArray[np.float64]
+PositionsOf = Callable[[Window], tuple[Positions, Positions]]
+"""(pixels of the target) → source columns and rows, each of shape (height, width)."""
 
 _WHOLE = 1e-6
 """Pixels by which a target may miss the pixels of the source and lies on them all the same: coordinates round."""
@@ -121,19 +124,27 @@ class PixelMap:
             x, y = transformer(source_crs, target_crs).transform(x, y)
         return _apply(self._target_inverse, x, y)
 
-    def centres(self, window: Window) -> tuple[Positions, Positions]:
-        """Source positions of the centres of a window's pixels, each of shape (height, width)."""
+    def centres(self, target: Window) -> PositionsOf:
+        """Source positions of the centres of the target's pixels, for parts of it."""
         if self.is_affine:
-            return self.exact(*_positions(window, 0.5, 0))
-        return centres_by_lattice(self.exact, window)
+            return lambda part: self.exact(*_positions(part, 0.5))
+        return CoordinateLattice(self.exact, target, 0.5).positions
 
-    def corners(self, window: Window) -> Corners:
-        """Source positions of the upper left and lower right corner of each pixel of a window."""
+    def corners(self, target: Window) -> Callable[[Window], Corners]:
+        """Source positions of the upper left and lower right corner of each of the target's pixels, for parts of it."""
+        positions: PositionsOf
         if self.is_affine:
-            x, y = self.exact(*_positions(window, 0.0, 1))
+
+            def positions(part: Window) -> tuple[Positions, Positions]:
+                return self.exact(*_positions(part, 0.0))
         else:
-            x, y = corners_by_lattice(self.exact, window)
-        return Corners(x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:])
+            positions = CoordinateLattice(self.exact, _one_more(target), 0.0).positions
+
+        def of(part: Window) -> Corners:
+            x, y = positions(_one_more(part))
+            return Corners(x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:])
+
+        return of
 
 
 def _apply(affine: Affine, cols: Positions, rows: Positions) -> tuple[Positions, Positions]:
@@ -142,9 +153,14 @@ def _apply(affine: Affine, cols: Positions, rows: Positions) -> tuple[Positions,
     return affine.a * cols + affine.b * rows + affine.c, affine.d * cols + affine.e * rows + affine.f
 
 
-def _positions(window: Window, offset: float, more: int) -> tuple[Positions, Positions]:
+def _one_more(window: Window) -> Window:
+    """The window of the pixels' corners."""
+    return Window(window.col_off, window.row_off, window.width + 1, window.height + 1)
+
+
+def _positions(window: Window, offset: float) -> tuple[Positions, Positions]:
     """Columns and rows of the pixels of a window, each of shape (height, width)."""
-    cols = np.arange(window.col_off, window.col_end + more) + offset
-    rows = np.arange(window.row_off, window.row_end + more) + offset
+    cols = np.arange(window.col_off, window.col_end) + offset
+    rows = np.arange(window.row_off, window.row_end) + offset
     shape = len(rows), len(cols)
     return np.broadcast_to(cols, shape), np.broadcast_to(rows[:, np.newaxis], shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -11,6 +12,10 @@ from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.raster.warp.warp import warp
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan
 from rasteret_sql.reading.window_job import WindowJob
+
+_SMALL = 1 << 20
+"""Pixels of a target that one thread warps."""
+_MOST_THREADS = 8
 
 
 class TargetJob(Job):
@@ -75,5 +80,12 @@ class TargetJob(Job):
             self.data[band] = fill
             return np.zeros(self.plan.shape[1:], bool)
         valid = None if job.invalid is None else ~job.invalid[0]
-        self.data[band], written = warp(job.pixels()[0], valid, each.warp, nodata=nodata, fill=fill)
+        self.data[band], written = warp(
+            job.pixels()[0], valid, each.warp, nodata=nodata, fill=fill, threads=_threads(self.plan)
+        )
         return written
+
+
+def _threads(plan: TargetPlan) -> int:
+    """Threads that share the pixels of a target: a small one has a thread of the engine, as other jobs do."""
+    return min(_MOST_THREADS, os.cpu_count() or 1) if plan.window.width * plan.window.height > _SMALL else 1

@@ -14,12 +14,14 @@ TOLERANCE = 0.125
 
 
 class ApproximatingMap(PixelMap):
-    def centres(self, window):
-        return self._rows(self.exact, *_positions(window, 0.5))
+    def centres(self, target):
+        x, y = self._rows(self.exact, *_positions(target, 0.5))
+        return lambda part: (x[_within(part, target)], y[_within(part, target)])
 
-    def corners(self, window):
-        cols, rows = _positions(window, 0.0)
-        return Corners(*self._rows(self.exact, cols, rows), *self._rows(self.exact, cols + 1, rows + 1))
+    def corners(self, target):
+        cols, rows = _positions(target, 0.0)
+        of_all = *self._rows(self.exact, cols, rows), *self._rows(self.exact, cols + 1, rows + 1)
+        return lambda part: Corners(*(each[_within(part, target)] for each in of_all))
 
     def back(self, cols, rows):
         return self._rows(super().back, cols, rows)
@@ -34,6 +36,11 @@ def _positions(window, offset):
     return np.meshgrid(
         np.arange(window.col_off, window.col_end) + offset, np.arange(window.row_off, window.row_end) + offset
     )
+
+
+def _within(part, target):
+    row, col = part.row_off - target.row_off, part.col_off - target.col_off
+    return slice(row, row + part.height), slice(col, col + part.width)
 
 
 def _line(exact, x, y):

@@ -7,16 +7,17 @@ import math
 import numpy as np
 
 from rasteret_sql.raster.warp.cells import Spans, taps
-from rasteret_sql.raster.warp.neighbourhood import Index, Neighbourhood, Numbers, Pixels, Source, neighbourhood
+from rasteret_sql.raster.warp.neighbourhood import Neighbourhood, Numbers, Pixels, Source, neighbourhood
 from rasteret_sql.raster.warp.output import to_pixels
+from rasteret_sql.raster.warp.points import Values
 
 _QUANTILES = {"med": 0.5, "q1": 0.25, "q3": 0.75}
 _NEAR_HALF = 1e-7
 """Distance from a half below which the order of additions decides how a mean is rounded."""
 
 
-def area_values(method: str, source: Source, cols: Spans, rows: Spans) -> tuple[Index, Pixels]:
-    """Targets that get a value, as places in the spans, and the value of each, in the dtype of the source.
+def area_values(method: str, source: Source, cols: Spans, rows: Spans) -> Values:
+    """Values of a block, whose places are those in the spans.
 
     Args:
         method: average, mode, min, max, med, q1, q3 or rms.
@@ -26,8 +27,9 @@ def area_values(method: str, source: Source, cols: Spans, rows: Spans) -> tuple[
     """
     found = np.flatnonzero((cols.count > 0) & (rows.count > 0))
     if not found.size:
-        return found, np.empty(0, source.data.dtype)
-    if len(found) != len(cols.count):
+        return Values(found, np.empty(0, source.data.dtype), None)
+    everywhere = len(found) == len(cols.count)
+    if not everywhere:
         cols, rows = cols.take(found), rows.take(found)
     numbers = method in ("average", "rms")
     near = neighbourhood(
@@ -43,17 +45,18 @@ def area_values(method: str, source: Source, cols: Spans, rows: Spans) -> tuple[
         if method == "average" and pixels.dtype.kind != "f":
             _settle(pixels, values, near, cols, rows)
         values = pixels
-    return (found, values) if has.all() else (found[has], values[has])
+    return Values(None if everywhere else found, values, None if has.all() else has)
 
 
 def _mean(near: Neighbourhood, cols: Spans, rows: Spans, method: str) -> tuple[Pixels, Numbers]:
     """Weighted mean, or root of the mean of squares."""
     total, sums = np.zeros(len(near.at)), np.zeros(len(near.at))
+    has_nan = bool(np.isnan(near.values.sum()))
     for tap in taps(cols, rows, near.stride):
-        at = np.where(tap.inside, near.at + tap.offset, 0)
+        at = near.at + tap.offset
         value = near.values.take(at)
         weights = tap.weights if near.counts is None else tap.weights * near.counts.take(at)
-        if not tap.inside.all():
+        if has_nan:  # one beside the cell has no weight, but is not 0 by any weight
             value[~tap.inside] = 0
         if method == "rms":
             value *= value
@@ -74,7 +77,7 @@ def _settle(pixels: Pixels, values: Numbers, near: Neighbourhood, cols: Spans, r
     some_cols, some_rows, start = cols.take(close), rows.take(close), near.at[close]
     sums, mean = np.zeros(len(close)), np.zeros(len(close))
     for tap in taps(some_cols, some_rows, near.stride):
-        at = np.where(tap.inside, start + tap.offset, 0)
+        at = start + tap.offset
         weights = tap.weights if near.counts is None else tap.weights * near.counts.take(at)
         sums += weights
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -94,7 +97,7 @@ def _extreme(near: Neighbourhood, cols: Spans, rows: Spans, method: str) -> tupl
         choose, start = (np.minimum, dtype.type(info.max)) if smaller else (np.maximum, dtype.type(info.min))
     best, has = np.full(len(near.at), start), np.zeros(len(near.at), bool)
     for tap in taps(cols, rows, near.stride):
-        at = np.where(tap.inside, near.at + tap.offset, 0)
+        at = near.at + tap.offset
         counts = tap.inside if near.counts is None else tap.inside & near.counts.take(at)
         choose(best, near.values.take(at), out=best, where=counts)
         has |= counts
@@ -105,7 +108,7 @@ def _stacked(near: Neighbourhood, cols: Spans, rows: Spans) -> tuple[Pixels, Pix
     """Values, what counts of them, and weights, each of shape (pixels of a cell, cells)."""
     values, counts, weights = [], [], []
     for tap in taps(cols, rows, near.stride):
-        at = np.where(tap.inside, near.at + tap.offset, 0)
+        at = near.at + tap.offset
         values.append(near.values.take(at))
         counts.append(tap.inside if near.counts is None else tap.inside & near.counts.take(at))
         weights.append(tap.weights)

@@ -45,6 +45,10 @@ class Neighbourhood:
     at: Index
     """Place of each target pixel's source pixel in `values`."""
 
+    def of(self, some: Index) -> Neighbourhood:
+        """The same for some of the target pixels."""
+        return Neighbourhood(self.values, self.counts, self.stride, self.at[some])
+
 
 def neighbourhood(
     source: Source, at: tuple[Index, Index], before: int, after: tuple[int, int], dtype: npt.DTypeLike = np.float64
@@ -79,9 +83,26 @@ def neighbourhood(
         )
         if part.size:
             counts[place] = True if valid is None else valid
-            if valid is None:
-                values[place] = part
-            else:
-                np.copyto(values[place], part, where=valid, casting="unsafe")
+            values[place] = part
+            if valid is not None and part.dtype.kind == "f":  # NaN times 0 is NaN
+                values[place][~valid] = 0
+            elif valid is not None:
+                values[place] *= valid
     line = None if counts is None else counts.ravel()
     return Neighbourhood(values.ravel(), line, width, (rows - top) * width + (cols - left))
+
+
+def all_count(near: Neighbourhood, before: int, after: int) -> Mask:
+    """True for pixels whose neighbours all count: so many before and after, on both axes; as a line."""
+    assert near.counts is not None
+    counts = near.counts.reshape(-1, near.stride)
+    size = before + after + 1
+    whole = np.zeros_like(counts)
+    lines = counts[:, : counts.shape[1] - size + 1].copy()
+    for col in range(1, size):
+        lines &= counts[:, col : counts.shape[1] - size + 1 + col]
+    inner = lines[: len(lines) - size + 1].copy()
+    for row in range(1, size):
+        inner &= lines[row : len(lines) - size + 1 + row]
+    whole[before : before + len(inner), before : before + inner.shape[1]] = inner
+    return whole.ravel()

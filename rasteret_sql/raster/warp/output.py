@@ -12,19 +12,31 @@ def to_pixels(values: Numbers, dtype: np.dtype) -> Pixels:
     """Numbers as pixels: integers are clamped and rounded half up; floats take the nearest value.
 
     Args:
-        values: of any shape; NaN becomes 0 where the dtype has none.
+        values: of any shape; NaN becomes anything where the dtype has none.
         dtype: of the pixels.
     """
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return values.astype(dtype)
     info = np.iinfo(dtype)
-    rounded = np.floor(values + 0.5)
+    rounded = values + 0.5
+    if dtype.itemsize > 4:
+        return _to_long(np.floor(rounded, out=rounded), dtype)
+    if dtype.kind == "i":
+        np.floor(rounded, out=rounded)
+    # These take the limit for NaN, as other functions do not.
+    np.fmax(rounded, info.min, out=rounded)
+    np.fmin(rounded, info.max, out=rounded)
+    return rounded.astype(dtype)
+
+
+def _to_long(rounded: Numbers, dtype: np.dtype) -> Pixels:
+    """Whole numbers as integers of 64 bit, whose limits are no floats."""
+    info = np.iinfo(dtype)
     low, high = rounded <= info.min, rounded >= info.max
     with np.errstate(invalid="ignore"):
-        found = rounded.astype(dtype) if dtype.itemsize > 4 else rounded.astype(np.int64).astype(dtype)
+        found = rounded.astype(dtype)
     found[low], found[high] = info.min, info.max
-    found[np.isnan(values)] = 0
     return found
 
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from rasteret_sql.raster.warp.kernels import cubic_weights, kernel
-from rasteret_sql.raster.warp.neighbourhood import Index, Mask, Neighbourhood, Numbers, Source, neighbourhood
+from rasteret_sql.raster.warp.neighbourhood import (
+    Index,
+    Mask,
+    Neighbourhood,
+    Numbers,
+    Pixels,
+    Source,
+    all_count,
+    neighbourhood,
+)
+from rasteret_sql.raster.warp.output import to_pixels
 from rasteret_sql.raster.warp.resampling import RADIUS
 
 EDGE = 1e-10
@@ -16,6 +27,19 @@ _FULL = 0.95
 """The smallest scale at which kernels are not widened."""
 _LEAST_SUM = 1e-6
 """A sum of weights below which there is no value."""
+_FEW = 0.5
+"""The part of a block's pixels below which those that get no value are left out of its computation."""
+
+
+class Values(NamedTuple):
+    """Values of target pixels of a block."""
+
+    found: Index | None
+    """Places of them in the block, shape (n,); None: all, in their order."""
+    pixels: Pixels
+    """Shape (n,), in the dtype of the source."""
+    has: Mask | None
+    """Shape (n,), True for those that get one; None: all do."""
 
 
 class PointMethod:
@@ -30,6 +54,8 @@ class PointMethod:
 
     def __init__(self, method: str, source: Source, scale: tuple[float, float], *, normalizes: bool) -> None:
         self._source = source
+        self._line = source.data.ravel()
+        self._valid = None if source.valid is None else source.valid.ravel()
         self._normalizes = normalizes
         self._four = min(scale) >= _FULL and method in ("bilinear", "cubic")
         self._scale = tuple(min(each, 1.0) for each in scale)
@@ -39,94 +65,77 @@ class PointMethod:
             method, self._four = "bilinear", True
         elif not normalizes and 1 in (source.width, source.height):
             method = "nearest"
-        self.method = method
+        self._method = method
         self._reach = reach
 
-    def pixels_under(self, xs: Numbers, ys: Numbers) -> tuple[Index, Index, Index]:
-        """Targets, as places in `xs`, that get a value, and the source column and row under the centre of each.
+    def values(self, xs: Numbers, ys: Numbers) -> Values:
+        """Values of a block.
 
         Args:
             xs: source columns of the centres, shape (n,); not finite where there is no such place.
             ys: source rows.
         """
-        source = self._source
-        if self._all_inside(xs, ys):
-            found = np.arange(len(xs))
-            cols, rows = (xs + EDGE).astype(np.intp), (ys + EDGE).astype(np.intp)
-        else:
-            with np.errstate(invalid="ignore"):
-                inside = (xs >= 0) & (ys >= 0) & (xs + EDGE <= source.width) & (ys + EDGE <= source.height)
-            found = np.flatnonzero(inside)
-            cols, rows = (xs[found] + EDGE).astype(np.intp), (ys[found] + EDGE).astype(np.intp)
-        np.minimum(cols, source.width - 1, out=cols)
-        np.minimum(rows, source.height - 1, out=rows)
-        if source.valid is not None:
-            kept = source.valid.ravel().take(rows * source.width + cols)
-            if not kept.all():
-                found, cols, rows = found[kept], cols[kept], rows[kept]
-        return found, cols, rows
+        found = None if self._all_inside(xs, ys) else self._inside(xs, ys)
+        if found is not None:
+            xs, ys = xs[found], ys[found]
+        at = self._under(xs, ys)
+        has = None if self._valid is None else self._valid.take(at)
+        if has is not None and has.all():
+            has = None
+        if has is not None and has.mean() < _FEW:
+            some = np.flatnonzero(has)
+            found, at, has = some if found is None else found[some], at[some], None
+            xs, ys = xs[some], ys[some]
+        if not at.size:
+            return Values(at, np.empty(0, self._source.data.dtype), None)
+        if self._method == "nearest":
+            return Values(found, self._line.take(at), has)
+        numbers, sums = self._of_four(xs, ys) if self._four else self._of_kernel(xs, ys)
+        if sums is not None and not (enough := sums >= _LEAST_SUM).all():
+            has = enough if has is None else has & enough
+        return Values(found, to_pixels(numbers, self._source.data.dtype), has)
 
     def _all_inside(self, xs: Numbers, ys: Numbers) -> bool:
         """True where every position is in the source; of NaN neither comparison holds."""
         low, right, bottom = min(xs.min(), ys.min()), xs.max(), ys.max()
         return bool(low >= 0 and right + EDGE <= self._source.width and bottom + EDGE <= self._source.height)
 
-    def values(self, xs: Numbers, ys: Numbers) -> tuple[Index, Numbers]:
-        """Targets that get a value, and the value of each, not rounded.
+    def _inside(self, xs: Numbers, ys: Numbers) -> Index:
+        """Places of the positions in the source."""
+        with np.errstate(invalid="ignore"):
+            inside = (xs >= 0) & (ys >= 0)
+            inside &= (xs + EDGE <= self._source.width) & (ys + EDGE <= self._source.height)
+        return np.flatnonzero(inside)
 
-        Args:
-            xs: source columns of the centres, shape (n,).
-            ys: source rows.
-        """
-        found, _, _ = self.pixels_under(xs, ys)
-        if not found.size:
-            return found, np.empty(0)
-        if len(found) != len(xs):
-            xs, ys = xs[found], ys[found]
-        if self._four:
-            values, sums = self._of_four(xs, ys)
-        else:
-            values, sums = self._of_kernel(xs, ys)
-        kept = sums >= _LEAST_SUM
-        return (found, values) if kept.all() else (found[kept], values[kept])
+    def _under(self, xs: Numbers, ys: Numbers) -> Index:
+        """The source pixel under each centre, as its place in the line of all."""
+        cols, rows = (xs + EDGE).astype(np.intp), (ys + EDGE).astype(np.intp)
+        np.minimum(cols, self._source.width - 1, out=cols)
+        np.minimum(rows, self._source.height - 1, out=rows)
+        rows *= self._source.width
+        rows += cols
+        return rows
 
-    def _of_four(self, xs: Numbers, ys: Numbers) -> tuple[Numbers, Numbers]:
+    def _of_four(self, xs: Numbers, ys: Numbers) -> tuple[Numbers, Numbers | None]:
         """Bilinear of the four nearest pixels that count; cubic of sixteen where all of them do."""
         xs, ys = xs - 0.5, ys - 0.5
         cols, rows = np.floor(xs), np.floor(ys)
-        right, below = xs - cols, ys - rows
-        before, after = (1, 2) if self.method == "cubic" else (0, 1)
+        right, below = np.subtract(xs, cols, out=xs), np.subtract(ys, rows, out=ys)
+        is_cubic = self._method == "cubic"
+        before, after = (1, 2) if is_cubic else (0, 1)
         near = neighbourhood(self._source, (cols.astype(np.intp), rows.astype(np.intp)), before, (after, after))
-        values, sums = _bilinear(near, right, below)
-        if self.method == "cubic":
-            self._sharpen(values, sums, near, right, below)
+        if near.counts is None:
+            return (_cubic if is_cubic else _bilinear)(near, right, below), None
+        whole = all_count(near, before, after).take(near.at)
+        if is_cubic:
+            chosen = np.flatnonzero(whole)
+            values, sums = np.zeros(len(xs)), np.ones(len(xs))
+            values[chosen] = _cubic(near.of(chosen), right[chosen], below[chosen])
+        else:
+            values, sums = _bilinear(near, right, below), np.ones(len(xs))
+        some = np.flatnonzero(~whole)
+        values[some], sums[some] = _bilinear_of_some(near.of(some), right[some], below[some])
         return values, sums
-
-    @staticmethod
-    def _sharpen(values: Numbers, sums: Numbers, near: Neighbourhood, right: Numbers, below: Numbers) -> None:
-        """Put the cubic of sixteen pixels where all of them count."""
-        offsets = [(row - 1) * near.stride + col - 1 for row in range(4) for col in range(4)]
-        at = near.at
-        chosen: slice | Index = slice(None)
-        if near.counts is not None:
-            whole = near.counts.take(at + offsets[0])
-            for offset in offsets[1:]:
-                whole &= near.counts.take(at + offset)
-            if not whole.any():
-                return
-            if not whole.all():
-                chosen = np.flatnonzero(whole)
-                at, right, below = at[chosen], right[chosen], below[chosen]
-        across, down = cubic_weights(right), cubic_weights(below)
-        total = np.zeros(len(at))
-        for row in range(4):
-            line = across[0] * near.values.take(at + offsets[4 * row])
-            for col in range(1, 4):
-                line += across[col] * near.values.take(at + offsets[4 * row + col])
-            line *= down[row]
-            total += line
-        values[chosen] = total
-        sums[chosen] = 1.0
 
     def _of_kernel(self, xs: Numbers, ys: Numbers) -> tuple[Numbers, Numbers]:
         """The kernel over all pixels that it covers and that count, each weight a product of two."""
@@ -137,8 +146,8 @@ class PointMethod:
         near = neighbourhood(
             self._source, (cols.astype(np.intp), rows.astype(np.intp)), max(across, down), (across, down)
         )
-        of_cols = [kernel(self.method, (at - right) * self._scale[0]) for at in range(1 - across, across + 1)]
-        of_rows = [kernel(self.method, (at - below) * self._scale[1]) for at in range(1 - down, down + 1)]
+        of_cols = [kernel(self._method, (at - right) * self._scale[0]) for at in range(1 - across, across + 1)]
+        of_rows = [kernel(self._method, (at - below) * self._scale[1]) for at in range(1 - down, down + 1)]
         total, sums = np.zeros(len(xs)), np.zeros(len(xs))
         whole_line = sum(of_cols[1:], start=of_cols[0])
         for row, of_row in enumerate(of_rows, 1 - down):
@@ -148,10 +157,10 @@ class PointMethod:
                 at = near.at + (row * near.stride + col)
                 line += near.values.take(at) * of_col
                 if near.counts is not None:
-                    np.add(counted, of_col, out=counted, where=near.counts.take(at))
+                    counted += of_col * near.counts.take(at)
             total += line * of_row
             sums += counted * of_row
-        if self.method == "lanczos" and self._source.valid is not None and near.counts is not None:
+        if self._method == "lanczos" and self._source.valid is not None and near.counts is not None:
             sums[self._too_few(near, (cols, rows), (right, below))] = 0
         plain = np.zeros(len(xs), bool) if self._normalizes else (sums >= 0.99999) & (sums <= 1.00001)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -178,25 +187,61 @@ class PointMethod:
         return few
 
 
-def _bilinear(near: Neighbourhood, right: Numbers, below: Numbers) -> tuple[Numbers, Numbers]:
-    """The four nearest pixels by their weights, and the sum of the weights of those that count."""
+def _bilinear(near: Neighbourhood, right: Numbers, below: Numbers) -> Numbers:
+    """The four nearest pixels by their weights, where all of them count."""
+    upper = _between(near, 0, right)
+    lower = _between(near, near.stride, right)
+    lower -= upper
+    lower *= below
+    upper += lower
+    return upper
+
+
+def _between(near: Neighbourhood, offset: int, right: Numbers) -> Numbers:
+    """A value between a pixel and the one to the right of it."""
+    at = near.at + offset if offset else near.at
+    first = near.values.take(at)
+    step = near.values.take(at + 1)
+    step -= first
+    step *= right
+    first += step
+    return first
+
+
+def _bilinear_of_some(near: Neighbourhood, right: Numbers, below: Numbers) -> tuple[Numbers, Numbers]:
+    """The same of those of the four that count, and the sum of their weights."""
+    assert near.counts is not None
     left, above = 1 - right, 1 - below
-    total = sums = np.zeros(0)
-    for number, (offset, of_col, of_row) in enumerate(
-        ((0, left, above), (1, right, above), (near.stride, left, below), (near.stride + 1, right, below))
+    total, sums = np.zeros(len(right)), np.zeros(len(right))
+    for offset, of_col, of_row in (
+        (0, left, above),
+        (1, right, above),
+        (near.stride, left, below),
+        (near.stride + 1, right, below),
     ):
-        weight = of_col * of_row
-        at = near.at + offset if offset else near.at
-        value = near.values.take(at)
-        value *= weight
-        if near.counts is not None:
-            weight *= near.counts.take(at)
-        if number:
-            total += value
-            sums += weight
-        else:
-            total, sums = value, weight
+        at = near.at + offset
+        weight = of_col * of_row * near.counts.take(at)
+        total += near.values.take(at) * weight
+        sums += weight
     with np.errstate(divide="ignore", invalid="ignore"):
         total /= sums
     sums[sums < 1e-5] = 0
     return total, sums
+
+
+def _cubic(near: Neighbourhood, right: Numbers, below: Numbers) -> Numbers:
+    """Sixteen pixels by their weights, where all of them count."""
+    across, down = cubic_weights(right), cubic_weights(below)
+    total = np.zeros(len(near.at))
+    for row in range(4):
+        at = near.at + ((row - 1) * near.stride - 1)
+        line = near.values.take(at)
+        line *= across[0]
+        for col in range(1, 4):
+            at += 1
+            value = near.values.take(at)
+            value *= across[col]
+            line += value
+        line *= down[row]
+        total += line
+    return total

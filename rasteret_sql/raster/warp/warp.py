@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.geo.coordinate_lattice import STEP
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.raster.warp.areas import area_values, most_taps
 from rasteret_sql.raster.warp.cells import spans
 from rasteret_sql.raster.warp.neighbourhood import Mask, Pixels, Source
 from rasteret_sql.raster.warp.output import off_nodata, to_pixels
 from rasteret_sql.raster.warp.plan import WarpPlan
-from rasteret_sql.raster.warp.points import PointMethod
+from rasteret_sql.raster.warp.points import PointMethod, Values
 from rasteret_sql.raster.warp.resampling import RADIUS
 from rasteret_sql.raster.warp.shares import sum_values
 
-_BLOCK = 1 << 16
-"""Target pixels of a block: what is computed of them stays near the processor."""
-_SIDE = 16
-"""Blocks begin at multiples of it, as cells of the lattice of positions do."""
+_WIDTH = 512
+"""Pixels across a block: what is computed of it stays near the processor."""
 _TAPS_AT_ONCE = 1 << 22
 """Source pixels that are looked at for the cells of one block."""
-_Work = Callable[[Window], tuple[np.ndarray, Pixels]]
-"""(block) → targets that get a value, as places in it, and the value of each."""
+_Work = Callable[[Window], Values]
 _PLAIN = {
     "bilinear": ("uint8", "int16", "uint16", "float32", "float64"),
     "cubic": ("uint8", "int16", "uint16", "float32", "float64"),
@@ -41,6 +41,7 @@ def warp(
     nodata: float | None = None,
     fill: float | None = None,
     part: Window | None = None,
+    threads: int = 1,
 ) -> tuple[Pixels, Mask]:
     """Compute target pixels.
 
@@ -54,6 +55,7 @@ def warp(
         nodata: value that says "nothing here" in the target; no result is equal to it.
         fill: value where the target has none; None: nodata, else 0.
         part: pixels of the target to compute, numbered as the plan's; None: all.
+        threads: among which blocks are shared.
 
     Returns:
         Pixels in the dtype of the data, and True where they have a value, each of shape (height, width) of the part.
@@ -75,43 +77,57 @@ def warp(
         totals, written = sum_values(source, plan.source, plan.map, target)
         pixels[written] = off_nodata(to_pixels(totals[written], data.dtype), nodata)
         return pixels, written
-    work = _points(source, plan, nodata) if plan.method in RADIUS else _areas(source, plan)
-    taps = 1 if plan.method in RADIUS else most_taps(plan.scale)
-    for block in _blocks(target, max(256, min(_BLOCK, _TAPS_AT_ONCE // taps))):
-        at, values = work(block)
-        rows = slice(block.row_off - target.row_off, block.row_end - target.row_off)
-        cols = slice(block.col_off - target.col_off, block.col_end - target.col_off)
+    keep_freed_memory()
+    is_of_points = plan.method in RADIUS
+    work = _points(source, plan, target, nodata) if is_of_points else _areas(source, plan, target)
+
+    def do(block: Window) -> None:
+        found, values, has = work(block)
+        at = (
+            slice(block.row_off - target.row_off, block.row_end - target.row_off),
+            slice(block.col_off - target.col_off, block.col_end - target.col_off),
+        )
         values = off_nodata(values, nodata)
-        if len(at) == block.width * block.height:
-            pixels[rows, cols] = values.reshape(block.shape)
-            written[rows, cols] = True
+        if found is not None:
+            if has is not None:
+                found, values = found[has], values[has]
+            row, col = np.divmod(found, block.width)
+            pixels[at][row, col] = values
+            written[at][row, col] = True
+        elif has is None:
+            pixels[at], written[at] = values.reshape(block.shape), True
         else:
-            there = pixels[rows, cols]
-            row, col = np.divmod(at, block.width)
-            there[row, col] = values
-            written[rows, cols][row, col] = True
+            written[at] = has.reshape(block.shape)
+            pixels[at] = np.where(has, values, data.dtype.type(fill)).reshape(block.shape)
+
+    blocks = _strips(target) if is_of_points else _squares(target, _TAPS_AT_ONCE // most_taps(plan.scale))
+    if threads == 1:
+        for block in blocks:
+            do(block)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(do, blocks):
+                pass
     return pixels, written
 
 
-def _points(source: Source, plan: WarpPlan, nodata: float | None) -> _Work:
+def _points(source: Source, plan: WarpPlan, target: Window, nodata: float | None) -> _Work:
     plain = source.valid is None and nodata is None and source.data.dtype.name in _PLAIN.get(plan.method, ())
+    positions = plan.map.centres(target)
     method = PointMethod(plan.method, source, plan.scale, normalizes=plain)
 
-    def work(block: Window) -> tuple[np.ndarray, Pixels]:
-        xs, ys = (each.ravel() for each in plan.map.centres(block))
-        xs, ys = xs - plan.source.col_off, ys - plan.source.row_off
-        if method.method == "nearest":
-            found, cols, rows = method.pixels_under(xs, ys)
-            return found, source.data.ravel().take(rows * source.width + cols)
-        found, values = method.values(xs, ys)
-        return found, to_pixels(values, source.data.dtype)
+    def work(block: Window) -> Values:
+        xs, ys = positions(block)
+        return method.values((xs - plan.source.col_off).ravel(), (ys - plan.source.row_off).ravel())
 
     return work
 
 
-def _areas(source: Source, plan: WarpPlan) -> _Work:
-    def work(block: Window) -> tuple[np.ndarray, Pixels]:
-        corners = plan.map.corners(block)
+def _areas(source: Source, plan: WarpPlan, target: Window) -> _Work:
+    corners_of = plan.map.corners(target)
+
+    def work(block: Window) -> Values:
+        corners = corners_of(block)
         col, row = plan.source.col_off, plan.source.row_off
         cols = spans(corners.first_x.ravel() - col, corners.last_x.ravel() - col, source.width)
         rows = spans(corners.first_y.ravel() - row, corners.last_y.ravel() - row, source.height)
@@ -120,11 +136,29 @@ def _areas(source: Source, plan: WarpPlan) -> _Work:
     return work
 
 
-def _blocks(target: Window, pixels: int) -> Iterator[Window]:
-    """Cut a window into blocks of about as many pixels, along the lattice of its grid."""
-    side = max(_SIDE, int(pixels**0.5) // _SIDE * _SIDE)
+def _strips(target: Window) -> Iterator[Window]:
+    """Cut a window into blocks along the tiles of the lattice of positions, as wide as they may be."""
+    for row in range(target.row_off // STEP * STEP, target.row_end, STEP):
+        for col in range(target.col_off // _WIDTH * _WIDTH, target.col_end, _WIDTH):
+            block = Window(col, row, _WIDTH, STEP).intersection(target)
+            if block is not None:
+                yield block
+
+
+def _squares(target: Window, pixels: int) -> Iterator[Window]:
+    """Cut a window into blocks of at most about as many pixels."""
+    side = max(16, int(min(_WIDTH * STEP, pixels) ** 0.5) // 16 * 16)
     for row in range(target.row_off // side * side, target.row_end, side):
         for col in range(target.col_off // side * side, target.col_end, side):
             block = Window(col, row, side, side).intersection(target)
             if block is not None:
                 yield block
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """Let the C library keep what arrays of a block free: to get each from the system again takes most of the time.
+
+    glibc hands freed memory of more than 128 KiB back, until a larger piece was freed once.
+    """
+    np.empty(1 << 24, np.uint8)
