@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cached_property
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import duckdb
 import numpy as np
@@ -19,9 +18,11 @@ from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.misspelt import explained
-from rasteret_sql.geo.crs import LONLAT, normalize_crs, reaches
+from rasteret_sql.functions.python_arguments import grid_arguments, most_bytes, progress_listener
+from rasteret_sql.hosts.area_samples import Bands, read_area_samples
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
 from rasteret_sql.hosts.private_database import OwnDatabase, hold
+from rasteret_sql.hosts.xarray_dataset import COMBINE, check_dataset, dataset_of, require_xarray
 from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
@@ -31,27 +32,22 @@ from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.maintain import append_collection, refresh_collection
-from rasteret_sql.library.settings import byte_count
 from rasteret_sql.quoting import quote_name
-from rasteret_sql.reading.asked_band import Asked, ask
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.scenes.dates import DateLike
 from rasteret_sql.selection.areas import AUTO, Crs, read_areas
-from rasteret_sql.selection.areas import Areas as PlacedAreas
-from rasteret_sql.selection.call_access import call_backend, own_bands
-from rasteret_sql.selection.conditions import near_areas
-from rasteret_sql.selection.filters import filtered
-from rasteret_sql.selection.pixels import info_table, read_samples
+from rasteret_sql.selection.call_access import call_backend
+from rasteret_sql.selection.pixels import info_table
 from rasteret_sql.selection.private_reader import Reader
 from rasteret_sql.selection.scene_view import SceneView
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session, new_session
-from rasteret_sql.warning import warn
+
+if TYPE_CHECKING:
+    import xarray
 
 Areas = Any
 """What `get_numpy` reads: see `selection/areas.py`."""
-Bands = str | Sequence[str] | Mapping[str, str]
-"""A band or an expression over bands, several of them, or names for these."""
 
 
 class Collection(SceneView):
@@ -259,6 +255,10 @@ class Collection(SceneView):
         geometry_crs: Crs = AUTO,
         geometry_column: str | None = None,
         all_touched: bool = False,
+        resolution: float | tuple[float, float] | None = None,
+        resampling: str | None = None,
+        shape: tuple[int, int] | None = None,
+        align: str | tuple[float, float] | None = None,
         on_error: str = "null",
         on_change: str = "raise",
         return_info: bool = False,
@@ -269,7 +269,7 @@ class Collection(SceneView):
         nodata: float | None = None,
         **filters: Any,
     ) -> np.ndarray | tuple[np.ndarray, pa.Table]:
-        """Pixels of areas, on the native grid of each scene.
+        """Pixels of areas, on the native grid of each scene, or on one grid for all.
 
         Args:
             geometries: (minx, miny, maxx, maxy), polygons in any common form, or a table with a column of them.
@@ -280,10 +280,14 @@ class Collection(SceneView):
             data_source: dataset of the scenes, in place of the collection's: its config and login reach the files, and
                 its names of bands serve beside the collection's own.
             backend: how pixels are read in this call, in place of all these.
-            target_crs: CRS of the pixels (EPSG code). They are not reprojected yet: all scenes have to be in it.
+            target_crs: CRS of the pixels (EPSG code). It, resolution, shape or align asks for one grid for all scenes.
             geometry_crs: CRS of the areas; by default what they say themselves, else EPSG:4326.
             geometry_column: which column, where the areas are a table.
             all_touched: True: pixels that an area touches; False: pixels whose centre it holds.
+            resolution: size of a pixel in units of its CRS, a number or (x, y).
+            resampling: as `read_chip` has it, one of GDAL's methods.
+            shape: (height, width) of each area in pixels, in place of a resolution.
+            align: id of a scene whose grid the pixels are in line with, or a point (x, y) at a corner of pixels.
             on_error: 'null': scenes that cannot be read are left out, and a RuntimeWarning counts them; 'raise': the
                 first of them is an error.
             on_change: 'raise': a file that was changed since it was indexed cannot be read; 'refresh': its header is
@@ -305,93 +309,169 @@ class Collection(SceneView):
             from its pixel corners to `crs`; and `crs`.
 
         Raises:
-            ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, a scene is not
-                in `target_crs`, or no scene could be read.
+            ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, or no scene
+                could be read.
             RasteretError: with `on_error='raise'`, why a scene could not be read.
             ByteLimitError: the call would fetch more than `max_bytes`.
         """
-        PixelOptions(on_error=on_error)  # refuses other words
-        most = None if max_bytes is None else byte_count(max_bytes)
-        if max_bytes is not None and most is None:
-            raise InvalidArgumentError(f"max_bytes={max_bytes!r} is no number of bytes, nor text such as '512 MiB'")
+        grid = grid_arguments(target_crs, resolution, shape, align)
         options = PixelOptions(
             self.name,
             all_touched=all_touched,
+            on_error=on_error,
             on_change=on_change,
-            max_bytes=most,
+            max_bytes=most_bytes(max_bytes),
             mask=mask,
             dilate=dilate,
             scaled=scaled,
             nodata=nodata,
+            resampling=resampling,
+            **grid,
         )
         require_concurrency(max_concurrent)
-        chosen = filtered(self._selection, filters)
-        areas = read_areas(geometries, geometry_crs, geometry_column)
-        wanted = None if target_crs is None else normalize_crs(target_crs)
-        reader = call_backend(self._session, backend, cloud_config, data_source, self.data_source)
-        asked = self._asked(bands, data_source, options)
-        scenes = self._near(chosen, areas).batches(["id", "datetime"]).read_all()
-        near = scenes["id"].to_pylist()
-        with self._session.receipts.begin("get_numpy") as receipt:
-            context = self._session.paying(receipt).reading(backend=reader, progress=progress_listener(progress))
-            samples = read_samples(context, near, areas, asked, options, crs=wanted)
-            if samples.failures and on_error == "raise":
-                raise next(iter(samples.failures.values()))
-        if on_change == "refresh" and not self._index.is_current():
-            self._follow()
-        if samples.failures:
-            scene, error = next(iter(samples.failures.items()))
-            failed = f'{len(samples.failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'
-            if samples.pixels is None:
-                raise InvalidArgumentError(f"no valid data found: {failed}") from error
-            warn(f"{failed}; they are left out")
-        if samples.pixels is None:
-            raise InvalidArgumentError(
-                f'no valid data found: no scene of "{self.name}" meets the areas ({areas.describe()})'
-            )
-        pixels = samples.pixels[:, 0] if len(asked) == 1 else samples.pixels
+        samples, scenes = read_area_samples(
+            self._session,
+            self._selection,
+            self.bands,
+            areas=read_areas(geometries, geometry_crs, geometry_column),
+            bands=bands,
+            options=options,
+            reader=call_backend(self._session, backend, cloud_config, data_source, self.data_source),
+            data_source=data_source,
+            progress=progress,
+            filters=filters,
+            one_grid=bool(grid),
+        )
+        self._follow_refreshed(on_change)
+        assert samples.pixels is not None  # it raises where there are none
+        pixels = samples.pixels[:, 0] if samples.pixels.shape[1] == 1 else samples.pixels
         return (pixels, info_table(samples.places, scenes)) if return_info else pixels
 
-    def _asked(self, bands: Bands, data_source: str | None, options: PixelOptions) -> tuple[Asked, ...]:
-        """The bands of a call; raises where one is none of the collection's, nor can be computed from these."""
-        given = [bands] if isinstance(bands, str) else bands
-        parts = list(given.values()) if isinstance(given, Mapping) else list(given)
-        names = own_bands(self.bands, parts, data_source)
-        if not names:
-            raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(self.bands)}")
-        asked = ask(dict(zip(given, names, strict=True)) if isinstance(given, Mapping) else names, options.of_bands())
-        known = self._session.band_names(self._index)
-        for band in asked:
-            known.meant(band)
-        return asked
+    def get_xarray(
+        self,
+        geometries: Areas,
+        bands: Bands,
+        *,
+        max_concurrent: int = DEFAULT_MAX_CONCURRENT,
+        progress: bool | Progress | None = None,
+        cloud_config: CloudConfig | Mapping[str, Any] | None = None,
+        data_source: str | None = None,
+        backend: StorageBackend | None = None,
+        target_crs: int | str | None = None,
+        geometry_crs: Crs = AUTO,
+        geometry_column: str | None = None,
+        all_touched: bool = False,
+        xr_combine: str = "combine_first",
+        resolution: float | tuple[float, float] | None = None,
+        resampling: str | None = None,
+        shape: tuple[int, int] | None = None,
+        align: str | tuple[float, float] | None = None,
+        on_error: str = "null",
+        on_change: str = "raise",
+        max_bytes: int | str | None = None,
+        mask: str | None = None,
+        dilate: int = 0,
+        scaled: bool = False,
+        nodata: float | None = None,
+        **filters: Any,
+    ) -> xarray.Dataset:
+        """Pixels of areas as an xarray Dataset, all scenes on one grid. Needs `pip install rasteret-sql[xarray]`.
 
-    def _near(self, chosen: Selection, areas: PlacedAreas) -> Selection:
-        """Scenes that may meet the areas by their box; all where the areas are of another globe than boxes."""
-        if not reaches(areas.crs, LONLAT):
-            return chosen
-        return chosen.where(near_areas(areas.lonlat()))
+        Args:
+            geometries: (minx, miny, maxx, maxy), polygons in any common form, or a table with a column of them.
+            bands: names, or expressions over bands; a dict names its values.
+            max_concurrent: as `get_numpy` has it.
+            progress: as `get_numpy` has it.
+            cloud_config: as `get_numpy` has it.
+            data_source: as `get_numpy` has it.
+            backend: as `get_numpy` has it.
+            target_crs: CRS of the pixels (EPSG code); by default that of most scenes, and a warning tells where they
+                are in several.
+            geometry_crs: as `get_numpy` has it.
+            geometry_column: as `get_numpy` has it.
+            all_touched: as `get_numpy` has it.
+            xr_combine: how scenes of one time are put together. 'combine_first': the first scene's valid pixels, then
+                those of the next; 'merge': an xarray.MergeError where they differ; 'merge_override': the first scene's
+                alone, of each area.
+            resolution: size of a pixel in units of its CRS, a number or (x, y); by default as many metres as the finest
+                band of the first scene has.
+            resampling: as `read_chip` has it, one of GDAL's methods. Pixels that are only moved stay as they are.
+            shape: (height, width) of the area in pixels, in place of a resolution. For one area.
+            align: id of a scene whose grid the pixels are in line with, or a point (x, y) at a corner of pixels; by
+                default the grid of the first scene, if its CRS and resolution are those of the pixels, else (0, 0).
+            on_error: as `get_numpy` has it.
+            on_change: as `get_numpy` has it.
+            max_bytes: as `get_numpy` has it.
+            mask: as `get_numpy` has it.
+            dilate: as `get_numpy` has it.
+            scaled: as `get_numpy` has it.
+            nodata: as `get_numpy` has it.
+            **filters: which scenes: cloud_cover_lt, date_range, bbox, split, split_column, as for `subset`.
+
+        Returns:
+            A variable for each band, in its own dtype, with the dimensions time, geometry, y and x. `time` is naive
+            UTC, ascending; scenes of one time share it. `geometry` numbers the areas from 1. `y` and `x` are centres of
+            pixels, in the CRS that `spatial_ref` describes as CF does. Where no scene has a valid pixel of the area:
+            `_FillValue`, which is the file's nodata, else 0.
+
+        Raises:
+            ValueError: unknown band, unusable area, no scene meets an area, or no scene could be read.
+            ImportError: xarray is not installed.
+            MemoryLimitError: before any request, when the dataset would exceed `max_call_bytes`.
+            RasteretError: with `on_error='raise'`, why a scene could not be read.
+            ByteLimitError: the call would fetch more than `max_bytes`.
+            xarray.MergeError: with `xr_combine='merge'`, scenes of one time differ.
+        """
+        require_xarray()
+        if xr_combine not in COMBINE:
+            raise InvalidArgumentError(f"xr_combine={xr_combine!r} is not known; expected one of {', '.join(COMBINE)}")
+        areas = read_areas(geometries, geometry_crs, geometry_column)
+        if shape is not None and len(areas.geometries) > 1:
+            raise InvalidArgumentError(
+                f"shape={shape} gives each of {len(areas.geometries)} areas a grid of its own, and a dataset has one; "
+                "give resolution="
+            )
+        options = PixelOptions(
+            self.name,
+            all_touched=all_touched,
+            on_error=on_error,
+            on_change=on_change,
+            max_bytes=most_bytes(max_bytes),
+            mask=mask,
+            dilate=dilate,
+            scaled=scaled,
+            nodata=nodata,
+            resampling=resampling,
+            **grid_arguments(target_crs, resolution, shape, align),
+        )
+        require_concurrency(max_concurrent)
+        count = len(areas.geometries)
+        samples, scenes = read_area_samples(
+            self._session,
+            self._selection,
+            self.bands,
+            areas=areas,
+            bands=bands,
+            options=options,
+            reader=call_backend(self._session, backend, cloud_config, data_source, self.data_source),
+            data_source=data_source,
+            progress=progress,
+            filters=filters,
+            one_grid=True,
+            check=lambda plans: check_dataset(plans, count, self._session.settings.max_call_bytes),
+        )
+        self._follow_refreshed(on_change)
+        times = dict(zip(scenes["id"].to_pylist(), scenes["datetime"].to_numpy(), strict=True))
+        return dataset_of(samples, times, [bands] if isinstance(bands, str) else list(bands), xr_combine)
 
     def _read_anew(self) -> CollectionIndex:
         """The index as it is now, reached as it was."""
         return open_collection(self._index.place, self.name, self._index.stores)
 
-    def _follow(self) -> None:
-        """Go on with the index as it is now, after headers of changed files were put into it."""
+    def _follow_refreshed(self, on_change: str) -> None:
+        """Go on with the index as it is now, if headers of changed files were put into it."""
+        if on_change != "refresh" or self._index.is_current():
+            return
         index = self._read_anew()
         self._selection = dataclasses.replace(self._selection, index=index)
         self.__dict__.pop("_connection", None)
-
-
-def progress_listener(progress: bool | Progress | None) -> Progress | None:
-    """The listener that `progress=` means in Python: a function as it is, True for a line on stderr, else nothing."""
-    if callable(progress):
-        return progress
-    if progress is None or isinstance(progress, bool):
-        return _show if progress else None
-    raise InvalidArgumentError(f"progress={progress!r} cannot be used; give True, or a function (done, total, what)")
-
-
-def _show(done: int, total: int | None, what: str) -> None:
-    """Progress on stderr, in one line."""
-    sys.stderr.write(f"\r{done}/{'?' if total is None else total} {what}" + ("\n" if done == total else ""))
-    sys.stderr.flush()

@@ -22,7 +22,9 @@ STEP = 32
 TILE = 512
 """Pixels across a tile that is computed at once."""
 TOLERANCE = 1e-6
-"""Source pixels by which the cubic may miss the middle of a cell; pixels of a cell where it misses more are exact."""
+"""Source pixels by which the cubic may miss the place where a cell is checked; where it misses more, all are exact."""
+_CHECKED = 13
+"""Pixels from the corner of a cell to that place: not in the middle, where jumps at two sides may cancel each other."""
 _CELLS = TILE // STEP
 
 
@@ -39,7 +41,7 @@ def _cubic(t: Positions) -> Positions:
     )
 
 
-_OF_MIDDLE = _cubic(np.array([0.5]))[0]
+_OF_CHECKED = _cubic(np.array([_CHECKED / STEP]))[0]
 _WEIGHTS = {offset: _cubic((np.arange(STEP) + offset) / STEP) for offset in (0.0, 0.5)}
 
 
@@ -62,9 +64,9 @@ class CoordinateLattice:
         at_cols = np.arange(self._tile * _CELLS - 1, (self._tile + tiles) * _CELLS + 2) * float(STEP)
         at_rows = np.arange(self._row - 1, self._row + down + 2) * float(STEP)
         self._nodes = exact(*np.meshgrid(at_cols, at_rows))
-        true = exact(*np.meshgrid(at_cols[1:-2] + STEP / 2, at_rows[1:-2] + STEP / 2))
+        true = exact(*np.meshgrid(at_cols[1:-2] + _CHECKED, at_rows[1:-2] + _CHECKED))
         with np.errstate(invalid="ignore", over="ignore"):  # of nodes that have no place
-            guess = [_in_middles(each) for each in self._nodes]
+            guess = [_where_checked(each) for each in self._nodes]
             off = np.abs(guess[0] - true[0]) + np.abs(guess[1] - true[1])
         self._misses = ~(off <= TOLERANCE)
         """True for cells whose pixels are exact."""
@@ -112,8 +114,8 @@ class CoordinateLattice:
         return lines
 
 
-def _in_middles(nodes: Positions) -> Positions:
-    """The cubic in the middle of each cell."""
+def _where_checked(nodes: Positions) -> Positions:
+    """The cubic at the place of each cell where it is checked."""
     down, across = nodes.shape[0] - 3, nodes.shape[1] - 3
-    lines = sum(weight * nodes[at : at + down] for at, weight in enumerate(_OF_MIDDLE))
-    return np.asarray(sum(weight * lines[:, at : at + across] for at, weight in enumerate(_OF_MIDDLE)))
+    lines = sum(weight * nodes[at : at + down] for at, weight in enumerate(_OF_CHECKED))
+    return np.asarray(sum(weight * lines[:, at : at + across] for at, weight in enumerate(_OF_CHECKED)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,13 +16,12 @@ from rasteret_sql.errors import (
     MemoryLimitError,
     RasteretError,
 )
-from rasteret_sql.geo.crs import same_crs
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
-from rasteret_sql.reading.chips import read_plans
+from rasteret_sql.reading.chips import ChipJob, read_plans
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.options import PixelOptions
@@ -73,14 +72,16 @@ def info_table(places: Sequence[SamplePlace], scenes: pa.Table) -> pa.Table:
 
 @dataclass(slots=True, eq=False)
 class Samples:
-    """The pixels that were read."""
+    """The pixels that were read. Without any, no scene meets an area."""
 
     pixels: np.ndarray | None
-    """(samples, bands, height, width), scene by scene; None where no scene meets an area."""
+    """(samples, bands, height, width), scene by scene; None where no scene meets an area, or shapes may differ."""
     failures: dict[str, Exception] = field(default_factory=dict)
     """Scene id → why none of its samples is there, in the order of the scenes."""
     places: Sequence[SamplePlace] = ()
     """Of each sample."""
+    jobs: Sequence[ChipJob] = ()
+    """What has the pixels of each sample, and their mask."""
 
 
 def read_samples(
@@ -90,9 +91,9 @@ def read_samples(
     bands: Sequence[Asked],
     options: PixelOptions,
     *,
-    crs: str | None = None,
+    check: Callable[[Sequence[ChipPlan]], None] | None = None,
 ) -> Samples:
-    """Read every area on every scene, on the scene's own grid.
+    """Read every area on every scene, on the scene's own grid unless the options ask for another.
 
     Args:
         context: what they are read with.
@@ -100,16 +101,16 @@ def read_samples(
         areas: what is read of each.
         bands: in the order of the result.
         options: as `read_chip` takes them.
-        crs: in which all pixels have to be; None: each scene in its own.
+        check: raises where what is planned cannot be; None: samples of different shapes cannot.
 
     Raises:
-        InvalidArgumentError: the windows differ in size, or a scene is in another CRS.
+        InvalidArgumentError: the windows differ in size.
         MemoryLimitError: before any request, when the pixels together exceed `max_call_bytes`.
         ByteLimitError: before any request, when they take more than `max_bytes` to fetch.
     """
     if not ids:
         return Samples(None)
-    asked = _Asked(areas, bands, options, crs)
+    asked = _Asked(areas, bands, options, check)
     return context.engine.call(lambda cancelled: _read(context, ids, asked, cancelled))
 
 
@@ -138,9 +139,7 @@ def _read_once(
     """The samples, and bands whose file is not the one that was indexed."""
     failures: dict[str, Exception] = {}
     plans = _plans(context, ids, asked, failures)
-    if asked.crs is not None:
-        _require_crs(plans, asked.crs)
-    _require_one_shape(plans)
+    (asked.check or _require_one_shape)(plans)
     with within_limit(asked.options.max_bytes, lambda dry: read_plans(plans, dry, cancelled, tells=True), context):
         jobs, buffer = read_plans(plans, context, cancelled, tells=True)
     changed: list[BandSource] = []
@@ -157,11 +156,13 @@ def _read_once(
     if not kept:
         return Samples(None, failures), changed
     places = [_place(plans[at], len(asked.areas.geometries)) for at in kept]
+    read = [job for at in kept if (job := jobs[at]) is not None]
+    if asked.check is not None:
+        return Samples(None, failures, places, read), changed
     if len({plan.dtype for plan in plans}) == 1:
         pixels = buffer.view(plans[0].dtype).reshape(len(plans), *plans[0].shape)
-        return Samples(pixels if len(kept) == len(plans) else pixels[kept], failures, places), changed
-    stacked = np.stack([job.pixels() for at in kept if (job := jobs[at]) is not None])
-    return Samples(stacked, failures, places), changed
+        return Samples(pixels if len(kept) == len(plans) else pixels[kept], failures, places, read), changed
+    return Samples(np.stack([job.pixels() for job in read]), failures, places, read), changed
 
 
 def _place(plan: ChipPlan, areas: int) -> SamplePlace:
@@ -174,7 +175,7 @@ class _Asked:
     areas: Areas
     bands: Sequence[Asked]
     options: PixelOptions
-    crs: str | None
+    check: Callable[[Sequence[ChipPlan]], None] | None
 
     def of(self, ids: Sequence[str]) -> Request:
         """Every scene with every area, scene by scene."""
@@ -213,21 +214,11 @@ def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: di
     return plans
 
 
-def _require_crs(plans: Sequence[ChipPlan], wanted: str) -> None:
-    for plan in plans:
-        found = plan.crs
-        if found is None or not same_crs(found, wanted):
-            raise InvalidArgumentError(
-                f'scene "{plan.read.scene_id}" is in {found or "no CRS"}, not in target_crs {wanted}, and pixels are '
-                "not reprojected yet: choose scenes of that CRS with where, or leave target_crs out"
-            )
-
-
 def _require_one_shape(plans: Sequence[ChipPlan]) -> None:
     shapes = sorted({plan.shape[1:] for plan in plans})
     if len(shapes) > 1:
         sizes = ", ".join(f"{height} × {width}" for height, width in shapes)
         raise InvalidArgumentError(
-            f"ragged shapes: the samples have different sizes ({sizes}), so they are no one array; read areas or "
-            "scenes of one grid at a time"
+            f"ragged shapes: the samples have different sizes ({sizes}), so they are no one array; give "
+            "resolution= or shape=, or read areas or scenes of one grid at a time"
         )

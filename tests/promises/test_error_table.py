@@ -395,7 +395,7 @@ def test_crs_unresolved_or_conflicting(askew, home):
         assert con.execute("SELECT len(chip_values(read_chip('none', 'A')))").fetchone() == (256,)
 
 
-LATER = ("sample_points", "get_first_raster", "get_xarray", "get_gdf", "to_torchgeo_dataset")
+LATER = ("sample_points", "get_first_raster", "get_gdf", "to_torchgeo_dataset")
 """Calls whose rows come with them; so do streaming collections (`hf://`) and signing by Planetary Computer's package.
 No collection without a dataset can be made, so that none can be exported."""
 

@@ -98,12 +98,14 @@ def test_arguments_that_cannot_be_used(site, bay, given, error, says):
     assert site.files.counts()["requests"] == 0
 
 
-def test_target_crs_is_that_of_the_scenes_or_an_error(tmp_path):
-    """Pixels are not reprojected yet, and never given in another CRS unsaid."""
+def test_target_crs_is_that_of_the_scenes_or_all_are_put_into_it(tmp_path):
+    """Scenes in it are read as they are."""
     collection, scenes = make_world(tmp_path)
     box = scenes[0].bounds
     plain = collection.get_numpy(box, ["a"])
     assert np.array_equal(collection.get_numpy(box, ["a"], target_crs=32632), plain)
     assert np.array_equal(collection.get_numpy(box, ["a"], target_crs="EPSG:32632"), plain)
-    with pytest.raises(ValueError, match=r'"s00" is in EPSG:32632, not in target_crs EPSG:32633.*not reprojected yet'):
-        collection.get_numpy(box, ["a"], target_crs=32633)
+    pixels, info = collection.get_numpy(box, ["a"], target_crs=32633, return_info=True)
+    assert info["crs"].to_pylist() == ["EPSG:32633"]
+    assert pixels.dtype == plain.dtype
+    assert set(np.unique(pixels[0])) <= {0, *range(1, 257)}

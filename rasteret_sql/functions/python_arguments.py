@@ -1,0 +1,58 @@
+"""Reads arguments of Python's methods as SQL's of the same name are read."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from rasteret_sql.callbacks import Progress
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.functions.kinds import ALIGN, RESOLUTION, SHAPE
+from rasteret_sql.geo.crs import normalize_crs
+from rasteret_sql.library.settings import byte_count
+
+
+def grid_arguments(
+    target_crs: int | str | None,
+    resolution: float | tuple[float, float] | None,
+    shape: tuple[int, int] | None,
+    align: str | tuple[float, float] | None,
+) -> dict[str, Any]:
+    """Read what a call says of a grid, as `PixelOptions` has it; what it does not say is left out.
+
+    Raises:
+        InvalidArgumentError: a value is none.
+    """
+    named = {"crs": None if target_crs is None else normalize_crs(target_crs)}
+    for name, kind, value in (("resolution", RESOLUTION, resolution), ("shape", SHAPE, shape), ("align", ALIGN, align)):
+        plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        try:
+            named[name] = None if value is None else kind.read(list(plain) if isinstance(plain, tuple) else plain)
+        except ValueError:
+            raise InvalidArgumentError(f"{name}={value!r} cannot be used; expected {kind.expected}") from None
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def most_bytes(max_bytes: int | str | None) -> int | None:
+    """Read a number of bytes, or text such as '512 MiB'."""
+    most = None if max_bytes is None else byte_count(max_bytes)
+    if max_bytes is not None and most is None:
+        raise InvalidArgumentError(f"max_bytes={max_bytes!r} is no number of bytes, nor text such as '512 MiB'")
+    return most
+
+
+def progress_listener(progress: bool | Progress | None) -> Progress | None:
+    """The listener that `progress=` means in Python: a function as it is, True for a line on stderr, else nothing."""
+    if callable(progress):
+        return progress
+    if progress is None or isinstance(progress, bool):
+        return _show if progress else None
+    raise InvalidArgumentError(f"progress={progress!r} cannot be used; give True, or a function (done, total, what)")
+
+
+def _show(done: int, total: int | None, what: str) -> None:
+    """Progress on stderr, in one line."""
+    sys.stderr.write(f"\r{done}/{'?' if total is None else total} {what}" + ("\n" if done == total else ""))
+    sys.stderr.flush()

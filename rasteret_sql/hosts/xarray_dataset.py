@@ -1,0 +1,222 @@
+"""Makes an xarray Dataset of chips on one grid, with a variable for each band."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyproj
+
+from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
+from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.lazy import lazy_module
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
+from rasteret_sql.selection.pixels import Samples
+
+if TYPE_CHECKING:
+    import xarray
+else:
+    xarray = lazy_module("xarray")
+
+COMBINE = ("combine_first", "merge", "merge_override")
+"""Values of `xr_combine`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridChip:
+    """Pixels of an area on a scene."""
+
+    time: np.datetime64
+    area: int
+    """Number of the area, from 0."""
+    window: Window
+    """Its pixels in the lattice that all chips have."""
+    pixels: np.ndarray
+    """(bands, height, width)"""
+    valid: np.ndarray | None
+    """Likewise, True is valid; None: all are."""
+
+
+Layer = tuple[GridChip, np.ndarray, np.ndarray | None]
+"""A chip, and of one of its bands the pixels and which of them are valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A band of the dataset."""
+
+    name: str
+    dtype: np.dtype
+    fill: float
+    """Value where no scene has a valid pixel."""
+
+
+def union(windows: Sequence[Window]) -> Window:
+    """The smallest window that holds some, at least one."""
+    col, row = min(each.col_off for each in windows), min(each.row_off for each in windows)
+    end = max(each.col_end for each in windows), max(each.row_end for each in windows)
+    return Window(col, row, end[0] - col, end[1] - row)
+
+
+def make_dataset(
+    chips: Sequence[GridChip], variables: Sequence[Variable], lattice: Affine, crs: str | None, combine: str
+) -> xarray.Dataset:
+    """Put chips together.
+
+    Args:
+        chips: at least one, in the order in which scenes come first.
+        variables: of each band.
+        lattice: pixel corner → CRS, north-up.
+        crs: as `geo.crs` writes it.
+        combine: one of `COMBINE`: how scenes of one time are put together.
+
+    Raises:
+        InvalidArgumentError: a band has the name of a coordinate.
+        xarray.MergeError: scenes of one time contradict each other, and `combine` is 'merge'.
+    """
+    taken = [one.name for one in variables if one.name in ("x", "y", "time", "geometry", "spatial_ref")]
+    if taken:
+        raise InvalidArgumentError(
+            f'band "{taken[0]}" has the name of a coordinate of the dataset; rename it in the collection, or use '
+            "get_numpy"
+        )
+    whole = union([chip.window for chip in chips])
+    times = np.unique([chip.time for chip in chips])
+    areas = max(chip.area for chip in chips) + 1
+    shape = len(times), areas, whole.height, whole.width
+    data = [np.full(shape, one.fill, one.dtype) for one in variables]
+    slots: dict[tuple[int, int], list[GridChip]] = defaultdict(list)
+    for chip in chips:
+        slots[int(np.searchsorted(times, chip.time)), chip.area].append(chip)
+    for (time, area), some in slots.items():
+        for band, one in enumerate(variables):
+            layers = [(chip, chip.pixels[band], None if chip.valid is None else chip.valid[band]) for chip in some]
+            _combine(data[band][time, area], layers, whole, combine, one.name)
+    dims = "time", "geometry", "y", "x"
+    return xarray.Dataset(
+        {
+            one.name: xarray.Variable(
+                dims, array, {"_FillValue": one.dtype.type(one.fill)}, {"grid_mapping": "spatial_ref"}
+            )
+            for one, array in zip(variables, data, strict=True)
+        },
+        {
+            "time": ("time", times),
+            "geometry": ("geometry", np.arange(1, areas + 1)),
+            "y": ("y", lattice.f + lattice.e * (whole.row_off + np.arange(whole.height) + 0.5), _axis("y", crs)),
+            "x": ("x", lattice.c + lattice.a * (whole.col_off + np.arange(whole.width) + 0.5), _axis("x", crs)),
+            "spatial_ref": ((), np.int64(0), _mapping(lattice.shifted(whole.col_off, whole.row_off), crs)),
+        },
+    )
+
+
+def _combine(target: np.ndarray, layers: Sequence[Layer], whole: Window, combine: str, name: str) -> None:
+    """Put the chips of one time and area into their pixels of a variable, the first ones first."""
+    taken = np.zeros(target.shape, bool) if len(layers) > 1 else None
+    for chip, pixels, said in layers if combine != "merge_override" else layers[:1]:
+        window = chip.window
+        at = (
+            slice(window.row_off - whole.row_off, window.row_end - whole.row_off),
+            slice(window.col_off - whole.col_off, window.col_end - whole.col_off),
+        )
+        valid = np.ones(window.shape, bool) if said is None else said
+        there = target[at]
+        if taken is not None:
+            if combine == "merge" and (there[both := valid & taken[at]] != pixels[both]).any():
+                raise xarray.MergeError(
+                    f"scenes of {chip.time} have different pixels of band {name} in one place; with "
+                    "xr_combine='combine_first' the first scene's are taken"
+                )
+            valid = valid & ~taken[at]
+            taken[at] |= valid
+        np.copyto(there, pixels, where=valid, casting="unsafe")
+
+
+def _axis(name: str, crs: str | None) -> dict[str, str]:
+    """Attributes of a coordinate, as CF has them."""
+    if crs is not None and pyproj.CRS.from_user_input(crs).is_geographic:
+        of_axis = {"x": ("longitude", "degrees_east"), "y": ("latitude", "degrees_north")}[name]
+    else:
+        of_axis = f"projection_{name}_coordinate", "metre"
+        if crs is not None:
+            of_axis = of_axis[0], pyproj.CRS.from_user_input(crs).axis_info[0].unit_name
+    return {"axis": name.upper(), "standard_name": of_axis[0], "units": of_axis[1]}
+
+
+def _mapping(transform: Affine, crs: str | None) -> dict[str, Any]:
+    """Attributes of the grid mapping, as CF, GDAL, rioxarray and odc-geo read them."""
+    a, b, c, d, e, f = transform
+    attributes: dict[str, Any] = {"GeoTransform": " ".join(repr(float(each)) for each in (c, a, b, f, d, e))}
+    if crs is None:
+        return attributes
+    known = pyproj.CRS.from_user_input(crs)
+    wkt = known.to_wkt()
+    return {**known.to_cf(), "crs_wkt": wkt, "spatial_ref": wkt, "projjson": known.to_json(), **attributes}
+
+
+def require_xarray() -> None:
+    """Raise if xarray is not installed, before anything is read.
+
+    Raises:
+        ImportError: says how to install it.
+    """
+    if find_spec("xarray") is None:
+        raise ImportError("get_xarray needs xarray: pip install 'rasteret-sql[xarray]'; get_numpy works without it")
+
+
+def check_dataset(plans: Sequence[ChipPlan], areas: int, most: int) -> None:
+    """Raise if the dataset of planned chips would be larger than a call may be.
+
+    Args:
+        plans: the chips, on one lattice.
+        areas: how many there are.
+        most: bytes.
+
+    Raises:
+        MemoryLimitError: it would.
+    """
+    if not plans:
+        return
+    whole = union([_window(plan) for plan in plans])
+    scenes = len({plan.read.scene_id for plan in plans})
+    size = scenes * areas * whole.width * whole.height * sum(one.header.dtype.itemsize for one in plans[0].sources)
+    if size > most:
+        raise MemoryLimitError(
+            f"the dataset of {scenes} scenes and {areas} areas within {whole.height} × {whole.width} pixels needs up "
+            f"to {size:,} bytes at once, more than max_call_bytes = {most:,}; nothing was fetched. Give a coarser "
+            "resolution=, or fewer scenes or areas a call"
+        )
+
+
+def dataset_of(
+    samples: Samples, times: Mapping[str, np.datetime64], names: Sequence[str], combine: str
+) -> xarray.Dataset:
+    """The dataset of what was read on one grid.
+
+    Args:
+        samples: at least one.
+        times: of each scene, naive UTC.
+        names: of the bands.
+        combine: one of `COMBINE`.
+    """
+    chips, first = [], samples.jobs[0].plan
+    for place, job in zip(samples.places, samples.jobs, strict=True):
+        valid = None if job.invalid is None else ~job.invalid
+        chips.append(GridChip(times[place.scene_id], place.area, _window(job.plan), job.pixels(), valid))
+    headers = [source.header for source in first.sources]
+    variables = [
+        Variable(name, header.dtype, 0 if header.nodata is None else header.nodata)
+        for name, header in zip(names, headers, strict=True)
+    ]
+    assert isinstance(first, TargetPlan)  # all are read on one grid
+    return make_dataset(chips, variables, first.target.lattice, first.crs, combine)
+
+
+def _window(plan: ChipPlan) -> Window:
+    """The pixels of a chip in the lattice of its grid."""
+    assert isinstance(plan, TargetPlan)  # all are read on one grid
+    return plan.target.window
