@@ -81,6 +81,11 @@ class PixelMap:
         """True where columns depend on columns alone, and rows on rows."""
         return self.is_affine and self.target.is_rectilinear and self.source.is_rectilinear
 
+    @property
+    def keeps_order(self) -> bool:
+        """True where the target is no map of longitudes, whose two ends are one place."""
+        return self._crs is None or lonlat_of(self._crs[0]) is None
+
     def is_shift(self, window: Window) -> bool:
         """True where the pixels of a window of the target are those of the source, moved by whole pixels."""
         if not self.is_separable:

@@ -24,7 +24,7 @@ class ApproximatingMap(PixelMap):
         return lambda part: Corners(*(each[_within(part, target)] for each in of_all))
 
     def back(self, cols, rows):
-        return self._rows(super().back, cols, rows)
+        return self._rows(super().back, cols, rows) if cols.ndim == 2 else super().back(cols, rows)
 
     @staticmethod
     def _rows(exact, cols, rows):

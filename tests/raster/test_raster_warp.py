@@ -124,6 +124,23 @@ def test_longitudes_of_another_turn():
     np.testing.assert_array_equal(out[0], (np.arange(72) // 2 + 18) % 36)
 
 
+@pytest.mark.parametrize("crs", [UTM, "EPSG:3857", "EPSG:3413"])
+def test_only_what_the_source_reaches_is_computed(crs):
+    """A small image in a wide target: the same pixels as in a target around it."""
+    rng = np.random.default_rng(5)
+    shape = (60, 70)
+    data = rng.integers(1, 200, shape).astype(np.uint8)
+    wide, close = (plan_of("nearest", crs, 9.0, shape, size) for size in ((2000, 3000), (300, 301)))
+    assert wide.reached.width * wide.reached.height < 70_000
+    out, written = warp(part_of(wide, data), None, wide)
+    of_close, close_written = warp(part_of(close, data), None, close)
+    row, col = close.target.row_off - wide.target.row_off, close.target.col_off - wide.target.col_off
+    at = slice(row, row + 300), slice(col, col + 301)
+    np.testing.assert_array_equal(written[at], close_written)
+    np.testing.assert_array_equal(out[at], of_close)
+    assert written.sum() == close_written.sum() > 3000
+
+
 def test_data_of_another_window_are_refused():
     pixel_map = PixelMap(Affine(2, 0, 600000, 0, -2, 5600000), UTM, SOURCE, UTM, (8, 8))
     plan = plan_warp(pixel_map, Window(0, 0, 4, 4), (8, 8), "cubic")

@@ -30,6 +30,8 @@ class WarpPlan:
     """The whole target."""
     source: Window
     """Pixels of the source that it needs. Outside of them there is nothing."""
+    reached: Window
+    """The part of the target that the source may reach: all else gets no value."""
     scale: tuple[float, float]
     """Target pixels for each source pixel, of columns and rows: kernels are as much wider as it is below 1."""
 
@@ -62,7 +64,8 @@ def plan_warp(pixel_map: PixelMap, target: Window, size: tuple[int, int], method
             return None
         axes.append(axis)
     (col, width, across), (row, height, down) = axes
-    return WarpPlan(pixel_map, method, target, Window(col, row, width, height), (across, down))
+    source = Window(col, row, width, height)
+    return WarpPlan(pixel_map, method, target, source, _reached(pixel_map, target, source), (across, down))
 
 
 def _axis(edges: Positions, inside: Positions, length: int, full: int, radius: int) -> tuple[int, int, float] | None:
@@ -131,3 +134,43 @@ def _inside(pixel_map: PixelMap, target: Window) -> tuple[Positions, Positions]:
     rows = target.row_off + np.linspace(0, target.height, min(_DENSE, target.height) + 1)
     x, y = pixel_map.exact(*np.meshgrid(cols, rows))
     return x.ravel(), y.ravel()
+
+
+def _reached(pixel_map: PixelMap, target: Window, source: Window) -> Window:
+    """The part of a target that its source may reach; all of it where that is not plain.
+
+    Not plain is a source that holds a pole or reaches over the end of a map: then its inside has places beyond those of
+    its outline.
+    """
+    if not pixel_map.keeps_order:
+        return target
+    outline = _points_of(source, edges=True)
+    places = [pixel_map.back(*points) for points in (outline, _points_of(source, edges=False))]
+    (out_x, out_y), (in_x, in_y) = places
+    if not all(np.isfinite(each).all() for each in (out_x, out_y, in_x, in_y)):
+        return target
+    spans = []
+    for outer, inner, first, size in (
+        (out_x, in_x, target.col_off, target.width),
+        (out_y, in_y, target.row_off, target.height),
+    ):
+        low, high = float(outer.min()), float(outer.max())
+        if inner.min() < low or inner.max() > high:
+            return target
+        margin = 2 + 0.02 * (high - low)
+        begin, end = max(math.floor(low - margin), first), min(math.ceil(high + margin), first + size)
+        spans.append((begin, max(end - begin, 0)))
+    (col, width), (row, height) = spans
+    return Window(col, row, width, height)
+
+
+def _points_of(window: Window, *, edges: bool) -> tuple[Positions, Positions]:
+    """Points on the edges of a window, or inside of it."""
+    if edges:
+        along = np.linspace(0, 1, _DENSE)
+        none, all_ = np.zeros(_DENSE), np.ones(_DENSE)
+        cols, rows = np.concatenate([along, along, none, all_]), np.concatenate([none, all_, along, along])
+    else:
+        inner = np.linspace(0, 1, 9)[1:-1]
+        cols, rows = (each.ravel() for each in np.meshgrid(inner, inner))
+    return window.col_off + window.width * cols, window.row_off + window.height * rows

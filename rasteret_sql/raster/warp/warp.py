@@ -77,9 +77,12 @@ def warp(
         totals, written = sum_values(source, plan.source, plan.map, target)
         pixels[written] = off_nodata(to_pixels(totals[written], data.dtype), nodata)
         return pixels, written
+    reached = target.intersection(plan.reached)
+    if reached is None:
+        return pixels, written
     keep_freed_memory()
     is_of_points = plan.method in RADIUS
-    work = _points(source, plan, target, nodata) if is_of_points else _areas(source, plan, target)
+    work = _points(source, plan, reached, nodata) if is_of_points else _areas(source, plan, reached)
 
     def do(block: Window) -> None:
         found, values, has = work(block)
@@ -100,7 +103,7 @@ def warp(
             written[at] = has.reshape(block.shape)
             pixels[at] = np.where(has, values, data.dtype.type(fill)).reshape(block.shape)
 
-    blocks = _strips(target) if is_of_points else _squares(target, _TAPS_AT_ONCE // most_taps(plan.scale))
+    blocks = _strips(reached) if is_of_points else _squares(reached, _TAPS_AT_ONCE // most_taps(plan.scale))
     if threads == 1:
         for block in blocks:
             do(block)
