@@ -29,8 +29,10 @@ from rasteret_sql.index.change.journal import Journal
 from rasteret_sql.index.place.collection_index import open_collection
 from rasteret_sql.index.read.file_headers import FileHeader
 from rasteret_sql.io.backend import FileFacts
+from rasteret_sql.scenes.projection_fields import SaidPlace
 from rasteret_sql.scenes.scene import BandAsset, SceneItem
 from rasteret_sql.scenes.source import FoundScenes
+from rasteret_sql.tiff.header import ItemBand
 from tests.sampling import examples
 
 DAY = 24 * 3600
@@ -39,7 +41,14 @@ DAY = 24 * 3600
 def items() -> list[SceneItem]:
     full = scene("a", properties={"gsd": 10, "n": 2**60, "x": 0.1, "list": [1, None, {"é": True}], "t": "日本\ud800"})
     bare = SceneItem("", None, None, None, None, None, {})
-    multi = replace(full.item, id="m", bands={"R": BandAsset("s3://b/x.tif", 0), "G": BandAsset("s3://b/x.tif", 1)})
+    multi = replace(
+        full.item,
+        id="m",
+        bands={
+            "R": BandAsset("s3://b/x.tif", 0, item=ItemBand("red", 0.0001, -0.1, "1")),
+            "G": BandAsset("s3://b/x.tif", 1, "0", place=SaidPlace("EPSG:32632", None, (3, 4))),
+        },
+    )
     return [full.item, bare, multi, replace(full.item, datetime=datetime(1999, 1, 1, 0, 0, 0, 123456))]
 
 

@@ -33,10 +33,11 @@ from rasteret_sql.scenes.projection_fields import SaidPlace
 from rasteret_sql.scenes.scene import BandAsset, SceneItem
 from rasteret_sql.scenes.source import FoundScenes
 from rasteret_sql.schema import MANIFEST
+from rasteret_sql.tiff.header import ItemBand
 
 _KEEP_SECONDS = 24 * 3600.0
 """A journal that is older is of a search that may give something else today."""
-_FORMAT = 6
+_FORMAT = 7
 """Of what the tables hold; a journal that an earlier program left is thrown away."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _FILE = "journal.sqlite"
@@ -53,6 +54,7 @@ _PIECE = 64 * 2**20
 """Bytes; SQLite has no values beyond a gigabyte."""
 _BAND_FIELDS = tuple(one.name for one in fields(BandAsset))
 _PLACE_FIELDS = tuple(one.name for one in fields(SaidPlace))
+_ITEM_FIELDS = tuple(one.name for one in fields(ItemBand))
 
 _json = json.JSONEncoder(default=str).encode
 
@@ -297,7 +299,9 @@ def _said(scene: SceneItem) -> dict[str, Any]:
 def _band_said(asset: BandAsset) -> dict[str, Any]:
     # `dataclasses.asdict` copies each value, and takes longer than all else that is said of a scene.
     said = {name: getattr(asset, name) for name in _BAND_FIELDS}
-    return said | {"place": {name: getattr(asset.place, name) for name in _PLACE_FIELDS}}
+    said["place"] = {name: getattr(asset.place, name) for name in _PLACE_FIELDS}
+    said["item"] = asset.item and {name: getattr(asset.item, name) for name in _ITEM_FIELDS}
+    return said
 
 
 def _scene(said: dict[str, Any]) -> SceneItem:
@@ -322,6 +326,7 @@ def _band(said: dict[str, Any]) -> BandAsset:
         **{
             **said,
             "sidecars": tuple(said["sidecars"]),
+            "item": said["item"] and ItemBand(**said["item"]),
             "place": SaidPlace(place["crs"], transform and Affine(*transform), shape and (shape[0], shape[1])),
         }
     )
