@@ -115,7 +115,7 @@ def answer(con, call):
         try:
             found = con.execute(f"SELECT id, n, {call} AS v FROM rasteret.grids, z ORDER BY id, n").fetchall()
         except duckdb.Error as error:
-            return str(error).split("LINE")[0], sum(read)
+            return str(error).split("\n")[0], sum(read)  # below it DuckDB 1.5 says where the call is
     return found, sum(read)
 
 
