@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from rasteret_sql.callbacks import Progress
-from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
 from rasteret_sql.functions.python_arguments import progress_listener
 from rasteret_sql.geo.crs import LONLAT, reaches
 from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.reading.asked_band import Asked, ask
+from rasteret_sql.reading.band_names import is_name
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.target_plan import ChipPlan
 from rasteret_sql.selection.areas import Areas
@@ -110,8 +111,13 @@ def _asked(  # noqa: PLR0917 - of one call
         raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(own)}")
     asked = ask(dict(zip(given, names, strict=True)) if isinstance(given, Mapping) else names, options.of_bands())
     known = session.band_names(index)
-    for band in asked:
-        known.meant(band)
+    for name, band in zip(names, asked, strict=True):
+        try:
+            known.meant(band)
+        except UnknownBandError:
+            if is_name(name):
+                index.require_band(name)  # says so of the collection
+            raise
     return asked
 
 

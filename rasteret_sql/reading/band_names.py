@@ -95,7 +95,7 @@ class BandNames:
         try:
             expression = parse_band_expression(text)
         except RasteretError:
-            if _is_name(text):
+            if is_name(text):
                 raise self.unknown(text) from None
             raise
         if isinstance(expression.node, Column):
@@ -137,6 +137,6 @@ class BandNames:
         return renamed(expression.node, names)
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
     """True for texts without what only expressions have."""
     return not any(one in text for one in "+*/%()<>=&|~'\"")
