@@ -260,7 +260,7 @@ def _followed(ring: Floats, plane: _Plane, hub: LonLat, tolerance: float | None)
     if plane.ends_in_point:
         # Directions to it lie side by side, so near it that PROJ's own rounding shows: a few of them say the same.
         inner = along & np.roll(along, 1)
-        inner[:: max(np.count_nonzero(inner) // _OF_POINT, 1)] = False
+        inner[:: max(int(np.count_nonzero(inner)) // _OF_POINT, 1)] = False
         inner[[0, -1]] = False
         ring, along = ring[~inner], along[~inner]
     images = plane.move(ring)

@@ -249,8 +249,12 @@ def test_null_in_a_required_argument_of_a_table_is_an_error(world, name, argumen
         world[0].execute(table_call(world, name, **{argument: "NULL"}))
 
 
-NEEDED = {("rasteret_build", "stac_api"), ("rasteret_cloud_config", "provider"), ("read_pixels", "geom")}
-"""Not given they mean an API far away, that nothing is said but the dataset, or all; a NULL geometry has no rows."""
+NEEDED = {
+    *(("rasteret_build", "stac_api"), ("rasteret_cloud_config", "provider"), ("read_pixels", "geom")),
+    ("rasteret_stats", "clear"),
+}
+"""Not given they mean an API far away, that nothing is said but the dataset, or all; a NULL geometry has no rows. What
+statements took is another list after each statement."""
 
 
 @pytest.mark.parametrize(
