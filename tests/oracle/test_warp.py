@@ -110,7 +110,7 @@ def lies_inside(pixel_map, target, shape):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("seed", some(range(60), 12))
+@pytest.mark.parametrize("seed", some(range(20), 10))
 def test_within_one_crs(method, seed):
     rng = np.random.default_rng((seed, METHODS.index(method)))
     compared = 0
@@ -150,7 +150,7 @@ def test_b_splines_by_whole_factors(factor, dtype):
 
 
 @pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:32633", "EPSG:4326", "EPSG:3413"])
-@pytest.mark.parametrize("seed", some(range(24), 8))
+@pytest.mark.parametrize("seed", some(range(12), 6))
 def test_across_crs(crs, seed):
     """At the places where GDAL's approximation looks, so that nothing else differs."""
     rng = np.random.default_rng((seed, int(crs[5:])))
