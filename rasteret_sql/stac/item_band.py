@@ -19,6 +19,8 @@ from rasteret_sql.tiff.header import ItemBand
 _LISTS = ("bands", "raster:bands", "eo:bands")
 _OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 _BASELINE = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+PROPERTIES = (*_OFFSET_APPLIED, *_BASELINE, "constellation", "platform")
+"""Properties of an item that `with_offset_of_item` looks at; it looks at the item's collection, too."""
 _REFLECTANCE = re.compile(
     r"(B(0[1-9]|1[0-2]|8A)|coastal|blue|green|red|rededge[123]?|nir|nir08|nir09|cirrus|swir16|swir22)(-jp2|_\d+m)?",
     re.IGNORECASE,

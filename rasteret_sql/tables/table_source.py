@@ -29,6 +29,7 @@ from rasteret_sql.scenes.projection_fields import NO_PLACE, PLACE_FIELDS, SaidPl
 from rasteret_sql.scenes.scene import BandAsset, SceneItem
 from rasteret_sql.scenes.source import FoundScenes
 from rasteret_sql.stac.hrefs import rewrite
+from rasteret_sql.stac.item_band import PROPERTIES, with_offset_of_item
 from rasteret_sql.stac.unreadable_values import shown
 from rasteret_sql.tables.arrow_filter import arrow_condition
 from rasteret_sql.tables.assets import Addresses, BandChoice, TableBands, bands_of_assets, bands_of_hrefs
@@ -219,11 +220,31 @@ class TableSource:
         if layout.href is not None:
             return bands_of_hrefs(layout.href, _texts(table, layout.href), self.bands, address)
         name = layout.parts["assets"]
-        return bands_of_assets(name, table.column(name), self.bands, address)
+        found = bands_of_assets(name, table.column(name), self.bands, address)
+        return replace(found, of_row=_with_offsets(found.of_row, table))
 
     def over(self, table: Any) -> TableSource:
         """The same questions to another table."""
         return replace(self, table=table)
+
+
+def _with_offsets(rows: Sequence[dict[str, BandAsset]], table: pa.Table) -> list[dict[str, BandAsset]]:
+    """The bands of rows with the scale and offset that the columns of these ask for, as properties of an item do."""
+    said = {name: table.column(name).to_pylist() for name in PROPERTIES if name in table.column_names}
+    if not said:
+        return list(rows)
+    collections = table.column("collection").to_pylist() if "collection" in table.column_names else [None] * len(rows)
+    found = []
+    for row, bands in enumerate(rows):
+        properties = {name: values[row] for name, values in said.items() if values[row] is not None}
+        item = {"collection": collections[row], "properties": properties}
+        found.append(
+            {
+                band: replace(asset, item=with_offset_of_item(asset.item, asset.key or band, item))
+                for band, asset in bands.items()
+            }
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
