@@ -13,12 +13,12 @@ from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError, Rasteret
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.reading.arrow_types import binary_array
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.request import Request, RowRead
+from rasteret_sql.reading.request import Request
 from rasteret_sql.reading.resolve import resolve
 from rasteret_sql.reading.target_job import TargetJob
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory, plan_chip
 from rasteret_sql.reading.window_job import WindowJob
-from rasteret_sql.reading.window_plan import WindowPlan, geometry_of
+from rasteret_sql.reading.window_plan import WindowPlan, fill_value, geometry_of
 from rasteret_sql.result_types import CHIP
 
 
@@ -71,13 +71,6 @@ ChipJob = _WindowChip | _TargetChip
 def chip_job(plan: ChipPlan, data: np.ndarray) -> ChipJob:
     """The job that fills `data`, (bands, height, width), with the pixels of a plan."""
     return _TargetChip(plan, data) if isinstance(plan, TargetPlan) else _WindowChip(plan, data)
-
-
-def fill_value(read: RowRead, nodata: float | None) -> float:
-    """Value of pixels outside the geometry: the argument, else the file's nodata, else 0."""
-    if read.options.fill is not None:
-        return read.options.fill
-    return 0 if nodata is None else nodata
 
 
 def check_fill(plan: ChipPlan) -> None:

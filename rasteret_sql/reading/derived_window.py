@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from rasteret_sql.engine.job import TileNeed
 from rasteret_sql.expr.pixels import Computation, Pixels
-from rasteret_sql.geo.grid import Window
+from rasteret_sql.expr.tree import Node
+from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.geo.pixel_map import PixelMap
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.dilate import dilate
-from rasteret_sql.raster.grid_nearest import Under, pixels_under
 from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
 from rasteret_sql.raster.warp.warp import warp
 from rasteret_sql.raster.window import whole
@@ -23,10 +23,11 @@ from rasteret_sql.reading.class_bands import is_of_classes
 from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.input_level import level_of_input
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.window_plan import WindowPlan
+from rasteret_sql.reading.window_plan import WindowPlan, fill_value
 
-_Key = tuple[int, int, bool]
-"""Identity of an input, the pixels around the window that are read of it, and whether it is of a mask."""
+_Key = tuple[int, int, str]
+"""Identity of an input, the pixels around the window that are read of it, and how they are resampled: empty on the
+grid of the window."""
 
 
 class InputJob(Protocol):
@@ -62,8 +63,8 @@ class _Input:
 
     job: InputJob | None
     """Reads it; None where the window lies beyond it."""
-    under: Under | WarpPlan | None
-    """Its pixels under those of the window with what is around, or how they are resampled; None: they are the same."""
+    warp: WarpPlan | None
+    """Brings its pixels onto those of the window with what is around; None: they are the same."""
     shape: tuple[int, int]
     """Of the window with what is around."""
 
@@ -73,19 +74,12 @@ class _Input:
             return np.zeros(self.shape, source.header.dtype), np.zeros(self.shape, bool)
         values = self.job.pixels()[0]
         valid = None if self.job.invalid is None else ~self.job.invalid[0]
-        if self.under is None:
+        if self.warp is None:
             return values, valid
-        if isinstance(self.under, WarpPlan):
-            warped, written = warp(values, valid, self.under, nodata=source.header.nodata, fill=0)
-            return warped, None if written.all() else written
-        window = self.job.plan.window
-        inside = (self.under.rows >= 0) & (self.under.cols >= 0)
-        rows = np.clip(self.under.rows - window.row_off, 0, window.height - 1)
-        cols = np.clip(self.under.cols - window.col_off, 0, window.width - 1)
-        there = None if inside.all() else np.broadcast_to(inside, self.shape)
-        if valid is not None:
-            there = valid[rows, cols] if there is None else there & valid[rows, cols]
-        return values[rows, cols], there
+        # Nearest makes no values, so none has to be moved off nodata.
+        nodata = None if self.warp.method == "nearest" else source.header.nodata
+        warped, written = warp(values, valid, self.warp, nodata=nodata, fill=0)
+        return warped, None if written.all() else written
 
 
 class DerivedWindow:
@@ -99,10 +93,13 @@ class DerivedWindow:
     def __init__(self, plan: WindowPlan, make_job: MakeJob) -> None:
         self._plan = plan
         self._make_job = make_job
+        first = plan.sources[0].header.levels[plan.level]
+        self._grid = plan.grid, first.width, first.height
+        """Transform, width and height of the image that the window is of."""
         self._inputs: dict[_Key, _Input] = {}
         self._jobs: list[tuple[int, InputJob]] = []
         """First slot of each job that reads an input, and the job."""
-        self._masks: dict[tuple[int, ...], npt.NDArray[np.bool_]] = {}
+        self._masks: dict[tuple[Node, int, tuple[int, ...]], npt.NDArray[np.bool_]] = {}
 
     def needs(self, first: int) -> Iterator[TileNeed]:
         """The tiles of all inputs; their slots are counted from `first`."""
@@ -112,10 +109,10 @@ class DerivedWindow:
             if not isinstance(source, DerivedBand):
                 continue
             for one, margin, of_mask in _inputs_of(source):
-                key = id(one), margin, of_mask
+                key = self._key(one, margin, of_mask=of_mask)
                 if key in self._inputs:
                     continue
-                made = self._inputs[key] = self._input(one, margin, of_mask=of_mask)
+                made = self._inputs[key] = self._input(one, margin, key[-1])
                 if made.job is None:
                     continue
                 self._jobs.append((first, made.job))
@@ -128,45 +125,48 @@ class DerivedWindow:
         first, job = next(one for one in reversed(self._jobs) if one[0] <= slot)
         job.place(slot - first, tile)
 
-    def _input(self, source: BandSource, margin: int, *, of_mask: bool) -> _Input:
+    def _key(self, source: BandSource, margin: int, *, of_mask: bool) -> _Key:
+        """Tells reads of inputs apart; a value and a mask that want the same share one."""
+        if self._grid_of(source)[1:] == self._grid:
+            return id(source), margin, ""
+        return id(source), margin, resampling(source, self._plan.read.options, of_mask=of_mask)
+
+    def _grid_of(self, source: BandSource) -> tuple[int, Affine | None, int, int]:
+        """The level that is read of an input, its transform, width and height."""
+        level = level_of_input(source, self._plan.sources[0].header, self._plan.level)
+        own = source.header.levels[level]
+        return level, source.header.level_transform(level), own.width, own.height
+
+    def _input(self, source: BandSource, margin: int, method: str) -> _Input:
         """The part of an input for the window and so many pixels around it."""
-        plan = self._plan
-        first = plan.sources[0].header.levels[plan.level]
-        window = _grown(plan.window, margin, first.width, first.height)
-        level = level_of_input(source, plan.sources[0].header, plan.level)
-        header = source.header
-        transform = header.level_transform(level)
-        own = header.levels[level]
-        under: Under | WarpPlan | None = None
+        plan, header = self._plan, source.header
+        window = _grown(plan.window, margin, *self._grid[1:])
+        level, transform, width, height = self._grid_of(source)
+        onto: WarpPlan | None = None
         inner: Window | None = window
-        if (transform, own.width, own.height) != (plan.grid, first.width, first.height):
+        if method:
             assert transform is not None and plan.grid is not None  # noqa: PT018 - derive() refuses others
-            method = resampling(source, plan.read.options, of_mask=of_mask)
-            if method == "nearest":
-                under = pixels_under(plan.grid, window, transform, own.width, own.height)
-                inner = under.window
-            else:
-                size = own.width, own.height
-                under = plan_warp(PixelMap(plan.grid, header.crs, transform, header.crs, size), window, size, method)
-                inner = None if under is None else under.source
+            onto = plan_warp(
+                PixelMap(plan.grid, header.crs, transform, header.crs, (width, height)), window, (width, height), method
+            )
+            inner = None if onto is None else onto.source
         if inner is None:
             return _Input(None, None, window.shape)
         options = replace(plan.read.options, overview=level)
         read = replace(plan.read, sources=(source,), options=options)
         sub = replace(plan, read=read, window=inner, grid=transform, dtype=header.dtype)
         # What is resampled needs pixels beside those that the geometry touches.
-        with_area = margin == 0 and not isinstance(under, WarpPlan)
-        return _Input(self._make_job(sub, with_area=with_area), under, window.shape)
+        with_area = margin == 0 and (onto is None or onto.reach == (0, 0))
+        return _Input(self._make_job(sub, with_area=with_area), onto, window.shape)
 
     def fill(
-        self, data: npt.NDArray[np.generic], invalid: npt.NDArray[np.bool_] | None, fill: float | None
+        self, data: npt.NDArray[np.generic], invalid: npt.NDArray[np.bool_] | None
     ) -> npt.NDArray[np.bool_] | None:
         """Compute the derived bands.
 
         Args:
             data: (bands, height, width) of the window, gets their pixels.
             invalid: of the other bands; None while all are valid.
-            fill: value of pixels without one; None: nodata, else 0.
 
         Returns:
             The same for all bands: True where a pixel is not valid; None while all are.
@@ -176,14 +176,16 @@ class DerivedWindow:
         for band, source in enumerate(self._plan.sources):
             if not isinstance(source, DerivedBand):
                 continue
-            values, valid = source.computation().compute(self._pixels(source, source.computation(), 0, of_mask=False))
+            fill = fill_value(self._plan.read, source.header.nodata)
+            computation = source.computation()
+            values, valid = computation.compute(self._pixels(source, computation, 0, of_mask=False))
             data[band] = values
-            if valid is not None and not source.computation().is_band:
-                data[band][~valid] = _filled(source, fill)
+            if valid is not None and not computation.is_band:
+                data[band][~valid] = fill
             if source.mask is not None:
                 masked = self._mask(source)
                 if masked.any():
-                    data[band][masked] = _filled(source, fill)
+                    data[band][masked] = fill
                     valid = ~masked if valid is None else valid & ~masked
             if valid is not None and not valid.all():
                 if invalid is None:
@@ -197,18 +199,18 @@ class DerivedWindow:
         self, source: DerivedBand, computation: Computation, margin: int, *, of_mask: bool
     ) -> dict[str, Pixels]:
         inputs = [source.input(name) for name in computation.bands]
-        return {one.band: self._inputs[id(one), margin, of_mask].pixels(one) for one in inputs}
+        return {one.band: self._inputs[self._key(one, margin, of_mask=of_mask)].pixels(one) for one in inputs}
 
     def _mask(self, source: DerivedBand) -> npt.NDArray[np.bool_]:
         """The mask of a band; bands of the same one share it."""
         assert source.mask is not None
-        key = (id(source.mask.node), source.dilate, *(id(source.input(name)) for name in source.mask.bands))
+        # By the condition itself: each band has an object of its own for it.
+        key = source.mask.node, source.dilate, tuple(id(source.input(name)) for name in source.mask.bands)
         if key not in self._masks:
             masked = source.mask.true(self._pixels(source, source.mask, source.dilate, of_mask=True))
             if source.dilate:
                 plan = self._plan
-                first = plan.sources[0].header.levels[plan.level]
-                around = _grown(plan.window, source.dilate, first.width, first.height)
+                around = _grown(plan.window, source.dilate, *self._grid[1:])
                 row, col = plan.window.row_off - around.row_off, plan.window.col_off - around.col_off
                 masked = dilate(masked, source.dilate)[row : row + plan.window.height, col : col + plan.window.width]
             self._masks[key] = masked
@@ -251,10 +253,3 @@ def _grown(window: Window, margin: int, width: int, height: int) -> Window:
     ).intersection(whole(width, height))
     assert grown is not None
     return grown
-
-
-def _filled(source: DerivedBand, fill: float | None) -> float:
-    if fill is not None:
-        return fill
-    nodata = source.header.nodata
-    return 0 if nodata is None else nodata

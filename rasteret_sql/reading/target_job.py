@@ -12,6 +12,7 @@ from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.raster.warp.warp import warp
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan
 from rasteret_sql.reading.window_job import WindowJob
+from rasteret_sql.reading.window_plan import fill_value
 
 _SMALL = 1 << 20
 """Pixels of a target that one thread warps."""
@@ -73,9 +74,7 @@ class TargetJob(Job):
     def _warp(self, band: int, job: WindowJob | None, each: BandWarp | None) -> np.ndarray:
         """Fill a band; True where it has a value."""
         nodata = self.plan.sources[band].header.nodata
-        fill = self.plan.read.options.fill
-        if fill is None:
-            fill = 0 if nodata is None else nodata
+        fill = fill_value(self.plan.read, nodata)
         if job is None or each is None:
             self.data[band] = fill
             return np.zeros(self.plan.shape[1:], bool)

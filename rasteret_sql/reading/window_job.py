@@ -134,7 +134,7 @@ class WindowJob(Job):
                 self.invalid[bands] |= hidden
         self._of_all.clear()
         if self._derived is not None:
-            self.invalid = self._derived.fill(self.pixels(), self.invalid, self.plan.read.options.fill)
+            self.invalid = self._derived.fill(self.pixels(), self.invalid)
         self.reduce()
 
     def reduce(self) -> None:

@@ -125,3 +125,10 @@ def _check_same_size(read: RowRead, one: BandHeader, other: BandHeader) -> None:
 def geometry_of(read: RowRead) -> shapely.Geometry | None:
     """The geometry that clips a row; None where it is not to be clipped."""
     return None if read.geometry is Whole.IMAGE or not read.options.clip else read.geometry
+
+
+def fill_value(read: RowRead, nodata: float | None) -> float:
+    """Value of pixels that have none of their own: the argument, else the nodata, else 0."""
+    if read.options.fill is not None:
+        return read.options.fill
+    return 0 if nodata is None else nodata

@@ -15,6 +15,8 @@ from shapely.geometry import box, mapping
 
 import rasteret_sql
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
+from rasteret_sql.expr.pixels import Computation
+from rasteret_sql.reading.derived_window import DerivedWindow
 from tests.contract.scenes import forget, item, opened, write_items
 from tests.servers.range_server import RangeServer
 
@@ -336,6 +338,17 @@ def test_each_tile_once(con, server):
     chip(con, f"read_chip{call}")
     counts = server.counts()
     assert (counts["requests"], counts["bytes"]) == (plan["requests"], plan["bytes"])
+
+
+def test_bands_of_one_mask_share_it_and_what_is_read(con, monkeypatch):
+    masks, inputs = [], []
+    true, read = Computation.true, DerivedWindow._input
+    monkeypatch.setattr(Computation, "true", lambda *given: masks.append(1) or true(*given))
+    monkeypatch.setattr(DerivedWindow, "_input", lambda *given: inputs.append(1) or read(*given))
+    pixels, valid = chip(con, "read_chip('s0', ['B04', 'B08', 'B04 + 1'], mask := 'B04 > 5000')")
+    assert len(pixels) == 3
+    assert (len(masks), len(inputs)) == (1, 2)
+    assert np.array_equal(valid[0], band("B04", 0)[1] & (band("B04", 0)[0] <= 5000))
 
 
 def test_python_reads_the_same(con, tmp_path):
