@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,12 +67,12 @@ class Computation:
         Raises:
             InvalidArgumentError: An operator on bits has an operand that is no integer.
         """
-        node = _with_types(node, {name: type_of_dtype(dtype) for name, dtype in dtypes.items()})
+        types = {name: type_of_dtype(dtype) for name, dtype in dtypes.items()}
+        node = _with_types(node, types)
         if isinstance(node, Column):
             return cls(node, dtypes[node.name])
         if isinstance(node, Call) and node.function == "cast DOUBLE":
             return cls(node, np.dtype("float64"))
-        types = {name: type_of_dtype(dtype) for name, dtype in dtypes.items()}
         return cls(node, type_of(node, types).dtype)
 
     @property
@@ -96,14 +96,11 @@ class Computation:
         """
         if isinstance(self.node, Column):
             return bands[self.node.name]
-        shape = next(iter(bands.values()))[0].shape
-        flat = {name: (values.reshape(-1), _flat(valid)) for name, (values, valid) in bands.items()}
+        shape = _shape(bands)
         values = np.empty(math.prod(shape), self.dtype)
         valid: Valid = None
         with np.errstate(all="ignore"):
-            for begin in range(0, len(values), _CHUNK):
-                some = slice(begin, begin + _CHUNK)
-                part = _Chunk({name: (one[some], _part(ok, some)) for name, (one, ok) in flat.items()})
+            for some, part in _chunks(bands):
                 found, ok = part.value(self.node)
                 values[some] = found if ok is None else np.where(ok, found, 0)
                 if self.dtype.kind == "f":
@@ -116,13 +113,10 @@ class Computation:
 
     def true(self, bands: Mapping[str, Pixels]) -> npt.NDArray[np.bool_]:
         """True for pixels of which the expression, a condition, is true: neither false nor NULL."""
-        shape = next(iter(bands.values()))[0].shape
-        flat = {name: (values.reshape(-1), _flat(valid)) for name, (values, valid) in bands.items()}
+        shape = _shape(bands)
         found = np.empty(math.prod(shape), bool)
         with np.errstate(all="ignore"):
-            for begin in range(0, len(found), _CHUNK):
-                some = slice(begin, begin + _CHUNK)
-                part = _Chunk({name: (one[some], _part(ok, some)) for name, (one, ok) in flat.items()})
+            for some, part in _chunks(bands):
                 values, ok = part.truth(self.node)
                 found[some] = values if ok is None else values & ok
         return found.reshape(shape)
@@ -144,8 +138,10 @@ def type_of(node: Node, types: Mapping[str, ValueType]) -> ValueType:
             return integers(value, value)
         case Literal(None):
             return integers(0, 0)
-        case Literal() | In() | IsNull() | Not() | And() | Or() | Compare():
-            return FRACTIONS if isinstance(node, Literal) else TRUTH
+        case Literal():
+            return FRACTIONS
+        case In() | IsNull() | Not() | And() | Or() | Compare():
+            return TRUTH
         case Case(branches, otherwise):
             return _common([value for _, value in branches] + [otherwise], types)
         case Call("greatest" | "least" | "coalesce", arguments):
@@ -388,9 +384,13 @@ def _all(parts: Any) -> Valid:
     return found
 
 
-def _flat(valid: Valid) -> Valid:
-    return None if valid is None else valid.reshape(-1)
+def _shape(bands: Mapping[str, Pixels]) -> tuple[int, ...]:
+    return next(iter(bands.values()))[0].shape
 
 
-def _part(valid: Valid, some: slice) -> Valid:
-    return None if valid is None else valid[some]
+def _chunks(bands: Mapping[str, Pixels]) -> Iterator[tuple[slice, _Chunk]]:
+    """The pixels of bands, some thousands at a time, in one row."""
+    flat = {name: (one.reshape(-1), None if ok is None else ok.reshape(-1)) for name, (one, ok) in bands.items()}
+    for begin in range(0, math.prod(_shape(bands)), _CHUNK):
+        some = slice(begin, begin + _CHUNK)
+        yield some, _Chunk({name: (one[some], None if ok is None else ok[some]) for name, (one, ok) in flat.items()})

@@ -13,35 +13,27 @@ from rasteret_sql.expr.band_expression import parse_band_expression
 from rasteret_sql.expr.tree import Column, Node, renamed
 
 _EMBEDDING = "CASE WHEN v <> -128 THEN sign(v) * pow(v / 127.5, 2) END"
-_RULES: tuple[tuple[str, str, str, str], ...] = (
-    ("landsat-c2-l2", r"(SR_)?B[1-7]|coastal|blue|green|red|nir08|swir16|swir22", "v * 0.0000275 - 0.2", "1"),
-    ("landsat-c2-l2", r"(ST_)?B(6|10)|lwir|lwir11", "v * 0.00341802 + 149.0", "kelvin"),
-    ("hls-l30", r"B0[1-79]", "v * 0.0001", "1"),
-    ("hls-l30", r"B1[01]", "v * 0.01", "degree Celsius"),
-    ("hls-s30", r"B(0[1-9]|8A|1[0-2])", "v * 0.0001", "1"),
-    ("modis-09", r"B0[1-7]|sur_refl_b0[1-7]", "v * 0.0001", "1"),
-    ("modis-13", r"NDVI|EVI|RED|NIR|BLUE|MIR", "v * 0.0001", "1"),
-    ("aef", r"A[0-9]{2}", _EMBEDDING, "1"),
+_RULES: tuple[tuple[str, str, str], ...] = (
+    ("landsat-c2-l2", r"(SR_)?B[1-7]|coastal|blue|green|red|nir08|swir16|swir22", "v * 0.0000275 - 0.2"),
+    ("landsat-c2-l2", r"(ST_)?B(6|10)|lwir|lwir11", "v * 0.00341802 + 149.0"),
+    ("hls-l30", r"B0[1-79]", "v * 0.0001"),
+    ("hls-l30", r"B1[01]", "v * 0.01"),
+    ("hls-s30", r"B(0[1-9]|8A|1[0-2])", "v * 0.0001"),
+    ("modis-09", r"B0[1-7]|sur_refl_b0[1-7]", "v * 0.0001"),
+    ("modis-13", r"NDVI|EVI|RED|NIR|BLUE|MIR", "v * 0.0001"),
+    ("aef", r"A[0-9]{2}", _EMBEDDING),
 )
-"""(product, bands, value in units of the stored `v`, unit); the first that fits holds."""
+"""(product, bands, value in units of the stored `v`); the first that fits holds."""
 
 
-def units_of(product: str, band: str) -> tuple[str, str] | None:
-    """The value in units of a band, as an expression over the stored `v`, and the unit; None where it is not known.
+def in_units(product: str, band: str) -> tuple[Node, str] | None:
+    """The value in units of a band, as an expression over it and as text; None where it is not known.
 
     Args:
         product: of `common_names.product_of`.
         band: its name in the collection.
     """
-    for of, bands, value, unit in _RULES:
-        if of == product and re.fullmatch(bands, band):
-            return value, unit
-    return None
-
-
-def in_units(product: str, band: str) -> tuple[Node, str] | None:
-    """The value in units of a band, as an expression over it and as text; None where it is not known."""
-    found = units_of(product, band)
-    if found is None:
+    value = next((value for of, bands, value in _RULES if of == product and re.fullmatch(bands, band)), None)
+    if value is None:
         return None
-    return renamed(parse_band_expression(found[0]).node, {"v": Column(band)}), f"{band}: {found[0]}"
+    return renamed(parse_band_expression(value).node, {"v": Column(band)}), f"{band}: {value}"

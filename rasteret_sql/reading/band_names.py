@@ -127,13 +127,14 @@ class BandNames:
         """An expression by the names of the collection."""
         names: dict[str, Node] = {}
         for written in expression.bands:
-            found, index = self.band(written), index_meant(written)
+            found = self.band(written)
             if found is not None:
                 names[written] = Column(found)
-            elif index is not None:
-                names[written] = index.of(self.of_indices, self.product, self.where)
-            else:
+                continue
+            index = index_meant(written)
+            if index is None:
                 raise self.unknown(written, f"{expression.place_of(written)} of '{expression.text}'")
+            names[written] = index.of(self.of_indices, self.product, self.where)
         return renamed(expression.node, names)
 
 

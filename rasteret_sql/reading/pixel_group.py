@@ -100,6 +100,8 @@ class ZoneSums(RunsJob):
     def can_sum(source: BandSource, level: int, alpha: str) -> bool:
         """True for integers of which the pixels and what tells their validity are in the same tiles."""
         dtype = source.header.dtype
+        if isinstance(source, DerivedBand):
+            return False
         return dtype.kind in "ui" and dtype.itemsize <= 4 and len(layers(source.header, level, alpha)) == 1
 
     def place(self, slot: int, tile: npt.NDArray[np.generic] | None) -> None:
@@ -302,10 +304,9 @@ def statistics_job(source: BandSource, options: PixelOptions, names: Collection[
         runs: pixels of the zones.
     """
     level, alpha = options.level, options.alpha
-    if isinstance(source, DerivedBand):
-        return DerivedGroup(source, level, alpha, runs)
-    sums = runs.weights is None and SUMS.issuperset(names) and ZoneSums.can_sum(source, level, alpha)
-    return (ZoneSums if sums else PixelGroup)(source, level, alpha, runs)
+    if runs.weights is None and SUMS.issuperset(names) and ZoneSums.can_sum(source, level, alpha):
+        return ZoneSums(source, level, alpha, runs)
+    return pixel_group(source, options, runs)
 
 
 def statistics_of(job: RunsJob, names: Sequence[str]) -> tuple[Statistics, Missing]:
