@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rasteret_sql.errors import RasteretError
+from rasteret_sql.errors import FileChangedError, RasteretError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.index.read.file_headers import FileHeader, read_headers
 from rasteret_sql.io.addresses import is_local, safe_address
@@ -23,6 +23,7 @@ from rasteret_sql.reading.scene_bands import sources_of
 
 _KEPT_FILES = 4096
 _ENDINGS = (".tif", ".tiff")
+Now = Callable[[BandSource], BandSource | FileChangedError]
 
 
 def is_file(scene_id: str) -> bool:
@@ -53,12 +54,15 @@ class SceneFiles:
         """True where the header of that file is at hand."""
         return is_file(scene_id) and self._kept(_address(scene_id), backend) is not None
 
-    def sources(self, requests: Sequence[SceneBands], backend: StorageBackend | None) -> dict[SceneBands, Found]:
+    def sources(
+        self, requests: Sequence[SceneBands], backend: StorageBackend | None, now: Now
+    ) -> dict[SceneBands, Found]:
         """The bands of files, or the error that says why there are none.
 
         Args:
-            requests: (path or address, bands: names, or numbers from 1).
+            requests: (path or address, bands).
             backend: Who reads the files; None: the process, as any file.
+            now: Gives a band with the header that its file has now.
         """
         addresses = {scene_id: _address(scene_id) for scene_id, _ in requests}
         with self._reading:  # what another call reads just now is there afterwards
@@ -71,7 +75,9 @@ class SceneFiles:
             if missing:
                 headers |= run(read_headers(missing, backend or default_backend(), DEFAULT_MAX_CONCURRENT))
                 self._keep({address: headers[address] for address in missing}, missing, backend)
-        return {request: _bands_of(request, headers[addresses[request[0]]], addresses, backend) for request in requests}
+        return {
+            request: _bands_of(request, headers[addresses[request[0]]], addresses, backend, now) for request in requests
+        }
 
     def _kept(self, address: str, backend: StorageBackend | None) -> _Known | None:
         with self._lock:
@@ -98,6 +104,7 @@ def _bands_of(
     found: FileHeader | RasteretError,
     addresses: dict[str, str],
     backend: StorageBackend | None,
+    now: Now,
 ) -> Found:
     scene_id, bands = request
     if isinstance(found, RasteretError):
@@ -109,7 +116,9 @@ def _bands_of(
         meant = [known.meant(band) for band in bands]
         of_file = {name: names.index(name) for one in meant for name in one.bands}
         there = {
-            name: BandSource(shown, name, addresses[scene_id], found.header.band(sample), found.facts, sample, backend)
+            name: now(
+                BandSource(shown, name, addresses[scene_id], found.header.band(sample), found.facts, sample, backend)
+            )
             for name, sample in of_file.items()
         }
         return sources_of(scene_id, meant, there, known.where)

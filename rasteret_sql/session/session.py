@@ -289,24 +289,9 @@ class Session:
         # What no collection has may be a file, whose header is at hand from now on.
         of_files += [one for one in others if is_file(one[0]) and isinstance(found[one], UnknownSceneError)]
         if of_files:
-            for request, sources in self.files.sources(of_files, reader).items():
-                found[request] = self._of_file(sources, found.get(request))
+            for request, sources in self.files.sources(of_files, reader, self.fresh.now).items():
+                found[request] = _of_file(sources, found.get(request))
         return found
-
-    def _of_file(self, sources: Found, unknown: Found | None) -> Found:
-        """The bands of a file with the headers that it has now.
-
-        Args:
-            sources: The bands, or why there are none.
-            unknown: The error that no collection has a scene of that name; None where none was asked.
-        """
-        if isinstance(sources, MissingObjectError) and isinstance(unknown, UnknownSceneError):
-            return UnknownSceneError(f"{unknown}. As the path of a file: {sources}")
-        if isinstance(sources, RasteretError):
-            return sources
-        now = [self.fresh.now(source) for source in sources]
-        changed = next((one for one in now if isinstance(one, RasteretError)), None)
-        return changed or tuple(one for one in now if isinstance(one, BandSource))
 
     def _in_collections(
         self, requests: Sequence[SceneBands], candidates: list[CollectionIndex], backend: StorageBackend | None
@@ -417,6 +402,18 @@ class Session:
                 "say which with collection :=, or with a column collection where scenes are a relation"
             )
         return files[0]
+
+
+def _of_file(sources: Found, unknown: Found | None) -> Found:
+    """The bands of a file, or why there are none.
+
+    Args:
+        sources: What the file gives.
+        unknown: The error that no collection has a scene of that name; None where none was asked.
+    """
+    if isinstance(sources, MissingObjectError) and isinstance(unknown, UnknownSceneError):
+        return UnknownSceneError(f"{unknown}. As the path of a file: {sources}")
+    return sources
 
 
 def new_session(

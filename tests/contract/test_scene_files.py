@@ -91,6 +91,14 @@ def test_a_file_that_is_changed_on_the_server(con, server):
         values(con, address)
     assert (values(con, address, on_change="refresh") == pixels(path)).all()
     assert (values(con, address) == pixels(path)).all()
+    # What is computed from its bands, too, with the header that the file has now.
+    for again in (False, True):
+        if again:
+            write_scene(path, 3, compress="deflate")
+            forget(con, server)
+        (chip,) = con.execute(f"SELECT read_chip('{address}', 'band_1 * 0.5', on_change := 'refresh')").fetchone()
+        assert chip["dtype"] == "float32"
+        assert (rasteret_sql.to_numpy(chip)[0][0] == pixels(path) * np.float32(0.5)).all()
 
 
 def test_a_signed_address_shows_no_secret(con, server):
