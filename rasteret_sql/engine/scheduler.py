@@ -163,7 +163,7 @@ class Engine:
         queue = deque(requests_of(own))
         level = own[0].level
         # Beside the requests, not before them: the first bodies are on their way for longer than this takes.
-        asyncio.get_running_loop().call_later(
+        loading = asyncio.get_running_loop().call_later(
             _SENT_SECONDS, self._decoders.submit, call, load_codec, level.compression, level.predictor
         )
         try:
@@ -171,6 +171,9 @@ class Engine:
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
             call.fail(error)
             raise
+        finally:
+            # A timer that outlives the call may find the process at its end, where no thread starts any more.
+            loading.cancel()
 
     async def _work(
         self,

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from rasterio.io import MemoryFile
 
-from rasteret_sql.engine import cancel
+from rasteret_sql.engine import cancel, scheduler
 from rasteret_sql.engine.cache import TileCache, TileKey
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.engine.scheduler import WAVE_BYTES, Engine
@@ -194,6 +194,19 @@ def test_an_interrupt_returns_quickly_and_the_engine_goes_on():
     again = Whole()
     run(engine, [again], backend, never)
     assert right(again)
+
+
+def test_a_call_that_has_failed_leaves_no_timer_behind(monkeypatch):
+    """A timer that runs out while the interpreter ends would ask for a thread, and complain on stderr."""
+    loaded = []
+    monkeypatch.setattr(scheduler, "_SENT_SECONDS", 0.2)
+    monkeypatch.setattr(scheduler, "load_codec", lambda *codec: loaded.append(codec))
+    with pytest.raises(MissingObjectError):
+        run(Engine(), [Whole("b")], Memory({"a": DATA}), never)
+    slow = Whole()
+    run(Engine(), [slow], Memory({"a": DATA}, delay=0.3), never)
+    assert right(slow)
+    assert len(loaded) == 1  # of the slow call, which the wait for it outlived
 
 
 def test_a_missing_file_fails_the_call():
