@@ -112,11 +112,14 @@ def densified(
         at = at[split]
         if not len(at) or len(coordinates) + len(at) > MOST_VERTICES:
             break
-        coordinates = np.insert(coordinates, at + 1, between[split], axis=0)
-        images = np.insert(images, at + 1, image[split], axis=0)
-        owner = np.insert(owner, at + 1, owner[at])
-        tolerance = np.insert(tolerance, at + 1, tolerance[at])
-        active = np.insert(active, at + 1, True)
+        # Each vertex that is cut behind stands twice, and the second is the new one: one index for all five arrays.
+        times = np.ones(len(coordinates), dtype=np.int64)
+        times[at] = 2
+        old = np.repeat(np.arange(len(coordinates)), times)
+        new = at + 1 + np.arange(len(at))
+        coordinates, images, owner = coordinates[old], images[old], owner[old]
+        tolerance, active = tolerance[old], active[old]
+        coordinates[new], images[new], active[new] = between[split], image[split], True
     return coordinates, images, owner, active
 
 

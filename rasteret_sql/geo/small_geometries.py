@@ -14,6 +14,8 @@ from rasteret_sql.geo.grid import Bounds
 _PLAIN_DEGREES = 10.0
 _PLAIN_METRES = 1_000_000.0
 """Most extent of what is moved as it is."""
+_FEW_VERTICES = 45
+"""Fewer vertices than this are moved edge by edge: to try them all together asks for that many positions."""
 _BLOWN_UP = 8.0
 """Times by which what is plain may be longer on the map; a box of ten degrees around such a point is so 20 times."""
 _SHIFT = 100.0
@@ -169,12 +171,15 @@ def _blown_up(given: Geometries, moved: Geometries, pair: CrsPair) -> Bools:
 def _moved_at_once(geometries: Geometries, pair: CrsPair, pixel: float, outline: float) -> Geometries | None:
     """Geometries moved vertex by vertex, where they all lie in one small area in which their edges stay straight.
 
-    What the longest of their edges does there is tried on a few positions, in all directions. None: it bends.
+    What the longest of their edges does there is tried on a few positions, in all directions. None: it bends, or there
+    are so few vertices that to try is more work than to look at each edge.
     """
     west, south, east, north = shapely.total_bounds(geometries)
     if pair.native_hub is not None or not _small(column([shapely.box(west, south, east, north)]), pair).all():
         return None
     coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
+    if len(coordinates) < _FEW_VERTICES:
+        return None
     # Steps from ring to ring are among them, which only makes it more careful.
     steps = np.hypot(*np.diff(coordinates, axis=0).T)[owner[1:] == owner[:-1]]
     half = float(steps.max(initial=0.0)) / 2
