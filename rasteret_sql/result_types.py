@@ -22,6 +22,9 @@ CHIP = pa.struct(
 
 STATISTICS = pa.struct([(name, pa.float64()) for name in STATS])
 
+HISTOGRAM = pa.map_(pa.float64(), pa.float64())
+"""Value → pixels that have it."""
+
 EXPLANATION = pa.struct(
     [
         ("scene_id", pa.string()),

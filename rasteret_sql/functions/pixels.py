@@ -22,7 +22,7 @@ from rasteret_sql.functions.kinds import (
     Kind,
 )
 from rasteret_sql.functions.spec import Argument, Function
-from rasteret_sql.result_types import CHIP, EXPLANATION, STATISTICS
+from rasteret_sql.result_types import CHIP, EXPLANATION, HISTOGRAM, STATISTICS
 
 _SCENE = Argument(
     "scene_id",
@@ -69,6 +69,16 @@ _ALPHA = Argument(
     "NULL",
 )
 _ON_ERROR = Argument("on_error", TEXT, "'raise' (default), or 'null': a row that fails gives NULL", "NULL")
+FILL = Argument(
+    "fill",
+    NUMBER,
+    "value of pixels that are not valid, also of masked ones: they count as valid then; not given: they are left out",
+    "NULL",
+)
+"""Of every function that reads pixels and makes no chip."""
+FILL_POINT = replace(
+    FILL, doc="value where the pixel is not valid, nor one in reach; not given: NULL. Outside the image it is NULL"
+)
 OF_PIXELS = (
     Argument(
         "mask",
@@ -155,6 +165,7 @@ _ZONE = (
     _COLLECTION,
     GEOM_CRS,
     ALL_TOUCHED,
+    FILL,
     *READING,
 )
 """Of every function over the pixels of a zone."""
@@ -235,7 +246,7 @@ PIXEL_FUNCTIONS = (
         family="pixels",
         body="field",
         arguments=(_SCENE, _ONE_BAND, _GEOM, *_ZONE),
-        returns=pa.map_(pa.float64(), pa.float64()),
+        returns=HISTOGRAM,
         doc="Counts the pixels of each class: a MAP from each value of a zone's valid pixels, in ascending order, to "
         "how many have it; with weighted, to the sum of their fractions. NULL where the zone misses the scene; an "
         "empty MAP where it has no valid pixel. 64-bit integers beyond 2^53 are rounded, and counted together.",
@@ -256,6 +267,7 @@ PIXEL_FUNCTIONS = (
             MAX_DISTANCE,
             _COLLECTION,
             GEOM_CRS,
+            FILL_POINT,
             *READING,
         ),
         returns=pa.float64(),

@@ -11,6 +11,8 @@ from rasteret_sql.functions import types
 from rasteret_sql.functions.kinds import BYTES, FLAG, NAMES, NUMBER, TEXT, Kind
 from rasteret_sql.functions.pixels import (
     ALL_TOUCHED,
+    FILL,
+    FILL_POINT,
     GEOM_COLUMN,
     GEOM_CRS,
     GEOM_OR_ALL,
@@ -21,7 +23,7 @@ from rasteret_sql.functions.pixels import (
     WEIGHTED,
 )
 from rasteret_sql.functions.spec import Argument, Function, Udf
-from rasteret_sql.result_types import CHIP
+from rasteret_sql.result_types import CHIP, HISTOGRAM
 
 _step = partial(Udf, metered=True, names_itself=True)
 """A function of the SQL that a call becomes: it has a receipt, in the name of the function that the user called."""
@@ -116,6 +118,10 @@ _OF_PAIR = (_TOKEN, pa.int64(), pa.int32(), _STATEMENT)
 STATISTICS_OF = _step(
     "__rasteret_pair_statistics", _OF_PAIR, pa.list_(pa.float64()), run="relations.statistics", pure=True
 )
+HISTOGRAM_OF = _step(
+    "__rasteret_pair_histogram", _OF_PAIR, pa.struct([("value", HISTOGRAM)]), run="relations.histograms", pure=True
+)
+"""As a STRUCT, of which a plain MAP would be read too often by DuckDB 1.5."""
 SAMPLES_OF = _step("__rasteret_pair_samples", _OF_PAIR, pa.list_(pa.float64()), run="relations.samples", pure=True)
 KEEP_PIXELS = _step(
     "__rasteret_keep_pixels", (pa.string(), pa.string(), types.GEOMETRY, _STATEMENT), _TOKEN, run="pixel_table.keep"
@@ -163,30 +169,32 @@ RELATION_FUNCTIONS = (
             Argument(
                 "stats",
                 NAMES,
-                "fields of zonal_stats and percentiles, such as ['count', 'p90']; not given: all fields",
+                "fields of zonal_stats, percentiles, and 'hist', the MAP of zonal_hist: ['count', 'p90', 'hist']; not "
+                "given: all fields",
                 "NULL",
             ),
             WEIGHTED,
             *_RELATED,
             ALL_TOUCHED,
+            FILL,
             *_READING,
         ),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, band VARCHAR, columns of zones, a DOUBLE for each "
-        "statistic)",
+        "statistic, a MAP for hist)",
         doc="Runs zonal_stats for every scene, zone and band that meet. Rows come scene by scene, as they are read: "
         "LIMIT ends the reading, and pairs that a condition on scene_id, datetime or columns of zones excludes are "
         "not read.",
         example=f"{_ZONES_ON_DUNES}zonal_stats_table(rasteret.dunes, zones, 'B04', stats := ['count', 'mean'])",
         run="relations.zonal_stats_table",
         metered=True,
-        others=(KEEP, PAIRS, STATISTICS_OF),
+        others=(KEEP, PAIRS, STATISTICS_OF, HISTOGRAM_OF),
     ),
     Function(
         name="sample_points",
         family="pixels",
         body="query",
-        arguments=(_SCENES, _POINTS, _BANDS, MAX_DISTANCE, *_RELATED, *_READING),
+        arguments=(_SCENES, _POINTS, _BANDS, MAX_DISTANCE, *_RELATED, FILL_POINT, *_READING),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, columns of points, a DOUBLE for each band)",
         doc="Runs sample_point for every scene and point that meet, with a column for each band. Otherwise as "
@@ -208,6 +216,7 @@ RELATION_FUNCTIONS = (
             *(argument for argument in _RELATED if argument.name != "geom_column"),
             ALL_TOUCHED,
             Argument("clip", FLAG, "true (default): pixels of the geometry; false: all of its window", "NULL"),
+            replace(FILL, doc="value of pixels that are not valid, also of masked ones; not given: NULL"),
             *(_ON_PIXELS if argument.name == "on_error" else argument for argument in READING),
         ),
         returns=pa.string(),

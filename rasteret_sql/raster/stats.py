@@ -87,14 +87,19 @@ def empty_statistics(total: float, names: Collection[str] = STATS) -> dict[str, 
     return {name: empty.get(name) for name in in_order(names)}
 
 
-def check_statistic(name: str) -> str:
+def check_statistic(name: str, others: Sequence[str] = ()) -> str:
     """The name itself.
+
+    Args:
+        name: a statistic.
+        others: names that are allowed, too.
 
     Raises:
         InvalidArgumentError: there is no such statistic.
     """
-    if not is_statistic(name):
-        near = did_you_mean(name, STATS, len(STATS))
+    if not is_statistic(name) and name not in others:
+        known = (*STATS, *others)
+        near = did_you_mean(name, known, len(known))
         raise InvalidArgumentError(f'unknown statistic "{name}"; {near}, and any percentile from p0 to p100, as p2.5')
     return name
 

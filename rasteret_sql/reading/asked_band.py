@@ -23,6 +23,8 @@ class AskedBand:
     """True: by scale and offset."""
     nodata: float | None = None
     """In place of that of the file."""
+    fill: float | None = None
+    """Value of pixels that are not valid, which are valid then."""
 
     def __str__(self) -> str:
         return str(self.band) if self.name is None else self.name
@@ -37,7 +39,7 @@ def ask(bands: Sequence[str | int] | Mapping[str, str | int], pixels: Mapping[st
 
     Args:
         bands: as they are asked for, or name in the result → what is asked for.
-        pixels: mask, dilate, scaled, nodata of the call; empty where it says none of them.
+        pixels: mask, dilate, scaled, nodata, fill of the call; empty where it says none of them.
     """
     names: Sequence[str | None] = list(bands) if isinstance(bands, Mapping) else [None] * len(bands)
     asked = list(bands.values()) if isinstance(bands, Mapping) else bands

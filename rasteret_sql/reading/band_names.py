@@ -76,11 +76,11 @@ class BandNames:
         if not isinstance(asked, AskedBand):
             asked = AskedBand(asked)
         node, text = self._node(asked.band)
-        if isinstance(node, Column) and asked.mask is None and not asked.scaled:
+        if isinstance(node, Column) and asked.mask is None and asked.fill is None and not asked.scaled:
             recipe = None if asked.name in (None, node.name) else Recipe(asked.name or "", node)
             return MeantBand((node.name,), recipe, asked.nodata)
         mask = None if asked.mask is None else self._mask(asked.mask)
-        recipe = Recipe(asked.name or text, node, mask, asked.dilate, asked.scaled, self.product)
+        recipe = Recipe(asked.name or text, node, mask, asked.dilate, asked.scaled, self.product, asked.fill)
         return MeantBand(recipe.bands, recipe, asked.nodata)
 
     def _node(self, band: str | int) -> tuple[Node, str]:

@@ -34,6 +34,8 @@ class Recipe:
     """True: of values in units; the mask is of stored values."""
     product: str = ""
     """Whose scales hold where neither item nor file says any."""
+    fill: float | None = None
+    """Value of pixels that are not valid or masked, which are valid then; None: they stay so."""
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -55,6 +57,8 @@ class DerivedBand(BandSource):
     """Pixels by which the mask grows."""
     units: tuple[str, ...] = ()
     """How each input is brought into its units, as text, where it is."""
+    fill: float | None = None
+    """Value of masked pixels, which are valid then; `values` gives it to the other ones that are not valid."""
 
     @property
     def files(self) -> tuple[BandSource, ...]:
@@ -87,6 +91,8 @@ def derive(recipe: Recipe, sources: Mapping[str, BandSource]) -> DerivedBand:
     if scaled:
         node = renamed(node, {name: value for name, (value, _) in scaled.items()})
     values = Computation.of(node, dtypes)
+    if recipe.fill is not None:
+        values = Computation.of(_filled(node, recipe.fill, values.dtype), dtypes)
     mask = None if recipe.mask is None else Computation.of(recipe.mask, dtypes)
     own = [sources[name] for name in columns(recipe.node)]
     finest = _finest(own)
@@ -105,7 +111,14 @@ def derive(recipe: Recipe, sources: Mapping[str, BandSource]) -> DerivedBand:
         mask=mask,
         dilate=recipe.dilate,
         units=tuple(text for _, text in scaled.values()),
+        fill=recipe.fill,
     )
+
+
+def _filled(node: Node, fill: float, dtype: np.dtype) -> Node:
+    """The value, and `fill` where it is NULL; floats of 64 bits stay that."""
+    filled = Call("coalesce", (node, Literal(int(fill) if fill == int(fill) else fill)))
+    return Call("cast DOUBLE", (filled,)) if dtype == np.float64 else filled
 
 
 def in_units(source: BandSource, product: str) -> tuple[Node, str]:

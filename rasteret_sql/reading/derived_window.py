@@ -184,7 +184,9 @@ class DerivedWindow:
                 data[band][~valid] = fill
             if source.mask is not None:
                 masked = self._mask(source)
-                if masked.any():
+                if source.fill is not None:
+                    data[band][masked] = source.fill
+                elif masked.any():
                     data[band][masked] = fill
                     valid = ~masked if valid is None else valid & ~masked
             if valid is not None and not valid.all():

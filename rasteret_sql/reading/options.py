@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -42,7 +43,9 @@ class PixelOptions:
     clip: bool = True
     """True: fill what lies outside the geometry."""
     fill: float | None = None
-    """Value outside the geometry; None: the file's nodata, else 0."""
+    """Value outside the geometry of a chip; None: the file's nodata, else 0."""
+    fill_invalid: float | None = None
+    """Value of pixels that are not valid, which are valid then; None: they stay as they are."""
     overview: int | str = AUTO
     """0 full resolution, 1 the first overview, and so on; 'auto': on a target grid the one with at least its
     resolution, else full resolution."""
@@ -83,8 +86,11 @@ class PixelOptions:
 
     def of_bands(self) -> dict[str, Any]:
         """Those that change the pixels of bands, for `AskedBand`; empty where none is given."""
-        given = {"mask": self.mask, "dilate": self.dilate, "scaled": self.scaled, "nodata": self.nodata}
-        return given if self.mask is not None or self.scaled or self.nodata is not None else {}
+        # A point that looks around for a valid pixel is filled once it has found none.
+        fill = self.fill_invalid if self.max_distance_pixels == 0 else None
+        given = {"mask": self.mask, "dilate": self.dilate, "scaled": self.scaled, "nodata": self.nodata, "fill": fill}
+        is_plain = self.mask is None and self.nodata is None and fill is None and not self.scaled
+        return {} if is_plain else given
 
     @property
     def level(self) -> int:
@@ -121,6 +127,9 @@ class PixelOptions:
         require(self.alpha in ALPHA_RULES, "alpha", self.alpha, "'auto' or 'always'")
         require(
             self.max_bytes is None or self.max_bytes >= 0, "max_bytes", self.max_bytes, "a number of bytes, 0 or more"
+        )
+        require(
+            self.fill_invalid is None or math.isfinite(self.fill_invalid), "fill", self.fill_invalid, "a finite number"
         )
         require(0 <= self.dilate <= 256, "dilate", self.dilate, "0 to 256 pixels")
         require(not self.dilate or self.mask is not None, "dilate", self.dilate, "a mask := that it grows")

@@ -35,7 +35,7 @@ from rasteret_sql.reading.relation import OnGrid, Relation
 from rasteret_sql.reading.relation_geometries import Numbers
 from rasteret_sql.reading.request import Request
 from rasteret_sql.reading.run_rows import run_rows
-from rasteret_sql.reading.zonal import zonal_values
+from rasteret_sql.reading.zonal import zonal_hist, zonal_values
 
 Parts = list[tuple[Numbers, Runs]]
 """Positions of geometries on a grid, and their runs."""
@@ -363,6 +363,13 @@ def chips_of(
 ) -> pa.Array:
     """The chip of each pair."""
     return run_rows(read_chip, relation.request(parts.tolist(), numbers.tolist()), context, cancelled)
+
+
+def histograms_of(
+    relation: Relation, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled
+) -> pa.Array:
+    """The pixels of each value of each pair, as a MAP."""
+    return run_rows(zonal_hist, relation.request(parts.tolist(), numbers.tolist()), context, cancelled)
 
 
 def _of_size(pixels: Numbers, most: int) -> Iterator[slice]:

@@ -269,7 +269,9 @@ class DerivedGroup(PixelGroup):
         mask = self._derived.mask
         if mask is not None:
             masked = mask.true({name: pixels[name] for name in mask.bands})
-            if masked.any():
+            if self._derived.fill is not None:
+                self.values[masked] = self._derived.fill
+            elif masked.any():
                 valid = ~masked if valid is None else valid & ~masked
         self.invalid = None if valid is None or valid.all() else ~valid
 

@@ -108,7 +108,7 @@ class NearestJob(WindowJob):
             self._grid.shifted(self.plan.window.col_off, self.plan.window.row_off),
             self.read.options.max_distance_pixels,
         )
-        self.value = None if at is None else float(self.pixels()[0][at])
+        self.value = self.read.options.fill_invalid if at is None else float(self.pixels()[0][at])
         self.data = self.invalid = None
 
     def fail(self, error: Exception) -> bool:

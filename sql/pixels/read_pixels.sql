@@ -3,7 +3,7 @@
 CREATE OR REPLACE MACRO read_pixels(
   scenes, band,
   geom := '(whole image)', collection := NULL, geom_crs := NULL, all_touched := NULL, clip := NULL,
-  mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL, alpha := NULL,
+  fill := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL, alpha := NULL,
   on_error := NULL, on_change := NULL, max_bytes := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_read_pixels(
@@ -11,8 +11,8 @@ CREATE OR REPLACE MACRO read_pixels(
     CAST(to_json(band) AS VARCHAR),
     rasteret.__geometry(geom),
     CAST(json_object(
-      'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'clip', clip, 'mask', mask,
-      'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'overview', overview, 'alpha', alpha,
+      'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'clip', clip, 'fill', fill,
+      'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'overview', overview, 'alpha', alpha,
       'on_error', on_error, 'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())

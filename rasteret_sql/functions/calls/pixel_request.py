@@ -23,6 +23,8 @@ from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.relation_geometries import Points
 from rasteret_sql.reading.request import Request, each_or_error
 
+_FILLS_OUTSIDE = ("read_chip", "read_chips", "rasteret_explain_table")
+"""Functions whose `fill` is the value outside the geometry; with others it stands for pixels that are not valid."""
 _BANDS = "a band name, an expression over bands, a 1-based integer, a list of these, or a STRUCT of these"
 
 
@@ -37,7 +39,14 @@ def row_options(function: str, text: str, defaults: tuple[tuple[str, str], ...])
     """
     given = dict(defaults) | named_arguments(function, text)
     crs = given.pop("geom_crs", None)
-    return PixelOptions(**given), crs
+    return options_of(function, given), crs
+
+
+def options_of(function: str, given: Mapping[str, Any]) -> PixelOptions:
+    """The options of a call, by the names that they have in SQL."""
+    if function in _FILLS_OUTSIDE or "fill" not in given:
+        return PixelOptions(**given)
+    return PixelOptions(**{"fill_invalid" if name == "fill" else name: value for name, value in given.items()})
 
 
 def pixel_request(  # noqa: PLR0917 - columns

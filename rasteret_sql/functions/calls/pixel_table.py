@@ -15,14 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
-from rasteret_sql.functions.calls.pixel_request import band_request, one_geometry
+from rasteret_sql.functions.calls.pixel_request import band_request, one_geometry, options_of
 from rasteret_sql.functions.calls.relation_sql import named_error, scenes_of, scenes_sql, texts_of
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.relations import BLOCK, BLOCKS_OF, KEEP_PIXELS, PIXELS_OF, RUN, RUNS_OF
 from rasteret_sql.functions.spec import STATEMENT
 from rasteret_sql.quoting import quote_name, quote_text
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.pixel_table import Part, PixelTable
 from rasteret_sql.session.session import Session
 
@@ -103,7 +102,7 @@ def keep(
         for band, text, geometry in zip(bands.to_pylist(), texts.to_pylist(), geometries.to_pylist(), strict=True):
             given = dict(session.settings.of_calls()) | named_arguments(FUNCTION, text)
             shape, crs = one_geometry(geometry, given.pop("geom_crs", None))
-            options = PixelOptions(**given)
+            options = options_of(FUNCTION, given)
             table = PixelTable(shape, crs, band_request(band, options), options, session.waiting_blocks)
             tokens.append(session.pixel_tables.keep(table))
     return pa.array(tokens, pa.int64())

@@ -7,7 +7,7 @@ at a time. So rows stream, LIMIT ends the reading, and conditions on scenes reac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,13 @@ import shapely
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.forecast import Forecast
 from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
-from rasteret_sql.functions.calls.pixel_request import band_request, geometries_with_crs, point_crs, points_with_crs
+from rasteret_sql.functions.calls.pixel_request import (
+    band_request,
+    geometries_with_crs,
+    options_of,
+    point_crs,
+    points_with_crs,
+)
 from rasteret_sql.functions.calls.relation_sql import (
     count_columns,
     found_column,
@@ -35,6 +41,7 @@ from rasteret_sql.functions.registry import geometry_sql
 from rasteret_sql.functions.relations import (
     CHIP_OF,
     EXPLAINED,
+    HISTOGRAM_OF,
     KEEP,
     MET,
     PAIRS,
@@ -49,8 +56,7 @@ from rasteret_sql.raster.stats import check_statistic
 from rasteret_sql.reading.byte_limit import refuse
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.explain_pairs import PairPlanner
-from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.pairs import PairReader, PointReader, ZoneReader, chips_of, samples_of
+from rasteret_sql.reading.pairs import PairReader, PointReader, ZoneReader, chips_of, histograms_of, samples_of
 from rasteret_sql.reading.relation import Met, Relation
 from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Points, Shapes
 from rasteret_sql.reading.zonal import POLYGONAL
@@ -58,6 +64,8 @@ from rasteret_sql.result_types import CHIP
 from rasteret_sql.session.kept_relations import Kept
 from rasteret_sql.session.session import Session
 
+HIST = "hist"
+"""Among the statistics of a call: the MAP of zonal_hist."""
 READERS: dict[str, type[ZoneReader | PointReader]] = {
     "zonal_stats_table": ZoneReader,
     "sample_points": PointReader,
@@ -74,9 +82,16 @@ def zonal_stats_table(
     """The SQL of each call of zonal_stats_table."""
 
     def one(scene: str, zone: str, band: str, text: str) -> str:
-        names = _statistics_of(named_arguments("zonal_stats_table", text))
-        columns = [f"got[{at}] AS {quote_name(name)}" for at, name in enumerate(names, 1)]
-        return _sql("zonal_stats_table", (scene, zone, band, text), STATISTICS_OF, ["band"], columns)
+        names = _asked_statistics(named_arguments("zonal_stats_table", text))
+        places = {name: at for at, name in enumerate((name for name in names if name != HIST), 1)}
+        columns = [
+            f"counted.value AS {HIST}" if name == HIST else f"got[{places[name]}] AS {quote_name(name)}"
+            for name in names
+        ]
+        works = {"got": STATISTICS_OF} if places else {}
+        if HIST in names:
+            works["counted"] = HISTOGRAM_OF
+        return _sql("zonal_stats_table", (scene, zone, band, text), works, ["band"], columns)
 
     return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
 
@@ -88,7 +103,7 @@ def sample_points(
 
     def one(scene: str, point: str, band: str, text: str) -> str:
         columns = [f"got[{at}] AS {quote_name(str(name))}" for at, name in enumerate(band_request(band), 1)]
-        return _sql("sample_points", (scene, point, band, text), SAMPLES_OF, [], columns)
+        return _sql("sample_points", (scene, point, band, text), {"got": SAMPLES_OF}, [], columns)
 
     return texts_of(("scenes", "points", "band"), one, scenes, points, bands, texts)
 
@@ -99,7 +114,7 @@ def read_chips(
     """The SQL of each call of read_chips."""
 
     def one(scene: str, zone: str, band: str, text: str) -> str:
-        return _sql("read_chips", (scene, zone, band, text), CHIP_OF, [], ["got AS chip"])
+        return _sql("read_chips", (scene, zone, band, text), {"got": CHIP_OF}, [], ["got AS chip"])
 
     return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
 
@@ -110,23 +125,28 @@ def explained_call(given: dict[str, Any]) -> str:
 
 
 def _sql(
-    function: str, asked: tuple[str, str, str, str], work: Udf, before: Sequence[str], after: Sequence[str]
+    function: str,
+    asked: tuple[str, str, str, str],
+    works: Mapping[str, Udf],
+    before: Sequence[str],
+    after: Sequence[str],
 ) -> str:
     """The SQL of a call that reads pairs.
 
     Args:
         function: What is called.
         asked: Names of the two relations; JSON of bands and of the named arguments.
-        work: Reads the pairs.
+        works: What reads the pairs, by the names of the columns that it gives.
         before: Columns before those of zones or points.
         after: Columns after them.
     """
     shown = ", ".join(["id AS scene_id", "datetime", *before, "unnest(row)", *after])
+    read = ", ".join(f"{work.name}(token, part, number, {STATEMENT}) AS {name}" for name, work in works.items())
     is_limited = "max_bytes" in named_arguments(function, asked[-1])
     return f"""{kept_sql(function, asked, is_used_twice=is_limited)},
   {_pairs_sql(is_limited=is_limited)},
   __read AS (
-    SELECT id, datetime, band, rows[number] AS row, {work.name}(token, part, number, {STATEMENT}) AS got FROM __pairs
+    SELECT id, datetime, band, rows[number] AS row, {read} FROM __pairs
   )
 SELECT {shown} FROM __read"""  # noqa: S608 - quoted
 
@@ -218,12 +238,12 @@ def _numbers(column: pa.ListScalar, count: int) -> npt.NDArray[np.float64]:
 def _relation(session: Session, function: str, bands: str, text: str) -> Relation:
     """A relation without geometries, as a call describes it."""
     given = dict(session.settings.of_calls()) | named_arguments(function, text)
-    statistics = _statistics_of(given)
+    statistics = tuple(name for name in _asked_statistics(given) if name != HIST)
     call = explained_call(given) if function == "rasteret_explain_table" else function
     most = given.pop("max_bytes", None)
     for name in ("geom_crs", "geom_column", "stats", "call"):
         given.pop(name, None)
-    options = PixelOptions(**given)
+    options = options_of(function, given)
     return Relation(
         function,
         call,
@@ -237,11 +257,11 @@ def _relation(session: Session, function: str, bands: str, text: str) -> Relatio
     )
 
 
-def _statistics_of(given: dict[str, Any]) -> tuple[str, ...]:
-    """The statistics that a call asks for."""
+def _asked_statistics(given: dict[str, Any]) -> tuple[str, ...]:
+    """The statistics that a call asks for, `HIST` among them."""
     names = tuple(dict.fromkeys(given.get("stats") or STATS))
     for name in names:
-        check_statistic(name)
+        check_statistic(name, (HIST,))
     return names
 
 
@@ -332,6 +352,16 @@ def statistics(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa
     return _of_pairs(session, columns, read, STATISTICS_OF.returns)
 
 
+def histograms(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Array:
+    """Pixels of each value of each pair, as STRUCT(value)."""
+
+    def read(kept: Kept, parts: Numbers, numbers: Numbers) -> pa.Array:
+        maps = histograms_of(kept.relation, parts, numbers, reading_of(session, kept.relation), cancelled)
+        return pa.StructArray.from_arrays([maps], fields=list(HISTOGRAM_OF.returns))
+
+    return _of_pairs(session, columns, read, HISTOGRAM_OF.returns, counts=lambda relation: not relation.statistics)
+
+
 def samples(session: Session, cancelled: Cancelled, *columns: pa.Array) -> pa.Array:
     """Values of each pair, one a band."""
 
@@ -358,7 +388,13 @@ def _lists(values: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]) -> p
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel(), mask=missing.ravel()))
 
 
-def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns: pa.DataType) -> pa.Array:
+def _of_pairs(
+    session: Session,
+    columns: Sequence[pa.Array],
+    read: Read,
+    returns: pa.DataType,
+    counts: Callable[[Relation], bool] = lambda _: True,
+) -> pa.Array:
     """Read the pairs of each relation.
 
     Args:
@@ -366,6 +402,7 @@ def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns
         columns: Token, part, number from 1 of each pair.
         read: Reads pairs of one relation.
         returns: What it gives.
+        counts: True for relations of which a pair is done with this.
     """
     tokens, parts, numbers = columns
     part, number = (column.to_numpy(zero_copy_only=False) for column in (parts, numbers))
@@ -376,8 +413,9 @@ def _of_pairs(session: Session, columns: Sequence[pa.Array], read: Read, returns
         with named_error(relation.function):
             results.append(read(kept, part[rows], number[rows] - 1))
         order.append(rows)
-        relation.read(len(rows))
-        session.progress(relation.done, relation.total, "pairs")
+        if counts(relation):
+            relation.read(len(rows))
+            session.progress(relation.done, relation.total, "pairs")
     if not results:
         return pa.nulls(len(tokens), returns)
     if len(results) == 1:
