@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rasteret_sql.library.settings import byte_count
+from rasteret_sql.raster.warp.resampling import INTERPOLATIONS
 
 
 def _as_it_is(value: Any) -> Any:
@@ -96,6 +97,12 @@ def _align(value: Any) -> str | tuple[float, float]:
     return corner[0], corner[1]
 
 
+def _sampling(value: Any) -> str:
+    if value not in ("nearest", *INTERPOLATIONS):
+        raise ValueError("cannot be used")
+    return str(value)
+
+
 def _overview(value: Any) -> int | str:
     return value if value == "auto" else int(_one_of(int)(value))
 
@@ -130,6 +137,7 @@ RESOLUTION = Kind("DOUBLE or DOUBLE[2]", "a number above 0, or [x, y]", _resolut
 SHAPE = Kind("INTEGER[2]", "[height, width] in pixels", _shape)
 ALIGN = Kind("VARCHAR or DOUBLE[2]", "the id of a scene, or [x, y]", _align)
 OVERVIEW = Kind("INTEGER or VARCHAR", "an integer, or 'auto'", _overview)
+SAMPLING = Kind("VARCHAR", "'nearest', 'bilinear' or 'cubic'", _sampling)
 AREA = Kind("DOUBLE[4], GEOMETRY or WKT")
 DATES = Kind("VARCHAR[2]")
 CONDITIONS = Kind("STRUCT, MAP, JSON or SQL text")

@@ -21,6 +21,7 @@ from rasteret_sql.functions.kinds import (
     TEXT,
     Kind,
 )
+from rasteret_sql.functions.kinds import SAMPLING as SAMPLING_KIND
 from rasteret_sql.functions.spec import Argument, Function
 from rasteret_sql.result_types import CHIP, EXPLANATION, HISTOGRAM, STATISTICS
 
@@ -160,6 +161,13 @@ MAX_DISTANCE = Argument(
     "rings of pixels around the point's own that are searched for a valid one, 0 (default) to 256",
     "NULL",
 )
+SAMPLING = Argument(
+    "resampling",
+    SAMPLING_KIND,
+    "'nearest' (default): the value of the pixel that contains the point; 'bilinear' or 'cubic': between the pixels "
+    "around it, by GDAL's rule and not rounded. Pixels that are not valid have no weight, and the point's own must be",
+    "NULL",
+)
 _ZONE = (
     WEIGHTED,
     _COLLECTION,
@@ -265,14 +273,15 @@ PIXEL_FUNCTIONS = (
             _ONE_BAND,
             _GEOM,
             MAX_DISTANCE,
+            SAMPLING,
             _COLLECTION,
             GEOM_CRS,
             FILL_POINT,
             *READING,
         ),
         returns=pa.float64(),
-        doc="Reads the value of the pixel that contains a point. NULL outside the image and where the pixel is not "
-        "valid.",
+        doc="Reads the value of the pixel that contains a point, or with resampling between pixels. NULL outside the "
+        "image and where the pixel is not valid.",
         example="SELECT sample_point('S2A_29RKH_20200219_0_L2A', 'B04', 'POINT (-11.45 24.85)')",
         run="pixels.over_rows",
         kernel="points.sample_point",

@@ -20,6 +20,7 @@ from rasteret_sql.functions.pixels import (
     GRID_OVERVIEW,
     MAX_DISTANCE,
     READING,
+    SAMPLING,
     WEIGHTED,
 )
 from rasteret_sql.functions.spec import Argument, Function, Udf
@@ -194,7 +195,7 @@ RELATION_FUNCTIONS = (
         name="sample_points",
         family="pixels",
         body="query",
-        arguments=(_SCENES, _POINTS, _BANDS, MAX_DISTANCE, *_RELATED, FILL_POINT, *_READING),
+        arguments=(_SCENES, _POINTS, _BANDS, MAX_DISTANCE, SAMPLING, *_RELATED, FILL_POINT, *_READING),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, columns of points, a DOUBLE for each band)",
         doc="Runs sample_point for every scene and point that meet, with a column for each band. Otherwise as "

@@ -46,6 +46,11 @@ class Window:
         """(height, width), as numpy has it."""
         return self.height, self.width
 
+    def union(self, other: Window) -> Window:
+        """The smallest window that holds both."""
+        col, row = min(self.col_off, other.col_off), min(self.row_off, other.row_off)
+        return Window(col, row, max(self.col_end, other.col_end) - col, max(self.row_end, other.row_end) - row)
+
     def intersection(self, other: Window) -> Window | None:
         """The common pixels, or None where there are none."""
         col, row = max(self.col_off, other.col_off), max(self.row_off, other.row_off)

@@ -155,17 +155,30 @@ def _span(reach: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return first, np.where(np.isfinite(low) & np.isfinite(high), end - first, 0)
 
 
+def point_positions(xs: np.ndarray, ys: np.ndarray, transform: Affine) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of points as positions from the corner of the image: its first pixel has its centre at 0.5."""
+    inverse = transform.inverse()
+    return xs * inverse.a + ys * inverse.b + inverse.c, xs * inverse.d + ys * inverse.e + inverse.f
+
+
 def point_pixels(xs: np.ndarray, ys: np.ndarray, transform: Affine) -> tuple[np.ndarray, np.ndarray]:
     """Column and row of the pixel that holds each point, int64; they may lie outside the image.
 
     Positions beyond any image (not finite, or larger than 2^53) become -1.
     """
-    inverse = transform.inverse()
     with np.errstate(invalid="ignore"):  # infinite coordinates are outside, below
-        cols = np.floor(xs * inverse.a + ys * inverse.b + inverse.c)
-        rows = np.floor(xs * inverse.d + ys * inverse.e + inverse.f)
+        cols, rows = (np.floor(each) for each in point_positions(xs, ys, transform))
     far = ~(np.isfinite(cols) & np.isfinite(rows) & (np.abs(cols) < 2**53) & (np.abs(rows) < 2**53))
     return np.where(far, -1, cols).astype(np.int64), np.where(far, -1, rows).astype(np.int64)
+
+
+def inside_of(
+    xs: np.ndarray, ys: np.ndarray, transform: Affine, width: int, height: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of points as `point_positions` has them, and the numbers of those that are inside the image."""
+    with np.errstate(invalid="ignore"):  # infinite coordinates are outside
+        x, y = point_positions(xs, ys, transform)
+        return x, y, np.flatnonzero((x >= 0) & (x < width) & (y >= 0) & (y < height))
 
 
 def whole(width: int, height: int) -> Window:

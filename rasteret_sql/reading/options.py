@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError
-from rasteret_sql.raster.warp.resampling import RESAMPLINGS
+from rasteret_sql.raster.warp.resampling import INTERPOLATIONS, RESAMPLINGS
 from rasteret_sql.tiff.validity import ALPHA_RULES
 
 AUTO = "auto"
@@ -59,6 +59,9 @@ class PixelOptions:
     """The id of a scene whose grid it is in line with, or x and y of a point at a corner of its pixels."""
     resampling: str | None = None
     """One of `RESAMPLINGS`; None: nearest for classes and masks, else bilinear."""
+    interpolation: str | None = None
+    """One of `INTERPOLATIONS`: how a value at a point is computed from the pixels around it; None: it is that of its
+    pixel."""
     weighted: bool = False
     """True: each pixel counts by the exact fraction of it that the geometry covers."""
     max_distance_pixels: int = 0
@@ -86,8 +89,8 @@ class PixelOptions:
 
     def of_bands(self) -> dict[str, Any]:
         """Those that change the pixels of bands, for `AskedBand`; empty where none is given."""
-        # A point that looks around for a valid pixel is filled once it has found none.
-        fill = self.fill_invalid if self.max_distance_pixels == 0 else None
+        # A point that looks at the pixels around it is filled once it has found nothing.
+        fill = self.fill_invalid if self.max_distance_pixels == 0 and self.interpolation is None else None
         given = {"mask": self.mask, "dilate": self.dilate, "scaled": self.scaled, "nodata": self.nodata, "fill": fill}
         is_plain = self.mask is None and self.nodata is None and fill is None and not self.scaled
         return {} if is_plain else given
@@ -144,6 +147,12 @@ class PixelOptions:
             "resampling",
             self.resampling,
             f"one of {', '.join(RESAMPLINGS)}",
+        )
+        require(
+            self.interpolation is None or self.interpolation in INTERPOLATIONS,
+            "resampling",
+            self.interpolation,
+            "'nearest', 'bilinear' or 'cubic'",
         )
         if self.shape is not None:
             for name in ("resolution", "align"):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +18,20 @@ import pyarrow as pa
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.runs import Runs, pixel_runs
+from rasteret_sql.raster.edges import Floats
+from rasteret_sql.raster.runs import Runs
+from rasteret_sql.raster.window import point_positions
 from rasteret_sql.raster.zone_statistics import Missing, Statistics
 from rasteret_sql.reading.chips import read_chip
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.pixel_group import (
     MOST_PIXELS,
     DerivedGroup,
-    PixelGroup,
     RunsJob,
-    pixel_group,
     statistics_job,
     statistics_of,
 )
+from rasteret_sql.reading.point_values import patches_of, point_values, runs_of_points
 from rasteret_sql.reading.points import sample_point
 from rasteret_sql.reading.relation import OnGrid, Relation
 from rasteret_sql.reading.relation_geometries import Numbers
@@ -67,6 +69,14 @@ class Block:
         return self.begin + len(self.values)
 
 
+class PairGroup(NamedTuple):
+    """Pairs of a band that are read together."""
+
+    job: RunsJob
+    values: Callable[[], tuple[Statistics, Missing]]
+    """Gives the values of each, shape (n, width), and which are NULL; once all is read."""
+
+
 class PairReader(ABC):
     """Reads the pairs of one relation, for all calls of a statement.
 
@@ -96,12 +106,8 @@ class PairReader(ABC):
         """Pixels of some of them."""
 
     @abstractmethod
-    def job(self, source: BandSource, runs: Runs) -> RunsJob:
-        """Reads pixels of a band."""
-
-    @abstractmethod
-    def values(self, group: RunsJob) -> tuple[Statistics, Missing]:
-        """Values of each of them, shape (n, width), and which are NULL."""
+    def group(self, source: BandSource, on_grid: OnGrid, positions: Numbers, runs: Runs) -> PairGroup:
+        """Reads some of them, of which the pixels are known."""
 
     @abstractmethod
     def one_by_one(self, request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
@@ -211,15 +217,16 @@ class PairReader(ABC):
         missing = np.ones(values.shape, bool)
         known = np.zeros(len(values), bool)
         with context.receipt.plan:
-            groups = [(positions - begin, self.job(source, runs)) for positions, runs in self._parts(on_grid, chosen)]
+            parts = self._parts(on_grid, chosen)
+            groups = [(some - begin, self.group(source, on_grid, some, runs)) for some, runs in parts]
         # Without progress, which counts the pairs that were handed out.
-        context.engine.run([group for _, group in groups], cancelled, receipt=context.receipt)
+        context.engine.run([group.job for _, group in groups], cancelled, receipt=context.receipt)
         with context.receipt.reduce:
-            for rows, group in groups:
+            for rows, (job, found) in groups:
                 # Else one by one: that tells which it concerns, and reads changed files again.
-                if group.failure is None:
-                    if not group.skipped:
-                        values[rows], missing[rows] = self.values(group)
+                if job.failure is None:
+                    if not job.skipped:
+                        values[rows], missing[rows] = found()
                     known[rows] = True
         return Block(on_grid.places(), begin, values, missing, known)
 
@@ -312,18 +319,17 @@ class ZoneReader(PairReader):
     def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
         return on_grid.runs(positions, self.relation.options)
 
-    def job(self, source: BandSource, runs: Runs) -> RunsJob:
-        return statistics_job(source, self.relation.options, self.relation.statistics, runs)
-
-    def values(self, group: RunsJob) -> tuple[Statistics, Missing]:
-        return statistics_of(group, self.relation.statistics)
+    def group(self, source: BandSource, on_grid: OnGrid, positions: Numbers, runs: Runs) -> PairGroup:  # noqa: ARG002
+        names = self.relation.statistics
+        job = statistics_job(source, self.relation.options, names, runs)
+        return PairGroup(job, lambda: statistics_of(job, names))
 
     def one_by_one(self, request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
         return zonal_values(request, context, cancelled, self.relation.statistics)
 
 
 class PointReader(PairReader):
-    """Reads the pixels that hold points."""
+    """Reads the values at points: of the pixels that hold them, or between pixels."""
 
     def __init__(self, relation: Relation) -> None:
         super().__init__(relation, 1)
@@ -332,16 +338,25 @@ class PointReader(PairReader):
         return np.full(len(positions), self.relation.options.max_distance_pixels == 0)
 
     def runs(self, on_grid: OnGrid, positions: Numbers) -> Runs:
-        cols, rows = on_grid.windows[positions, 0], on_grid.windows[positions, 1]
-        return pixel_runs(cols, rows)
+        x, y = self._places(on_grid, positions)
+        return runs_of_points(patches_of(self.relation.options, x, y, on_grid.size), x, y)
 
-    def job(self, source: BandSource, runs: Runs) -> PixelGroup:
-        return pixel_group(source, self.relation.options, runs)
+    def group(self, source: BandSource, on_grid: OnGrid, positions: Numbers, runs: Runs) -> PairGroup:
+        found = point_values(source, self.relation.options, *self._places(on_grid, positions), runs)
 
-    def values(self, group: RunsJob) -> tuple[Statistics, Missing]:
-        assert isinstance(group, PixelGroup)
-        missing = np.zeros(len(group.values), bool) if group.invalid is None else group.invalid
-        return group.values.astype(np.float64)[:, None], missing[:, None]
+        def values() -> tuple[Statistics, Missing]:
+            values, missing = found.values()
+            return values[:, None], missing[:, None]
+
+        return PairGroup(found.job, values)
+
+    def _places(self, on_grid: OnGrid, positions: Numbers) -> tuple[Floats, Floats]:
+        """Columns and rows of some points; where they have those of their pixels, these."""
+        if self.relation.options.interpolation is None:
+            cols, rows = on_grid.windows[positions, 0], on_grid.windows[positions, 1]
+            return cols.astype(np.float64), rows.astype(np.float64)
+        xy = on_grid.placed[positions]
+        return point_positions(xy[:, 0], xy[:, 1], on_grid.transform)
 
     def one_by_one(self, request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
         values = sample_point(request, context, cancelled)

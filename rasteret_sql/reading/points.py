@@ -1,4 +1,4 @@
-"""Reads the value of the pixel that holds a point: sample_point."""
+"""Reads the value at a point, of its pixel or between pixels: sample_point."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.errors import InvalidGeometryError, RasteretError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.edges import Ints
+from rasteret_sql.raster.edges import Floats, Ints
 from rasteret_sql.raster.nearest import nearest_valid
-from rasteret_sql.raster.runs import pixel_runs
-from rasteret_sql.raster.window import point_pixels, whole
+from rasteret_sql.raster.window import inside_of, point_positions, whole
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.options import PixelOptions, Whole
-from rasteret_sql.reading.pixel_group import DerivedGroup, pixel_group
+from rasteret_sql.reading.pixel_group import DerivedGroup
+from rasteret_sql.reading.point_values import patches_of, point_values
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import check_level, kind_given, one_band, resolve
 from rasteret_sql.reading.window_job import WindowJob
@@ -83,7 +83,7 @@ class PointJob(Job):
 
 
 class NearestJob(WindowJob):
-    """The neighbourhood of a point: its own pixel if that is valid, else the nearest valid one."""
+    """The neighbourhood of a point: the value there if its own pixel is valid, else that of the nearest valid one."""
 
     def __init__(self, plan: WindowPlan, grid: Affine, point: tuple[float, float]) -> None:
         super().__init__(plan)
@@ -100,16 +100,33 @@ class NearestJob(WindowJob):
 
     def reduce(self) -> None:
         valid = np.ones(self.plan.window.shape, bool) if self.invalid is None else ~self.invalid[0]
-        centre = point_pixels(np.array([self._point[0]]), np.array([self._point[1]]), self._grid)
-        at = nearest_valid(
-            valid,
-            (int(centre[1][0]) - self.plan.window.row_off, int(centre[0][0]) - self.plan.window.col_off),
-            self._point,
-            self._grid.shifted(self.plan.window.col_off, self.plan.window.row_off),
-            self.read.options.max_distance_pixels,
-        )
-        self.value = self.read.options.fill_invalid if at is None else float(self.pixels()[0][at])
+        x, y = point_positions(np.array([self._point[0]]), np.array([self._point[1]]), self._grid)
+        self.value = self._between(valid, x, y)
+        if self.value is None:
+            window = self.plan.window
+            at = nearest_valid(
+                valid,
+                (int(np.floor(y[0])) - window.row_off, int(np.floor(x[0])) - window.col_off),
+                self._point,
+                self._grid.shifted(window.col_off, window.row_off),
+                self.read.options.max_distance_pixels,
+            )
+            self.value = self.read.options.fill_invalid if at is None else float(self.pixels()[0][at])
         self.data = self.invalid = None
+
+    def _between(self, valid: np.ndarray, x: Floats, y: Floats) -> float | None:
+        """The value between pixels, where one is asked for and there is one."""
+        level = self.plan.sources[0].header.levels[self.plan.level]
+        patches = patches_of(self.read.options, x, y, (level.width, level.height))
+        if patches is None:
+            return None
+        (around,), window = patches.windows(), self.plan.window
+        there = (
+            slice(around.row_off - window.row_off, around.row_end - window.row_off),
+            slice(around.col_off - window.col_off, around.col_end - window.col_off),
+        )
+        values, missing = patches.interpolate(self.pixels()[0][there].ravel(), ~valid[there].ravel())
+        return None if missing[0] else float(values[0])
 
     def fail(self, error: Exception) -> bool:
         return self.read.tolerates(error)
@@ -126,42 +143,52 @@ def are_dense(source: BandSource, level: int, cols: Ints, rows: Ints) -> bool:
 
 
 class PointGroup:
-    """Many pixels of one band, which cost less together."""
+    """Many points of one band, which cost less together."""
 
-    def __init__(self, reads: list[RowRead], cols: Ints, rows: Ints) -> None:
-        """Read the pixel at each column and row, for rows that have the same band and options."""
-        self.job = pixel_group(reads[0].sources[0], reads[0].options, pixel_runs(cols, rows))
-        self.reads, self.cols, self.rows = reads, cols, rows
+    def __init__(self, reads: list[RowRead], x: Floats, y: Floats) -> None:
+        """Read the value at each column and row, for rows that have the same band and options."""
+        self._values = point_values(reads[0].sources[0], reads[0].options, x, y)
+        self.job = self._values.job
+        self.reads, self.x, self.y = reads, x, y
 
     @property
-    def are_dense(self) -> bool:
-        """As the function of this name, for these."""
-        return are_dense(self.reads[0].sources[0], self.reads[0].options.level, self.cols, self.rows)
+    def pays(self) -> bool:
+        """True where they cost less together: many of a tile, or each with pixels around it."""
+        source, options = self.reads[0].sources[0], self.reads[0].options
+        if options.interpolation is not None:
+            return DerivedGroup.can_group(source)
+        return are_dense(source, options.level, self.x.astype(np.int64), self.y.astype(np.int64))
 
     def give(self, values: list[float | None]) -> None:
         """Fill in the values of the rows, once all is read."""
-        pixels = self.job.values.astype(np.float64).tolist()
-        hidden = [False] * len(pixels) if self.job.invalid is None else self.job.invalid.tolist()
-        for read, value, is_hidden in zip(self.reads, pixels, hidden, strict=True):
-            values[read.row] = None if is_hidden else value
+        found, missing = (side.tolist() for side in self._values.values())
+        for read, value, lacks in zip(self.reads, found, missing, strict=True):
+            values[read.row] = None if lacks else value
 
     def apart(self) -> Sequence[PointJob | NearestJob]:
-        """Each pixel as a job of its own: that tells which rows a failure concerns."""
-        if isinstance(self.reads[0].sources[0], DerivedBand):
-            windows = (Window(col, row, 1, 1) for col, row in zip(self.cols.tolist(), self.rows.tolist(), strict=True))
-            return [_near(read, window) for read, window in zip(self.reads, windows, strict=True)]
-        of_band = layers(self.reads[0].sources[0].header, self.reads[0].options.level, self.reads[0].options.alpha)
-        places = zip(self.reads, self.cols.tolist(), self.rows.tolist(), strict=True)
+        """Each point as a job of its own: that tells which rows a failure concerns."""
+        source, options = self.reads[0].sources[0], self.reads[0].options
+        if isinstance(source, DerivedBand) or options.interpolation is not None:
+            return [_near(read, x, y) for read, x, y in zip(self.reads, self.x.tolist(), self.y.tolist(), strict=True)]
+        of_band = layers(source.header, options.level, options.alpha)
+        places = zip(self.reads, self.x.astype(np.int64).tolist(), self.y.astype(np.int64).tolist(), strict=True)
         return [PointJob(read, of_band, col, row) for read, col, row in places]
 
 
-def _near(read: RowRead, around: Window) -> NearestJob:
-    """The job of a point in a neighbourhood, which may be its own pixel alone."""
-    header = read.sources[0].header
+def _near(read: RowRead, x: float, y: float) -> NearestJob:
+    """The job of a point, with as much around its pixel as it needs; x and y are its position in the image."""
+    header, options = read.sources[0].header, read.options
+    level, reach = header.levels[options.level], options.max_distance_pixels
+    around = Window(int(x) - reach, int(y) - reach, 2 * reach + 1, 2 * reach + 1)
+    patches = patches_of(options, np.array([x]), np.array([y]), (level.width, level.height))
+    if patches is not None:
+        around = around.union(patches.windows()[0])
+    around_inside = around.intersection(whole(level.width, level.height))
+    assert around_inside is not None  # its own pixel is in the image
     grid = header.level_transform(read.options.level)
     assert grid is not None  # `resolve` refuses a geometry on a file without one
     assert isinstance(read.geometry, shapely.Point)
-    return NearestJob(WindowPlan(read, around, grid, header.dtype), grid, (read.geometry.x, read.geometry.y))
+    return NearestJob(WindowPlan(read, around_inside, grid, header.dtype), grid, (read.geometry.x, read.geometry.y))
 
 
 def sample_point(request: Request, context: ReadContext, cancelled: Cancelled) -> pa.Array:
@@ -209,22 +236,17 @@ def plan_points(reads: list[RowRead]) -> tuple[list[PointGroup], list[PointJob |
     for (transform, width, height), of_grid in grids.items():
         points = [read.geometry for read in of_grid]
         xs, ys = shapely.get_x(points), shapely.get_y(points)
-        cols, rows = point_pixels(xs, ys, transform)
-        inside = np.flatnonzero((cols >= 0) & (cols < width) & (rows >= 0) & (rows < height))
+        x, y, inside = inside_of(xs, ys, transform, width, height)
         of_band: dict[tuple[int, PixelOptions], list[int]] = defaultdict(list)
         for place in inside.tolist():
             read = of_grid[place]
-            reach = read.options.max_distance_pixels
-            if reach == 0:
+            if read.options.max_distance_pixels == 0:
                 of_band[id(read.sources[0]), read.options].append(place)
-                continue
-            col, row = int(cols[place]), int(rows[place])
-            around = Window(col - reach, row - reach, 2 * reach + 1, 2 * reach + 1).intersection(whole(width, height))
-            assert around is not None
-            jobs.append(_near(read, around))
+            else:
+                jobs.append(_near(read, float(x[place]), float(y[place])))
         for places in of_band.values():
-            group = PointGroup([of_grid[place] for place in places], cols[places], rows[places])
-            if group.are_dense:
+            group = PointGroup([of_grid[place] for place in places], x[places], y[places])
+            if group.pays:
                 groups.append(group)
             else:
                 jobs += group.apart()

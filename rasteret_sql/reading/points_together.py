@@ -14,11 +14,10 @@ from rasteret_sql.errors import InvalidCrsError
 from rasteret_sql.geo.grid import Grid
 from rasteret_sql.geo.placement import are_places, place_points
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.runs import pixel_runs
-from rasteret_sql.raster.window import point_pixels
+from rasteret_sql.raster.window import inside_of
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.pixel_group import PixelGroup, pixel_group
+from rasteret_sql.reading.point_values import PointValues, point_values
 from rasteret_sql.reading.points import are_dense
 
 Ints = npt.NDArray[np.int64]
@@ -64,29 +63,28 @@ def sample_together(points: Sequence[PointsOfBand], context: ReadContext, cancel
     Left to that are points that are no place, those of a band of which a tile cannot be read, those of a band in which
     they lie far apart, and all where none meets its image.
     """
-    placed: list[tuple[PointsOfBand, Ints, PixelGroup]] = []
+    placed: list[tuple[PointsOfBand, Ints, PointValues]] = []
     with context.receipt.plan:
         for one in points:
-            inside, job = _placed(one)
-            if job is not None:
-                placed.append((one, inside, job))
+            inside, read = _placed(one)
+            if read is not None:
+                placed.append((one, inside, read))
     if not any(len(inside) for _, inside, _ in placed):
         return Sampled(np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
-    context.run([job for _, inside, job in placed if len(inside)], cancelled)
-    done = [each for each in placed if each[2].failure is None]
+    context.run([read.job for _, inside, read in placed if len(inside)], cancelled)
+    done = [each for each in placed if each[2].job.failure is None]
     values = [np.zeros(len(one.rows)) for one, _, _ in done]
     missing = [np.ones(len(one.rows), bool) for one, _, _ in done]
-    for (_, inside, job), value, lacks in zip(done, values, missing, strict=True):
+    for (_, inside, read), value, lacks in zip(done, values, missing, strict=True):
         if len(inside):
-            value[inside] = job.values
-            lacks[inside] = False if job.invalid is None else job.invalid
+            value[inside], lacks[inside] = read.values()
     context.plan_pairs(sum(len(inside) for _, inside, _ in done), seen=sum(map(len, values)))
     rows = np.concatenate([np.empty(0, np.int64), *(one.rows for one, _, _ in done)])
     return Sampled(rows, np.concatenate([np.empty(0), *values]), np.concatenate([np.empty(0, bool), *missing]))
 
 
-def _placed(points: PointsOfBand) -> tuple[Ints, PixelGroup | None]:
-    """Those that are inside of the image, and the job that reads them; no job where they are to be read one by one."""
+def _placed(points: PointsOfBand) -> tuple[Ints, PointValues | None]:
+    """Those that are inside of the image, and what reads them; nothing where they are to be read one by one."""
     header, level = points.source.header, points.options.level
     transform, size = header.level_transform(level), header.levels[level]
     assert header.crs is not None and header.transform is not None and transform is not None  # noqa: PT018
@@ -97,9 +95,8 @@ def _placed(points: PointsOfBand) -> tuple[Ints, PixelGroup | None]:
     lost = np.isnan(xy[:, 0])
     if lost.any() and not are_places(points.xy[lost], points.crs).all():
         return np.empty(0, np.int64), None
-    cols, rows = point_pixels(xy[:, 0], xy[:, 1], transform)
-    inside = np.flatnonzero((cols >= 0) & (cols < size.width) & (rows >= 0) & (rows < size.height))
-    cols, rows = cols[inside], rows[inside]
-    if not are_dense(points.source, level, cols, rows):
+    x, y, inside = inside_of(xy[:, 0], xy[:, 1], transform, size.width, size.height)
+    x, y = x[inside], y[inside]
+    if not are_dense(points.source, level, x.astype(np.int64), y.astype(np.int64)):
         return np.empty(0, np.int64), None
-    return inside, pixel_group(points.source, points.options, pixel_runs(cols, rows))
+    return inside, point_values(points.source, points.options, x, y)

@@ -46,12 +46,14 @@ class OnGrid:
 
     numbers: Numbers
     """In the relation, from 0; neighbours together."""
-    placed: npt.NDArray[np.object_]
-    """In the CRS of the images; none of points, of which the windows say all."""
+    placed: Placed
+    """In the CRS of the images; none of points where the windows say all."""
     windows: Numbers
     """Shape (n, 4), as `geometry_windows` has them; of points the pixel."""
     transform: Affine
     """Of the level that is read."""
+    size: tuple[int, int]
+    """Width and height of that level."""
     count: int
     """Geometries of the relation."""
     _plain: Runs | None = None
@@ -246,8 +248,9 @@ class Relation:
         numbers = np.flatnonzero(windows[:, 2] > 0)
         cols, rows = (windows[numbers, axis] // _NEIGHBOURHOOD for axis in (0, 1))
         numbers = numbers[np.lexsort((cols, rows))]
-        kept = np.empty(0, object) if self.of_points else placed[numbers]
-        found = OnGrid(numbers, kept, windows[numbers], transform, len(self.geometries))
+        kept = np.empty(0, object) if self.of_points and self.options.interpolation is None else placed[numbers]
+        size = level.width, level.height
+        found = OnGrid(numbers, kept, windows[numbers], transform, size, len(self.geometries))
         with self._lock:
             self._grids[key] = found
             held = sum(len(one.numbers) for one in self._grids.values())

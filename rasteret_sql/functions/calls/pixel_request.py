@@ -23,8 +23,10 @@ from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.relation_geometries import Points
 from rasteret_sql.reading.request import Request, each_or_error
 
-_FILLS_OUTSIDE = ("read_chip", "read_chips", "rasteret_explain_table")
+_FILLS_OUTSIDE = ("read_chip", "read_chips")
 """Functions whose `fill` is the value outside the geometry; with others it stands for pixels that are not valid."""
+_OF_POINTS = ("sample_point", "sample_points")
+"""Functions whose `resampling` says how values between pixels are computed."""
 _BANDS = "a band name, an expression over bands, a 1-based integer, a list of these, or a STRUCT of these"
 
 
@@ -44,9 +46,13 @@ def row_options(function: str, text: str, defaults: tuple[tuple[str, str], ...])
 
 def options_of(function: str, given: Mapping[str, Any]) -> PixelOptions:
     """The options of a call, by the names that they have in SQL."""
-    if function in _FILLS_OUTSIDE or "fill" not in given:
-        return PixelOptions(**given)
-    return PixelOptions(**{"fill_invalid" if name == "fill" else name: value for name, value in given.items()})
+    means = {} if function in _FILLS_OUTSIDE else {"fill": "fill_invalid"}
+    if function in _OF_POINTS:
+        means["resampling"] = "interpolation"
+    named = {means.get(name, name): value for name, value in given.items()}
+    if named.get("interpolation") == "nearest":
+        del named["interpolation"]
+    return PixelOptions(**named)
 
 
 def pixel_request(  # noqa: PLR0917 - columns

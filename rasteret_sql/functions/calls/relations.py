@@ -243,7 +243,7 @@ def _relation(session: Session, function: str, bands: str, text: str) -> Relatio
     most = given.pop("max_bytes", None)
     for name in ("geom_crs", "geom_column", "stats", "call"):
         given.pop(name, None)
-    options = options_of(function, given)
+    options = options_of(call, given)
     return Relation(
         function,
         call,

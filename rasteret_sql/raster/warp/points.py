@@ -121,21 +121,9 @@ class PointMethod:
         xs, ys = xs - 0.5, ys - 0.5
         cols, rows = np.floor(xs), np.floor(ys)
         right, below = np.subtract(xs, cols, out=xs), np.subtract(ys, rows, out=ys)
-        is_cubic = self._method == "cubic"
-        before, after = (1, 2) if is_cubic else (0, 1)
+        before, after = around(self._method)
         near = neighbourhood(self._source, (cols.astype(np.intp), rows.astype(np.intp)), before, (after, after))
-        if near.counts is None:
-            return (_cubic if is_cubic else _bilinear)(near, right, below), None
-        whole = all_count(near, before, after).take(near.at)
-        if is_cubic:
-            chosen = np.flatnonzero(whole)
-            values, sums = np.zeros(len(xs)), np.ones(len(xs))
-            values[chosen] = _cubic(near.of(chosen), right[chosen], below[chosen])
-        else:
-            values, sums = _bilinear(near, right, below), np.ones(len(xs))
-        some = np.flatnonzero(~whole)
-        values[some], sums[some] = _bilinear_of_some(near.of(some), right[some], below[some])
-        return values, sums
+        return of_four(near, right, below, self._method)
 
     def _of_kernel(self, xs: Numbers, ys: Numbers) -> tuple[Numbers, Numbers]:
         """The kernel over all pixels that it covers and that count, each weight a product of two."""
@@ -185,6 +173,38 @@ class PointMethod:
         pixels = np.sum(under[0], 0) * np.sum(under[1], 0)
         few: Mask = valid < pixels // 2
         return few
+
+
+def around(method: str) -> tuple[int, int]:
+    """Pixels before and after the one left of and above a centre that bilinear or cubic looks at."""
+    return (1, 2) if method == "cubic" else (0, 1)
+
+
+def of_four(near: Neighbourhood, right: Numbers, below: Numbers, method: str) -> tuple[Numbers, Numbers | None]:
+    """Bilinear of the four nearest pixels that count; cubic of sixteen where all of them do.
+
+    Args:
+        near: the pixels `around` the one left of and above each centre.
+        right: distance of the centre of that pixel to the position, in columns from 0 to 1.
+        below: the same in rows.
+        method: bilinear or cubic.
+
+    Returns:
+        Values, and the sums of their weights: 0 where nothing counts; None where all pixels do.
+    """
+    is_cubic = method == "cubic"
+    if near.counts is None:
+        return (_cubic if is_cubic else _bilinear)(near, right, below), None
+    whole = all_count(near, *around(method)).take(near.at)
+    if is_cubic:
+        chosen = np.flatnonzero(whole)
+        values, sums = np.zeros(len(right)), np.ones(len(right))
+        values[chosen] = _cubic(near.of(chosen), right[chosen], below[chosen])
+    else:
+        values, sums = _bilinear(near, right, below), np.ones(len(right))
+    some = np.flatnonzero(~whole)
+    values[some], sums[some] = _bilinear_of_some(near.of(some), right[some], below[some])
+    return values, sums
 
 
 def _bilinear(near: Neighbourhood, right: Numbers, below: Numbers) -> Numbers:

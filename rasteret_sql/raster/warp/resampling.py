@@ -20,5 +20,8 @@ RESAMPLINGS = (
 )
 """All methods, by the names of rasterio."""
 
+INTERPOLATIONS = ("bilinear", "cubic")
+"""Those that give a value between pixels at a point."""
+
 RADIUS = {"nearest": 0, "bilinear": 1, "cubic": 2, "cubic_spline": 2, "lanczos": 3}
 """Source pixels that the kernel of a method at points reaches to each side, at full scale; others are over areas."""
