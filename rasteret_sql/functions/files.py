@@ -97,6 +97,22 @@ FILE_FUNCTIONS = (
         metered=True,
     ),
     Function(
+        name="rasteret_features",
+        family="collections",
+        body="query",
+        arguments=(
+            Argument("path", TEXT, "a file: GeoJSON, GeoPackage, Shapefile, FlatGeobuf, Parquet or CSV"),
+            Argument("layer", TEXT, "the layer of a GeoPackage that is meant; the first by default", "NULL"),
+        ),
+        returns=pa.string(),
+        gives="TABLE of features: their properties, and geometry",
+        doc="Reads the features of a file of this machine, such as zones, on every DuckDB: GeoJSON without any "
+        "extension; GeoPackage, Shapefile and FlatGeobuf with the extra `vector`, else with DuckDB's extension "
+        "spatial. The CRS of the file comes along.",
+        example="SELECT field, crop FROM rasteret_features('${DATA}/zones/fields.geojson')",
+        run="files.features",
+    ),
+    Function(
         name="rasteret_example",
         family="collections",
         body="value",

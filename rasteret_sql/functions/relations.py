@@ -40,15 +40,15 @@ _SCENES = Argument(
 _ZONES = Argument(
     "zones",
     _NAME,
-    "relation of polygons, as a name or as text. Its geometry column is geometry, geom, the_geom, wkb_geometry, wkt "
-    "or shape",
+    "relation of polygons, as a name or as text, or a file of features ('fields.geojson'). Its geometry column is "
+    "geometry, geom, the_geom, wkb_geometry, wkt or shape",
     column=types.AS_TEXT,
 )
 _POINTS = replace(
     _ZONES,
     name="points",
-    doc="relation of points, as a name or as text. Its geometry column is geometry, geom, the_geom, wkb_geometry, wkt "
-    "or shape; or two columns lon and lat, or x and y",
+    doc="relation of points, as a name or as text, or a file ('stations.csv'). Its geometry column is geometry, geom, "
+    "the_geom, wkb_geometry, wkt or shape; or two columns lon and lat, or x and y",
 )
 _BANDS = Argument(
     "band",

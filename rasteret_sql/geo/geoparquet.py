@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyproj
 import shapely
 
-from rasteret_sql.geo.crs import LONLAT
+from rasteret_sql.geo.crs import LONLAT, normalize_crs
 from rasteret_sql.geo.geoarrow import Said, said_of_field
 
 _KEY = b"geo"
@@ -69,6 +70,25 @@ class GeoMetadata:
         paths = [box.get(side) for side in _SIDES] if isinstance(box, dict) else []
         found = [tuple(path) for path in paths if isinstance(path, list) and path]
         return found if len(found) == len(_SIDES) else None
+
+
+def feature_metadata(column: str, crs: str | None) -> dict[bytes, bytes]:
+    """Key and value of a file of features, whose geometries are WKB of any types.
+
+    Args:
+        column: Of the geometries.
+        crs: Theirs; None: nobody knows.
+    """
+    said: dict[str, Any] = {"encoding": "WKB", "geometry_types": []}
+    if crs != LONLAT:
+        said["crs"] = None if crs is None else pyproj.CRS.from_user_input(crs).to_json_dict()
+    return {_KEY: json.dumps({"version": "1.1.0", "primary_column": column, "columns": {column: said}}).encode()}
+
+
+def said_crs(schema: pa.Schema, column: str) -> str | None:
+    """The CRS of a geometry column, by the metadata of its table; None where that says none, or lon/lat."""
+    crs = GeoMetadata.of(schema).said_of(schema.field(column)).crs
+    return None if crs is None or crs == LONLAT else normalize_crs(crs)
 
 
 def lonlat_metadata(geometries: Iterable[bytes | None]) -> dict[bytes, bytes]:

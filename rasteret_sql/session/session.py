@@ -48,6 +48,7 @@ from rasteret_sql.reading.pixel_table import PixelTable
 from rasteret_sql.reading.scene_bands import sources_of
 from rasteret_sql.receipt import Receipt
 from rasteret_sql.session.failures import Failures
+from rasteret_sql.session.feature_copies import FeatureCopies
 from rasteret_sql.session.forced_builds import ForcedBuilds
 from rasteret_sql.session.kept_relations import Kept, KeptRelations
 from rasteret_sql.session.memory import require_call_bytes
@@ -119,6 +120,8 @@ class Session:
     """Zones of running calls of rasteret_scenes."""
     pixel_tables: KeptRelations[PixelTable] = field(default_factory=KeptRelations)
     """The pixels of running calls of read_pixels."""
+    features: FeatureCopies = field(default_factory=FeatureCopies)
+    """Features of files that DuckDB does not read by itself."""
     waiting_blocks: WaitingBlocks = field(default_factory=WaitingBlocks)
     """Pixels that these read ahead."""
     key: str = field(default_factory=lambda: uuid4().hex)

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions import types
 from rasteret_sql.functions.calls.collections import run_build
 from rasteret_sql.functions.calls.rows import named_arguments
@@ -14,6 +15,8 @@ from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.library.build_from_files import build_files, file_rows
 from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.example_data import example_path
+from rasteret_sql.library.feature_files import GEOJSON, OTHERS, require_file
+from rasteret_sql.quoting import quote_text
 from rasteret_sql.session.session import Session
 
 _NAMING = ("id", "datetime", "bands")
@@ -39,6 +42,26 @@ def files(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
 
     asked = [named_arguments("rasteret_files", text) for text in texts.to_pylist()]
     return pa.array([rows(arguments) for arguments in asked], pa.list_(types.FILE))
+
+
+def features(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
+    """Give DuckDB the queries of features."""
+    asked = [named_arguments("rasteret_features", text) for text in texts.to_pylist()]
+    return pa.array([_features_sql(session, **arguments) for arguments in asked], pa.string())
+
+
+def _features_sql(session: Session, path: str = "", layer: str | None = None) -> str:
+    require_file(path)
+    if not path.lower().endswith((*GEOJSON, *OTHERS)):
+        if layer is not None:
+            raise InvalidArgumentError(f'{path} has no layers such as "{layer}"; leave layer out')
+        return f"FROM {quote_text(path)}"
+    scan = session.features.scan_sql(path, layer)
+    if scan is not None:
+        return scan
+    if layer is not None:  # DuckDB's extension spatial (seen with 1.5.5) ends the process where there is no such layer
+        raise InvalidArgumentError(f'layer "{layer}" of {path} needs pyogrio: pip install "rasteret-sql[vector]"')
+    return f"FROM ST_Read({quote_text(path)})"
 
 
 def example(_session: Session, _cancelled: Cancelled, names: pa.Array) -> pa.Array:

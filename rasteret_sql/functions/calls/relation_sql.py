@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 
 from rasteret_sql.errors import InvalidArgumentError, RasteretError
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
+from rasteret_sql.library.feature_files import OTHERS
 from rasteret_sql.quoting import quote_text
 from rasteret_sql.reading.request import Scene
 
@@ -56,6 +59,14 @@ def scenes_sql(function: str, scenes: str) -> str:
       ) AS absent,
       LATERAL (SELECT CAST(id AS VARCHAR) AS name, {_INSTANT} AS at, CAST(collection AS VARCHAR) AS home
         FROM query_table({quote_text(scenes)})) AS scene"""  # noqa: S608 - quoted
+
+
+def features_sql(name: str) -> str:
+    """The SQL in FROM for a relation of zones or points: a file of features, else a relation by its name."""
+    # A table may be called json.
+    if name.lower().endswith((".geojson", *OTHERS)) or (name.lower().endswith(".json") and Path(name).is_file()):
+        return f"query(__rasteret_features({quote_text(json.dumps({'path': name}))}))"
+    return f"query_table({quote_text(name)})"
 
 
 def scenes_of(ids: pa.Array, collections: pa.Array) -> list[Scene | None]:

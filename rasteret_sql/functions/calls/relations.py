@@ -28,6 +28,7 @@ from rasteret_sql.functions.calls.pixel_request import (
 )
 from rasteret_sql.functions.calls.relation_sql import (
     count_columns,
+    features_sql,
     found_column,
     found_columns,
     named_error,
@@ -185,7 +186,7 @@ def kept_sql(function: str, asked: tuple[str, str, str, str], *, is_used_twice: 
     SELECT {found_column(names)} AS geom, typeof({found_columns(names)}) AS columns, __row,
       {found_column(_X)} AS x, typeof({found_columns(_X)}) AS x_columns,
       {found_column(_Y)} AS y, typeof({found_columns(_Y)}) AS y_columns
-    FROM (SELECT __rasteret_row AS __row, * FROM query_table({quote_text(others)}) AS __rasteret_row),
+    FROM (SELECT __rasteret_row AS __row, * FROM {features_sql(others)} AS __rasteret_row),
       (SELECT NULL AS __rasteret_absent)
   ),
   __kept AS {once}(

@@ -13,6 +13,7 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.functions import types
 from rasteret_sql.functions.calls.relation_sql import (
     count_columns,
+    features_sql,
     found_column,
     found_columns,
     require_one_geometry,
@@ -101,7 +102,7 @@ def _zones_sql(scan: str, zones: str, text: str) -> str:
     return f"""WITH
   __found AS (
     SELECT {found_column(names)} AS geom, typeof({found_columns(names)}) AS columns, __row
-    FROM (SELECT __rasteret_row AS __row, * FROM query_table({quote_text(zones)}) AS __rasteret_row),
+    FROM (SELECT __rasteret_row AS __row, * FROM {features_sql(zones)} AS __rasteret_row),
       (SELECT NULL AS __rasteret_absent)
   ),
   __kept AS MATERIALIZED (
