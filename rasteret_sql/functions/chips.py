@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 
 from rasteret_sql.functions import types
-from rasteret_sql.functions.kinds import NUMBER, TEXT, Kind
+from rasteret_sql.functions.kinds import INTEGER, NUMBER, TEXT, Kind
 from rasteret_sql.functions.spec import Argument, Function
-from rasteret_sql.result_types import STATISTICS
+from rasteret_sql.result_types import CHIP, HISTOGRAM, STATISTICS
 
 _CHIP = Argument("chip", Kind("CHIP"), "a value of read_chip; NULL gives NULL", column=types.AS_CHIP)
 _BAND = Argument(
@@ -43,6 +43,69 @@ CHIP_FUNCTIONS = (
         doc="Computes the statistics of zonal_stats over the valid pixels of one band of a chip.",
         example=f"SELECT chip_stats({_READ}, band := 'B04').median",
         run="chips.stats",
+        pure=True,
+    ),
+    Function(
+        name="chip_hist",
+        family="chips",
+        body="field",
+        arguments=(_CHIP, _BAND),
+        returns=HISTOGRAM,
+        doc="Counts the pixels of each class: a MAP from each value of the valid pixels of one band, in ascending "
+        "order, to how many have it.",
+        example=f"SELECT map_keys(chip_hist({_READ}))[1]",
+        run="chips.hist",
+        pure=True,
+    ),
+    Function(
+        name="chip_math",
+        family="chips",
+        body="value",
+        arguments=(
+            Argument(
+                "expression",
+                Kind("VARCHAR, list or STRUCT"),
+                "expression as a function that reads takes it, such as 'after - before', a list of these, or a STRUCT "
+                "that names them; NULL gives NULL",
+                column=types.AS_JSON,
+            ),
+            Argument(
+                "chips",
+                Kind("CHIP or STRUCT"),
+                "a CHIP, of which the expression names bands; or a STRUCT or MAP of CHIPs on one grid, of which it "
+                "names these. NULL gives NULL, also for one of them",
+                column=types.AS_CHIPS,
+            ),
+        ),
+        returns=CHIP,
+        gives="CHIP",
+        doc="Computes an expression for each pixel. Over chips of several bands it is computed for each band, and "
+        "chips of one band go with all of these. A pixel of which it is NULL is not valid.",
+        example=f"SELECT chip_math('after - before', {{'after': {_READ}, 'before': {_READ}}}).dtype",
+        run="chips.math",
+        pure=True,
+    ),
+    Function(
+        name="chip_mask",
+        family="chips",
+        body="value",
+        arguments=(
+            _CHIP,
+            Argument(
+                "mask",
+                Kind("VARCHAR or CHIP"),
+                "condition over the bands of the chip, such as 'SCL IN (3, 8, 9)', or words such as 'clouds': where it "
+                "is true, no band is valid; or a CHIP on the same grid, of one band or as many: where it is valid and "
+                "not 0. NULL gives NULL",
+                column=types.AS_CHIPS,
+            ),
+            Argument("dilate", INTEGER, "pixels by which the mask grows in all directions, 0 (default) to 256", "NULL"),
+        ),
+        returns=CHIP,
+        gives="CHIP",
+        doc="Makes pixels of a chip not valid.",
+        example=f"SELECT chip_stats(chip_mask({_READ}, 'B04 > 3000')).max",
+        run="chips.mask",
         pure=True,
     ),
     Function(

@@ -41,7 +41,7 @@ FUNCTIONS: tuple[Function, ...] = (
 DECLARED = {function.name: function for function in FUNCTIONS}
 """They by name."""
 
-PRIVATE_MACROS = ("__geometry",)
+PRIVATE_MACROS = ("__geometry", "__chips")
 """Macros under the public ones, made first."""
 
 

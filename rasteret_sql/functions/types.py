@@ -15,11 +15,16 @@ INSTANT = pa.timestamp("us", "UTC")
 GEOMETRY = pa.struct([("kind", _TEXT), ("wkb", pa.binary()), ("text", _TEXT)])
 """A geometry as it crosses into Python: its SQL type, and its WKB or its text."""
 
+CHIPS = pa.struct([("kind", _TEXT), ("one", CHIP), ("named", pa.map_(_TEXT, CHIP)), ("text", _TEXT)])
+"""What may be a CHIP, CHIPs by name or a text, as it crosses into Python: its SQL type, and one of these."""
+
 AS_TEXT = Column("CAST({} AS VARCHAR)", _TEXT)
 AS_NUMBER = Column("CAST({} AS DOUBLE)", _REAL)
 AS_JSON = Column("CAST(to_json({}) AS VARCHAR)", _TEXT)
 AS_GEOMETRY = Column("rasteret.__geometry({})", GEOMETRY)
 AS_CHIP = Column("{}", CHIP)
+AS_CHIPS = Column("rasteret.__chips({})", CHIPS)
+AS_CHIP_LIST = Column("{}", pa.list_(CHIP))
 
 EXPORTED = pa.struct([("name", _TEXT), ("path", _TEXT), ("scenes", _WHOLE)])
 COLLECTION = pa.struct(

@@ -47,6 +47,17 @@ class ValueCounts:
         return there + _least(self.dtype), self.counts[there]
 
 
+def histogram(
+    values: npt.NDArray[np.generic], weights: npt.NDArray[np.floating] | None = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Distinct values in ascending order, and how many pixels have each, or the sum of their weights; NaN is none."""
+    # Before they are told apart: 64-bit integers beyond 2^53 may be one number as float64, and -0.0 is 0.
+    numbers = values.astype(np.float64) + 0.0
+    real = ~np.isnan(numbers)
+    keys, at = np.unique(numbers[real], return_inverse=True)
+    return keys, np.bincount(at, None if weights is None else weights[real], len(keys)).astype(np.float64)
+
+
 def _least(dtype: np.dtype[np.generic]) -> int:
     """The least value of a type that can be counted."""
     return -(1 << 8 * dtype.itemsize - 1) if dtype.kind == "i" else 0

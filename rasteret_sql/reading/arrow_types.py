@@ -29,6 +29,16 @@ def statistics_rows(rows: Sequence[Mapping[str, float | None] | None]) -> pa.Arr
     )
 
 
+def histogram_rows(rows: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> pa.Array:
+    """MAPs of distinct values and their counts; None is NULL."""
+    offsets = np.cumsum([0, *(0 if one is None else len(one[0]) for one in rows)], dtype=np.int32)
+    missing = np.array([*(one is None for one in rows), False])
+    parts = [one for one in rows if one is not None]
+    keys, counts = (np.concatenate([part[side] for part in parts] or [np.empty(0)]) for side in (0, 1))
+    # A NULL offset makes a row NULL.
+    return pa.MapArray.from_arrays(pa.array(offsets, mask=missing), pa.array(keys), pa.array(counts))
+
+
 def spread(values: pa.Array, rows: np.ndarray, count: int) -> pa.Array:
     """An array of so many entries that has values at some rows, ascending, and NULL at all others; BLOBs stay in place.
 

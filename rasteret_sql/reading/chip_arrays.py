@@ -13,7 +13,7 @@ import pyarrow as pa
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError
 from rasteret_sql.geo.crs import crs_or_code
 from rasteret_sql.geo.grid import Affine
-from rasteret_sql.reading.chip_functions import chips_of
+from rasteret_sql.reading.chip_column import chips_of
 from rasteret_sql.result_types import CHIP
 
 _DTYPES = "integers of 8 to 64 bit, floats of 16 to 64 bit or bool"

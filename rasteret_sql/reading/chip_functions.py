@@ -1,9 +1,8 @@
-"""Computes with CHIPs that are already read: values, statistics, PNG and GeoTIFF."""
+"""Runs the functions on CHIPs that are already read, over columns: values, statistics, expressions, PNG, GeoTIFF."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,68 +10,18 @@ import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
-from rasteret_sql.geo.grid import Affine
 from rasteret_sql.raster.render import render_png
 from rasteret_sql.raster.stats import zonal_statistics
-from rasteret_sql.reading.arrow_types import statistics_rows
+from rasteret_sql.raster.value_counts import histogram
+from rasteret_sql.reading.arrow_types import histogram_rows, statistics_rows
+from rasteret_sql.reading.asked_band import Asked
+from rasteret_sql.reading.chip_column import Chip, chip_column, chips_of
+from rasteret_sql.reading.chip_math import masked, over_bands, over_chips
 from rasteret_sql.reading.resolve import one_of_bands
 from rasteret_sql.tiff.write_geotiff import write_geotiff
 
 Bands = tuple[str | int, ...]
 """Names of bands, or numbers from 1."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Chip:
-    """A CHIP as numpy: pixels, which of them are valid, and where they lie."""
-
-    data: np.ndarray
-    """(bands, height, width), native dtype, read-only."""
-    valid: np.ndarray | None
-    """Same shape, True is valid; None where all are."""
-    bands: tuple[str, ...]
-    transform: Affine | None
-    crs: str | None
-    nodata: float | None
-
-
-def chips_of(column: pa.StructArray) -> list[Chip | None]:
-    """The chips of a column, over its own buffers.
-
-    Raises:
-        InvalidArgumentError: a value is no chip: its parts contradict each other.
-    """
-    parts = {field.name: column.field(number) for number, field in enumerate(column.type)}
-    small = {
-        name: parts[name].to_pylist() for name in ("dtype", "bands", "height", "width", "transform", "crs", "nodata")
-    }
-    chips: list[Chip | None] = []
-    for row in range(len(column)):
-        # No dtype: DuckDB 2.0 gives empty parts, not NULL, where an outer join finds no row for a STRUCT with an ARRAY.
-        if not column[row].is_valid or not parts["data"][row].is_valid or not small["dtype"][row]:
-            chips.append(None)
-            continue
-        values = {name: column_values[row] for name, column_values in small.items()}
-        data = np.frombuffer(parts["data"][row].as_buffer(), np.uint8)
-        mask = np.frombuffer(parts["mask"][row].as_buffer(), np.uint8) if parts["mask"][row].is_valid else None
-        chips.append(_chip(data, mask, values))
-    return chips
-
-
-def _chip(data: np.ndarray, mask: np.ndarray | None, values: dict[str, Any]) -> Chip:
-    bands = tuple(values["bands"] or ())
-    try:
-        dtype = np.dtype(values["dtype"]).newbyteorder("<")
-        shape = (len(bands), int(values["height"]), int(values["width"]))
-        pixels = data.view(dtype).reshape(shape)
-        valid = None if mask is None else mask.reshape(shape) != 0
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(
-            f"not a CHIP: {data.nbytes} bytes of data do not hold {len(bands)} band(s) of {values['height']} × "
-            f"{values['width']} pixels of {values['dtype']}; expected a value made by read_chip"
-        ) from error
-    transform = None if values["transform"] is None else Affine(*values["transform"])
-    return Chip(pixels, valid, bands, transform, values["crs"], values["nodata"])
 
 
 def _one_band(chip: Chip, asked: Bands) -> int:
@@ -86,7 +35,7 @@ def _one_band(chip: Chip, asked: Bands) -> int:
         raise UnknownBandError(f"{error}; read the band into the chip first") from None
 
 
-def _each(chips: Sequence[Chip | None], work: Callable[[int, Chip], Any], cancelled: Cancelled) -> list[Any]:
+def _each(chips: Sequence[Any | None], work: Callable[[int, Any], Any], cancelled: Cancelled) -> list[Any]:
     results: list[Any] = []
     for row, chip in enumerate(chips):
         if cancelled():
@@ -127,6 +76,45 @@ def chip_stats(column: pa.StructArray, bands: Sequence[Bands | None], cancelled:
         return zonal_statistics(valid, pixels.size, None)
 
     return statistics_rows(_each(chips_of(column), one, cancelled))
+
+
+def chip_hist(column: pa.StructArray, bands: Sequence[Bands | None], cancelled: Cancelled) -> pa.Array:
+    """MAP from each value of the valid pixels of one band of each chip to how many have it."""
+
+    def one(row: int, chip: Chip) -> tuple[np.ndarray, np.ndarray] | None:
+        band = bands[row]
+        if band is None:
+            return None
+        at = _one_band(chip, band)
+        return histogram(chip.data[at].ravel() if chip.valid is None else chip.data[at][chip.valid[at]])
+
+    return histogram_rows(_each(chips_of(column), one, cancelled))
+
+
+def chip_math(
+    chips: Sequence[Chip | Mapping[str, Chip] | None], asked: Sequence[Sequence[Asked] | None], cancelled: Cancelled
+) -> pa.Array:
+    """CHIP of expressions over the bands of one chip, or over named chips; NULL where either is."""
+
+    def one(row: int, chip: Chip | Mapping[str, Chip]) -> Chip | None:
+        expressions = asked[row]
+        if expressions is None:
+            return None
+        return over_bands(chip, expressions) if isinstance(chip, Chip) else over_chips(chip, expressions)
+
+    return chip_column(_each(chips, one, cancelled))
+
+
+def chip_mask(
+    column: pa.StructArray, masks: Sequence[Chip | str | None], pixels: Sequence[int], cancelled: Cancelled
+) -> pa.Array:
+    """CHIP of each chip without what its mask drops; NULL where either is."""
+
+    def one(row: int, chip: Chip) -> Chip | None:
+        mask = masks[row]
+        return None if mask is None else masked(chip, mask, pixels[row])
+
+    return chip_column(_each(chips_of(column), one, cancelled))
 
 
 def chip_png(

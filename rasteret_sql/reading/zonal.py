@@ -21,8 +21,8 @@ from rasteret_sql.raster.coverage import coverage_fraction
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.statistic_names import STATS
 from rasteret_sql.raster.stats import check_statistic, zonal_statistics
-from rasteret_sql.raster.value_counts import ValueCounts, counted_statistics
-from rasteret_sql.reading.arrow_types import statistics_rows
+from rasteret_sql.raster.value_counts import ValueCounts, counted_statistics, histogram
+from rasteret_sql.reading.arrow_types import histogram_rows, statistics_rows
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.request import Request, RowRead
@@ -253,11 +253,7 @@ class _Histograms:
         if isinstance(values, ValueCounts):
             keys, counts = (side.astype(np.float64) for side in values.distinct())
         else:
-            # Before they are told apart: 64-bit integers beyond 2^53 may be one number as float64, and -0.0 is 0.
-            numbers = values.astype(np.float64) + 0.0
-            real = ~np.isnan(numbers)
-            keys, at = np.unique(numbers[real], return_inverse=True)
-            counts = np.bincount(at, None if weights is None else weights[real], len(keys)).astype(np.float64)
+            keys, counts = histogram(values, weights)
         with self._lock:
             self._held += keys.nbytes + counts.nbytes
             held = self._held
@@ -275,9 +271,4 @@ def zonal_hist(request: Request, context: ReadContext, cancelled: Cancelled) -> 
     histograms = _Histograms(context.max_call_bytes)
     reducers = [histograms.count] * len(request)
     found = _reduced(request, resolve(request, context), reducers, context, cancelled)
-    offsets = np.cumsum([0, *(0 if one is None else len(one[0]) for one in found)], dtype=np.int32)
-    missing = np.array([*(one is None for one in found), False])
-    parts = [one for one in found if one is not None]
-    keys, counts = (np.concatenate([part[side] for part in parts] or [np.empty(0)]) for side in (0, 1))
-    # A NULL offset makes a row NULL.
-    return pa.MapArray.from_arrays(pa.array(offsets, mask=missing), pa.array(keys), pa.array(counts))
+    return histogram_rows(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -9,9 +10,15 @@ import pyarrow as pa
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.calls.pixel_request import band_request
+from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.reading import chip_functions as chip_ops
 from rasteret_sql.reading.asked_band import Asked, AskedBand
+from rasteret_sql.reading.chip_column import Chip, chips_of
+from rasteret_sql.reading.options import require
 from rasteret_sql.session.session import Session
+
+_CHIP_KIND = re.compile(r'STRUCT\("?data"? ')
+"""How the SQL type of a CHIP begins."""
 
 
 def _bands(column: pa.Array) -> list[chip_ops.Bands | None]:
@@ -36,6 +43,70 @@ def values(_session: Session, cancelled: Cancelled, chips: pa.StructArray, bands
 def stats(_session: Session, cancelled: Cancelled, chips: pa.StructArray, bands: pa.Array) -> pa.Array:
     """Statistics of one band of each chip."""
     return chip_ops.chip_stats(chips, _bands(bands), cancelled)
+
+
+def hist(_session: Session, cancelled: Cancelled, chips: pa.StructArray, bands: pa.Array) -> pa.StructArray:
+    """Pixels of each value of one band of each chip, as STRUCT(value)."""
+    found = chip_ops.chip_hist(chips, _bands(bands), cancelled)
+    return pa.StructArray.from_arrays([found], names=["value"])
+
+
+def math(_session: Session, cancelled: Cancelled, expressions: pa.Array, chips: pa.StructArray) -> pa.Array:
+    """Expressions over the bands of each chip, or over chips by their names."""
+    asked = [None if text is None else band_request(text) for text in expressions.to_pylist()]
+    return chip_ops.chip_math(_chips(chips), asked, cancelled)
+
+
+def _chips(column: pa.StructArray) -> list[Chip | dict[str, Chip] | None]:
+    """The chip of each row, or its chips by name; None where there is none, or one of them is NULL.
+
+    Raises:
+        InvalidArgumentError: something else was given.
+    """
+    kinds, ones, named, _ = (column.field(at) for at in range(4))
+    single, several = chips_of(ones), chips_of(named.items)
+    found: list[Chip | dict[str, Chip] | None] = []
+    for row, kind in enumerate(kinds.to_pylist()):
+        if single[row] is not None or not named[row].is_valid:
+            found.append(single[row])
+            _check_kind(kind, 1)
+            continue
+        begin, end = named.offsets[row].as_py(), named.offsets[row + 1].as_py()
+        names = named.keys[begin:end].to_pylist()
+        _check_kind(kind, 1 if kind.startswith("MAP") else len(names))
+        chips = dict(zip(names, several[begin:end], strict=True))
+        there = {name: chip for name, chip in chips.items() if chip is not None}
+        found.append(there if there and len(there) == len(chips) else None)
+    return found
+
+
+def _check_kind(kind: str, least: int) -> None:
+    """Raise where the SQL type of an argument is not made of so many CHIPs, or NULL in their place."""
+    if _CHIP_KIND.search(kind) and kind.endswith("[]"):
+        raise InvalidArgumentError(
+            "chips := is a list of CHIPs; expected one CHIP, or a STRUCT that names several: {'before': a, 'after': b}"
+        )
+    if len(_CHIP_KIND.findall(kind)) + kind.count('"NULL"') < least:
+        shown = kind if len(kind) <= 80 else kind[:77] + "..."
+        raise InvalidArgumentError(
+            f"expected a CHIP, such as read_chip gives it, or a STRUCT of CHIPs; got a value of type {shown}"
+        )
+
+
+def mask(
+    _session: Session, cancelled: Cancelled, chips: pa.StructArray, masks: pa.StructArray, named: pa.Array
+) -> pa.Array:
+    """Each chip without what its mask drops."""
+    texts = masks.field("text").to_pylist()
+    kinds, ones = masks.field("kind").to_pylist(), chips_of(masks.field("one"))
+    for kind, text in zip(kinds, texts, strict=True):
+        if text is None and kind != "VARCHAR":
+            _check_kind(kind, 1)
+    given = [one if text is None else text for one, text in zip(ones, texts, strict=True)]
+    grown = [named_arguments("chip_mask", text).get("dilate", 0) for text in named.to_pylist()]
+    for pixels in grown:
+        require(0 <= pixels <= 256, "dilate", pixels, "0 to 256 pixels")
+    return chip_ops.chip_mask(chips, given, grown, cancelled)
 
 
 def png(_session: Session, cancelled: Cancelled, chips: pa.StructArray, *columns: Any) -> pa.Array:
