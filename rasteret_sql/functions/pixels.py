@@ -174,7 +174,7 @@ _ZONE = (
     GEOM_CRS,
     ALL_TOUCHED,
     FILL,
-    *READING,
+    *READING_ON_GRID,
 )
 """Of every function over the pixels of a zone."""
 _ON_DUNES = (
@@ -217,8 +217,8 @@ PIXEL_FUNCTIONS = (
         arguments=(_SCENE, _ONE_BAND, _GEOM, *_ZONE),
         returns=STATISTICS,
         doc="Computes statistics of the valid pixels of a zone, without making a chip. stddev is that of a sample; "
-        "percentiles are interpolated as by quantile_cont. NULL where the zone misses the scene; count 0 where it has "
-        "no valid pixel.",
+        "percentiles are interpolated as by quantile_cont. On the file's own grid, if none is asked for. NULL where "
+        "the zone misses the scene; count 0 where it has no valid pixel.",
         example=f"SELECT zonal_stats{_ON_DUNES}).mean",
         run="pixels.over_rows",
         kernel="zonal.zonal_stats",

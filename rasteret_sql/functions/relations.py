@@ -16,10 +16,9 @@ from rasteret_sql.functions.pixels import (
     GEOM_COLUMN,
     GEOM_CRS,
     GEOM_OR_ALL,
-    GRID,
-    GRID_OVERVIEW,
     MAX_DISTANCE,
     READING,
+    READING_ON_GRID,
     SAMPLING,
     WEIGHTED,
 )
@@ -85,6 +84,7 @@ _OF_RELATIONS = {
     ),
 }
 _READING = tuple(_OF_RELATIONS.get(argument.name, argument) for argument in READING)
+_READING_ON_GRID = tuple(_OF_RELATIONS.get(argument.name, argument) for argument in READING_ON_GRID)
 _ZONES_ON_DUNES = (
     "WITH zones AS (SELECT 'west' AS field, "
     "'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))' AS geometry) FROM "
@@ -178,7 +178,7 @@ RELATION_FUNCTIONS = (
             *_RELATED,
             ALL_TOUCHED,
             FILL,
-            *_READING,
+            *_READING_ON_GRID,
         ),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, band VARCHAR, columns of zones, a DOUBLE for each "
@@ -244,8 +244,7 @@ RELATION_FUNCTIONS = (
             ALL_TOUCHED,
             Argument("clip", Kind("BOOLEAN"), "as in read_chip", "NULL"),
             Argument("fill", NUMBER, "as in read_chip", "NULL"),
-            *GRID,
-            *(GRID_OVERVIEW if one.name == "overview" else one for one in _READING),
+            *_READING_ON_GRID,
         ),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, columns of zones, chip CHIP)",
@@ -280,7 +279,7 @@ RELATION_FUNCTIONS = (
             Argument("clip", Kind("BOOLEAN"), "as read_chips' and read_pixels'", "NULL"),
             Argument("fill", NUMBER, "as read_chips'; costs nothing", "NULL"),
             Argument("stats", NAMES, "as zonal_stats_table's; cost nothing", "NULL"),
-            *(argument for argument in _READING if argument.name != "max_bytes"),
+            *(argument for argument in _READING_ON_GRID if argument.name != "max_bytes"),
         ),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, band VARCHAR, pairs BIGINT, tiles BIGINT, "

@@ -173,7 +173,7 @@ class PairReader(ABC):
         known = np.zeros(len(numbers), bool)
         with context.receipt.plan:
             sources = self._sources(part, context)
-            if sources is None or not DerivedGroup.can_group(sources[0]):
+            if sources is None or not self._can_group(sources[0]):
                 return known
             on_grid = self.relation.on_grid(sources, context)
         at = on_grid.places()[numbers]
@@ -189,6 +189,10 @@ class PairReader(ABC):
                 self._begin_next(part, 2 * block.end, context, cancelled)
             _give(block, at, lacking, values, missing, known)
         return known
+
+    def _can_group(self, source: BandSource) -> bool:
+        """False where pairs are read one by one: where pixels depend on others around them, or are those of a grid."""
+        return not self.relation.options.has_target and DerivedGroup.can_group(source)
 
     def _sources(self, part: int, context: ReadContext) -> tuple[BandSource, ...] | None:
         """The file of a part; None where it is not found any more."""
@@ -268,7 +272,7 @@ class PairReader(ABC):
 
         def read() -> Block | None:
             sources = self._sources(following, context)
-            if sources is None or not DerivedGroup.can_group(sources[0]):
+            if sources is None or not self._can_group(sources[0]):
                 return None
             on_grid = self.relation.on_grid(sources, context)
             wanted = np.arange(min(self._ahead, _MOST_AHEAD, len(on_grid.numbers)))

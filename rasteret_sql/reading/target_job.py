@@ -24,16 +24,16 @@ class TargetJob(Job):
 
     Args:
         plan: what to read.
-        data: where its pixels go.
+        data: where its pixels go; None: an array that is made when they are computed.
     """
 
-    def __init__(self, plan: TargetPlan, data: np.ndarray) -> None:
+    def __init__(self, plan: TargetPlan, data: np.ndarray | None) -> None:
         self.plan = plan
         self.data = data
-        self.memory = plan.source_bytes
         self.invalid: np.ndarray | None = None
         """(bands, height, width), True where a pixel is not valid; None while all are. Whole after the last tile."""
         self._bands = [None if each is None else WindowJob(each.window) for each in plan.warps]
+        self.memory = sum(job.memory for job in self._bands if job is not None) + (plan.nbytes if data is None else 0)
         self._slots: list[tuple[WindowJob, int]] = []
 
     def needs(self) -> Iterable[TileNeed]:
@@ -52,6 +52,8 @@ class TargetJob(Job):
 
     def pixels(self) -> np.ndarray:
         """The array of the target."""
+        if self.data is None:
+            self.data = np.empty(self.plan.shape, self.plan.dtype)
         return self.data
 
     def finish(self) -> None:
@@ -76,10 +78,10 @@ class TargetJob(Job):
         nodata = self.plan.sources[band].header.nodata
         fill = fill_value(self.plan.read, nodata)
         if job is None or each is None:
-            self.data[band] = fill
+            self.pixels()[band] = fill
             return np.zeros(self.plan.shape[1:], bool)
         valid = None if job.invalid is None else ~job.invalid[0]
-        self.data[band], written = warp(
+        self.pixels()[band], written = warp(
             job.pixels()[0], valid, each.warp, nodata=nodata, fill=fill, threads=_threads(self.plan)
         )
         return written

@@ -106,11 +106,11 @@ def plan_chip(read: RowRead) -> ChipPlan | None:
             place.
     """
     if read.target is not None:
-        return _plan_target(read, read.target)
+        return plan_target(read, read.target)
     first = read.sources[0].header
     if any(_differs(first, source.header) for source in read.sources):
         target = _of_finest(read)
-        return None if target is None else _plan_target(replace(read, target=target), target)
+        return None if target is None else plan_target(replace(read, target=target), target)
     return plan_window(read)
 
 
@@ -134,7 +134,12 @@ def _of_finest(read: RowRead) -> TargetGrid | None:
     return None if window is None else TargetGrid(header.crs, transform, window)
 
 
-def _plan_target(read: RowRead, target: TargetGrid) -> TargetPlan | None:
+def plan_target(read: RowRead, target: TargetGrid) -> TargetPlan | None:
+    """Plan the pixels of a target; None where it misses all bands.
+
+    Raises:
+        InvalidArgumentError: no dtype holds all bands, or there is no such overview.
+    """
     dtype = common_dtype(read)
     warps = tuple(_plan_band(read, source, target) for source in read.sources)
     return TargetPlan(read, target, warps, dtype) if any(warps) else None
@@ -156,7 +161,7 @@ def _plan_band(read: RowRead, source: BandSource, target: TargetGrid) -> BandWar
     warp = plan_warp(pixel_map, target.window, size, method)
     if warp is None:
         return None
-    area = _area(warp, transform)
+    area = source_area(warp, transform)
     of_band = replace(
         read,
         sources=(source,),
@@ -181,7 +186,7 @@ def _level(header: BandHeader, target: TargetGrid) -> int:
     return usable[choose_overview(pixel_map, target.window, factors)]
 
 
-def _area(warp: WarpPlan, transform: Affine) -> shapely.Geometry | None:
+def source_area(warp: WarpPlan, transform: Affine) -> shapely.Geometry | None:
     """The part of the source that a target needs, in its CRS: of a turned one some tiles of the window are left out.
 
     None where all of the window is needed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from rasteret_sql.errors import (
     MemoryLimitError,
     RasteretError,
 )
+from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.raster.coverage import coverage_fraction
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.statistic_names import STATS
@@ -27,15 +29,19 @@ from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import kind_given, one_band, resolve
-from rasteret_sql.reading.target_plan import check_memory
+from rasteret_sql.reading.target_job import TargetJob
+from rasteret_sql.reading.target_part import cut, part_of
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory, plan_chip
 from rasteret_sql.reading.tiles import blocks, touched_boxes
 from rasteret_sql.reading.window_job import WindowJob
-from rasteret_sql.reading.window_plan import WindowPlan, plan_window
+from rasteret_sql.reading.window_plan import WindowPlan
 from rasteret_sql.reading.zones_together import measure_together
 
 POLYGONAL = ("Polygon", "MultiPolygon")
 BLOCK_PIXELS = 1 << 20
 """Zones with larger windows are computed by blocks of about this many pixels."""
+_LEAST_SIDE = 16
+"""Pixels on a side of a block of a target, at least."""
 Reducer = Callable[[np.ndarray | ValueCounts, float, np.ndarray | None], Any]
 """(valid pixels of the zone or counts of them, all its pixels, fraction of each valid one or None) → the result."""
 
@@ -92,44 +98,78 @@ def _joined(arrays: list[np.ndarray]) -> np.ndarray:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-class ZonalJob(WindowJob):
-    """Fills one block of a zone's window, hands its pixels to the zone and lets it go."""
+class _Block:
+    """The end of a job that fills a block of a zone: it hands the zone's pixels over and lets them go."""
 
-    def __init__(self, plan: WindowPlan, zone: Zone, block: int) -> None:
-        """Read the window of `plan`, which is that of a block of a zone."""
-        super().__init__(plan)
-        self._zone = zone
-        self._block = block
+    plan: ChipPlan
+    data: np.ndarray | None
+    invalid: np.ndarray | None
+    zone: Zone
+    block: int
 
-    def reduce(self) -> None:
-        plan, options = self.plan, self.plan.read.options
-        values = self.pixels()[0]
+    def fail(self, error: Exception) -> bool:
+        self.data = self.invalid = None
+        return self.zone.fail(error)
+
+    def _hand_over(self, values: np.ndarray, grid: Affine | None, window: Window) -> None:
+        """Give the zone its pixels among those of a window of a grid."""
+        read = self.plan.read
         valid = None if self.invalid is None else ~self.invalid[0]
         weights: np.ndarray | None = None
-        if plan.read.geometry is Whole.IMAGE:
+        if read.geometry is Whole.IMAGE:
             total: float = values.size
-        elif options.weighted:
-            assert plan.grid is not None
-            fraction = coverage_fraction(plan.read.geometry, plan.grid, plan.window)
+        elif read.options.weighted:
+            assert grid is not None
+            fraction = coverage_fraction(read.geometry, grid, window)
             total = float(fraction.sum())
             inside = fraction > 0
             valid = inside if valid is None else valid & inside
             weights = fraction[valid]
         else:
-            assert plan.grid is not None
-            inside = polygon_mask(plan.read.geometry, plan.grid, plan.window, options.all_touched)
+            assert grid is not None
+            inside = polygon_mask(read.geometry, grid, window, read.options.all_touched)
             total = int(np.count_nonzero(inside))
             valid = inside if valid is None else valid & inside
         kept = values.ravel() if valid is None else values[valid]
-        self._zone.add(self._block, kept, total, weights)
+        self.zone.add(self.block, kept, total, weights)
         self.data = self.invalid = None
 
-    def fail(self, error: Exception) -> bool:
-        self.data = self.invalid = None
-        return self._zone.fail(error)
+
+class ZonalJob(_Block, WindowJob):
+    """Fills one block of a zone's window."""
+
+    plan: WindowPlan
+
+    def __init__(self, plan: WindowPlan, zone: Zone, block: int) -> None:
+        """Read the window of `plan`, which is that of a block of a zone."""
+        super().__init__(plan)
+        self.zone, self.block = zone, block
+
+    def reduce(self) -> None:
+        self._hand_over(self.pixels()[0], self.plan.grid, self.plan.window)
 
 
-def _plan_zone(read: RowRead, context: ReadContext, reducer: Reducer) -> tuple[Zone, list[ZonalJob]] | None:
+class TargetZonalJob(_Block, TargetJob):
+    """Fills one block of a zone on a target grid."""
+
+    plan: TargetPlan
+
+    def __init__(self, plan: TargetPlan, zone: Zone, block: int) -> None:
+        """Read the target of `plan`, which is that of a block of a zone."""
+        super().__init__(plan, None)
+        self.zone, self.block = zone, block
+
+    def reduce(self) -> None:
+        # From the corner of the whole zone, so that pixels on its edge are those of its chip.
+        whole, part = self.zone.read.target, self.plan.target.window
+        assert whole is not None
+        col, row = part.col_off - whole.window.col_off, part.row_off - whole.window.row_off
+        self._hand_over(self.pixels()[0], whole.transform, Window(col, row, part.width, part.height))
+
+
+def _plan_zone(
+    read: RowRead, context: ReadContext, reducer: Reducer
+) -> tuple[Zone, Sequence[ZonalJob | TargetZonalJob]] | None:
     """The zone of a row with the jobs that read it; None where it misses the image."""
     one_band(read)
     if read.geometry is not Whole.IMAGE and read.geometry.geom_type not in POLYGONAL:
@@ -137,15 +177,41 @@ def _plan_zone(read: RowRead, context: ReadContext, reducer: Reducer) -> tuple[Z
             f"a zone is a polygon or multipolygon, not a {kind_given(read.geometry)} ({read.describe()}); "
             "use sample_point for points"
         )
-    plan = plan_window(read)
+    plan = plan_chip(read)
     if plan is None:
         return None
-    plans = _blocks(plan)
+    plans: Sequence[ChipPlan] = target_blocks(plan) if isinstance(plan, TargetPlan) else _blocks(plan)
     counted = len(plans) > 1 and ValueCounts.can_count(plan.dtype)
     if not counted:
-        check_memory(plan, context)
+        # Of a zone in blocks the pixels that they are computed from are not held at once.
+        in_blocks = isinstance(plan, TargetPlan) and len(plans) > 1
+        check_memory(replace(plan, warps=()) if in_blocks and isinstance(plan, TargetPlan) else plan, context)
     zone = Zone(read, reducer, len(plans), counted=counted)
-    return zone, [ZonalJob(one, zone, block) for block, one in enumerate(plans)]
+    return zone, [
+        TargetZonalJob(one, zone, block) if isinstance(one, TargetPlan) else ZonalJob(one, zone, block)
+        for block, one in enumerate(plans)
+    ]
+
+
+def target_blocks(plan: TargetPlan) -> list[TargetPlan]:
+    """A target in blocks that a call can hold with what they are computed from, without those its geometry misses."""
+    target = plan.target.window
+    needed = max([each.warp.source.width * each.warp.source.height for each in plan.warps if each] or [0])
+    pixels = target.width * target.height
+    if max(pixels, needed) <= BLOCK_PIXELS:
+        return [plan]
+    side = max(_LEAST_SIDE, math.isqrt(BLOCK_PIXELS * pixels // max(pixels, needed)))
+    parts = list(cut(target, side))
+    if plan.read.geometry is not Whole.IMAGE:
+        spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in parts], np.float64)
+        touched = touched_boxes(spans, plan.read.geometry, plan.target.lattice)
+        parts = [one for one, keep in zip(parts, touched, strict=True) if keep] or parts[:1]
+    return [part_of(plan, one) or _unreached(plan, one) for one in parts]
+
+
+def _unreached(plan: TargetPlan, part: Window) -> TargetPlan:
+    """A part that the scene does not reach: it has pixels of the zone all the same."""
+    return replace(plan, target=replace(plan.target, window=part), warps=(None,))
 
 
 def _blocks(plan: WindowPlan) -> list[WindowPlan]:
@@ -153,13 +219,14 @@ def _blocks(plan: WindowPlan) -> list[WindowPlan]:
     if plan.window.width * plan.window.height <= BLOCK_PIXELS:
         return [plan]
     level = plan.sources[0].header.levels[plan.level]
-    cut = blocks(plan.window, level.tile_width, level.tile_height, BLOCK_PIXELS)
+    cut_at_tiles = blocks(plan.window, level.tile_width, level.tile_height, BLOCK_PIXELS)
     if plan.read.geometry is not Whole.IMAGE and plan.grid is not None:
-        spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in cut], np.float64)
+        spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in cut_at_tiles], np.float64)
         touched = touched_boxes(spans, plan.read.geometry, plan.grid)
         # A zone between pixels touches none: one block tells that.
-        cut = [one for one, keep in zip(cut, touched, strict=True) if keep] or cut[:1]
-    return [replace(plan, window=one) for one in cut]
+        kept = [one for one, keep in zip(cut_at_tiles, touched, strict=True) if keep]
+        cut_at_tiles = kept or cut_at_tiles[:1]
+    return [replace(plan, window=one) for one in cut_at_tiles]
 
 
 def _reduced(
@@ -167,7 +234,7 @@ def _reduced(
 ) -> list[Any | None]:
     """Give what each row's reducer makes of its zone; None where there is none."""
     zones: list[Zone] = []
-    jobs: list[ZonalJob] = []
+    jobs: list[ZonalJob | TargetZonalJob] = []
     with context.receipt.plan:
         for read in reads:
             try:
@@ -180,13 +247,20 @@ def _reduced(
                 zones.append(planned[0])
                 jobs += planned[1]
         # Neighbours in a file run together whatever order the rows came in.
-        jobs.sort(key=lambda job: (job.plan.sources[0].address, job.plan.window.row_off, job.plan.window.col_off))
+        jobs.sort(key=lambda job: _place_of(job.plan))
     context.plan_pairs(len(zones))
     context.run(jobs, cancelled)
     results: list[Any | None] = [None] * len(request)
     for zone in zones:
         results[zone.read.row] = zone.result
     return results
+
+
+def _place_of(plan: ChipPlan) -> tuple[str, int, int]:
+    """The file of a block, and the first row and column that it reads."""
+    windows = [plan.window] if isinstance(plan, WindowPlan) else [each.window.window for each in plan.warps if each]
+    window = windows[0] if windows else plan.window
+    return plan.sources[0].address, window.row_off, window.col_off
 
 
 def _measured(

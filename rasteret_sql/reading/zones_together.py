@@ -41,6 +41,7 @@ def measure_together(
     for read in reads:
         if (
             len(read.sources) == 1
+            and read.target is None
             and DerivedGroup.can_group(read.sources[0])
             and names[read.row]
             and read.geometry is not Whole.IMAGE

@@ -4,8 +4,9 @@ CREATE OR REPLACE MACRO rasteret_explain_table(
   scenes, zones, band, call := NULL,
   geom := '(whole image)', weighted := NULL, max_distance_pixels := NULL, geom_column := NULL,
   collection := NULL, geom_crs := NULL, all_touched := NULL, clip := NULL, fill := NULL, stats := NULL,
-  mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL, alpha := NULL,
-  on_error := NULL, on_change := NULL, backend := NULL
+  crs := NULL, resolution := NULL, shape := NULL, align := NULL, resampling := NULL, mask := NULL,
+  dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL, alpha := NULL, on_error := NULL,
+  on_change := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_explain_table(
     CAST(scenes AS VARCHAR),
@@ -15,8 +16,9 @@ CREATE OR REPLACE MACRO rasteret_explain_table(
     CAST(json_object(
       'call', call, 'weighted', weighted, 'max_distance_pixels', max_distance_pixels, 'geom_column', geom_column,
       'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'clip', clip, 'fill', fill,
-      'stats', stats, 'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'overview', overview,
-      'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'backend', backend
+      'stats', stats, 'crs', crs, 'resolution', resolution, 'shape', shape, 'align', align,
+      'resampling', resampling, 'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata,
+      'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())
   ));

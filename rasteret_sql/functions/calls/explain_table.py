@@ -38,9 +38,13 @@ def rasteret_explain_table(
     """The SQL of each call of rasteret_explain_table."""
 
     def one(scene: str, band: str, zone: str | None, geometry: dict[str, Any], text: str) -> str:
-        call = explained_call(named_arguments(FUNCTION, text))
+        given = named_arguments(FUNCTION, text)
+        call = explained_call(given)
         require(call in EXPLAINED, "call", call, " or ".join(f"'{name}'" for name in EXPLAINED))
         of_pixels = call == "read_pixels"
+        for name in ("crs", "resolution", "shape", "align") if call == "sample_points" else ():
+            value = given.get(name)
+            require(value is None, name, value, "no value with call := 'sample_points', which has no grid")
         if zone is None and not of_pixels:
             raise InvalidArgumentError("zones is missing: it is NULL, expected a name; only read_pixels has no zones")
         require(zone is None or not of_pixels, "zones", zone, "NULL with call := 'read_pixels', which takes geom :=")

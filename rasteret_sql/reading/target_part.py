@@ -1,0 +1,61 @@
+"""Cuts a planned target into parts that are read one by one: the pixels of a part are those of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rasteret_sql.geo.grid import Window
+from rasteret_sql.raster.warp.plan import plan_warp
+from rasteret_sql.reading.options import Whole
+from rasteret_sql.reading.target_plan import BandWarp, TargetPlan, source_area
+
+_SPARE = 2
+"""Source pixels beyond the kernel's reach, on each side: positions round."""
+
+
+def cut(window: Window, side: int) -> Iterator[Window]:
+    """Cut a window of a lattice along the multiples of a side: along stored tiles, where these are on the lattice."""
+    for row in range(window.row_off // side * side, window.row_end, side):
+        for col in range(window.col_off // side * side, window.col_end, side):
+            part = Window(col, row, side, side).intersection(window)
+            if part is not None:
+                yield part
+
+
+def part_of(plan: TargetPlan, part: Window) -> TargetPlan | None:
+    """Plan a part of a target: less is read for it, and its pixels are those that the whole has there.
+
+    Args:
+        plan: Of the whole.
+        part: In the pixels of its lattice.
+
+    Returns:
+        None where no band reaches the part.
+    """
+    if part == plan.target.window:
+        return plan
+    warps = tuple(None if each is None else _part_of_band(each, part) for each in plan.warps)
+    return replace(plan, target=replace(plan.target, window=part), warps=warps) if any(warps) else None
+
+
+def _part_of_band(each: BandWarp, part: Window) -> BandWarp | None:
+    whole, read = each.warp, each.window.read
+    reached = whole.reached.intersection(part)
+    level = read.sources[0].header.levels[each.window.level]
+    own = plan_warp(whole.map, part, (level.width, level.height), whole.method)
+    if reached is None or own is None:
+        return None
+    # The scale of the kernel is that of the whole, so that all parts fit together; its reach may be a little more.
+    across, down = (0, 0) if whole.map.is_shift(part) else (reach + _SPARE for reach in whole.reach)
+    near = own.source
+    source = Window(
+        near.col_off - across, near.row_off - down, near.width + 2 * across, near.height + 2 * down
+    ).intersection(whole.source)
+    if source is None:
+        return None
+    warp = replace(whole, target=part, source=source, reached=reached)
+    assert each.window.grid is not None  # of bands that have a target
+    area = source_area(warp, each.window.grid)
+    of_part = replace(read, geometry=Whole.IMAGE if area is None else area)
+    return BandWarp(replace(each.window, read=of_part, window=source), warp)
