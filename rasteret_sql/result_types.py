@@ -20,6 +20,9 @@ CHIP = pa.struct(
     ]
 )
 
+COMPOSITE = pa.struct([("scenes", pa.int32()), ("chip", CHIP)])
+"""How many scenes gave a pixel, and the result."""
+
 STATISTICS = pa.struct([(name, pa.float64()) for name in STATS])
 
 HISTOGRAM = pa.map_(pa.float64(), pa.float64())

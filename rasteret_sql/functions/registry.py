@@ -15,6 +15,7 @@ from rasteret_sql.functions.catalog import CATALOG_FUNCTIONS
 from rasteret_sql.functions.chips import CHIP_FUNCTIONS
 from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS, LIFE_FUNCTIONS
 from rasteret_sql.functions.files import FILE_FUNCTIONS
+from rasteret_sql.functions.mosaics import MOSAIC_FUNCTIONS
 from rasteret_sql.functions.pixels import PIXEL_FUNCTIONS
 from rasteret_sql.functions.products import PRODUCT_FUNCTIONS
 from rasteret_sql.functions.register import REGISTRATION_FUNCTIONS
@@ -33,6 +34,7 @@ FUNCTIONS: tuple[Function, ...] = (
     *LIFE_FUNCTIONS,
     *PIXEL_FUNCTIONS,
     *RELATION_FUNCTIONS,
+    *MOSAIC_FUNCTIONS,
     *CHIP_FUNCTIONS,
     *ACCESS_FUNCTIONS,
     *SETTING_FUNCTIONS,

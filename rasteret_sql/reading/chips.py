@@ -75,7 +75,11 @@ def chip_job(plan: ChipPlan, data: np.ndarray) -> ChipJob:
 
 def check_fill(plan: ChipPlan) -> None:
     """Raise if `fill` is no value of the chip's dtype."""
-    fill, dtype = plan.read.options.fill, plan.dtype
+    require_fill(plan.read.options.fill, plan.dtype, plan.read.describe())
+
+
+def require_fill(fill: float | None, dtype: np.dtype, where: str) -> None:
+    """Raise if a value to fill with, where there is one, is no value of a dtype; `where` is for messages."""
     if fill is None:
         return
     if dtype.kind == "f":
@@ -87,9 +91,7 @@ def check_fill(plan: ChipPlan) -> None:
         held = math.isfinite(fill) and fill == int(fill) and info.min <= fill <= info.max
         expected = f"an integer from {info.min} to {info.max}"
     if not held:
-        raise InvalidArgumentError(
-            f"{plan.read.describe()}: fill := {fill} is no value of {dtype}; expected {expected}"
-        )
+        raise InvalidArgumentError(f"{where}: fill := {fill} is no value of {dtype}; expected {expected}")
 
 
 def read_windows(

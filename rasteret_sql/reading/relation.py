@@ -164,15 +164,12 @@ class Relation:
         bands: list[tuple[Asked, ...]] = [(band,) for band in self.bands] if self.apart else [self.bands]
         with context.receipt.plan:
             found = self.look_up(scenes, bands, context)
-            met = [[self._met(scene, some, found[scene, some], context) for some in bands] for scene in scenes]
+            met = [[self.met(scene, some, found[scene, some], context) for some in bands] for scene in scenes]
         context.receipt.saw(len(self.geometries) * len(bands) * len(scenes))
         pairs = sum(len(numbers) for of_scene in met for numbers, _ in of_scene)
         context.receipt.planned(pairs)
         with self._lock:
-            missed, self._missed = self._missed, []
-            if not self.total + pairs:  # geometries may well miss some of the scenes
-                for group in missed:
-                    warn_if_swapped(group)
+            self.warn_of_missed(self.total + pairs)
             return [
                 [self._counted(scene, some, *one) for some, one in zip(bands, of_scene, strict=True)]
                 for scene, of_scene in zip(scenes, met, strict=True)
@@ -206,9 +203,21 @@ class Relation:
             self.parts += [Part(scene, each) for each in (self.bands if self.of_points else (band,))]
         return Met(part, numbers, names)
 
-    def _met(
+    def warn_of_missed(self, pairs: int) -> None:
+        """Look whether geometries have their axes swapped, where no pair was found."""
+        missed, self._missed = self._missed, []
+        if not pairs:  # geometries may well miss some of the scenes
+            for group in missed:
+                warn_if_swapped(group)
+
+    def met(
         self, scene: Scene, bands: tuple[Asked, ...], found: Found, context: ReadContext
     ) -> tuple[Numbers, tuple[str, ...]]:
+        """Numbers of the geometries that meet a scene, and names of the bands that are read.
+
+        Raises:
+            RasteretError: the scene cannot be read, unless `on_error` is 'null': then it is reported.
+        """
         try:
             if isinstance(found, RasteretError):
                 raise found

@@ -117,7 +117,9 @@ def _wanted(read: RowRead, context: ReadContext) -> _Wanted:
     if options.shape is not None:
         return _Wanted(crs, None, options.shape)
     if options.resolution is None and options.align is None and same_crs(crs, native):
-        return _Wanted(native, transform, None)
+        # Where no grid is asked for, an overview is one of its own.
+        level = 0 if options.has_target else options.level
+        return _Wanted(native, source.header.level_transform(level) or transform, None)
     resolution = options.resolution or resolution_in(crs, native, transform)
     return _Wanted(crs, lattice_through(resolution, options.align or (0.0, 0.0)), None)
 

@@ -42,6 +42,7 @@ from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.band_names import BandNames, MeantBand
 from rasteret_sql.reading.context import Found, ReadContext, SceneBands
 from rasteret_sql.reading.derived_band import files_of
+from rasteret_sql.reading.mosaic import Mosaic
 from rasteret_sql.reading.options import SaidCollection
 from rasteret_sql.reading.pixel_blocks import WaitingBlocks
 from rasteret_sql.reading.pixel_table import PixelTable
@@ -122,6 +123,8 @@ class Session:
     """The pixels of running calls of read_pixels."""
     features: FeatureCopies = field(default_factory=FeatureCopies)
     """Features of files that DuckDB does not read by itself."""
+    mosaics: KeptRelations[Mosaic] = field(default_factory=KeptRelations)
+    """Composites of running calls."""
     waiting_blocks: WaitingBlocks = field(default_factory=WaitingBlocks)
     """Pixels that these read ahead."""
     key: str = field(default_factory=lambda: uuid4().hex)

@@ -23,7 +23,7 @@ from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.relation_geometries import Points
 from rasteret_sql.reading.request import Request, each_or_error
 
-_FILLS_OUTSIDE = ("read_chip", "read_chips")
+_FILLS_OUTSIDE = ("read_chip", "read_chips", "read_mosaic", "read_mosaics")
 """Functions whose `fill` is the value outside the geometry; with others it stands for pixels that are not valid."""
 _OF_POINTS = ("sample_point", "sample_points")
 """Functions whose `resampling` says how values between pixels are computed."""

@@ -77,7 +77,7 @@ def kept_pixels_sql(scenes: str, bands: str, geometry: dict[str, Any], text: str
     The token is used in one place and so made once; below a CTE that is MATERIALIZED, DuckDB 1.5 reads all columns.
     """
     named_arguments(FUNCTION, text)
-    given = ", ".join((quote_text(bands), quote_text(text), _geometry_sql(geometry)))
+    given = ", ".join((quote_text(bands), quote_text(text), geometry_value(geometry)))
     return f"""WITH
   __scenes AS (
     {scenes_sql(FUNCTION, scenes)}
@@ -85,7 +85,7 @@ def kept_pixels_sql(scenes: str, bands: str, geometry: dict[str, Any], text: str
   __kept AS (SELECT {KEEP_PIXELS.name}({given}, {STATEMENT}) AS token)"""
 
 
-def _geometry_sql(geometry: dict[str, Any]) -> str:
+def geometry_value(geometry: dict[str, Any]) -> str:
     """A geometry that crossed into Python, as the SQL of the same value."""
     kind, wkb, text = (geometry[name] for name in ("kind", "wkb", "text"))
     binary = "NULL" if wkb is None else f"from_hex({quote_text(wkb.hex())})"

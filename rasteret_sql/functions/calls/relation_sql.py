@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def texts_of(names: Sequence[str], one: Callable[..., str], *columns: pa.Array) 
     return pa.array(texts, pa.string())
 
 
-def scenes_sql(function: str, scenes: str) -> str:
+def scenes_sql(function: str, scenes: str, more: Mapping[str, str] | None = None) -> str:
     """The id, datetime and collection of scenes, as SQL.
 
     A column that a relation lacks is the one outside, of which id is an error: unlike in a join, where it is there it
@@ -48,16 +48,21 @@ def scenes_sql(function: str, scenes: str) -> str:
     Args:
         function: What is called.
         scenes: Name of their relation.
+        more: Names of further columns, and the SQL of each over those of scenes.
     """
+    more = more or {}
+    shown = "".join(f", scene.{name} AS {name}" for name in more)
+    # Before the others, whose names mean nothing to them then.
+    made = "".join(f"{sql} AS {name}, " for name, sql in more.items())
     lacking = quote_text(
         f'{function}: the relation "{scenes}" has no column id; scenes are a relation with their ids, such as '
         "rasteret.<name> or a CTE over it. SELECT ... AS id where the column has another name"
     )
-    return f"""SELECT scene.name AS id, scene.at AS datetime, scene.home AS collection
+    return f"""SELECT scene.name AS id, scene.at AS datetime, scene.home AS collection{shown}
     FROM (
         SELECT error({lacking}) AS id, CAST(NULL AS TIMESTAMPTZ) AS datetime, CAST(NULL AS VARCHAR) AS collection
       ) AS absent,
-      LATERAL (SELECT CAST(id AS VARCHAR) AS name, {_INSTANT} AS at, CAST(collection AS VARCHAR) AS home
+      LATERAL (SELECT {made}CAST(id AS VARCHAR) AS name, {_INSTANT} AS at, CAST(collection AS VARCHAR) AS home
         FROM query_table({quote_text(scenes)})) AS scene"""  # noqa: S608 - quoted
 
 

@@ -7,6 +7,7 @@ at a time. So rows stream, LIMIT ends the reading, and conditions on scenes reac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -214,7 +215,7 @@ def keep(  # noqa: PLR0917 - columns
         with named_error(function):
             shapes = geometries[row].values if geometries[row].is_valid else pa.array([], geometries.type.value_type)
             places = tuple(_numbers(side[row], len(shapes)) for side in (xs, ys))
-            relation = _relation(session, function, bands[row].as_py(), texts[row].as_py())
+            relation = relation_of(session, function, bands[row].as_py(), texts[row].as_py())
             if columns[row].is_valid:
                 _fill(relation, columns[row].as_py(), shapes, places, texts[row].as_py())
             is_read = relation.function == relation.call
@@ -236,20 +237,23 @@ def _numbers(column: pa.ListScalar, count: int) -> npt.NDArray[np.float64]:
     return np.asarray(column.values.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _relation(session: Session, function: str, bands: str, text: str) -> Relation:
+def relation_of(session: Session, function: str, bands: str, text: str) -> Relation:
     """A relation without geometries, as a call describes it."""
     given = dict(session.settings.of_calls()) | named_arguments(function, text)
     statistics = tuple(name for name in _asked_statistics(given) if name != HIST)
     call = explained_call(given) if function == "rasteret_explain_table" else function
     most = given.pop("max_bytes", None)
-    for name in ("geom_crs", "geom_column", "stats", "call"):
+    best_by = given.pop("best_by", None)
+    for name in ("geom_crs", "geom_column", "stats", "call", "method", "every", "order_by"):
         given.pop(name, None)
     options = options_of(call, given)
+    # The band that composites compare is read with the others.
+    scores = () if best_by is None else band_request(json.dumps(best_by), options)
     return Relation(
         function,
         call,
         Shapes(np.empty(0, object), ()),
-        band_request(bands, options),
+        band_request(bands, options) + scores,
         options,
         statistics,
         apart=call == "zonal_stats_table",

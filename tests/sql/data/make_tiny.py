@@ -50,6 +50,7 @@ def main():
     collect("tiny", features)
     kinds()
     optics()
+    dates()
 
 
 def kinds():
@@ -105,6 +106,28 @@ def optics():
     for item in (shifted, plain):
         item["collection"] = "sentinel-2-l2a"
     collect("optics", [shifted, plain])
+
+
+def dates():
+    """Three dates of one place, 4 × 4 pixels of 10 m, with a value (0: none) and a quality, as files of two bands."""
+    first = np.array([[1, 2, 3, 4], [5, 6, 7, 8], [0, 0, 0, 0], [9, 9, 9, 9]])
+    second = np.full((4, 4), 10)
+    second[:, 0] = 0
+    third = np.full((4, 4), 20)
+    third[3] = 0
+    quality = [np.full((4, 4), 1), np.repeat([0, 1, 2, 3], 4).reshape(4, 4), np.full((4, 4), 2)]
+    features = []
+    for name, values, its_quality, day in zip(
+        ("first", "second", "third"), (first, second, third), quality, ("01-05", "01-20", "02-10"), strict=True
+    ):
+        write(f"date_{name}", values.astype("uint8"), nodata=0)
+        write(f"date_{name}_quality", its_quality.astype("uint8"))
+        files = {"v": f"./date_{name}.tif", "q": f"./date_{name}_quality.tif"}
+        one = feature(0, name, {band: {"href": href, "type": "image/tiff"} for band, href in files.items()})
+        cover = {"first": 50, "second": 10}.get(name)
+        one["properties"] |= {"datetime": f"2024-{day}T10:00:00Z", "eo:cloud_cover": cover}
+        features.append(one)
+    collect("dates", features)
 
 
 def collect(name, features):

@@ -1,0 +1,231 @@
+"""Runs the functions that make composites: writes their SQL, and does the parts of it that DuckDB asks for.
+
+One call keeps the geometries under a token. DuckDB sorts the scenes of each period; a second call gets all periods at
+once, since one grid is for all, and says which composites there are; a third makes those of a group.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlglot import exp
+
+from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.expr.sql_text import kind_of, parse_expression
+from rasteret_sql.functions.calls.pixel_request import band_request, one_geometry
+from rasteret_sql.functions.calls.pixel_table import geometry_value
+from rasteret_sql.functions.calls.relation_sql import named_error, scenes_sql, texts_of
+from rasteret_sql.functions.calls.relations import reading_of, relation_of
+from rasteret_sql.functions.calls.rows import named_arguments
+from rasteret_sql.functions.mosaics import GROUP, GROUPS, KEEP_GEOMETRY, MADE
+from rasteret_sql.functions.spec import STATEMENT
+from rasteret_sql.quoting import quote_text
+from rasteret_sql.raster.composite import METHODS
+from rasteret_sql.reading.composites import composite_rows, read_composites
+from rasteret_sql.reading.mosaic import GROUP_ROWS, Mosaic
+from rasteret_sql.reading.options import require
+from rasteret_sql.reading.relation_geometries import Shapes
+from rasteret_sql.reading.request import Scene
+from rasteret_sql.session.kept_relations import Kept
+from rasteret_sql.session.session import Session
+
+_PERIODS = ("day", "week", "month", "quarter", "year")
+_INTERVAL = re.compile(r"\s*(\d+)\s*(second|minute|hour|day|week|month|quarter|year)s?\s*", re.IGNORECASE)
+_CLOCK = re.compile(r"\s*(\d+):([0-5]\d):([0-5]\d)\s*")
+"""As an INTERVAL of hours crosses into Python."""
+
+
+def read_mosaic(
+    _session: Session,
+    _cancelled: Cancelled,
+    scenes: pa.Array,
+    bands: pa.Array,
+    geometries: pa.StructArray,
+    texts: pa.Array,
+) -> pa.Array:
+    """The SQL of each call of read_mosaic."""
+
+    def one(scene: str, band: str, geometry: dict[str, Any], text: str) -> str:
+        given = ", ".join((quote_text("read_mosaic"), quote_text(band), quote_text(text), geometry_value(geometry)))
+        kept = f"SELECT {KEEP_GEOMETRY.name}({given}, {STATEMENT}) AS token"
+        return _sql("read_mosaic", (scene, band, text), kept)
+
+    return texts_of(("scenes", "band"), one, scenes, bands, geometries, texts)
+
+
+def _sql(function: str, asked: tuple[str, str, str], kept: str, row: str = "") -> str:
+    """The SQL of a call.
+
+    Args:
+        function: What is called.
+        asked: Name of the relation of scenes; JSON of bands and of the named arguments.
+        kept: SQL that keeps the geometries: their token.
+        row: Columns of the geometry's row, each with a comma after it.
+    """
+    scenes, bands, text = asked
+    given = named_arguments(function, text)
+    band_request(bands)
+    method_of(given)
+    order = _order(given.get("order_by"))
+    columns = {f"__order_{number}": part.this.sql("duckdb") for number, part in enumerate(order)}
+    terms = [_term(part, f"__order_{number}") for number, part in enumerate(order)]
+    by = ", ".join([*terms, "datetime", "id"])
+    planned = f"token, {quote_text(function)}, {quote_text(text)}, list(scenes ORDER BY period)"
+    # DuckDB asks for the chips of so many rows at once, so a group gets as many, most of them empty.
+    step = "CASE WHEN step < len(g.zones) THEN g.first + step END"
+    return f"""WITH
+  __scenes AS (
+    {scenes_sql(function, scenes, columns)}
+  ),
+  __dated AS (SELECT *, {_period(function, given.get("every"))} AS period FROM __scenes WHERE id IS NOT NULL),
+  __periods AS (
+    SELECT period, list(struct_pack(id := id, collection := collection) ORDER BY {by}) AS scenes FROM __dated
+    GROUP BY period
+  ),
+  __kept AS ({kept}),
+  __found AS (
+    SELECT list(period ORDER BY period) AS periods, {GROUPS.name}({planned}, {STATEMENT}) AS groups
+    FROM __periods, __kept GROUP BY token
+  ),
+  __groups AS (SELECT periods, unnest(groups) AS g FROM __found),
+  __steps AS (SELECT periods[g.period] AS period, g, unnest(range({GROUP_ROWS})) AS step FROM __groups),
+  __made AS (SELECT period, unnest({MADE.name}(g.mosaic, {step}, {STATEMENT})) AS made FROM __steps)
+SELECT {row}period, made.scenes AS scenes, made.chip AS chip FROM __made"""  # noqa: S608 - quoted
+
+
+def method_of(given: dict[str, Any]) -> str:
+    """The method of a call, which its other arguments fit."""
+    method = given.get("method") or "first"
+    require(method in METHODS, "method", method, f"one of {', '.join(METHODS)}")
+    best_by = given.get("best_by")
+    require(method == "best" or best_by is None, "best_by", best_by, "none: only method := 'best' compares anything")
+    if method == "best" and best_by is None:
+        raise InvalidArgumentError(
+            "method := 'best' needs best_by := a band or an expression over bands; each pixel is of the scene where it "
+            "is largest, such as best_by := 'NDVI'"
+        )
+    return str(method)
+
+
+def _period(function: str, every: str | None) -> str:
+    """The begin of a scene's period, as SQL: periods are those of UTC, whatever the zone of the connection."""
+    if every is None:
+        return "CAST(NULL AS TIMESTAMPTZ)"
+    lacking = quote_text(
+        f"{function}: every := {every!r} needs a time of each scene, and the column datetime of scenes is NULL or not "
+        "there; leave such scenes out with WHERE datetime IS NOT NULL, or give all a time with SELECT ... AS datetime"
+    )
+    begin = f"make_timestamptz(epoch_us({_begin(every)}))"
+    return f"CASE WHEN datetime IS NULL THEN error({lacking}) ELSE {begin} END"
+
+
+def _begin(every: str) -> str:
+    """The begin of a period without its zone."""
+    at = "make_timestamp(epoch_us(datetime))"
+    if every.lower() in _PERIODS:
+        return f"date_trunc({quote_text(every.lower())}, {at})"
+    said, clock = _INTERVAL.fullmatch(every), _CLOCK.fullmatch(every)
+    count, unit = (int(said[1]), said[2].lower()) if said else (0, "second")
+    if clock:
+        count = int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
+    expected = f"{', '.join(map(repr, _PERIODS))} or an interval of one unit, such as '10 days'"
+    require(0 < count < 1_000_000_000, "every", every, expected)
+    return f"time_bucket(CAST({quote_text(f'{count} {unit}')} AS INTERVAL), {at})"
+
+
+def _order(text: str | None) -> list[exp.Ordered]:
+    """The terms of an order."""
+    if text is None:
+        return []
+    supported = "expected columns of scenes or expressions over them, such as '\"eo:cloud_cover\", datetime DESC'"
+    found = parse_expression(f"list(x ORDER BY {text})", "order", supported)
+    order = found.this if isinstance(found, exp.ArrayAgg) else None
+    if not isinstance(order, exp.Order):
+        raise InvalidArgumentError(f"order_by := {text!r} cannot be used; {supported}")
+    for part in order.walk():
+        if isinstance(part, exp.Query | exp.Subquery | exp.Exists | exp.Window | exp.AggFunc | exp.Star):
+            raise InvalidArgumentError(f"order_by := {text!r} has {kind_of(part)}; {supported}")
+    return list(order.expressions)
+
+
+def _term(part: exp.Ordered, column: str) -> str:
+    """A term of an order with a column in place of its expression."""
+    term = part.copy()
+    term.set("this", exp.column(column, quoted=True))
+    return str(term.sql("duckdb"))
+
+
+def keep_geometry(
+    session: Session,
+    _cancelled: Cancelled,
+    functions: pa.Array,
+    bands: pa.Array,
+    texts: pa.Array,
+    geometries: pa.StructArray,
+) -> pa.Array:
+    """Keep the geometry of each call; gives its token."""
+    tokens = []
+    for function, band, text, geometry in zip(
+        functions.to_pylist(), bands.to_pylist(), texts.to_pylist(), geometries.to_pylist(), strict=True
+    ):
+        with named_error(function):
+            relation = relation_of(session, function, band, text)
+            shape, crs = one_geometry(geometry, named_arguments(function, text).get("geom_crs"))
+            column = np.empty(1, object)
+            column[0] = shape
+            relation.geometries = Shapes(column, [crs])
+            tokens.append(session.relations.keep(Kept(relation, None, None)))
+    return pa.array(tokens, pa.int64())
+
+
+def groups(
+    session: Session,
+    _cancelled: Cancelled,
+    tokens: pa.Array,
+    functions: pa.Array,
+    texts: pa.Array,
+    periods: pa.ListArray,
+) -> pa.Array:
+    """Say which composites are to be made."""
+    found = []
+    for token, function, text, some in zip(
+        tokens.to_pylist(), functions.to_pylist(), texts.to_pylist(), periods.to_pylist(), strict=True
+    ):
+        with named_error(function):
+            relation = session.relations.get(token).relation
+            given = named_arguments(function, text)
+            scenes = [[Scene(one["id"], one["collection"]) for one in period] for period in some]
+            mosaic = Mosaic(relation, method_of(given))
+            made = mosaic.find(scenes, reading_of(session, relation))
+            kept = session.mosaics.keep(mosaic)
+            found.append(
+                [
+                    {"period": one.period + 1, "mosaic": kept, "first": one.first, "zones": [z + 1 for z in one.zones]}
+                    for one in made
+                ]
+            )
+    return pa.array(found, pa.list_(GROUP))
+
+
+def made(session: Session, cancelled: Cancelled, mosaics: pa.Array, composites: pa.Array) -> pa.Array:
+    """Make the composite of each row."""
+    kept, numbers = mosaics.to_numpy(zero_copy_only=False), composites.to_pylist()
+    results = []
+    borders = [0, *(np.flatnonzero(np.diff(kept)) + 1).tolist(), len(kept)]
+    for begin, end in pairwise(borders):
+        if begin == end:
+            continue
+        mosaic = session.mosaics.get(int(kept[begin]))
+        relation, some = mosaic.relation, numbers[begin:end]
+        asked = [number for number in some if number is not None]
+        with named_error(relation.function):
+            found = read_composites(mosaic, asked, reading_of(session, relation), cancelled)
+        relation.read(len(asked))
+        session.progress(relation.done, relation.total, "composites")
+        results.append(composite_rows(mosaic, some, found))
+    return pa.concat_arrays(results) if results else pa.nulls(0, MADE.returns)
