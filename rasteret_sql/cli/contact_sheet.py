@@ -1,4 +1,4 @@
-"""Draws many small pictures on one sheet."""
+"""Sets PNG pictures of the demo on one sheet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import imagecodecs
 import numpy as np
 
-from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.raster import contact_sheet as raster
+from rasteret_sql.raster.render import Image, encode, resize
 
 
 def contact_sheet(pictures: Sequence[bytes], columns: int, *, scale: int = 1, gap: int = 4) -> bytes:
@@ -22,26 +23,10 @@ def contact_sheet(pictures: Sequence[bytes], columns: int, *, scale: int = 1, ga
     Returns:
         A PNG file, RGB with opacity.
     """
-    if not pictures:
-        raise InvalidArgumentError("a contact sheet needs at least one picture")
-    cells = [np.kron(_rgba(picture), np.ones((scale, scale, 1), "u1")) for picture in pictures]
-    height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
-    columns = min(columns, len(cells))
-    rows = -(-len(cells) // columns)
-    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 4), 255, "u1")
-    for number, cell in enumerate(cells):
-        top = gap + number // columns * (height + gap)
-        left = gap + number % columns * (width + gap)
-        sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
-    return bytes(imagecodecs.png_encode(sheet))
+    return encode(raster.contact_sheet([resize(_decoded(one), scale) for one in pictures], columns, gap=gap))
 
 
-def _rgba(picture: bytes) -> np.ndarray:
-    """A PNG as (rows, columns, 4) of uint8."""
-    pixels = np.atleast_3d(imagecodecs.png_decode(picture))
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype("u1")
-    samples = pixels.shape[2]
-    colours = np.repeat(pixels[..., :1], 3, axis=2) if samples <= 2 else pixels[..., :3]
-    opacity = pixels[..., -1:] if samples in (2, 4) else np.full((*pixels.shape[:2], 1), 255, "u1")
-    return np.concatenate([colours, opacity], axis=2)
+def _decoded(picture: bytes) -> Image:
+    pixels = np.asarray(imagecodecs.png_decode(picture))
+    image: Image = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    return image

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from rasteret_sql.functions import types
@@ -20,6 +22,38 @@ _BAND = Argument(
 _POLYGON = "'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))'"
 _READ = f"read_chip('S2A_29RKH_20200219_0_L2A', 'B04', {_POLYGON})"
 
+_PICTURE = (
+    Argument(
+        "colormap",
+        TEXT,
+        "colours of a single band, as matplotlib has them: 'viridis', 'RdYlGn', 'tab20'; or 'ndvi'. With _r behind its "
+        "name it is turned round. Not given: grey",
+        "NULL",
+    ),
+    Argument(
+        "stretch",
+        Kind("VARCHAR, DOUBLE[2] or DOUBLE[2][]"),
+        "the values that become black and white: percentiles such as 'p2-p98', [min, max], a list of [min, max] for "
+        "each band, or 'none' for values that are levels from 0 to 255, such as classes. Not given: 'p2-p98', and "
+        "bytes as they are",
+        "NULL",
+    ),
+    Argument(
+        "bands",
+        Kind("VARCHAR, INTEGER or list"),
+        "one band, or three as red, green and blue, by their names or numbers; not given: the first three, or the "
+        "first of fewer",
+        "NULL",
+    ),
+    Argument(
+        "size",
+        INTEGER,
+        "pixels of the longer side: more repeat pixels, fewer average them, or with stretch := 'none' leave some out. "
+        "Not given: as the chip has",
+        "NULL",
+    ),
+)
+"""Of functions that draw."""
 
 CHIP_FUNCTIONS = (
     Function(
@@ -114,25 +148,49 @@ CHIP_FUNCTIONS = (
         body="value",
         arguments=(
             _CHIP,
+            *_PICTURE,
+            Argument("vmin", NUMBER, "value shown darkest, in place of the lower end of stretch", "NULL"),
+            Argument("vmax", NUMBER, "value shown brightest, in place of its upper end", "NULL"),
+        ),
+        returns=pa.binary(),
+        doc="Draws the chip as a PNG picture: one band grey or in colours, three as red, green and blue; pixels that "
+        "are not valid are transparent.",
+        example=f"SELECT octet_length(chip_png({_READ}, colormap := 'viridis')) > 0",
+        run="chips.png",
+        pure=True,
+    ),
+    Function(
+        name="chip_sheet",
+        family="chips",
+        body="value",
+        arguments=(
             Argument(
-                "vmin", NUMBER, "value shown darkest; not given: the 2nd percentile", "NULL", column=types.AS_NUMBER
+                "chips",
+                Kind("CHIP[]"),
+                "such as list(chip ORDER BY datetime); a chip that is NULL leaves its place empty, and a list without "
+                "chips gives NULL",
+                column=types.AS_CHIP_LIST,
             ),
             Argument(
-                "vmax", NUMBER, "value shown brightest; not given: the 98th percentile", "NULL", column=types.AS_NUMBER
-            ),
-            Argument(
-                "colormap",
-                TEXT,
-                "colours of a single band, such as 'viridis'; not given: grey",
+                "labels",
+                Kind("VARCHAR[]"),
+                "text under each picture, such as list(id ORDER BY datetime); needs the package pillow",
                 "NULL",
-                column=types.AS_TEXT,
+                column=types.AS_TEXTS,
+            ),
+            Argument("columns", INTEGER, "pictures in a row; not given: about as many as there are rows", "NULL"),
+            *_PICTURE[:-1],
+            replace(
+                _PICTURE[-1],
+                doc="pixels of the longer side of the largest picture; not given: as the chip has, and small chips are "
+                "enlarged",
             ),
         ),
         returns=pa.binary(),
-        doc="Draws the chip as a PNG picture: one band grey or in colours, three or more as red, green and blue; "
-        "pixels that are not valid are transparent.",
-        example=f"SELECT octet_length(chip_png({_READ}, colormap := 'viridis')) > 0",
-        run="chips.png",
+        doc="Draws many chips on one PNG picture, row by row, all with the same stretch: so what is brighter has the "
+        "larger value.",
+        example=f"SELECT octet_length(chip_sheet([{_READ}, {_READ}], colormap := 'viridis')) > 0",
+        run="chips.sheet",
         pure=True,
     ),
     Function(

@@ -68,16 +68,16 @@ def _chip(data: np.ndarray, mask: np.ndarray | None, values: dict[str, Any]) -> 
     return Chip(pixels, valid, bands, transform, values["crs"], values["nodata"])
 
 
-def lists_of_chips(column: pa.ListArray) -> list[list[Chip] | None]:
-    """The chips of each list of a column, without those that are NULL; None for a list that is NULL or has none."""
+def lists_of_chips(column: pa.ListArray) -> list[list[Chip | None] | None]:
+    """The chips of each list of a column; None for what is NULL."""
     chips = chips_of(column.values)
-    lists: list[list[Chip] | None] = []
+    lists: list[list[Chip | None] | None] = []
     for row in range(len(column)):
         if not column[row].is_valid:
             lists.append(None)
             continue
         begin, end = column.offsets[row].as_py(), column.offsets[row + 1].as_py()
-        lists.append([chip for chip in chips[begin:end] if chip is not None] or None)
+        lists.append(chips[begin:end])
     return lists
 
 

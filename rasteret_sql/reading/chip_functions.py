@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
-from rasteret_sql.raster.render import render_png
 from rasteret_sql.raster.stats import zonal_statistics
 from rasteret_sql.raster.value_counts import histogram
 from rasteret_sql.reading.arrow_types import histogram_rows, statistics_rows
 from rasteret_sql.reading.asked_band import Asked
-from rasteret_sql.reading.chip_column import Chip, chip_column, chips_of
+from rasteret_sql.reading.chip_column import Chip, chip_column, chips_of, lists_of_chips
 from rasteret_sql.reading.chip_math import masked, over_bands, over_chips
+from rasteret_sql.reading.chip_pictures import PictureStyle, png_of, sheet_of
 from rasteret_sql.reading.resolve import one_of_bands
 from rasteret_sql.tiff.write_geotiff import write_geotiff
 
@@ -117,20 +117,29 @@ def chip_mask(
     return chip_column(_each(chips_of(column), one, cancelled))
 
 
-def chip_png(
-    column: pa.StructArray,
-    vmins: Sequence[float | None],
-    vmaxs: Sequence[float | None],
-    colormaps: Sequence[str | None],
+def chip_png(column: pa.StructArray, styles: Sequence[PictureStyle], cancelled: Cancelled) -> pa.Array:
+    """PNG of each chip: one band grey or coloured, three as red, green, blue; pixels not valid transparent."""
+    return pa.array(
+        _each(chips_of(column), lambda row, chip: png_of(chip, styles[row]), cancelled),
+        pa.large_binary(),
+    )
+
+
+def chip_sheet(
+    column: pa.ListArray,
+    labels: Sequence[Sequence[str | None] | None],
+    styles: Sequence[PictureStyle],
+    columns: Sequence[int | None],
     cancelled: Cancelled,
 ) -> pa.Array:
-    """PNG of each chip: one band grey or coloured, three or more as red, green, blue; pixels not valid transparent."""
+    """PNG of each list of chips; NULL where it has none."""
 
-    def one(row: int, chip: Chip) -> bytes:
-        mask = None if chip.valid is None else np.logical_and.reduce(chip.valid, axis=0)
-        return render_png(chip.data, mask, vmin=vmins[row], vmax=vmaxs[row], colormap=colormaps[row])
+    def one(row: int, chips: list[Chip | None]) -> bytes | None:
+        if not any(chip is not None for chip in chips):
+            return None
+        return sheet_of(chips, styles[row], labels[row], columns[row])
 
-    return pa.array(_each(chips_of(column), one, cancelled), pa.large_binary())
+    return pa.array(_each(lists_of_chips(column), one, cancelled), pa.large_binary())
 
 
 def chip_geotiff(column: pa.StructArray, cancelled: Cancelled) -> pa.Array:

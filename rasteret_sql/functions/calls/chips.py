@@ -11,9 +11,12 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.calls.pixel_request import band_request
 from rasteret_sql.functions.calls.rows import named_arguments
+from rasteret_sql.quoting import quote_value
+from rasteret_sql.raster.stretch import Stretch
 from rasteret_sql.reading import chip_functions as chip_ops
 from rasteret_sql.reading.asked_band import Asked, AskedBand
 from rasteret_sql.reading.chip_column import Chip, chips_of
+from rasteret_sql.reading.chip_pictures import PictureStyle
 from rasteret_sql.reading.options import require
 from rasteret_sql.session.session import Session
 
@@ -109,10 +112,30 @@ def mask(
     return chip_ops.chip_mask(chips, given, grown, cancelled)
 
 
-def png(_session: Session, cancelled: Cancelled, chips: pa.StructArray, *columns: Any) -> pa.Array:
+def png(_session: Session, cancelled: Cancelled, chips: pa.StructArray, named: pa.Array) -> pa.Array:
     """Each chip as a picture."""
-    vmins, vmaxs, colormaps = (column.to_pylist() for column in columns)
-    return chip_ops.chip_png(chips, vmins, vmaxs, colormaps, cancelled)
+    styles = {text: _style(named_arguments("chip_png", text)) for text in named.unique().to_pylist()}
+    return chip_ops.chip_png(chips, [styles[text] for text in named.to_pylist()], cancelled)
+
+
+def sheet(_session: Session, cancelled: Cancelled, chips: pa.ListArray, labels: pa.Array, named: pa.Array) -> pa.Array:
+    """Chips of each list on a sheet."""
+    given = [named_arguments("chip_sheet", text) for text in named.to_pylist()]
+    columns = [one.pop("columns", None) for one in given]
+    return chip_ops.chip_sheet(chips, labels.to_pylist(), [_style(one) for one in given], columns, cancelled)
+
+
+def _style(given: dict[str, Any]) -> PictureStyle:
+    """The style that named arguments describe."""
+    stretch = Stretch.of(given.get("stretch"), given.get("vmin"), given.get("vmax"))
+    bands = given.get("bands", [])
+    bands = bands if isinstance(bands, list) else [bands]
+    for band in bands:
+        if isinstance(band, bool) or not isinstance(band, str | int):
+            raise InvalidArgumentError(
+                f"bands := {quote_value(band)} cannot be used; expected names of bands or their numbers from 1"
+            )
+    return PictureStyle(given.get("colormap"), stretch, tuple(bands), given.get("size"))
 
 
 def geotiff(_session: Session, cancelled: Cancelled, chips: pa.StructArray) -> pa.Array:
