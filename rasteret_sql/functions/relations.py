@@ -218,15 +218,17 @@ RELATION_FUNCTIONS = (
             ALL_TOUCHED,
             Argument("clip", FLAG, "true (default): pixels of the geometry; false: all of its window", "NULL"),
             replace(FILL, doc="value of pixels that are not valid, also of masked ones; not given: NULL"),
-            *(_ON_PIXELS if argument.name == "on_error" else argument for argument in READING),
+            *(_ON_PIXELS if argument.name == "on_error" else argument for argument in READING_ON_GRID),
         ),
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, row BIGINT, col BIGINT, x DOUBLE, y DOUBLE, a DOUBLE for "
         "each band)",
         doc="A row for each pixel of a geometry on each scene: row and column in the image, from 0, and x and y of its "
-        "centre in the CRS of the scene; a value is NULL where the pixel is not valid. Rows come tile by tile, as they "
-        "are read: LIMIT ends the reading, and tiles are not read of which conditions on scene_id, datetime, row, col, "
-        "x and y leave no pixel. 64-bit integers beyond 2^53 are rounded.",
+        "centre in the CRS of the scene; a value is NULL where the pixel is not valid. On a grid that is asked for, "
+        "they are numbered from the point of align, so that one pixel has the same numbers on all scenes, and x and y "
+        "are in its CRS. Rows come tile by tile, as they are read: LIMIT ends the reading, and tiles are not read of "
+        "which conditions on scene_id, datetime, row, col, x and y leave no pixel. 64-bit integers beyond 2^53 are "
+        "rounded.",
         example="SELECT x, y, \"B04\" FROM read_pixels(rasteret.dunes, 'B04', geom := 'POINT (-11.45 24.85)')",
         run="pixel_table.read_pixels",
         metered=True,

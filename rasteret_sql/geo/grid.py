@@ -46,6 +46,10 @@ class Window:
         """(height, width), as numpy has it."""
         return self.height, self.width
 
+    def moved(self, cols: int, rows: int) -> Window:
+        """As many pixels, so many columns and rows further."""
+        return Window(self.col_off + cols, self.row_off + rows, self.width, self.height)
+
     def union(self, other: Window) -> Window:
         """The smallest window that holds both."""
         col, row = min(self.col_off, other.col_off), min(self.row_off, other.row_off)

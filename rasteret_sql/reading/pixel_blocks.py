@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import shapely
 
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.raster.scanline import polygon_mask
+from rasteret_sql.reading.target_job import TargetJob
+from rasteret_sql.reading.target_part import cut, part_or_nothing
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
 from rasteret_sql.reading.tiles import blocks, touched_boxes
 from rasteret_sql.reading.window_job import WindowJob
 from rasteret_sql.reading.window_plan import WindowPlan, geometry_of
@@ -22,6 +25,8 @@ _BLOCK_PIXELS = 1 << 12
 """Tiles with fewer pixels are read several at a time."""
 _MOST_BYTES = 1 << 27
 """Bytes of pixels that wait to be asked for, at most."""
+_SIDES = 64, 1024
+"""Pixels on a side of a block of a target grid, at least and at most."""
 _RUN = 1 << 10
 """Pixels of a run, at most: DuckDB makes rows of up to 2048 runs at a time."""
 _MOST_MASK = 1 << 24
@@ -30,17 +35,24 @@ _MOST_MASK = 1 << 24
 
 @dataclass(slots=True, eq=False)
 class BlockGrid:
-    """The blocks of whole tiles in which the pixels of a geometry lie on the images of one grid."""
+    """The blocks in which the pixels of a geometry lie on the images of one grid, or on a target grid.
+
+    They are whole tiles of the images; on a target grid squares.
+    """
 
     key: tuple[object, ...]
     """Equal for images of the same grid and tiles."""
     windows: list[Window]
-    """Row by row; the part of each block inside the window of the geometry."""
+    """Row by row; the part of each block inside the window of the geometry. On a target grid from its first pixel."""
     transform: Affine | None
-    """Of the level that is read; None where the file is not georeferenced."""
+    """Of these windows; None where the file is not georeferenced."""
     geometry: shapely.Geometry | None
     """In the CRS of the images; None where all pixels of the blocks count."""
     all_touched: bool
+    lattice: Affine | None
+    """That in which rows and columns are numbered: the same, or of a target grid all of it."""
+    origin: tuple[int, int]
+    """Column and row of the first pixel of the windows in it."""
     pattern: npt.NDArray[np.bool_] | None = None
     """True for blocks that the statement asked for of the scene before."""
     _rows: dict[int, Window] = field(default_factory=dict)
@@ -146,9 +158,10 @@ class WaitingBlocks:
         return len(self._blocks)
 
 
-class BlockJob(WindowJob):
-    """Reads a band of a block."""
+class _Read:
+    """The end of a job that reads a band of a block."""
 
+    plan: ChipPlan
     failed = False
     skipped = False
 
@@ -160,23 +173,69 @@ class BlockJob(WindowJob):
         return self.plan.read.tolerates(error)
 
 
-def grid_key(plan: WindowPlan) -> tuple[object, ...]:
-    """Equal for images of which a geometry has the same pixels in the same tiles."""
+class _WindowBlock(_Read, WindowJob):
+    """On the grid of the file."""
+
+    plan: WindowPlan
+
+
+class _TargetBlock(_Read, TargetJob):
+    """On a target grid."""
+
+    plan: TargetPlan
+
+
+BlockJob = _WindowBlock | _TargetBlock
+
+
+def block_job(plan: ChipPlan, grid: BlockGrid, block: int) -> BlockJob:
+    """The job that reads a block.
+
+    Args:
+        plan: of one band.
+        grid: of the scene.
+        block: number of the block in it.
+    """
+    window = grid.windows[block]
+    if isinstance(plan, WindowPlan):
+        return _WindowBlock(replace(plan, window=window))
+    return _TargetBlock(part_or_nothing(plan, window.moved(*grid.origin)), None)
+
+
+def grid_key(plan: ChipPlan) -> tuple[object, ...]:
+    """Equal for images of which a geometry has the same pixels in the same blocks."""
+    if isinstance(plan, TargetPlan):
+        return plan.target.crs, plan.target.lattice, plan.target.window, _side(plan)
     header = plan.sources[0].header
     level = header.levels[plan.level]
     return header.crs, plan.grid, level.width, level.height, level.tile_width, level.tile_height
 
 
-def cut_blocks(plan: WindowPlan) -> BlockGrid:
+def _side(plan: TargetPlan) -> int:
+    """Pixels on a side of the blocks of a target: about as many as a tile gives."""
+    each = next(one for one in plan.warps if one)
+    level = each.window.sources[0].header.levels[each.window.level]
+    across, down = each.warp.scale
+    return int(min(max(_SIDES[0], min(level.tile_width * across, level.tile_height * down)), _SIDES[1]))
+
+
+def cut_blocks(plan: ChipPlan) -> BlockGrid:
     """The blocks of a window that its geometry touches."""
-    level = plan.sources[0].header.levels[plan.level]
-    windows = list(blocks(plan.window, level.tile_width, level.tile_height, _BLOCK_PIXELS))
     geometry = geometry_of(plan.read)
+    if isinstance(plan, TargetPlan):
+        whole = plan.target.window
+        origin = whole.col_off, whole.row_off
+        windows = [one.moved(-origin[0], -origin[1]) for one in cut(whole, _side(plan))]
+        lattice: Affine | None = plan.target.lattice
+    else:
+        level = plan.sources[0].header.levels[plan.level]
+        origin, lattice = (0, 0), plan.grid
+        windows = list(blocks(plan.window, level.tile_width, level.tile_height, _BLOCK_PIXELS))
     if geometry is not None and plan.grid is not None:
         spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in windows], np.float64)
         touched = touched_boxes(spans, geometry, plan.grid)
         windows = [one for one, keep in zip(windows, touched, strict=True) if keep]
-    return BlockGrid(grid_key(plan), windows, plan.grid, geometry, plan.read.options.all_touched)
+    return BlockGrid(grid_key(plan), windows, plan.grid, geometry, plan.read.options.all_touched, lattice, origin)
 
 
 def block_of(jobs: Sequence[BlockJob]) -> Block:

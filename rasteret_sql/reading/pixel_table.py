@@ -30,14 +30,14 @@ from rasteret_sql.reading.pixel_blocks import (
     BlockJob,
     Numbers,
     WaitingBlocks,
+    block_job,
     block_of,
     cut_blocks,
     grid_key,
 )
 from rasteret_sql.reading.request import Request, RowRead, Scene
 from rasteret_sql.reading.resolve import resolve
-from rasteret_sql.reading.target_plan import check_memory
-from rasteret_sql.reading.window_plan import WindowPlan, plan_window
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory, plan_chip
 
 _MOST_AHEAD = 1 << 22
 """Pixels of a band that are read at a time, at most, unless more are asked for."""
@@ -91,7 +91,7 @@ class PixelTable:
     parts: list[Part] = field(default_factory=list)
     _firsts: list[int] = field(default_factory=list)
     _grids: OrderedDict[tuple[object, ...], BlockGrid] = field(default_factory=OrderedDict)
-    _plans: OrderedDict[int, WindowPlan] = field(default_factory=OrderedDict)
+    _plans: OrderedDict[int, ChipPlan] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, scenes: Sequence[Scene], context: ReadContext) -> list[Part | None]:
@@ -116,7 +116,7 @@ class PixelTable:
                 parts[at] = part
         return parts
 
-    def _planned(self, scenes: Sequence[Scene], context: ReadContext) -> dict[int, WindowPlan]:
+    def _planned(self, scenes: Sequence[Scene], context: ReadContext) -> dict[int, ChipPlan]:
         """Position in `scenes` → the window of the geometry."""
         count = len(scenes)
         options = {collection: self.options.of_scene(collection) for collection in {one.collection for one in scenes}}
@@ -130,7 +130,7 @@ class PixelTable:
         found = {}
         for read in resolve(request, context):
             try:
-                plan = plan_window(read)
+                plan = plan_chip(read)
             except RasteretError as error:
                 if not read.tolerates(error):
                     raise
@@ -139,7 +139,7 @@ class PixelTable:
                 found[read.row] = plan
         return found
 
-    def _grid(self, plan: WindowPlan) -> BlockGrid:
+    def _grid(self, plan: ChipPlan) -> BlockGrid:
         """The blocks on the grid of a scene, known for every scene that has it."""
         key = grid_key(plan)
         known = self._grids.get(key) or cut_blocks(plan)
@@ -165,7 +165,8 @@ class PixelTable:
             grid = self.parts[part].grid
             window = grid.windows[at]
             rows, cols, lengths = grid.runs(at)
-            found.append(np.stack([window.row_off + rows, window.col_off + cols, rows * window.width + cols, lengths]))
+            col, row = window.col_off + grid.origin[0], window.row_off + grid.origin[1]
+            found.append(np.stack([row + rows, col + cols, rows * window.width + cols, lengths]))
             counts.append(len(rows))
         return counts, np.concatenate([np.empty((4, 0), np.int64), *found], axis=1)
 
@@ -293,13 +294,10 @@ class PixelTable:
             jobs.clear()
             changed: list[RowRead] = []
             plans = self._plans_of({part for part, _ in wanted}, files, context)
-            reads = {part: self._reads(plan, files, context, changed) for part, plan in plans.items()}
+            of_bands = {part: self._of_bands(plan, files, context, changed) for part, plan in plans.items()}
             for part, at in wanted:
-                window = self.parts[part].grid.windows[at]
                 if part in plans:
-                    grid = plans[part].grid
-                    plans_of = [WindowPlan(one, window, grid, one.sources[0].header.dtype) for one in reads[part]]
-                    jobs[part, at] = [BlockJob(plan) for plan in plans_of]
+                    jobs[part, at] = [block_job(one, self.parts[part].grid, at) for one in of_bands[part]]
             every = [job for of_block in jobs.values() for job in of_block]
             for job in every:
                 check_memory(job.plan, context)
@@ -311,16 +309,23 @@ class PixelTable:
         nothing = Block([None] * len(self.bands), [None] * len(self.bands))
         return {place: block_of(jobs[place]) if place in jobs else nothing for place in wanted}
 
-    def _reads(
-        self, plan: WindowPlan, files: ChangedFiles, context: ReadContext, changed: list[RowRead]
-    ) -> list[RowRead]:
-        """The reads of a scene, one a band; a file that is changed again after its header was read is an error."""
+    def _of_bands(
+        self, plan: ChipPlan, files: ChangedFiles, context: ReadContext, changed: list[RowRead]
+    ) -> list[ChipPlan]:
+        """The plans of a scene, one a band; a file that is changed again after its header was read is an error."""
         again = any(source.address in files for source in files_of(plan.sources))
         options = replace(self.options, on_change="raise") if again else self.options
         read = replace(plan.read, geometry=Whole.IMAGE, options=options, report=context.report, changed=changed)
-        return [replace(read, sources=(source,)) for source in plan.sources]
+        plans: list[ChipPlan] = []
+        for band, source in enumerate(plan.sources):
+            of_band, dtype = replace(read, sources=(source,)), source.header.dtype
+            if isinstance(plan, TargetPlan):
+                plans.append(replace(plan, read=of_band, dtype=dtype, warps=(plan.warps[band],)))
+            else:
+                plans.append(replace(plan, read=of_band, dtype=dtype))
+        return plans
 
-    def _plans_of(self, parts: Iterable[int], files: ChangedFiles, context: ReadContext) -> dict[int, WindowPlan]:
+    def _plans_of(self, parts: Iterable[int], files: ChangedFiles, context: ReadContext) -> dict[int, ChipPlan]:
         """The files of parts, without those that cannot be read any more where the call asks for NULL.
 
         Raises:
@@ -346,7 +351,7 @@ class PixelTable:
         return plans
 
     @staticmethod
-    def _is_on_its_grid(plan: WindowPlan, part: Part) -> bool:
+    def _is_on_its_grid(plan: ChipPlan, part: Part) -> bool:
         """False where a file lies on another grid than before, and the call asks for NULL; else that is an error."""
         if grid_key(plan) == part.grid.key:
             return True

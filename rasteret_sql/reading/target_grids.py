@@ -16,6 +16,7 @@ from rasteret_sql.geo.placement import is_place, place
 from rasteret_sql.geo.target_grid import TargetGrid, covering, lattice_through, of_shape, resolution_in
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.request import RowRead
 
@@ -126,7 +127,8 @@ def _wanted(read: RowRead, context: ReadContext) -> _Wanted:
 
 def _aligned(scene: str, read: RowRead, context: ReadContext) -> BandSource:
     """The band of a scene whose pixels those of the target are to be in line with."""
-    asked = scene, tuple(source.band for source in read.sources)
+    # Those of the files: bands that are computed may have any name.
+    asked = scene, tuple(name for source in read.sources for name in _stored(source))
     found = context.look_up([asked], read.options.collection, context.backend)[asked]
     if isinstance(found, RasteretError):
         raise InvalidArgumentError(f"align := {scene!r} names no scene to align with: {found}") from found
@@ -134,6 +136,11 @@ def _aligned(scene: str, read: RowRead, context: ReadContext) -> BandSource:
     if source.header.transform is None or source.header.crs is None:
         raise InvalidArgumentError(f"align := {scene!r} names a scene whose file has no georeference")
     return source
+
+
+def _stored(source: BandSource) -> tuple[str, ...]:
+    """Names of the bands that give a band its pixels."""
+    return tuple(source.computation().bands) if isinstance(source, DerivedBand) else (source.band,)
 
 
 def _placed(reads: Sequence[RowRead], given: str, wanted: _Wanted) -> list[RowRead | RasteretError]:

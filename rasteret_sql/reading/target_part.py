@@ -39,6 +39,12 @@ def part_of(plan: TargetPlan, part: Window) -> TargetPlan | None:
     return replace(plan, target=replace(plan.target, window=part), warps=warps) if any(warps) else None
 
 
+def part_or_nothing(plan: TargetPlan, part: Window) -> TargetPlan:
+    """The same, also of a part that no band reaches: then nothing is read, and no pixel of it is valid."""
+    nothing = (None,) * len(plan.warps)
+    return part_of(plan, part) or replace(plan, target=replace(plan.target, window=part), warps=nothing)
+
+
 def _part_of_band(each: BandWarp, part: Window) -> BandWarp | None:
     whole, read = each.warp, each.window.read
     reached = whole.reached.intersection(part)

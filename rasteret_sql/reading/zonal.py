@@ -30,7 +30,7 @@ from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import kind_given, one_band, resolve
 from rasteret_sql.reading.target_job import TargetJob
-from rasteret_sql.reading.target_part import cut, part_of
+from rasteret_sql.reading.target_part import cut, part_or_nothing
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory, plan_chip
 from rasteret_sql.reading.tiles import blocks, touched_boxes
 from rasteret_sql.reading.window_job import WindowJob
@@ -206,12 +206,7 @@ def target_blocks(plan: TargetPlan) -> list[TargetPlan]:
         spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in parts], np.float64)
         touched = touched_boxes(spans, plan.read.geometry, plan.target.lattice)
         parts = [one for one, keep in zip(parts, touched, strict=True) if keep] or parts[:1]
-    return [part_of(plan, one) or _unreached(plan, one) for one in parts]
-
-
-def _unreached(plan: TargetPlan, part: Window) -> TargetPlan:
-    """A part that the scene does not reach: it has pixels of the zone all the same."""
-    return replace(plan, target=replace(plan.target, window=part), warps=(None,))
+    return [part_or_nothing(plan, one) for one in parts]
 
 
 def _blocks(plan: WindowPlan) -> list[WindowPlan]:

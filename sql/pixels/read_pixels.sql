@@ -3,7 +3,8 @@
 CREATE OR REPLACE MACRO read_pixels(
   scenes, band,
   geom := '(whole image)', collection := NULL, geom_crs := NULL, all_touched := NULL, clip := NULL,
-  fill := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL, alpha := NULL,
+  fill := NULL, crs := NULL, resolution := NULL, shape := NULL, align := NULL, resampling := NULL,
+  mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL, alpha := NULL,
   on_error := NULL, on_change := NULL, max_bytes := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_read_pixels(
@@ -12,7 +13,8 @@ CREATE OR REPLACE MACRO read_pixels(
     rasteret.__geometry(geom),
     CAST(json_object(
       'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'clip', clip, 'fill', fill,
-      'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'overview', overview, 'alpha', alpha,
+      'crs', crs, 'resolution', resolution, 'shape', shape, 'align', align, 'resampling', resampling, 'mask', mask,
+      'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'overview', overview, 'alpha', alpha,
       'on_error', on_error, 'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())

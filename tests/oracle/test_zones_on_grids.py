@@ -17,7 +17,7 @@ from rasterio.transform import from_origin
 from rasterio.warp import Resampling, reproject, transform_geom
 
 import rasteret_sql
-from rasteret_sql.reading import zonal
+from rasteret_sql.reading import pixel_blocks, zonal
 from tests.sampling import some
 
 UTM = "EPSG:32632"
@@ -85,7 +85,7 @@ def of_gdal(path, crs, resolution, method):
 @pytest.mark.parametrize("band", ["bytes", "floats"])
 @pytest.mark.parametrize(
     ("crs", "resolution", "method"),
-    some([("EPSG:3857", 6.1, "bilinear"), (UTM, 23.0, "average"), (UTM, 6.3, "cubic")], 2),
+    some([("EPSG:3857", 9.0, "bilinear"), (UTM, 23.0, "average"), (UTM, 6.3, "cubic")], 2),
 )
 def test_zones_have_the_pixels_of_the_warp(world, band, crs, resolution, method):
     con, directory = world
@@ -134,3 +134,27 @@ def test_zones_in_blocks_are_those_in_one_piece(world, band, method, monkeypatch
     wholes, blocks = found
     assert wholes == [pytest.approx(each, rel=1e-12) for each in blocks]
     assert wholes[0]["count"] > 0
+
+
+@pytest.mark.parametrize(
+    ("grid", "method"),
+    some(
+        [("crs := 3857, resolution := 11", "cubic"), ("resolution := 57", "average"), ("align := [3, 4]", "bilinear")],
+        2,
+    ),
+)
+def test_rows_of_pixels_are_those_of_the_chip(world, grid, method, monkeypatch):
+    con, _ = world
+    monkeypatch.setattr(pixel_blocks, "_SIDES", (16, 16))
+    arguments = f"geom_crs := '{UTM}', {grid}, resampling := '{method}'"
+    chip = con.sql(f"SELECT read_chip('s', 'bytes', '{ZONE.wkt}', {arguments})").fetchall()[0][0]
+    pixels, mask = rasteret_sql.to_numpy(chip)
+    rows = con.sql(f"SELECT x, y, bytes FROM read_pixels(rasteret.zones, 'bytes', geom := '{ZONE.wkt}', {arguments})")
+    x, y, values = rows.fetchnumpy().values()
+    a, _, c, _, e, f = chip["transform"]
+    cols, numbers = (np.floor((at - corner) / side).astype(int) for at, corner, side in ((x, c, a), (y, f, e)))
+    assert len(values) > 150
+    np.testing.assert_array_equal(np.ma.getmaskarray(values), ~mask[0][numbers, cols])
+    valid = ~np.ma.getmaskarray(values)
+    np.testing.assert_array_equal(np.ma.getdata(values)[valid], pixels[0][numbers, cols][valid])
+    assert valid.sum() == mask.sum()

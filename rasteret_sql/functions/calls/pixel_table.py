@@ -121,7 +121,7 @@ def blocks(session: Session, _cancelled: Cancelled, ids: pa.Array, collections: 
     counts = [0 if part is None else len(part.asked) for part in found]
     numbers = np.concatenate([np.empty(0, np.int64), *(p.first + np.arange(len(p.asked)) for p in found if p)])
     nowhere = (None,) * 6
-    transforms = [nowhere if p is None or p.grid.transform is None else tuple(p.grid.transform) for p in found]
+    transforms = [nowhere if p is None or p.grid.lattice is None else tuple(p.grid.lattice) for p in found]
     at = pa.array(np.repeat(np.arange(len(found)), counts))
     sides = [pa.array(side, pa.float64()).take(at) for side in zip(*transforms, strict=True)] or [
         pa.nulls(0, pa.float64())
