@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from rasteret_sql.functions import types
-from rasteret_sql.functions.kinds import INTEGER, NUMBER, TEXT, Kind
+from rasteret_sql.functions.kinds import INTEGER, NUMBER, NUMBERS, TEXT, Kind
 from rasteret_sql.functions.spec import Argument, Function
 from rasteret_sql.result_types import CHIP, HISTOGRAM, STATISTICS
 
@@ -203,6 +203,39 @@ CHIP_FUNCTIONS = (
         "COPY (SELECT chip_geotiff(...)) TO 'chip.tif' (FORMAT blob).",
         example=f"SELECT octet_length(chip_geotiff({_READ})) > 0",
         run="chips.geotiff",
+        pure=True,
+    ),
+    Function(
+        name="chip_cog",
+        family="chips",
+        body="value",
+        arguments=(
+            _CHIP,
+            Argument(
+                "compression", TEXT, "'deflate' (default), or 'zstd': faster, and not read by every program", "NULL"
+            ),
+            Argument("block_size", INTEGER, "pixels of a side of a tile, a multiple of 16; 512 if not given", "NULL"),
+            Argument(
+                "resampling",
+                TEXT,
+                "of overviews, such as 'average', 'nearest', 'mode' or 'cubic'; not given: nearest for bands that are "
+                "known by their name to hold classes, else average",
+                "NULL",
+            ),
+            Argument(
+                "scales",
+                NUMBERS,
+                "what the file says of its values: units = stored * scale + offset; one scale, or one for each band",
+                "NULL",
+            ),
+            Argument("offsets", NUMBERS, "as scales", "NULL"),
+        ),
+        returns=pa.binary(),
+        doc="Makes a Cloud-Optimized GeoTIFF of the chip: tiles, overviews until one fits into a tile, nodata or a "
+        "mask, band names and statistics. Write it with COPY (SELECT chip_cog(...)) TO 'chip.tif' (FORMAT blob), or "
+        "many with rasteret_write.",
+        example=f"SELECT octet_length(chip_cog({_READ})) > 0",
+        run="chips.cog",
         pure=True,
     ),
 )

@@ -15,10 +15,10 @@ from rasteret_sql.raster.value_counts import histogram
 from rasteret_sql.reading.arrow_types import histogram_rows, statistics_rows
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.chip_column import Chip, chip_column, chips_of, lists_of_chips
+from rasteret_sql.reading.chip_files import CogOptions, cog_of, geotiff_of
 from rasteret_sql.reading.chip_math import masked, over_bands, over_chips
 from rasteret_sql.reading.chip_pictures import PictureStyle, png_of, sheet_of
 from rasteret_sql.reading.resolve import one_of_bands
-from rasteret_sql.tiff.write_geotiff import write_geotiff
 
 Bands = tuple[str | int, ...]
 """Names of bands, or numbers from 1."""
@@ -144,8 +144,9 @@ def chip_sheet(
 
 def chip_geotiff(column: pa.StructArray, cancelled: Cancelled) -> pa.Array:
     """GeoTIFF of each chip, with its transform, CRS, nodata, mask and band names."""
+    return pa.array(_each(chips_of(column), lambda _row, chip: geotiff_of(chip), cancelled), pa.large_binary())
 
-    def one(_row: int, chip: Chip) -> bytes:
-        return write_geotiff(chip.data, chip.valid, chip.transform, chip.crs, chip.nodata, chip.bands)
 
-    return pa.array(_each(chips_of(column), one, cancelled), pa.large_binary())
+def chip_cog(column: pa.StructArray, options: Sequence[CogOptions], cancelled: Cancelled) -> pa.Array:
+    """Cloud-Optimized GeoTIFF of each chip, with overviews and statistics."""
+    return pa.array(_each(chips_of(column), lambda row, chip: cog_of(chip, options[row]), cancelled), pa.large_binary())

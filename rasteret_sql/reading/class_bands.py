@@ -24,4 +24,9 @@ def is_of_classes(source: BandSource) -> bool:
     if isinstance(source, DerivedBand):
         return source.header.dtype.kind in "iu" and any(is_of_classes(one) for one in source.inputs)
     level = source.header.levels[0]
-    return level.photometric == tags.PHOTOMETRIC_PALETTE or level.bits == 1 or bool(_NAMES.fullmatch(source.band))
+    return level.photometric == tags.PHOTOMETRIC_PALETTE or level.bits == 1 or is_name_of_classes(source.band)
+
+
+def is_name_of_classes(band: str) -> bool:
+    """True for a usual name of a band that holds classes."""
+    return _NAMES.fullmatch(band) is not None

@@ -16,6 +16,7 @@ from rasteret_sql.raster.stretch import Stretch
 from rasteret_sql.reading import chip_functions as chip_ops
 from rasteret_sql.reading.asked_band import Asked, AskedBand
 from rasteret_sql.reading.chip_column import Chip, chips_of
+from rasteret_sql.reading.chip_files import CogOptions
 from rasteret_sql.reading.chip_pictures import PictureStyle
 from rasteret_sql.reading.options import require
 from rasteret_sql.session.session import Session
@@ -141,3 +142,9 @@ def _style(given: dict[str, Any]) -> PictureStyle:
 def geotiff(_session: Session, cancelled: Cancelled, chips: pa.StructArray) -> pa.Array:
     """Each chip as a file."""
     return chip_ops.chip_geotiff(chips, cancelled)
+
+
+def cog(_session: Session, cancelled: Cancelled, chips: pa.StructArray, named: pa.Array) -> pa.Array:
+    """Each chip as a Cloud-Optimized GeoTIFF."""
+    options = {text: CogOptions(**named_arguments("chip_cog", text)) for text in named.unique().to_pylist()}
+    return chip_ops.chip_cog(chips, [options[text] for text in named.to_pylist()], cancelled)
