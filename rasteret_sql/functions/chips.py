@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from rasteret_sql.functions import types
-from rasteret_sql.functions.kinds import INTEGER, NUMBER, NUMBERS, TEXT, Kind
+from rasteret_sql.functions.kinds import INTEGER, NUMBER, NUMBERS, POINT, RESOLUTION, SHAPE, TEXT, Kind
 from rasteret_sql.functions.spec import Argument, Function
 from rasteret_sql.result_types import CHIP, HISTOGRAM, STATISTICS
 
@@ -54,6 +54,24 @@ _PICTURE = (
     ),
 )
 """Of functions that draw."""
+_GRID = (
+    Argument(
+        "resolution",
+        RESOLUTION,
+        "size of a pixel in units of the CRS of the result, a number or [x, y]; not given: as many metres as the "
+        "chip's pixels have",
+        "NULL",
+    ),
+    Argument("shape", SHAPE, "[height, width] in pixels over the bounds of the chip; not with resolution", "NULL"),
+    Argument("align", POINT, "point [x, y] at a corner of pixels; not given: [0, 0]", "NULL"),
+    Argument(
+        "resampling",
+        TEXT,
+        "as in read_chip; not given: nearest for bands that are known by their name to hold classes, else bilinear",
+        "NULL",
+    ),
+)
+"""Of functions that put chips on other grids."""
 
 CHIP_FUNCTIONS = (
     Function(
@@ -140,6 +158,50 @@ CHIP_FUNCTIONS = (
         doc="Makes pixels of a chip not valid.",
         example=f"SELECT chip_stats(chip_mask({_READ}, 'B04 > 3000')).max",
         run="chips.mask",
+        pure=True,
+    ),
+    Function(
+        name="chip_resample",
+        family="chips",
+        body="value",
+        arguments=(
+            _CHIP,
+            Argument(
+                "onto",
+                Kind("CHIP"),
+                "a chip whose grid it gets, in whatever CRS; in place of the other arguments",
+                "NULL",
+                column=types.AS_CHIP,
+            ),
+            *_GRID,
+        ),
+        returns=CHIP,
+        gives="CHIP",
+        doc="Puts a chip on pixels of another size or place in its CRS, over all of it, as read_chip does, or on those "
+        "of another chip, and NULL where it misses these. A chip of which no grid is asked for stays as it is.",
+        example=f"SELECT chip_resample({_READ}, resolution := 200, resampling := 'average').width",
+        run="chips.resample",
+        pure=True,
+    ),
+    Function(
+        name="chip_reproject",
+        family="chips",
+        body="value",
+        arguments=(
+            _CHIP,
+            Argument(
+                "crs",
+                Kind("VARCHAR, INTEGER or PROJJSON"),
+                "CRS of the pixels, such as 'EPSG:3857'; NULL gives NULL",
+                column=types.AS_JSON,
+            ),
+            *_GRID,
+        ),
+        returns=CHIP,
+        gives="CHIP",
+        doc="Puts a chip in another CRS, over all of it, as read_chip does with crs.",
+        example=f"SELECT chip_reproject({_READ}, 'EPSG:3857').crs",
+        run="chips.reproject",
         pure=True,
     ),
     Function(

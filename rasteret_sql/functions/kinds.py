@@ -103,6 +103,14 @@ def _sampling(value: Any) -> str:
     return str(value)
 
 
+def _point(value: Any) -> tuple[float, float]:
+    if isinstance(value, str):
+        raise ValueError("cannot be used")  # noqa: TRY004 - as all kinds say it
+    point = _align(value)
+    assert not isinstance(point, str)
+    return point
+
+
 def _overview(value: Any) -> int | str:
     return value if value == "auto" else int(_one_of(int)(value))
 
@@ -137,6 +145,7 @@ CRS = Kind("VARCHAR, INTEGER or PROJJSON", "text or an integer or PROJJSON", _cr
 RESOLUTION = Kind("DOUBLE or DOUBLE[2]", "a number above 0, or [x, y]", _resolution)
 SHAPE = Kind("INTEGER[2]", "[height, width] in pixels", _shape)
 ALIGN = Kind("VARCHAR or DOUBLE[2]", "the id of a scene, or [x, y]", _align)
+POINT = Kind("DOUBLE[2]", "a point [x, y]", _point)
 OVERVIEW = Kind("INTEGER or VARCHAR", "an integer, or 'auto'", _overview)
 SAMPLING = Kind("VARCHAR", "'nearest', 'bilinear' or 'cubic'", _sampling)
 AREA = Kind("DOUBLE[4], GEOMETRY or WKT")

@@ -18,6 +18,8 @@ from rasteret_sql.reading.chip_column import Chip, chip_column, chips_of, lists_
 from rasteret_sql.reading.chip_files import CogOptions, cog_of, geotiff_of
 from rasteret_sql.reading.chip_math import masked, over_bands, over_chips
 from rasteret_sql.reading.chip_pictures import PictureStyle, png_of, sheet_of
+from rasteret_sql.reading.chip_warp import on_grid, on_grid_of
+from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.resolve import one_of_bands
 
 Bands = tuple[str | int, ...]
@@ -113,6 +115,26 @@ def chip_mask(
     def one(row: int, chip: Chip) -> Chip | None:
         mask = masks[row]
         return None if mask is None else masked(chip, mask, pixels[row])
+
+    return chip_column(_each(chips_of(column), one, cancelled))
+
+
+def chip_resample(
+    column: pa.StructArray,
+    likes: Sequence[Chip | None],
+    options: Sequence[PixelOptions],
+    most_bytes: int,
+    cancelled: Cancelled,
+) -> pa.Array:
+    """CHIP of each chip on the grid of another one, or on that which its options say."""
+
+    def one(row: int, chip: Chip) -> Chip | None:
+        like, option = likes[row], options[row]
+        if like is not None:
+            return on_grid_of(chip, like, option.resampling, most_bytes)
+        if not option.has_target:
+            return chip
+        return on_grid(chip, option, most_bytes)
 
     return chip_column(_each(chips_of(column), one, cancelled))
 

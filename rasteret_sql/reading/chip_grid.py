@@ -11,7 +11,10 @@ from rasteret_sql.reading.chip_column import Chip
 
 _ALIKE = 1e-3
 """Part of a pixel by which grids may lie apart and be one: rounding in the transforms of files."""
-_REMEDY = "read them on one grid: read_chip(..., crs := , resolution := , align := )"
+_REMEDY = (
+    "read them on one grid: read_chip(..., crs := , resolution := , align := ), or put one on the other's: "
+    "chip_resample(chip, onto := other)"
+)
 
 
 def require_one_grid(chips: Mapping[str, Chip]) -> None:

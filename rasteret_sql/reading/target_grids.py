@@ -5,33 +5,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError
-from rasteret_sql.geo.crs import crs_or_code, lonlat_of, no_place, same_crs, transformer
-from rasteret_sql.geo.grid import Affine, Bounds, Grid
-from rasteret_sql.geo.placement import is_place, place
-from rasteret_sql.geo.target_grid import TargetGrid, covering, lattice_through, of_shape, resolution_in
+from rasteret_sql.geo.crs import crs_or_code, no_place, same_crs, transformer
+from rasteret_sql.geo.grid import Grid
+from rasteret_sql.geo.placement import is_place
+from rasteret_sql.geo.target_grid import lattice_through, resolution_in
+from rasteret_sql.geo.wanted_grid import WantedGrid
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.request import RowRead
-
-_EDGE_POINTS = 21
-"""Points on each edge of a box of which the place in another CRS is looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """The target of rows but for their area: what they say, and their source where they say nothing."""
-
-    crs: str
-    lattice: Affine | None
-    """None: `shape` tells how large its pixels are."""
-    shape: tuple[int, int] | None
 
 
 def place_on_targets(reads: list[RowRead], places: Sequence[int], crs: Sequence[str], context: ReadContext) -> set[int]:
@@ -50,8 +37,8 @@ def place_on_targets(reads: list[RowRead], places: Sequence[int], crs: Sequence[
         RasteretError: one has no target, unless its `on_error` is 'null'.
     """
     lost: set[int] = set()
-    known: dict[tuple[PixelOptions, int], _Wanted | RasteretError] = {}
-    groups: dict[tuple[str, _Wanted], list[int]] = defaultdict(list)
+    known: dict[tuple[PixelOptions, int], WantedGrid | RasteretError] = {}
+    groups: dict[tuple[str, WantedGrid], list[int]] = defaultdict(list)
     for at, given in zip(places, crs, strict=True):
         read = reads[at]
         key = read.options, id(finest(read.sources).header)
@@ -91,7 +78,7 @@ def _lose(lost: set[int], at: int, read: RowRead, error: RasteretError) -> None:
     lost.add(at)
 
 
-def _wanted(read: RowRead, context: ReadContext) -> _Wanted:
+def _wanted(read: RowRead, context: ReadContext) -> WantedGrid:
     """The target but for the area."""
     options, source = read.options, finest(read.sources)
     transform, native = source.header.transform, source.header.crs
@@ -111,18 +98,18 @@ def _wanted(read: RowRead, context: ReadContext) -> _Wanted:
                 "leave crs out, or align with [x, y]"
             )
         if options.resolution is None:
-            return _Wanted(scene_crs, of_scene, None)
-        return _Wanted(scene_crs, lattice_through(options.resolution, (of_scene.c, of_scene.f)), None)
+            return WantedGrid(scene_crs, of_scene, None)
+        return WantedGrid(scene_crs, lattice_through(options.resolution, (of_scene.c, of_scene.f)), None)
     crs = asked or native
     transformer(native, crs)
     if options.shape is not None:
-        return _Wanted(crs, None, options.shape)
+        return WantedGrid(crs, None, options.shape)
     if options.resolution is None and options.align is None and same_crs(crs, native):
         # Where no grid is asked for, an overview is one of its own.
         level = 0 if options.has_target else options.level
-        return _Wanted(native, source.header.level_transform(level) or transform, None)
+        return WantedGrid(native, source.header.level_transform(level) or transform, None)
     resolution = options.resolution or resolution_in(crs, native, transform)
-    return _Wanted(crs, lattice_through(resolution, options.align or (0.0, 0.0)), None)
+    return WantedGrid(crs, lattice_through(resolution, options.align or (0.0, 0.0)), None)
 
 
 def _aligned(scene: str, read: RowRead, context: ReadContext) -> BandSource:
@@ -143,25 +130,18 @@ def _stored(source: BandSource) -> tuple[str, ...]:
     return tuple(source.computation().bands) if isinstance(source, DerivedBand) else (source.band,)
 
 
-def _placed(reads: Sequence[RowRead], given: str, wanted: _Wanted) -> list[RowRead | RasteretError]:
+def _placed(reads: Sequence[RowRead], given: str, wanted: WantedGrid) -> list[RowRead | RasteretError]:
     """Reads with their target and their geometry on it, or why one has none."""
+    assert wanted.crs is not None  # of a file that has a place
     shapes = [_outline(read) if read.geometry is Whole.IMAGE else read.geometry for read in reads]
-    moved: list[shapely.Geometry | None] = list(shapes)
+    moved = wanted.moved(shapes, given)
     found: list[RowRead | RasteretError] = []
-    if not same_crs(given, wanted.crs):
-        regions = [_region(shape, given, wanted) for shape in shapes]
-        at = [number for number, region in enumerate(regions) if region is not None]
-        found_regions = [region for region in regions if region is not None]
-        placed = place([shapes[number] for number in at], given, wanted.crs, found_regions) if at else ()
-        moved = [None] * len(shapes)
-        for number, geometry in zip(at, placed, strict=True):
-            moved[number] = geometry
     for read, shape, geometry in zip(reads, shapes, moved, strict=True):
         if geometry is None or geometry.is_empty or not is_place(shape, given):
             found.append(InvalidCrsError(f"{read.describe()}: {no_place(shape, given, wanted.crs)}"))
             continue
         try:
-            target = _target(geometry, wanted)
+            target = wanted.target(geometry)
         except InvalidArgumentError as error:
             found.append(InvalidArgumentError(f"{read.describe()}: {error}"))
             continue
@@ -169,43 +149,8 @@ def _placed(reads: Sequence[RowRead], given: str, wanted: _Wanted) -> list[RowRe
     return found
 
 
-def _target(geometry: shapely.Geometry, wanted: _Wanted) -> TargetGrid:
-    if wanted.lattice is None:
-        assert wanted.shape is not None
-        west, south, east, north = geometry.bounds
-        return of_shape(wanted.shape, wanted.crs, (west, south, east, north))
-    return covering(wanted.lattice, wanted.crs, geometry)
-
-
 def _outline(read: RowRead) -> shapely.Polygon:
     """The image of a read that wants all of it."""
     header = finest(read.sources).header
     assert header.transform is not None
     return Grid(header.transform, header.width, header.height).outline()
-
-
-def _region(shape: shapely.Geometry, given: str, wanted: _Wanted) -> Grid | None:
-    """The place of a geometry in the CRS of the target, about, as pixels of its size; None where it has none."""
-    bounds = _bounds_in(shape.bounds, given, wanted.crs)
-    if bounds is None:
-        return None
-    west, south, east, north = bounds
-    if wanted.lattice is not None:
-        pixel = Grid(wanted.lattice, 1, 1).pixel
-    else:
-        assert wanted.shape is not None
-        pixel = max(min((east - west) / wanted.shape[1], (north - south) / wanted.shape[0]), 1e-12)
-    margin = 2 * pixel + 1e-3 * max(east - west, north - south)
-    west, north = west - margin, north + margin
-    across, down = (math.ceil(min(each / pixel, 2**31)) for each in (east + margin - west, north - south + margin))
-    return Grid(Affine(pixel, 0.0, west, 0.0, -pixel, north), across, down)
-
-
-def _bounds_in(bounds: Bounds, given: str, crs: str) -> Bounds | None:
-    """Bounds in another CRS; None where there are none that are finite."""
-    found = transformer(given, crs).transform_bounds(*bounds, densify_pts=_EDGE_POINTS)
-    west, south, east, north = (float(side) for side in found)
-    hub = lonlat_of(crs)
-    if hub is not None and west > east:  # across 180 degrees
-        east += hub.turn
-    return (west, south, east, north) if all(map(math.isfinite, (west, south, east, north))) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.calls.pixel_request import band_request
 from rasteret_sql.functions.calls.rows import named_arguments
+from rasteret_sql.functions.kinds import CRS
 from rasteret_sql.quoting import quote_value
 from rasteret_sql.raster.stretch import Stretch
 from rasteret_sql.reading import chip_functions as chip_ops
@@ -18,7 +20,7 @@ from rasteret_sql.reading.asked_band import Asked, AskedBand
 from rasteret_sql.reading.chip_column import Chip, chips_of
 from rasteret_sql.reading.chip_files import CogOptions
 from rasteret_sql.reading.chip_pictures import PictureStyle
-from rasteret_sql.reading.options import require
+from rasteret_sql.reading.options import PixelOptions, require
 from rasteret_sql.session.session import Session
 
 _CHIP_KIND = re.compile(r'STRUCT\("?data"? ')
@@ -111,6 +113,46 @@ def mask(
     for pixels in grown:
         require(0 <= pixels <= 256, "dilate", pixels, "0 to 256 pixels")
     return chip_ops.chip_mask(chips, given, grown, cancelled)
+
+
+def resample(
+    session: Session, cancelled: Cancelled, chips: pa.StructArray, likes: pa.StructArray, named: pa.Array
+) -> pa.Array:
+    """Each chip on another grid."""
+    read = {text: _grid_options(named_arguments("chip_resample", text)) for text in named.unique().to_pylist()}
+    options = [read[text] for text in named.to_pylist()]
+    given = chips_of(likes)
+    for like, option in zip(given, options, strict=True):
+        for name in ("resolution", "shape", "align"):
+            value = getattr(option, name)
+            require(like is None or value is None, name, value, "no value with onto :=, which has all of it")
+    return chip_ops.chip_resample(chips, given, options, session.settings.max_call_bytes, cancelled)
+
+
+def reproject(
+    session: Session, cancelled: Cancelled, chips: pa.StructArray, crs: pa.Array, named: pa.Array
+) -> pa.Array:
+    """Each chip in another CRS; NULL where that is NULL."""
+    read = [None if text in (None, "null") else _crs(text) for text in crs.to_pylist()]
+    options = [
+        _grid_options(named_arguments("chip_reproject", text), one)
+        for text, one in zip(named.to_pylist(), read, strict=True)
+    ]
+    there = pa.array([one is not None for one in read])
+    column = pa.compute.if_else(there, chips, pa.scalar(None, chips.type))
+    nobody = [None] * len(options)
+    return chip_ops.chip_resample(column, nobody, options, session.settings.max_call_bytes, cancelled)
+
+
+def _crs(text: str) -> str:
+    try:
+        return str(CRS.read(json.loads(text)))
+    except ValueError:
+        raise InvalidArgumentError(f"crs := {text} cannot be used; expected {CRS.expected}") from None
+
+
+def _grid_options(given: dict[str, Any], crs: str | None = None) -> PixelOptions:
+    return PixelOptions(crs=crs, **given)
 
 
 def png(_session: Session, cancelled: Cancelled, chips: pa.StructArray, named: pa.Array) -> pa.Array:
