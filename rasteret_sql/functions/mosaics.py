@@ -138,4 +138,25 @@ MOSAIC_FUNCTIONS = (
         metered=True,
         others=(KEEP_GEOMETRY, GROUPS, MADE),
     ),
+    Function(
+        name="read_mosaics",
+        family="pixels",
+        body="query",
+        arguments=(
+            _OF_CHIPS["scenes"],
+            _OF_CHIPS["zones"],
+            _OF_CHIPS["band"],
+            *_OPTIONS[:4],
+            _OF_CHIPS["geom_column"],
+            *_OPTIONS[4:],
+        ),
+        returns=pa.string(),
+        gives="TABLE(columns of zones, period TIMESTAMPTZ, scenes INTEGER, chip CHIP)",
+        doc="Runs read_mosaic for every zone, all of a period after those of the period before. Each zone has one grid "
+        "for all periods, of the scenes that meet it. Otherwise as read_mosaic.",
+        example="WITH zones AS (SELECT 'west' AS field, 'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, "
+        "-11.5 24.8))' AS geometry) SELECT field, scenes FROM read_mosaics(rasteret.dunes, zones, 'B04')",
+        run="mosaics.read_mosaics",
+        metered=True,
+    ),
 )

@@ -20,7 +20,6 @@ from rasteret_sql.raster.composite import Mask, Pixels, Reducer, held_bytes, red
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.warp.output import off_nodata
 from rasteret_sql.reading.arrow_types import binary_array
-from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.composite_block import CompositeBlock, SceneJob
 from rasteret_sql.reading.context import ReadContext
@@ -81,8 +80,7 @@ def read_composites(
         run.read()
         return run.changed_files()
 
-    with within_limit(mosaic.relation.max_bytes, lambda dry: _Run(mosaic, numbers, dry, cancelled).read(), context):
-        files = repeat_while_changed(attempt, context, cancelled)
+    files = repeat_while_changed(attempt, context, cancelled)
     run.settle(files)
     return run.made()
 
@@ -144,13 +142,14 @@ class _Run:
             held += read.held_bytes(block)
             for number in range(block.next, block.scenes if not most else min(block.next + most, block.scenes)):
                 job = self._job(read, block, number)
+                if job is not None and wave and held + job.memory > _WAVE_BYTES:
+                    self._run(wave, begun)
+                    held = sum(read.held_bytes(block) for read, block in begun)
+                # Only now: a block that has handed out all its scenes ends with the wave.
                 block.next = number + 1
                 if job is None:
                     block.take(number, None)
                     continue
-                if wave and held + job.memory > _WAVE_BYTES:
-                    self._run(wave, begun)
-                    held = sum(read.held_bytes(block) for read, block in begun)
                 wave.append(job)
                 held += job.memory
         self._run(wave, begun)

@@ -52,6 +52,11 @@ class Group:
     zones: tuple[int, ...]
     """Number of the geometry of each, from 0."""
 
+    @property
+    def numbers(self) -> range:
+        """Of its composites."""
+        return range(self.first, self.first + len(self.zones))
+
 
 @dataclass(slots=True, eq=False)
 class Mosaic:
@@ -85,7 +90,7 @@ class Mosaic:
         """Find the composites, period by period.
 
         Args:
-            periods: Scenes of each, in the order in which the method takes them.
+            periods: Scenes of each, in the order in which the method takes them; one that is there twice counts once.
             context: What scenes are looked up with.
 
         Returns:
@@ -106,7 +111,7 @@ class Mosaic:
                 zones.append(met)
             self._place(grids, context)
             numbers = {scene: number for number, scene in enumerate(self.scenes)}
-            of_periods = [[numbers[scene] for scene in period if scene in numbers] for period in periods]
+            of_periods = [[numbers[one] for one in dict.fromkeys(period) if one in numbers] for period in periods]
             groups = [group for at, some in enumerate(of_periods) for group in self._groups(at, some, zones)]
         context.receipt.saw(len(self.relation.geometries) * len(distinct))
         context.receipt.planned(sum(len(one.scenes) for one in self.composites))

@@ -15,17 +15,19 @@ import pyarrow as pa
 from sqlglot import exp
 
 from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.engine.forecast import Forecast
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.expr.sql_text import kind_of, parse_expression
+from rasteret_sql.expr.sql_text import parse_expression
 from rasteret_sql.functions.calls.pixel_request import band_request, one_geometry
 from rasteret_sql.functions.calls.pixel_table import geometry_value
 from rasteret_sql.functions.calls.relation_sql import named_error, scenes_sql, texts_of
-from rasteret_sql.functions.calls.relations import reading_of, relation_of
+from rasteret_sql.functions.calls.relations import kept_sql, reading_of, relation_of
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.mosaics import GROUP, GROUPS, KEEP_GEOMETRY, MADE
 from rasteret_sql.functions.spec import STATEMENT
 from rasteret_sql.quoting import quote_text
 from rasteret_sql.raster.composite import METHODS
+from rasteret_sql.reading.byte_limit import refuse
 from rasteret_sql.reading.composites import composite_rows, read_composites
 from rasteret_sql.reading.mosaic import GROUP_ROWS, Mosaic
 from rasteret_sql.reading.options import require
@@ -52,50 +54,63 @@ def read_mosaic(
 
     def one(scene: str, band: str, geometry: dict[str, Any], text: str) -> str:
         given = ", ".join((quote_text("read_mosaic"), quote_text(band), quote_text(text), geometry_value(geometry)))
-        kept = f"SELECT {KEEP_GEOMETRY.name}({given}, {STATEMENT}) AS token"
-        return _sql("read_mosaic", (scene, band, text), kept)
+        band_request(band)
+        order = _Order(named_arguments("read_mosaic", text).get("order_by"))
+        kept = f"""WITH
+  __scenes AS (
+    {scenes_sql("read_mosaic", scene, order.columns)}
+  ),
+  __kept AS (SELECT {KEEP_GEOMETRY.name}({given}, {STATEMENT}) AS token, CAST(NULL AS INTEGER[]) AS rows)"""
+        return _sql("read_mosaic", text, kept, order)
 
     return texts_of(("scenes", "band"), one, scenes, bands, geometries, texts)
 
 
-def _sql(function: str, asked: tuple[str, str, str], kept: str, row: str = "") -> str:
+def read_mosaics(
+    _session: Session, _cancelled: Cancelled, scenes: pa.Array, zones: pa.Array, bands: pa.Array, texts: pa.Array
+) -> pa.Array:
+    """The SQL of each call of read_mosaics."""
+
+    def one(scene: str, zone: str, band: str, text: str) -> str:
+        order = _Order(named_arguments("read_mosaics", text).get("order_by"))
+        kept = kept_sql("read_mosaics", (scene, zone, band, text), more=order.columns)
+        return _sql("read_mosaics", text, kept, order, "unnest(row), ")
+
+    return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
+
+
+def _sql(function: str, text: str, kept: str, order: _Order, shown: str = "") -> str:
     """The SQL of a call.
 
     Args:
         function: What is called.
-        asked: Name of the relation of scenes; JSON of bands and of the named arguments.
-        kept: SQL that keeps the geometries: their token.
-        row: Columns of the geometry's row, each with a comma after it.
+        text: JSON of the named arguments.
+        kept: SQL of `__scenes`, and of `__kept`: a token of the geometries and their rows.
+        order: Of the scenes.
+        shown: Columns before those of composites, each with a comma after it.
     """
-    scenes, bands, text = asked
     given = named_arguments(function, text)
-    band_request(bands)
     method_of(given)
-    order = _order(given.get("order_by"))
-    columns = {f"__order_{number}": part.this.sql("duckdb") for number, part in enumerate(order)}
-    terms = [_term(part, f"__order_{number}") for number, part in enumerate(order)]
-    by = ", ".join([*terms, "datetime", "id"])
-    planned = f"token, {quote_text(function)}, {quote_text(text)}, list(scenes ORDER BY period)"
+    planned = f"token, {quote_text(function)}, {quote_text(text)}, scenes"
     # DuckDB asks for the chips of so many rows at once, so a group gets as many, most of them empty.
     step = "CASE WHEN step < len(g.zones) THEN g.first + step END"
-    return f"""WITH
-  __scenes AS (
-    {scenes_sql(function, scenes, columns)}
-  ),
+    return f"""{kept},
   __dated AS (SELECT *, {_period(function, given.get("every"))} AS period FROM __scenes WHERE id IS NOT NULL),
   __periods AS (
-    SELECT period, list(struct_pack(id := id, collection := collection) ORDER BY {by}) AS scenes FROM __dated
+    SELECT period, list(struct_pack(id := id, collection := collection) ORDER BY {order.terms}) AS scenes FROM __dated
     GROUP BY period
   ),
-  __kept AS ({kept}),
-  __found AS (
-    SELECT list(period ORDER BY period) AS periods, {GROUPS.name}({planned}, {STATEMENT}) AS groups
-    FROM __periods, __kept GROUP BY token
+  __all AS (SELECT list(period ORDER BY period) AS periods, list(scenes ORDER BY period) AS scenes FROM __periods),
+  __groups AS (
+    SELECT periods, rows, unnest({GROUPS.name}({planned}, {STATEMENT})) AS g FROM __all, __kept
+    WHERE scenes IS NOT NULL
   ),
-  __groups AS (SELECT periods, unnest(groups) AS g FROM __found),
-  __steps AS (SELECT periods[g.period] AS period, g, unnest(range({GROUP_ROWS})) AS step FROM __groups),
-  __made AS (SELECT period, unnest({MADE.name}(g.mosaic, {step}, {STATEMENT})) AS made FROM __steps)
-SELECT {row}period, made.scenes AS scenes, made.chip AS chip FROM __made"""  # noqa: S608 - quoted
+  __steps AS (SELECT periods[g.period] AS period, rows, g, unnest(range({GROUP_ROWS})) AS step FROM __groups),
+  __made AS (
+    SELECT period, rows[g.zones[step + 1]] AS row, unnest({MADE.name}(g.mosaic, {step}, {STATEMENT})) AS made
+    FROM __steps
+  )
+SELECT {shown}period, made.scenes AS scenes, made.chip AS chip FROM __made"""  # noqa: S608 - quoted
 
 
 def method_of(given: dict[str, Any]) -> str:
@@ -138,18 +153,40 @@ def _begin(every: str) -> str:
     return f"time_bucket(CAST({quote_text(f'{count} {unit}')} AS INTERVAL), {at})"
 
 
-def _order(text: str | None) -> list[exp.Ordered]:
+_NOT_OF_A_SCENE = (exp.Query, exp.Subquery, exp.Exists, exp.Window, exp.AggFunc, exp.Star)
+
+
+class _Order:
+    """The order of the scenes of a period.
+
+    Args:
+        text: SQL over columns of scenes; None: by time.
+    """
+
+    def __init__(self, text: str | None) -> None:
+        parts = _order_terms(text)
+        self.columns = {f"__order_{number}": part.this.sql("duckdb") for number, part in enumerate(parts)}
+        """Names of columns, and what each is of those of scenes."""
+        self.terms = ", ".join([*map(_term, parts, self.columns), "datetime", "id"])
+        """SQL over these columns."""
+
+
+def _order_terms(text: str | None) -> list[exp.Ordered]:
     """The terms of an order."""
     if text is None:
         return []
-    supported = "expected columns of scenes or expressions over them, such as '\"eo:cloud_cover\", datetime DESC'"
-    found = parse_expression(f"list(x ORDER BY {text})", "order", supported)
+    expected = "expected columns of scenes or expressions over them, such as '\"eo:cloud_cover\", datetime DESC'"
+    try:
+        found = parse_expression(f"list(x ORDER BY {text})", "order", expected)
+    except InvalidArgumentError:
+        raise InvalidArgumentError(f"order_by := {text!r} cannot be read as SQL; {expected}") from None
     order = found.this if isinstance(found, exp.ArrayAgg) else None
     if not isinstance(order, exp.Order):
-        raise InvalidArgumentError(f"order_by := {text!r} cannot be used; {supported}")
-    for part in order.walk():
-        if isinstance(part, exp.Query | exp.Subquery | exp.Exists | exp.Window | exp.AggFunc | exp.Star):
-            raise InvalidArgumentError(f"order_by := {text!r} has {kind_of(part)}; {supported}")
+        raise InvalidArgumentError(f"order_by := {text!r} is no order; {expected}")
+    if any(isinstance(part, _NOT_OF_A_SCENE) for part in order.walk()):
+        raise InvalidArgumentError(
+            f"order_by := {text!r} has a subquery, an aggregate or a window; it is computed for each scene: {expected}"
+        )
     return list(order.expressions)
 
 
@@ -183,9 +220,9 @@ def keep_geometry(
     return pa.array(tokens, pa.int64())
 
 
-def groups(
+def groups(  # noqa: PLR0917 - columns
     session: Session,
-    _cancelled: Cancelled,
+    cancelled: Cancelled,
     tokens: pa.Array,
     functions: pa.Array,
     texts: pa.Array,
@@ -201,7 +238,13 @@ def groups(
             given = named_arguments(function, text)
             scenes = [[Scene(one["id"], one["collection"]) for one in period] for period in some]
             mosaic = Mosaic(relation, method_of(given))
-            made = mosaic.find(scenes, reading_of(session, relation))
+            context = reading_of(session, relation)
+            made = mosaic.find(scenes, context)
+            if relation.max_bytes is not None:
+                forecast = Forecast(session.engine, warm=True)
+                for one in made:
+                    read_composites(mosaic, one.numbers, context.forecast(forecast), cancelled)
+                refuse(forecast, relation.max_bytes)
             kept = session.mosaics.keep(mosaic)
             found.append(
                 [

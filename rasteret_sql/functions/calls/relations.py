@@ -166,8 +166,14 @@ def _pairs_sql(*, is_limited: bool) -> str:
   {pairs}"""  # noqa: S608 - quoted
 
 
-def kept_sql(function: str, asked: tuple[str, str, str, str], *, is_used_twice: bool = False) -> str:
-    """The SQL that keeps zones or points and reads the ids of scenes: `__scenes` and `__kept`.
+def kept_sql(
+    function: str,
+    asked: tuple[str, str, str, str],
+    *,
+    is_used_twice: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> str:
+    """The SQL that keeps zones or points and reads the ids of scenes, and `more` columns: `__scenes` and `__kept`.
 
     What is used once is kept once. Only what is used twice is MATERIALIZED: below that DuckDB reads all columns, also
     those that the statement does not want (2.0: where it counts rows; 1.5: always).
@@ -181,7 +187,7 @@ def kept_sql(function: str, asked: tuple[str, str, str, str], *, is_used_twice: 
     # Columns are looked for by patterns, with a NULL after them where there is none.
     return f"""WITH
   __scenes AS (
-    {scenes_sql(function, scenes)}
+    {scenes_sql(function, scenes, more)}
   ),
   __found AS (
     SELECT {found_column(names)} AS geom, typeof({found_columns(names)}) AS columns, __row,
