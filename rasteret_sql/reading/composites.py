@@ -31,9 +31,9 @@ from rasteret_sql.reading.target_plan import TargetPlan, plan_target
 from rasteret_sql.reading.window_plan import fill_value, geometry_of
 from rasteret_sql.result_types import CHIP, COMPOSITE
 
-_WAVE_BYTES = 256 * 1024 * 1024
+_WAVE_BYTES = 96 * 1024 * 1024
 """Bytes of scenes, and of all values of blocks whose median is taken, that are held at a time."""
-_VALUES_BYTES = 128 * 1024 * 1024
+_VALUES_BYTES = 64 * 1024 * 1024
 """Bytes of all values of one block whose median is taken."""
 _SIDE = 1024
 """Pixels on a side of a block: two of the usual tiles. Blocks lie along multiples of it."""

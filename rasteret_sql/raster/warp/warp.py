@@ -80,6 +80,8 @@ def warp(
     reached = target.intersection(plan.reached)
     if reached is None:
         return pixels, written
+    if plan.method == "nearest" and plan.map.is_shift(target):
+        return _moved(source, plan, target, nodata, pixels, written)
     keep_freed_memory()
     is_of_points = plan.method in RADIUS
     work = _points(source, plan, reached, nodata) if is_of_points else _areas(source, plan, reached)
@@ -111,6 +113,27 @@ def warp(
         with ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(do, blocks):
                 pass
+    return pixels, written
+
+
+def _moved(  # noqa: PLR0917 - of one warp
+    source: Source, plan: WarpPlan, target: Window, nodata: float | None, pixels: Pixels, written: Mask
+) -> tuple[Pixels, Mask]:
+    """Fill in pixels that are those of the source, moved by whole pixels."""
+    col = round(float(plan.map.columns(target.col_off))) - plan.source.col_off
+    row = round(float(plan.map.rows(target.row_off))) - plan.source.row_off
+    width, height = min(target.width, source.width - col), min(target.height, source.height - row)
+    left, top = max(0, -col), max(0, -row)
+    if width <= left or height <= top:
+        return pixels, written
+    at = slice(top, height), slice(left, width)
+    of_source = slice(row + top, row + height), slice(col + left, col + width)
+    values = off_nodata(source.data[of_source].copy(), nodata)
+    if source.valid is None:
+        pixels[at], written[at] = values, True
+    else:
+        written[at] = source.valid[of_source]
+        np.copyto(pixels[at], values, where=written[at])
     return pixels, written
 
 
