@@ -112,11 +112,13 @@ def test_an_export_of_many_bands_has_every_header(tmp_path):
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
-    """A collection of 270 bands in three months, and its export."""
+    """A collection of 270 bands, with 30, 80 and 25 items in three months, and its export."""
     folder = tmp_path_factory.mktemp("wide")
     items = [
         item(
-            f"s{n}", f"2024-{n % 3 + 1:02d}-10T10:30:00Z", {f"T_{n}_{b}": f"./s{n % 3}_{b}.tif" for b in ("B04", "B08")}
+            f"s{n}",
+            f"2024-{1 + (n >= 30) + (n >= 110):02d}-10T10:30:00Z",
+            {f"T_{n}_{b}": f"./s{n % 3}_{b}.tif" for b in ("B04", "B08")},
         )
         for n in range(135)
     ]
@@ -136,7 +138,9 @@ def test_an_export_of_very_many_bands_has_all_in_its_first_file(wide):
     bands = [name.removesuffix("_metadata") for name in seen.schema.names if name.endswith("_metadata")]
     assert bands == built.bands
     columns = [len([name for name in pq.read_schema(file).names if name.endswith("_header")]) for file in seen.files]
-    assert columns == [270, 90, 90]
+    assert columns == [270, 128, 32, 50]  # a file holds 64 scenes at most, and what these have
+    assets = [len(pq.read_schema(file).field("assets").type) for file in seen.files]
+    assert assets == columns
     rows = seen.to_table(["id", *(f"{band}_metadata" for band in built.bands)]).to_pylist()
     assert len(rows) == 135
     for row in rows:
@@ -166,8 +170,8 @@ def test_the_first_file_that_is_left_of_an_export_has_all_bands(wide, tmp_path, 
     source.subset(date_range=("2024-02-01", "2024-03-31")).export(tmp_path / "export")
     seen = ds.dataset(tmp_path / "export", format="parquet", partitioning="hive")
     assert {name.removesuffix("_header") for name in seen.schema.names if name.endswith("_header")} == set(built.bands)
-    assert seen.count_rows() == 90
-    assert seen.count_rows(ds.field("T_4_B04_header").is_valid()) == 1
+    assert seen.count_rows() == 105
+    assert seen.count_rows(ds.field("T_40_B04_header").is_valid()) == 1
 
 
 def test_the_bundled_catalog_builds_as_one_collection(tmp_path):

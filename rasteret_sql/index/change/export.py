@@ -27,6 +27,8 @@ from rasteret_sql.io.remote_directory import HasStores
 from rasteret_sql.tables.user_columns import plain_column
 
 _BATCH_ROWS = 512
+_WIDE_ROWS = 64
+"""Scenes of a file of a wide collection: its columns are the bands of these scenes."""
 DEFAULT_PARTITIONS = ("year", "month")
 
 
@@ -42,8 +44,8 @@ def export_collection(
 
     Rows, headers, masks, overviews, status and the settings of the build are kept; the metadata says the name that the
     collection has now, and when it was exported. Relative asset paths stay relative. Each file holds scenes with their
-    headers, in the layout that rasteret reads. With very many bands (`schema.WIDE_BANDS`) only the first file has
-    columns for all, the others for those that their scenes have: the work grows with the scenes.
+    headers, in the layout that rasteret reads. With very many bands (`schema.WIDE_BANDS`) a file holds few scenes, and
+    only the first has columns for all bands, the others for those of their scenes: the work grows with the scenes.
 
     Args:
         index: What to export.
@@ -72,24 +74,27 @@ def export_collection(
         schema.KEY_RASTERET_VERSION: b"1",
     }
     with published(target) as directory:
+        written: list[int] = []
         if tuple(partition_by) == DEFAULT_PARTITIONS:
-            written = 0
             for place, tables in _files(index):
                 # What reads a dataset by its first file, as rasteret does, sees all bands in it.
-                written += _write(directory / place, tables(not written), keys, ids)
+                for file, rows in _split(directory / place, tables(lambda: not sum(written)), index):
+                    written.append(_write(file, rows, keys, ids))
         else:
-            written = _write_partitioned(directory, index, keys, ids, partition_by)
-        if not written:
+            written.append(_write_partitioned(directory, index, keys, ids, partition_by))
+        if not sum(written):
             msg = f'no scene of "{index.name}" is left to export; choose others'
             raise InvalidArgumentError(msg)
     return target
 
 
-def _files(index: CollectionIndex) -> Iterator[tuple[Path, Callable[[bool], Iterator[pa.Table]]]]:
-    """(relative path, function that gives its rows with their headers, some at a time) of each file, by path.
+AllBands = Callable[[], bool]
+"""Asked before each table: True where all bands of a wide collection are to have columns, else those that the table's
+scenes have."""
 
-    The function is told whether all bands of a wide collection are to have columns, or just those that its scenes have.
-    """
+
+def _files(index: CollectionIndex) -> Iterator[tuple[Path, Callable[[AllBands], Iterator[pa.Table]]]]:
+    """(relative path, function that gives its rows with their headers, some at a time) of each file, by path."""
     if index.manifest is None:
         for file in sorted(map(Path, index.files), key=str):
             yield (Path(file.name) if index.path == file else file.relative_to(index.path)), partial(_read, index, file)
@@ -99,14 +104,43 @@ def _files(index: CollectionIndex) -> Iterator[tuple[Path, Callable[[bool], Iter
         yield Path(part.path), partial(_join, index, stored, number)
 
 
-def _read(index: CollectionIndex, file: Path, all_bands: bool) -> Iterator[pa.Table]:
+def _split(path: Path, tables: Iterator[pa.Table], index: CollectionIndex) -> Iterator[tuple[Path, Iterable[pa.Table]]]:
+    """(path, tables) of each file that is written for one of the collection: several, if that is wide."""
+    if not _is_wide(index):
+        yield path, tables
+        return
+    for number, table in enumerate(tables):
+        # An underscore comes after the dot: the file of all bands stays the first.
+        yield (path.with_name(f"{path.stem}_{number:06d}.parquet") if number else path), [table]
+
+
+def _read(index: CollectionIndex, file: Path, all_bands: AllBands) -> Iterator[pa.Table]:
     """Rows of a file that has their headers."""
     with pq.ParquetFile(file) as source:
         metadata = source.schema_arrow.metadata
-        for batch in source.iter_batches(_BATCH_ROWS):
+        for batch in source.iter_batches(_rows_of(index)):
             table = _plain(pa.Table.from_batches([batch]))
-            table = _conform(table, index.schema) if all_bands and _is_wide(index) else table
+            if _is_wide(index):
+                columns = index.schema if all_bands() else _narrow(table.schema, _bands_there(batch))
+                table = _conform(table, columns)
             yield table.replace_schema_metadata(metadata)
+
+
+def _narrow(columns: pa.Schema, bands: Collection[str]) -> pa.Schema:
+    """Columns without the assets and headers of other bands than these."""
+    wanted = {name(band) for band in bands for name in (schema.metadata_column, schema.header_column)}
+    kept = [
+        column
+        for column in columns
+        if column.name in wanted or not column.name.endswith((schema.METADATA_SUFFIX, schema.HEADER_SUFFIX))
+    ]
+    assets = pa.struct([child for child in columns.field("assets").type if child.name in bands])
+    return pa.schema([column.with_type(assets) if column.name == "assets" else column for column in kept])
+
+
+def _rows_of(index: CollectionIndex) -> int:
+    """Number of rows that are written together."""
+    return _WIDE_ROWS if _is_wide(index) else _BATCH_ROWS
 
 
 def _is_wide(index: CollectionIndex) -> bool:
@@ -119,30 +153,36 @@ def _plain(table: pa.Table) -> pa.Table:
     return pa.table(columns, schema=table.schema)
 
 
-def _join(index: CollectionIndex, stored: StoredHeaders, number: int, all_bands: bool) -> Iterator[pa.Table]:
+def _join(index: CollectionIndex, stored: StoredHeaders, number: int, all_bands: AllBands) -> Iterator[pa.Table]:
     """Scenes of a part with `{band}_metadata` and `{band}_header`, in the columns of the whole collection."""
     assert index.manifest is not None
     metadata = {key.encode(): value.encode() for key, value in index.manifest.keys.items()}
-    file = index.files[number]
-    there = _bands_there(index, file) if _is_wide(index) else index.bands
-    (_, headers), start = next(stored.parts(there, only={number})), 0
-    with pq.ParquetFile(file) as source:
-        for batch in source.iter_batches(_BATCH_ROWS):
-            rows = _conform(pa.Table.from_batches([batch]), index.schema)
-            part = headers.slice(start, batch.num_rows)
-            start += batch.num_rows
-            yield join_headers(rows, part, index.bands if all_bands else there).replace_schema_metadata(metadata)
+    wide, start = _is_wide(index), 0
+    with pq.ParquetFile(index.files[number]) as source:
+        # Many rows are read together, whose bands are not many beside theirs, and few of them written together.
+        for read in source.iter_batches(_BATCH_ROWS if wide else PART_ROWS):
+            there = _in_order(index, _bands_there(read)) if wide else index.bands
+            headers = stored.of_part(number, there, rows=range(start, start + read.num_rows))
+            start += read.num_rows
+            for at in range(0, read.num_rows, _rows_of(index)):
+                batch, part = (each.slice(at, _rows_of(index)) for each in (read, headers))
+                bands, columns = index.bands, index.schema
+                if wide and not all_bands():
+                    some = _bands_there(batch, there)
+                    bands, columns = _in_order(index, some), _narrow(columns, some)
+                rows = _conform(pa.Table.from_batches([batch]), columns)
+                yield join_headers(rows, part, bands).replace_schema_metadata(metadata)
 
 
-def _bands_there(index: CollectionIndex, file: str) -> list[str]:
-    """Bands that some scene of a part has."""
-    there: set[str] = set()
-    with pq.ParquetFile(file) as source:
-        for batch in source.iter_batches(_BATCH_ROWS, columns=["assets"]):
-            assets = batch.column("assets")
-            children = zip(assets.type, assets.flatten(), strict=True)
-            there.update(child.name for child, values in children if values.null_count < len(values))
-    return [band for band in index.bands if band in there]
+def _bands_there(batch: pa.RecordBatch, bands: Iterable[str] | None = None) -> set[str]:
+    """Those of the bands that some scene of a batch has; of all bands by default."""
+    assets = batch.column("assets")
+    names = [child.name for child in assets.type] if bands is None else bands
+    return {name for name in names if assets.field(name).null_count < len(assets)}
+
+
+def _in_order(index: CollectionIndex, bands: Collection[str]) -> tuple[str, ...]:
+    return tuple(band for band in index.bands if band in bands)
 
 
 def _conform(table: pa.Table, columns: pa.Schema) -> pa.Table:
@@ -160,10 +200,10 @@ def _conform(table: pa.Table, columns: pa.Schema) -> pa.Table:
 
 def _conform_struct(values: pa.StructArray, type_: pa.StructType) -> pa.StructArray:
     values = values.chunk(0) if isinstance(values, pa.ChunkedArray) else values
-    there = {child.name: part for child, part in zip(values.type, values.flatten(), strict=True)}
+    there = {child.name for child in values.type}
     nothing: dict[pa.DataType, pa.Array] = {}  # thousands of bands may have none
     children = [
-        there[child.name].cast(child.type)
+        values.field(child.name).cast(child.type)
         if child.name in there
         else nothing.setdefault(child.type, pa.nulls(len(values), child.type))
         for child in type_
@@ -212,12 +252,12 @@ def _write_partitioned(
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal rows
         for _, tables in _files(index):
-            for table in tables(True):
+            for table in tables(lambda: True):
                 kept = _with_date_parts(_kept(table, ids), by)
                 rows += kept.num_rows
                 yield from kept.replace_schema_metadata(columns.metadata).to_batches()
 
-    first = next((table for _, tables in _files(index) for table in tables(True)), None)
+    first = next((table for _, tables in _files(index) for table in tables(lambda: True)), None)
     if first is None:
         return 0
     first = _with_date_parts(first, by)

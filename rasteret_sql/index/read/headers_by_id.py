@@ -130,13 +130,25 @@ class StoredHeaders:
             only: Numbers of parts; all by default.
         """
         for number, part in enumerate(self._manifest.parts):
-            if only is not None and number not in only:
-                continue
-            opened = self._open(part.headers)
-            first = int(np.searchsorted(opened.starts, part.start, "right")) - 1
-            last = int(np.searchsorted(opened.starts, part.start + part.rows, "left"))
-            table = opened.read(range(first, last), self._columns(bands, fields))
-            yield number, table.slice(part.start - int(opened.starts[first]), part.rows)
+            if only is None or number in only:
+                yield number, self.of_part(number, bands, fields, rows=range(part.rows))
+
+    def of_part(self, number: int, bands: Sequence[str], fields: Sequence[str] = (), *, rows: range) -> pa.Table:
+        """Some rows of the header file that lie together.
+
+        Args:
+            number: Of the part.
+            bands: Whose headers to read.
+            fields: Of `{band}_header`; all by default.
+            rows: Of the part, counted from its first.
+        """
+        part = self._manifest.parts[number]
+        opened = self._open(part.headers)
+        start, stop = part.start + rows.start, part.start + rows.stop
+        first = int(np.searchsorted(opened.starts, start, "right")) - 1
+        last = int(np.searchsorted(opened.starts, stop, "left"))
+        table = opened.read(range(first, last), self._columns(bands, fields))
+        return table.slice(start - int(opened.starts[first]), len(rows))
 
     def parts_of(self, scenes: Sequence[str]) -> set[int]:
         """Numbers of the parts that have some scenes; perhaps some more, where ids share a hash."""
