@@ -205,6 +205,41 @@ CHIP_FUNCTIONS = (
         pure=True,
     ),
     Function(
+        name="chip_mosaic",
+        family="chips",
+        body="value",
+        arguments=(
+            Argument(
+                "chips",
+                Kind("CHIP[]"),
+                "such as list(chip ORDER BY datetime), on one grid and with as many bands; those that are NULL are "
+                "left out, and a list without chips gives NULL",
+                column=types.AS_CHIP_LIST,
+            ),
+            Argument(
+                "method",
+                TEXT,
+                "first (default) or last of the chips that have a valid pixel at a place in all bands; best by "
+                "best_by; min, max, mean, median, sum or count of those that have one in a band",
+                "NULL",
+            ),
+            Argument(
+                "best_by",
+                TEXT,
+                "with method := 'best' an expression over the bands of each chip: the chip counts of which it is "
+                "largest",
+                "NULL",
+            ),
+        ),
+        returns=CHIP,
+        gives="CHIP",
+        doc="Puts chips that lie beside or over each other into one, over the bounds of all. read_mosaic does so from "
+        "the files, in bounded memory.",
+        example=f"SELECT chip_mosaic([{_READ}, {_READ}], method := 'max').width",
+        run="chips.mosaic",
+        pure=True,
+    ),
+    Function(
         name="chip_png",
         family="chips",
         body="value",

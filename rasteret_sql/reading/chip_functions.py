@@ -17,6 +17,7 @@ from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.chip_column import Chip, chip_column, chips_of, lists_of_chips
 from rasteret_sql.reading.chip_files import CogOptions, cog_of, geotiff_of
 from rasteret_sql.reading.chip_math import masked, over_bands, over_chips
+from rasteret_sql.reading.chip_mosaic import MosaicMethod, mosaic
 from rasteret_sql.reading.chip_pictures import PictureStyle, png_of, sheet_of
 from rasteret_sql.reading.chip_warp import on_grid, on_grid_of
 from rasteret_sql.reading.options import PixelOptions
@@ -137,6 +138,18 @@ def chip_resample(
         return on_grid(chip, option, most_bytes)
 
     return chip_column(_each(chips_of(column), one, cancelled))
+
+
+def chip_mosaic(
+    column: pa.ListArray, methods: Sequence[MosaicMethod], most_bytes: int, cancelled: Cancelled
+) -> pa.Array:
+    """CHIP of the chips of each list; NULL where it has none."""
+
+    def one(row: int, chips: list[Chip | None]) -> Chip | None:
+        there = [chip for chip in chips if chip is not None]
+        return mosaic(there, methods[row], most_bytes) if there else None
+
+    return chip_column(_each(lists_of_chips(column), one, cancelled))
 
 
 def chip_png(column: pa.StructArray, styles: Sequence[PictureStyle], cancelled: Cancelled) -> pa.Array:

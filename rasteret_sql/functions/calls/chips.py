@@ -19,12 +19,13 @@ from rasteret_sql.reading import chip_functions as chip_ops
 from rasteret_sql.reading.asked_band import Asked, AskedBand
 from rasteret_sql.reading.chip_column import Chip, chips_of
 from rasteret_sql.reading.chip_files import CogOptions
+from rasteret_sql.reading.chip_mosaic import MosaicMethod
 from rasteret_sql.reading.chip_pictures import PictureStyle
 from rasteret_sql.reading.options import PixelOptions, require
 from rasteret_sql.session.session import Session
 
 _CHIP_KIND = re.compile(r'STRUCT\("?data"? ')
-"""How the SQL type of a CHIP begins."""
+"""The beginning of the SQL type of a CHIP."""
 
 
 def _bands(column: pa.Array) -> list[chip_ops.Bands | None]:
@@ -153,6 +154,12 @@ def _crs(text: str) -> str:
 
 def _grid_options(given: dict[str, Any], crs: str | None = None) -> PixelOptions:
     return PixelOptions(crs=crs, **given)
+
+
+def mosaic(session: Session, cancelled: Cancelled, chips: pa.ListArray, named: pa.Array) -> pa.Array:
+    """The chips of each list as one."""
+    methods = [MosaicMethod(**named_arguments("chip_mosaic", text)) for text in named.to_pylist()]
+    return chip_ops.chip_mosaic(chips, methods, session.settings.max_call_bytes, cancelled)
 
 
 def png(_session: Session, cancelled: Cancelled, chips: pa.StructArray, named: pa.Array) -> pa.Array:
