@@ -19,10 +19,11 @@ from rasteret_sql.engine.cancel import cancellation, watch_sigint
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.misspelt import explained
 from rasteret_sql.functions.python_arguments import grid_arguments, most_bytes, progress_listener
-from rasteret_sql.hosts.area_samples import Bands, read_area_samples
+from rasteret_sql.hosts.area_samples import AreaRead, Bands
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
+from rasteret_sql.hosts.lazy_dataset import CallAccess, Chunks, CollectionHandle, lazy_dataset
 from rasteret_sql.hosts.private_database import OwnDatabase, hold
-from rasteret_sql.hosts.xarray_dataset import COMBINE, check_dataset, dataset_of, require_xarray
+from rasteret_sql.hosts.xarray_dataset import COMBINE, check_dataset, dataset_of, require_xarray, times_of
 from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
@@ -329,7 +330,7 @@ class Collection(SceneView):
             **grid,
         )
         require_concurrency(max_concurrent)
-        samples, scenes = read_area_samples(
+        asked = AreaRead(
             self._session,
             self._selection,
             self.bands,
@@ -342,6 +343,7 @@ class Collection(SceneView):
             filters=filters,
             one_grid=bool(grid),
         )
+        samples, scenes = asked.read()
         self._follow_refreshed(on_change)
         assert samples.pixels is not None  # it raises where there are none
         pixels = samples.pixels[:, 0] if samples.pixels.shape[1] == 1 else samples.pixels
@@ -366,6 +368,7 @@ class Collection(SceneView):
         resampling: str | None = None,
         shape: tuple[int, int] | None = None,
         align: str | tuple[float, float] | None = None,
+        chunks: Chunks = None,
         on_error: str = "null",
         on_change: str = "raise",
         max_bytes: int | str | None = None,
@@ -399,6 +402,10 @@ class Collection(SceneView):
             shape: (height, width) of the area in pixels, in place of a resolution. For one area.
             align: id of a scene whose grid the pixels are in line with, or a point (x, y) at a corner of pixels; by
                 default the grid of the first scene, if its CRS and resolution are those of the pixels, else (0, 0).
+            chunks: None: read now. Else variables are arrays of dask, which read when they are computed, once a tile;
+                needs `pip install rasteret-sql[dask]`. 'auto': a time and an area each, and about 1024 × 1024 pixels;
+                a number: so many pixels each way; or a dict of time, geometry, y and x. Chunks of y and x end at
+                multiples of their size in the grid, so at stored tiles where these are on it.
             on_error: as `get_numpy` has it.
             on_change: as `get_numpy` has it.
             max_bytes: as `get_numpy` has it.
@@ -445,8 +452,7 @@ class Collection(SceneView):
             **grid_arguments(target_crs, resolution, shape, align),
         )
         require_concurrency(max_concurrent)
-        count = len(areas.geometries)
-        samples, scenes = read_area_samples(
+        asked = AreaRead(
             self._session,
             self._selection,
             self.bands,
@@ -458,11 +464,16 @@ class Collection(SceneView):
             progress=progress,
             filters=filters,
             one_grid=True,
-            check=lambda plans: check_dataset(plans, count, self._session.settings.max_call_bytes),
         )
+        if chunks is not None:
+            access = CallAccess(backend, cloud_config, data_source)
+            return lazy_dataset(
+                asked, CollectionHandle.of(self._session, self._index, self.data_source), access, chunks, xr_combine
+            )
+        count, most = len(areas.geometries), self._session.settings.max_call_bytes
+        samples, scenes = asked.read(lambda plans: check_dataset(plans, count, most))
         self._follow_refreshed(on_change)
-        times = dict(zip(scenes["id"].to_pylist(), scenes["datetime"].to_numpy(), strict=True))
-        return dataset_of(samples, times, [bands] if isinstance(bands, str) else list(bands), xr_combine)
+        return dataset_of(samples, times_of(scenes), asked.names, xr_combine)
 
     def _read_anew(self) -> CollectionIndex:
         """The index as it is now, reached as it was."""

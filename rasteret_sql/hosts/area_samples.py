@@ -16,14 +16,16 @@ from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.reading.asked_band import Asked, ask
 from rasteret_sql.reading.band_names import is_name
+from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.target_plan import ChipPlan
+from rasteret_sql.receipt import Receipt
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.call_access import own_bands
 from rasteret_sql.selection.common_grid import on_common_grid
 from rasteret_sql.selection.conditions import near_areas
 from rasteret_sql.selection.filters import filtered
-from rasteret_sql.selection.pixels import Samples, read_samples
+from rasteret_sql.selection.pixels import Samples, plan_samples, read_samples
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session
 from rasteret_sql.warning import warn
@@ -32,67 +34,109 @@ Bands = str | Sequence[str] | Mapping[str, str]
 """A band or an expression over bands, several of them, or names for these."""
 
 
-def read_area_samples(
-    session: Session,
-    selection: Selection,
-    known: Sequence[str],
-    *,
-    areas: Areas,
-    bands: Bands,
-    options: PixelOptions,
-    reader: StorageBackend | None,
-    data_source: str | None,
-    progress: bool | Progress | None,
-    filters: Mapping[str, Any],
-    one_grid: bool,
-    check: Callable[[Sequence[ChipPlan]], None] | None = None,
-) -> tuple[Samples, pa.Table]:
-    """Read areas; scenes that cannot be read are left out and told of, unless the options say 'raise'.
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class AreaRead:
+    """A read of areas on the scenes of a collection, as a call asks for it."""
 
-    Args:
-        session: of the collection.
-        selection: its scenes.
-        known: its bands.
-        areas: what is read.
-        bands: what is read of each.
-        options: as `read_chip` takes them.
-        reader: who reads the files; None: who their dataset asks for.
-        data_source: whose names of bands serve as well.
-        progress: as `progress_listener` takes it.
-        filters: of `subset`: which of the scenes.
-        one_grid: True: all scenes on one grid, of what the options say.
-        check: as `read_samples` takes it.
+    session: Session
+    selection: Selection
+    """The scenes of the collection."""
+    known: Sequence[str]
+    """Its bands."""
+    areas: Areas
+    bands: Bands
+    options: PixelOptions
+    """As `read_chip` takes them."""
+    reader: StorageBackend | None
+    """Who reads the files; None: who their dataset asks for."""
+    data_source: str | None
+    """Dataset whose names of bands serve as well."""
+    progress: bool | Progress | None
+    """As `progress_listener` takes it."""
+    filters: Mapping[str, Any]
+    """Of `subset`: which of the scenes."""
+    one_grid: bool
+    """True: all scenes on one grid, of what the options say."""
 
-    Returns:
-        Samples, at least one; id and datetime of the scenes near the areas.
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """The bands by the names that the collection has; raises where one is none of these, nor computed from them."""
+        return _asked(self.session, self.selection.index, self.known, self.bands, self.data_source, self.options)
 
-    Raises:
-        InvalidArgumentError: there is none, or a band is not known.
-        RasteretError: why a scene cannot be read, if the options say so.
-    """
-    chosen = filtered(selection, filters)
-    asked = _asked(session, selection.index, known, bands, data_source, options)
-    scenes = _near(chosen, areas).batches(["id", "datetime"]).read_all()
-    near = scenes["id"].to_pylist()
-    told = dataclasses.replace(options, on_error="raise")  # scenes that fail are told of here
-    with session.receipts.begin("get_numpy") as receipt:
-        context = session.paying(receipt).reading(backend=reader, progress=progress_listener(progress))
-        if one_grid:
-            told = on_common_grid(context, near, asked, told, only_crs=check is None)
-        samples = read_samples(context, near, areas, asked, told, check=check)
-        if samples.failures and options.on_error == "raise":
-            raise next(iter(samples.failures.values()))
-    if samples.failures:
-        scene, error = next(iter(samples.failures.items()))
-        failed = f'{len(samples.failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'
-        if not samples.places:
-            raise InvalidArgumentError(f"no valid data found: {failed}") from error
-        warn(f"{failed}; they are left out")
-    if not samples.places:
-        raise InvalidArgumentError(
-            f'no valid data found: no scene of "{selection.index.name}" meets the areas ({areas.describe()})'
-        )
-    return samples, scenes
+    @property
+    def names(self) -> list[str]:
+        """The bands by the names that the call has for them."""
+        return [self.bands] if isinstance(self.bands, str) else list(self.bands)
+
+    def scenes(self) -> pa.Table:
+        """Id and datetime of the scenes near the areas."""
+        return _near(filtered(self.selection, self.filters), self.areas).batches(["id", "datetime"]).read_all()
+
+    def read(self, check: Callable[[Sequence[ChipPlan]], None] | None = None) -> tuple[Samples, pa.Table]:
+        """Read; scenes that cannot be read are left out and told of, unless the options say 'raise'.
+
+        Args:
+            check: as `read_samples` takes it.
+
+        Returns:
+            Samples, at least one; and `scenes`.
+
+        Raises:
+            InvalidArgumentError: there is none, or a band is not known.
+            RasteretError: why a scene cannot be read, if the options say so.
+        """
+        asked, scenes = self.asked, self.scenes()
+        near = scenes["id"].to_pylist()
+        with self.session.receipts.begin("get_numpy") as receipt:
+            context = self._context(receipt)
+            options = self._on_grid(context, near, asked, only_crs=check is None)
+            samples = read_samples(context, near, self.areas, asked, options, check=check)
+            self._raise(samples.failures)
+        self._tell(samples.failures, near, found=bool(samples.places))
+        return samples, scenes
+
+    def plan(self) -> tuple[list[ChipPlan], PixelOptions, pa.Table]:
+        """Plan the same and read nothing.
+
+        Returns:
+            The plan of each sample, the options with the grid of all, and `scenes`.
+        """
+        asked, scenes = self.asked, self.scenes()
+        near = scenes["id"].to_pylist()
+        with self.session.receipts.begin("get_xarray") as receipt:
+            context = self._context(receipt)
+            options = self._on_grid(context, near, asked, only_crs=False)
+            plans, failures = plan_samples(context, near, self.areas, asked, options)
+            self._raise(failures)
+        self._tell(failures, near, found=bool(plans))
+        return plans, options, scenes
+
+    def _context(self, receipt: Receipt) -> ReadContext:
+        return self.session.paying(receipt).reading(backend=self.reader, progress=progress_listener(self.progress))
+
+    def _on_grid(
+        self, context: ReadContext, near: Sequence[str], asked: Sequence[Asked], *, only_crs: bool
+    ) -> PixelOptions:
+        told = dataclasses.replace(self.options, on_error="raise")  # scenes that fail are told of here
+        return on_common_grid(context, near, asked, told, only_crs=only_crs) if self.one_grid else told
+
+    def _raise(self, failures: Mapping[str, Exception]) -> None:
+        if failures and self.options.on_error == "raise":
+            raise next(iter(failures.values()))
+
+    def _tell(self, failures: Mapping[str, Exception], near: Sequence[str], *, found: bool) -> None:
+        """Warn of scenes that are left out; where nothing was found, that is an error."""
+        if failures:
+            scene, error = next(iter(failures.items()))
+            failed = f'{len(failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'
+            if not found:
+                raise InvalidArgumentError(f"no valid data found: {failed}") from error
+            warn(f"{failed}; they are left out")
+        if not found:
+            raise InvalidArgumentError(
+                f'no valid data found: no scene of "{self.selection.index.name}" meets the areas '
+                f"({self.areas.describe()})"
+            )
 
 
 def _asked(  # noqa: PLR0917 - of one call

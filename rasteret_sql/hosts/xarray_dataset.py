@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyproj
 
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
@@ -78,12 +79,6 @@ def make_dataset(
         InvalidArgumentError: a band has the name of a coordinate.
         xarray.MergeError: scenes of one time contradict each other, and `combine` is 'merge'.
     """
-    taken = [one.name for one in variables if one.name in ("x", "y", "time", "geometry", "spatial_ref")]
-    if taken:
-        raise InvalidArgumentError(
-            f'band "{taken[0]}" has the name of a coordinate of the dataset; rename it in the collection, or use '
-            "get_numpy"
-        )
     whole = union([chip.window for chip in chips])
     times = np.unique([chip.time for chip in chips])
     areas = max(chip.area for chip in chips) + 1
@@ -95,7 +90,36 @@ def make_dataset(
     for (time, area), some in slots.items():
         for band, one in enumerate(variables):
             layers = [(chip, chip.pixels[band], None if chip.valid is None else chip.valid[band]) for chip in some]
-            _combine(data[band][time, area], layers, whole, combine, one.name)
+            combine_layers(data[band][time, area], layers, whole, combine, one.name)
+    return dataset_on_grid(data, variables, times, areas, (lattice, whole, crs))
+
+
+def dataset_on_grid(
+    data: Sequence[Any],
+    variables: Sequence[Variable],
+    times: np.ndarray,
+    areas: int,
+    grid: tuple[Affine, Window, str | None],
+) -> xarray.Dataset:
+    """Put arrays on their coordinates.
+
+    Args:
+        data: of each variable, shape (times, areas, height, width), of numpy or dask.
+        variables: of each band.
+        times: ascending.
+        areas: how many.
+        grid: pixel corner → CRS, north-up; the pixels of it; the CRS as `geo.crs` writes it.
+
+    Raises:
+        InvalidArgumentError: a band has the name of a coordinate.
+    """
+    taken = [one.name for one in variables if one.name in ("x", "y", "time", "geometry", "spatial_ref")]
+    if taken:
+        raise InvalidArgumentError(
+            f'band "{taken[0]}" has the name of a coordinate of the dataset; rename it in the collection, or use '
+            "get_numpy"
+        )
+    lattice, whole, crs = grid
     dims = "time", "geometry", "y", "x"
     return xarray.Dataset(
         {
@@ -114,7 +138,7 @@ def make_dataset(
     )
 
 
-def _combine(target: np.ndarray, layers: Sequence[Layer], whole: Window, combine: str, name: str) -> None:
+def combine_layers(target: np.ndarray, layers: Sequence[Layer], whole: Window, combine: str, name: str) -> None:
     """Put the chips of one time and area into their pixels of a variable, the first ones first."""
     taken = np.zeros(target.shape, bool) if len(layers) > 1 else None
     for chip, pixels, said in layers if combine != "merge_override" else layers[:1]:
@@ -181,7 +205,7 @@ def check_dataset(plans: Sequence[ChipPlan], areas: int, most: int) -> None:
     """
     if not plans:
         return
-    whole = union([_window(plan) for plan in plans])
+    whole = union([window_of(plan) for plan in plans])
     scenes = len({plan.read.scene_id for plan in plans})
     size = scenes * areas * whole.width * whole.height * sum(one.header.dtype.itemsize for one in plans[0].sources)
     if size > most:
@@ -206,17 +230,26 @@ def dataset_of(
     chips, first = [], samples.jobs[0].plan
     for place, job in zip(samples.places, samples.jobs, strict=True):
         valid = None if job.invalid is None else ~job.invalid
-        chips.append(GridChip(times[place.scene_id], place.area, _window(job.plan), job.pixels(), valid))
-    headers = [source.header for source in first.sources]
-    variables = [
+        chips.append(GridChip(times[place.scene_id], place.area, window_of(job.plan), job.pixels(), valid))
+    assert isinstance(first, TargetPlan)  # all are read on one grid
+    return make_dataset(chips, variables_of(first, names), first.target.lattice, first.crs, combine)
+
+
+def variables_of(plan: ChipPlan, names: Sequence[str]) -> list[Variable]:
+    """The variables of the bands of a plan."""
+    headers = [source.header for source in plan.sources]
+    return [
         Variable(name, header.dtype, 0 if header.nodata is None else header.nodata)
         for name, header in zip(names, headers, strict=True)
     ]
-    assert isinstance(first, TargetPlan)  # all are read on one grid
-    return make_dataset(chips, variables, first.target.lattice, first.crs, combine)
 
 
-def _window(plan: ChipPlan) -> Window:
+def times_of(scenes: pa.Table) -> dict[str, np.datetime64]:
+    """The time of each scene, naive UTC."""
+    return dict(zip(scenes["id"].to_pylist(), scenes["datetime"].to_numpy(), strict=True))
+
+
+def window_of(plan: ChipPlan) -> Window:
     """The pixels of a chip in the lattice of its grid."""
     assert isinstance(plan, TargetPlan)  # all are read on one grid
     return plan.target.window

@@ -16,7 +16,7 @@ from rasteret_sql.errors import (
     MemoryLimitError,
     RasteretError,
 )
-from rasteret_sql.geo.grid import Affine
+from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.byte_limit import within_limit
@@ -27,7 +27,8 @@ from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import Request, each_or_error
 from rasteret_sql.reading.resolve import resolve
-from rasteret_sql.reading.target_plan import ChipPlan, check_memory, plan_chip
+from rasteret_sql.reading.target_part import part_of
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory, plan_chip
 from rasteret_sql.selection.areas import Areas
 
 
@@ -92,6 +93,7 @@ def read_samples(
     options: PixelOptions,
     *,
     check: Callable[[Sequence[ChipPlan]], None] | None = None,
+    part: Window | None = None,
 ) -> Samples:
     """Read every area on every scene, on the scene's own grid unless the options ask for another.
 
@@ -102,6 +104,7 @@ def read_samples(
         bands: in the order of the result.
         options: as `read_chip` takes them.
         check: raises where what is planned cannot be; None: samples of different shapes cannot.
+        part: pixels of the lattice that are read, where the options ask for a grid; None: all.
 
     Raises:
         InvalidArgumentError: the windows differ in size.
@@ -110,8 +113,22 @@ def read_samples(
     """
     if not ids:
         return Samples(None)
-    asked = _Asked(areas, bands, options, check)
+    asked = _Asked(areas, bands, options, check, part)
     return context.engine.call(lambda cancelled: _read(context, ids, asked, cancelled))
+
+
+def plan_samples(
+    context: ReadContext, ids: Sequence[str], areas: Areas, bands: Sequence[Asked], options: PixelOptions
+) -> tuple[list[ChipPlan], dict[str, Exception]]:
+    """Plan what `read_samples` would read, and read nothing.
+
+    Returns:
+        The plan of each sample, scene by scene, whatever size it has; and why scenes have none that would.
+    """
+    failures: dict[str, Exception] = {}
+    asked = _Asked(areas, bands, options, None, None, is_read=False)
+    plans = context.engine.call(lambda _: _plans(context, ids, asked, failures)) if ids else []
+    return plans, failures
 
 
 def _read(context: ReadContext, ids: Sequence[str], asked: _Asked, cancelled: Cancelled) -> Samples:
@@ -176,6 +193,9 @@ class _Asked:
     bands: Sequence[Asked]
     options: PixelOptions
     check: Callable[[Sequence[ChipPlan]], None] | None
+    part: Window | None
+    is_read: bool = True
+    """False where it is only planned."""
 
     def of(self, ids: Sequence[str]) -> Request:
         """Every scene with every area, scene by scene."""
@@ -197,8 +217,13 @@ def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: di
         found: list[list[ChipPlan]] = [[] for _ in some]
         for read in resolve(asked.of(some), context):
             plan = plan_chip(read)
+            if plan is not None and asked.part is not None:
+                assert isinstance(plan, TargetPlan)  # a part is one of a grid
+                inside = plan.target.window.intersection(asked.part)
+                plan = None if inside is None else part_of(plan, inside)
             if plan is not None:
-                check_memory(plan, context)
+                if asked.is_read:
+                    check_memory(plan, context)
                 found[read.row // len(asked.areas.geometries)].append(plan)
         return found
 

@@ -1,0 +1,249 @@
+"""Makes an xarray Dataset of arrays of dask, whose chunks are read when they are computed, in whatever process."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rasteret_sql.catalog.cloud_config import CloudConfig
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.geo.grid import Window
+from rasteret_sql.hosts.area_samples import AreaRead
+from rasteret_sql.hosts.xarray_dataset import (
+    GridChip,
+    Variable,
+    combine_layers,
+    dataset_on_grid,
+    times_of,
+    union,
+    variables_of,
+    window_of,
+)
+from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.reading.asked_band import Asked
+from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
+from rasteret_sql.selection.areas import Areas
+from rasteret_sql.selection.call_access import call_backend
+from rasteret_sql.selection.pixels import read_samples
+from rasteret_sql.session.session import Session, new_session
+from rasteret_sql.warning import warn
+
+if TYPE_CHECKING:
+    import xarray
+
+Chunks = str | int | Mapping[str, int | str | Sequence[int] | None] | None
+"""The pixels, areas and times that a chunk has; None: there are no chunks."""
+_DIMS = ("time", "geometry", "y", "x")
+_SIDE = 1024
+"""Pixels on a side of a chunk, at least, where none is asked for."""
+_OPEN = 16
+"""Collections that a process has open for its chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallAccess:
+    """Holds what a call says of how files are reached."""
+
+    backend: StorageBackend | None
+    cloud_config: CloudConfig | Mapping[str, Any] | None
+    data_source: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CollectionHandle:
+    """A collection that another process opens anew: its pickle says where it is, and holds nothing else."""
+
+    session: Session
+    place: str
+    name: str
+    data_source: str
+
+    @classmethod
+    def of(cls, session: Session, index: CollectionIndex, data_source: str) -> CollectionHandle:
+        """That of an open collection."""
+        return cls(session, str(index.place), index.name, data_source)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (self.place, self.name, self.data_source)
+
+
+@lru_cache(maxsize=_OPEN)
+def _opened(place: str, name: str, data_source: str) -> CollectionHandle:
+    session = new_session()
+    session.add(open_collection(place, name))
+    return CollectionHandle(session, place, name, data_source)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockReader:
+    """Reads the chunks of a variable."""
+
+    collection: CollectionHandle
+    access: CallAccess
+    areas: Areas
+    band: Asked
+    options: PixelOptions
+    """With the grid of all scenes."""
+    scenes: Mapping[tuple[int, int], tuple[str, ...]]
+    """Of each number of a time and an area, the first one first."""
+    window: Window
+    """The pixels of the dataset in the lattice of the grid."""
+    variable: Variable
+    combine: str
+
+    def __call__(self, block_info: Any = None) -> np.ndarray:
+        """The chunk that dask asks for."""
+        (first_time, end_time), (first_area, end_area), rows, cols = block_info[None]["array-location"]
+        col, row = self.window.col_off + cols[0], self.window.row_off + rows[0]
+        part = Window(col, row, cols[1] - cols[0], rows[1] - rows[0])
+        shape = end_time - first_time, end_area - first_area, part.height, part.width
+        found = np.full(shape, self.variable.fill, self.variable.dtype)
+        for area in range(first_area, end_area):
+            times = range(first_time, end_time)
+            at = {time: self.scenes.get((time, area), ()) for time in times}
+            chips = self._chips([scene for time in times for scene in at[time]], area, part)
+            for time in times:
+                some = [chips[scene] for scene in at[time] if scene in chips]
+                layers = [(chip, chip.pixels[0], None if chip.valid is None else chip.valid[0]) for chip in some]
+                if layers:
+                    target = found[time - first_time, area - first_area]
+                    combine_layers(target, layers, part, self.combine, self.variable.name)
+        return found
+
+    def _chips(self, scenes: Sequence[str], area: int, part: Window) -> dict[str, GridChip]:
+        """The pixels of scenes in a part of the grid."""
+        if not scenes:
+            return {}
+        session, access = self.collection.session, self.access
+        reader = call_backend(
+            session, access.backend, access.cloud_config, access.data_source, self.collection.data_source
+        )
+        one = Areas(self.areas.geometries[area : area + 1], self.areas.crs)
+        told = replace(self.options, on_error="raise")  # scenes that fail are told of here
+        with session.receipts.begin("get_xarray") as receipt:
+            context = session.paying(receipt).reading(backend=reader)
+            samples = read_samples(context, scenes, one, [self.band], told, check=_any, part=part)
+            if samples.failures and self.options.on_error == "raise":
+                raise next(iter(samples.failures.values()))
+        for scene, error in samples.failures.items():
+            warn(f'scene "{scene}" could not be read, and is left out of a chunk: {error}')
+        chips = {}
+        for place, job in zip(samples.places, samples.jobs, strict=True):
+            valid = None if job.invalid is None else ~job.invalid
+            no_time = np.datetime64("NaT")
+            chips[place.scene_id] = GridChip(no_time, area, window_of(job.plan), job.pixels(), valid)
+        return chips
+
+
+def _any(_plans: Sequence[ChipPlan]) -> None:
+    """Chips of a chunk may have any shapes."""
+
+
+def lazy_dataset(
+    asked: AreaRead, collection: CollectionHandle, access: CallAccess, chunks: Chunks, combine: str
+) -> xarray.Dataset:
+    """Plan a dataset: headers are looked up, and no pixels are read.
+
+    Args:
+        asked: what is read, on one grid.
+        collection: where chunks find it.
+        access: how they reach the files.
+        chunks: as `get_xarray` takes them.
+        combine: how scenes of one time are put together.
+
+    Raises:
+        ImportError: dask is not installed.
+        InvalidArgumentError: chunks are none, or nothing meets the areas.
+    """
+    if find_spec("dask") is None:
+        raise ImportError("chunks= needs dask: pip install 'rasteret-sql[dask]'; without chunks= it reads at once")
+    plans, options, scenes = asked.plan()
+    options = replace(options, on_error=asked.options.on_error)
+    first = plans[0]
+    assert isinstance(first, TargetPlan)  # all are on one grid
+    count, all_times = len(asked.areas.geometries), times_of(scenes)
+    whole = union([window_of(plan) for plan in plans])
+    times = np.unique([all_times[plan.read.scene_id] for plan in plans])
+    slots: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for plan in plans:
+        time = int(np.searchsorted(times, all_times[plan.read.scene_id]))
+        slots[time, plan.read.row % count].append(plan.read.scene_id)
+    areas = 1 + max(area for _, area in slots)
+    sizes = chunk_sizes(chunks, (len(times), areas), whole, _tile(first))
+    variables = variables_of(first, asked.names)
+    named = {slot: tuple(some) for slot, some in slots.items()}
+    array = import_module("dask.array")
+    data = [
+        array.map_blocks(
+            BlockReader(collection, access, asked.areas, band, options, named, whole, variable, combine),
+            chunks=sizes,
+            dtype=variable.dtype,
+            meta=np.empty((0,) * len(_DIMS), variable.dtype),
+            name=f"rasteret-{variable.name}-{uuid.uuid4().hex}",
+        )
+        for band, variable in zip(asked.asked, variables, strict=True)
+    ]
+    return dataset_on_grid(data, variables, times, areas, (first.target.lattice, whole, first.crs))
+
+
+def _tile(plan: TargetPlan) -> tuple[int, int]:
+    """Height and width of the stored tiles of the first band, where its pixels are those of the grid; else of none."""
+    each = next(one for one in plan.warps if one)
+    if not each.warp.map.is_shift(plan.target.window):
+        return 1, 1
+    level = each.window.sources[0].header.levels[each.window.level]
+    return level.tile_height, level.tile_width
+
+
+def chunk_sizes(
+    chunks: Chunks, counts: tuple[int, int], window: Window, tile: tuple[int, int]
+) -> tuple[tuple[int, ...], ...]:
+    """The sizes of chunks along time, geometry, y and x.
+
+    Args:
+        chunks: as `get_xarray` takes them.
+        counts: how many times and areas there are.
+        window: the pixels in the lattice of the grid.
+        tile: height and width of stored tiles; of what is not said, chunks are whole tiles.
+
+    Raises:
+        InvalidArgumentError: they are none.
+    """
+    if isinstance(chunks, int) and not isinstance(chunks, bool):
+        chunks = {"y": chunks, "x": chunks}
+    said = {} if chunks == "auto" else chunks
+    if not isinstance(said, Mapping) or not set(said) <= set(_DIMS):
+        raise InvalidArgumentError(
+            f"chunks={chunks!r} cannot be used; expected 'auto', a number of pixels, or a dict of {', '.join(_DIMS)}"
+        )
+    lengths = (*counts, window.height, window.width)
+    starts = (0, 0, window.row_off, window.col_off)
+    usual = (1, 1, *(side * -(-_SIDE // side) for side in tile))
+    return tuple(_along(dim, said.get(dim), *each) for dim, *each in zip(_DIMS, lengths, starts, usual, strict=True))
+
+
+def _along(dim: str, said: int | str | Sequence[int] | None, length: int, start: int, usual: int) -> tuple[int, ...]:
+    """The sizes on one dimension: they end at multiples of the size, counted from the corner of the grid."""
+    if said in (None, "auto"):
+        said = usual
+    if isinstance(said, Sequence) and not isinstance(said, str) and sum(said) == length and min(said) > 0:
+        return tuple(map(int, said))
+    if isinstance(said, bool) or not isinstance(said, int) or not (said > 0 or said == -1):
+        raise InvalidArgumentError(
+            f"chunks={{'{dim}': {said!r}}} cannot be used; expected a number above 0, -1 for all, 'auto', or sizes "
+            f"that add up to {length}"
+        )
+    if said == -1:
+        return (length,)
+    borders = [start, *range((start // said + 1) * said, start + length, said), start + length]
+    return tuple(int(size) for size in np.diff(borders))
