@@ -135,6 +135,8 @@ class WindowJob(Job):
         self._of_all.clear()
         if self._derived is not None:
             self.invalid = self._derived.fill(self.pixels(), self.invalid)
+            # It knows this job: the pixels of both would stay until Python looks for such circles.
+            self._derived = None
         self.reduce()
 
     def reduce(self) -> None:

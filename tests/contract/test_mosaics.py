@@ -1,0 +1,121 @@
+"""Composites fetch each tile once, only of scenes that they need, and hold as much whatever the number of scenes."""
+
+import shutil
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+import shapely
+
+from rasteret_sql.reading import composites, mosaic
+from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene
+from tests.servers.range_server import RangeServer
+
+SCENES = 6
+ALL = shapely.box(600_000, 5_100_000 - SIZE * 10, 600_000 + SIZE * 10, 5_100_000).wkt
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    items = []
+    for n in range(SCENES):
+        for band, seed in (("one", n), ("two", n + 50)):
+            write_scene(folder / f"s{n}_{band}.tif", seed, count=1)
+        items.append(item(f"s{n}", day=n + 1, one=f"s{n}_one.tif", two=f"s{n}_two.tif"))
+    write_items(folder / "items.json", items)
+    with RangeServer(folder) as running:
+        running.folder = folder
+        yield running
+
+
+@pytest.fixture
+def con(server, tmp_path):
+    with opened(server, tmp_path / "ws") as connection:
+        yield connection
+
+
+def fetched(server):
+    """Path, first byte and end of each request for pixels."""
+    return [(path, begin, end) for _, path, begin, end, _ in server.log() if path.endswith(".tif")]
+
+
+def mosaic_of(con, band="one", more="", shown="scenes"):
+    call = f"read_mosaic(rasteret.w, '{band}', '{ALL}', geom_crs := 32632{more})"
+    return con.execute(f"SELECT {shown} FROM {call}").fetchall()
+
+
+@pytest.mark.parametrize("method", ["median", "max"])
+def test_each_byte_of_bands_and_masks_is_fetched_once(con, server, method, monkeypatch):
+    monkeypatch.setattr(composites, "_VALUES_BYTES", 500_000)
+    monkeypatch.setattr(composites, "_SIDE", 256)
+    monkeypatch.setattr(composites, "_WAVE_BYTES", 4_000_000)
+    asked = mosaic_of(con, "one / (one + two)", f", method := '{method}', mask := 'two > 50000'")
+    assert asked == [(SCENES,)]
+    ranges = sorted(fetched(server))
+    assert {path.rsplit("/", 1)[-1] for path, _, _ in ranges} == {
+        f"s{n}_{band}.tif" for n in range(SCENES) for band in ("one", "two")
+    }
+    for (path, _, end), (after, begin, _) in pairwise(ranges):
+        assert path != after or begin >= end
+    (tiles,) = con.execute("SELECT max(tiles - cache_hits) FROM rasteret_stats()").fetchall()[0]
+    assert tiles == SCENES * 2 * (SIZE // 128) ** 2
+
+
+@pytest.mark.parametrize(("method", "read"), [("first", range(4)), ("last", range(2, 6))])
+def test_scenes_behind_those_that_have_every_pixel_are_not_read(con, server, method, read):
+    assert mosaic_of(con, more=f", method := '{method}'") == [(1,)]
+    assert {path.rsplit("/", 1)[-1] for path, _, _ in fetched(server)} == {f"s{n}_one.tif" for n in read}
+
+
+def test_other_periods_are_not_read(con, server):
+    call = f"read_mosaic(rasteret.w, 'one', '{ALL}', geom_crs := 32632, every := 'day')"
+    assert con.execute(f"SELECT scenes FROM {call} WHERE period = '2024-01-03'").fetchall() == [(1,)]
+    assert {path.rsplit("/", 1)[-1] for path, _, _ in fetched(server)} == {"s2_one.tif"}
+
+
+def test_limit_ends_the_reading(con, server, monkeypatch):
+    monkeypatch.setattr(mosaic, "_GROUP_BYTES", 1)
+    call = f"read_mosaic(rasteret.w, 'one', '{ALL}', geom_crs := 32632, every := 'day')"
+    assert con.execute(f"SELECT scenes FROM {call} LIMIT 2").fetchall() == [(1,), (1,)]
+    assert {path.rsplit("/", 1)[-1] for path, _, _ in fetched(server)} == {"s0_one.tif", "s1_one.tif"}
+
+
+@pytest.mark.parametrize("method", ["median", "mean"])
+def test_memory_does_not_grow_with_the_number_of_scenes(con, server, method, monkeypatch, tmp_path):
+    monkeypatch.setattr(composites, "_VALUES_BYTES", 20_000_000)
+    monkeypatch.setattr(composites, "_WAVE_BYTES", 4_000_000)
+    # All are one file, so that the cache of decoded tiles holds the same.
+    items = [item(f"m{n}", day=n % 28 + 1, one=f"{server.url}/s0_one.tif") for n in range(60)]
+    write_items(tmp_path / "many.json", items)
+    con.execute(f"FROM rasteret_build_from_stac('many', '{tmp_path}/many.json')").fetchall()
+    con.execute("CREATE TABLE chosen AS SELECT id, datetime FROM rasteret.many")
+    call = f"read_mosaic(chosen, 'one + 0.5', '{ALL}', geom_crs := 32632, method := '{method}')"
+    con.execute(f"SELECT scenes FROM {call}").fetchall()  # what is loaded and kept is not what is looked for
+    tracemalloc.start()
+    assert con.execute(f"SELECT scenes FROM {call}").fetchall() == [(60,)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A scene of floats takes a megabyte, and as much again while it is computed and warped.
+    assert peak < (35_000_000 if method == "median" else 15_000_000)
+
+
+def test_a_scene_whose_file_is_gone_is_left_out_where_that_is_asked_for(con, server):
+    path = server.folder / "s1_one.tif"
+    shutil.move(path, path.with_suffix(".away"))
+    try:
+        forget(con, server)
+        with pytest.raises(Exception, match=r'read_mosaic: scene "s1", band one: .*there is no such file'):
+            mosaic_of(con, more=", method := 'count'")
+        found = mosaic_of(con, more=", method := 'count', on_error := 'null'", shown="scenes, chip_stats(chip).max")
+        assert found == [(SCENES - 1, SCENES - 1)]
+        told = con.execute("SELECT scene_id FROM rasteret_failures() WHERE function = 'read_mosaic'").fetchall()
+        assert ("s1",) in told
+    finally:
+        shutil.move(path.with_suffix(".away"), path)
+
+
+def test_max_bytes_is_of_all_that_may_be_read(con, server):
+    with pytest.raises(Exception, match=r"read_mosaic: the read would fetch .* \(96 tiles in "):
+        mosaic_of(con, more=", max_bytes := 1000")
+    assert fetched(server) == []
