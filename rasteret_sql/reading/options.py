@@ -103,7 +103,8 @@ class PixelOptions:
     @property
     def has_target(self) -> bool:
         """True where pixels are wanted on another grid than the scene's own."""
-        return any(each is not None for each in (self.crs, self.resolution, self.shape, self.align))
+        # Asked for each row, so without a loop.
+        return not (self.crs is None and self.resolution is None and self.shape is None and self.align is None)
 
     def of_scene(self, collection: str | None) -> PixelOptions:
         """The same for a scene of which a relation says the collection; what the call itself says counts first."""

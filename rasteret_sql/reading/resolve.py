@@ -50,9 +50,11 @@ def _resolve(request: Request, context: ReadContext) -> list[RowRead]:
     on_targets: dict[int, str] = {}
     for row in rows:
         geometry, crs, found = geometries[row], given[row], sources[row]
-        failed = next((part for part in (geometry, crs, found) if isinstance(part, RasteretError)), None)
-        if failed is None and geometry is not Whole.IMAGE:
-            failed = unplaced(found)
+        failed: RasteretError | None = None
+        if isinstance(found, tuple) and isinstance(crs, str) and not isinstance(geometry, RasteretError):
+            failed = None if geometry is Whole.IMAGE else unplaced(found)
+        else:
+            failed = next(part for part in (geometry, crs, found) if isinstance(part, RasteretError))
         if failed is not None:
             if options[row].on_error == "raise":
                 raise failed

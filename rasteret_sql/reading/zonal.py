@@ -290,7 +290,7 @@ def zonal_stats(request: Request, context: ReadContext, cancelled: Cancelled) ->
 
 def zonal_stat(request: Request, context: ReadContext, cancelled: Cancelled, names: Sequence[str | None]) -> pa.Array:
     """One statistic of each row as DOUBLE; `names` are the fields of zonal_stats."""
-    for name in names:
+    for name in dict.fromkeys(names):
         if name is not None:
             check_statistic(name)
     rows = _measured(request, [() if name is None else (name,) for name in names], context, cancelled)

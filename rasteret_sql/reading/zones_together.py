@@ -12,7 +12,7 @@ from rasteret_sql.errors import RasteretError
 from rasteret_sql.raster.window import geometry_windows
 from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.pixel_group import MOST_PIXELS, DerivedGroup, RunsJob, statistics_job, statistics_of
 from rasteret_sql.reading.request import RowRead
 
@@ -36,7 +36,8 @@ def measure_together(
         Row → its statistics in the order of its names; None where the zone misses the image. And the rows that are
         left: other zones, and those that could not be read.
     """
-    groups: dict[tuple[int, PixelOptions, tuple[str, ...]], list[RowRead]] = defaultdict(list)
+    # Rows of a call share their options: they are told apart by identity, for to hash them takes as long as to group.
+    groups: dict[tuple[int, int, tuple[str, ...]], list[RowRead]] = defaultdict(list)
     left: list[RowRead] = []
     for read in reads:
         if (
@@ -46,7 +47,7 @@ def measure_together(
             and names[read.row]
             and read.geometry is not Whole.IMAGE
         ):
-            groups[id(read.sources[0]), read.options, names[read.row]].append(read)
+            groups[id(read.sources[0]), id(read.options), names[read.row]].append(read)
         else:
             left.append(read)
     found: dict[int, Row | None] = {}

@@ -79,17 +79,26 @@ def pixel_request(  # noqa: PLR0917 - columns
         RasteretError: an argument cannot be used, unless its row has `on_error := 'null'` and it is a geometry.
     """
     said = tuple(defaults.items())
-    read = [row_options(function.name, text, said) for text in named.to_pylist()]
-    options, crs_asked = [option for option, _ in read], [crs for _, crs in read]
+    encoded = named.dictionary_encode()
+    distinct = [row_options(function.name, text, said) for text in encoded.dictionary.to_pylist()]
+    numbers = encoded.indices.to_pylist()
+    options, crs_asked = [distinct[number][0] for number in numbers], [distinct[number][1] for number in numbers]
     tolerant = any(option.on_error == "null" for option in options)
     kinds, wkbs, texts = (column.to_pylist() for column in geometries.flatten())
     shapes = _geometries(kinds, wkbs, texts, tolerant) if shapes is None else shapes
     crs = _given_crs(crs_asked, kinds, shapes, tolerant)
     scenes = ids.to_pylist()
-    asked = [
-        None if band is None or scene is None or shape is None else band_request(band, option)
-        for band, scene, shape, option in zip(bands.to_pylist(), scenes, shapes, options, strict=True)
-    ]
+    known: dict[tuple[str, int], tuple[Asked, ...]] = {}
+    asked: list[tuple[Asked, ...] | None] = []
+    for band, scene, shape, option in zip(bands.to_pylist(), scenes, shapes, options, strict=True):
+        if band is None or scene is None or shape is None:
+            asked.append(None)
+            continue
+        # Rows share their options, and to hash these for each takes longer than all else here.
+        found = known.get((band, id(option)))
+        if found is None:
+            found = known[band, id(option)] = band_request(band, option)
+        asked.append(found)
     return Request(scenes, asked, shapes, crs, options)
 
 
