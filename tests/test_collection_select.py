@@ -292,7 +292,7 @@ def narrowed(collection, name, value, scenes):
     return collection.subset(**{name: value})
 
 
-@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=st.lists(CONDITIONS, min_size=1, max_size=4))
 def test_conditions_are_conjoined(whole, scenes, chosen):
     """Whatever conditions come one after the other, in any order: the scenes that a loop in Python keeps."""

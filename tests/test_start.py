@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import sqlglot
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import rasteret_sql
@@ -110,7 +110,6 @@ assert len(made) == 1 and made[0].startswith("rasteret-session"), made
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_names_and_texts_come_back_from_sql_as_they_were(name, text):
     relation = duckdb.sql(f"SELECT {quote_text(text)} AS {quote_name(name)}")

@@ -89,7 +89,7 @@ def table():
     con.close()
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(rows=st.lists(ROWS, min_size=1, max_size=4), condition=CONDITIONS)
 def test_the_tree_is_applied_as_duckdb_applies_the_text(table, rows, condition):
     tree = parse_condition(condition)

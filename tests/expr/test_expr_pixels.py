@@ -120,7 +120,7 @@ def parts_of(text: str) -> list[str]:
 
 
 @pytest.mark.hypothesis
-@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 @given(EXPRESSIONS)
 def test_the_same_numbers_as_duckdb(con: Any, text: str) -> None:
     right = [row for (row,) in con.execute(f"SELECT TRY(({text})::DOUBLE) FROM wide").fetchall()]

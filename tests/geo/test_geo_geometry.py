@@ -208,7 +208,7 @@ def test_values_from_python() -> None:
         parse_geometry(5)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.text(max_size=40) | st.from_regex(r"(SRID=\d+;)?(POINT|POLYGON) ?\(.{0,10}\)?", fullmatch=True))
 def test_any_text_is_a_geometry_or_our_error(text: str) -> None:
     try:
@@ -218,7 +218,7 @@ def test_any_text_is_a_geometry_or_our_error(text: str) -> None:
     assert (found is None) == (text.strip() == "null")  # of JSON, which hypothesis finds among our constants
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_geometry_or_our_error(data: bytes) -> None:
     try:
@@ -227,7 +227,7 @@ def test_any_bytes_are_a_geometry_or_our_error(data: bytes) -> None:
         return
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 @given(st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1, max_size=5))
 def test_points_survive_every_form(points: list[tuple[float, float]]) -> None:
     shapes = [shapely.Point(p) for p in points]

@@ -29,7 +29,7 @@ def written(path, ids, file=0, start=0) -> IdFile:
     return IdFile(path)
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(texts, texts)
 def test_each_id_is_found_where_it_is_and_no_other(tmp_path_factory, ids, others):
     file = written(tmp_path_factory.mktemp("ids") / "1.ids", ids, 3, 100)

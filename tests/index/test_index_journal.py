@@ -180,7 +180,7 @@ def test_what_a_killed_process_kept_comes_back_as_far_as_it_was_written(tmp_path
     assert (numbers[0], set(numbers), numbers[-2:]) == (0, {0, 1, 2, 3, 4}, [3, 4])
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.data())
 def test_damage_costs_what_was_kept_at_most(tmp_path_factory, data):
     """What comes back is what was put in."""

@@ -56,7 +56,7 @@ manifests = st.builds(
 )
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(manifests)
 def test_a_manifest_comes_back(manifest):
     again = read_manifest(manifest.text(), "x")

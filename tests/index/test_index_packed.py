@@ -77,7 +77,7 @@ def test_round_trip(name):
 words = st.integers(0, 2**64 - 1)
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=24), st.lists(st.tuples(words, words), max_size=5))
 def test_tables_of_any_values_come_back_exactly(first, second):
     def one(entries):
@@ -104,7 +104,7 @@ def test_damage_is_an_error(part, cut):
         unpack_header(replace(packed, **{part: value[: min(cut, len(value) - 1)]}))
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.sampled_from(sorted(SHAPES)), st.data())
 def test_damage_is_never_more_than_an_error(name, data):
     packed = pack_header(SHAPES[name])

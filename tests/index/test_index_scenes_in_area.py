@@ -64,7 +64,7 @@ def many(tmp_path_factory):
         yield con, footprints
 
 
-@settings(max_examples=examples(12), deadline=None)
+@settings(max_examples=examples(12))
 @given(st.lists(st.tuples(st.floats(-150, 150), st.floats(-80, 80)), min_size=1, max_size=6))
 def test_the_scenes_are_those_that_shapely_finds(many, corners):
     con, footprints = many

@@ -35,7 +35,7 @@ def check(offsets, counts) -> PackedTables:
     return packed
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(st.tuples(words, words), max_size=60))
 @example([])
 @example([(0, 0)])
@@ -58,7 +58,7 @@ def shuffled(offsets: np.ndarray, counts: np.ndarray, seed: int) -> tuple[np.nda
     return offsets[order], counts[order]
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.integers(0, 2100),
     st.integers(0, 2**32),
@@ -131,7 +131,7 @@ def test_tiles_of_one_size_take_almost_nothing():
     assert len(packed.head) < 140
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_damage_is_an_error_or_other_numbers_but_nothing_worse(data):
     number = data.draw(st.sampled_from([0, 1, 2, 12, 40]))

@@ -188,7 +188,6 @@ GEOMETRIES = VALUES | st.fixed_dictionaries(
 BOXES = VALUES | st.lists(NEAR, min_size=4, max_size=6)
 QUICK = settings(
     max_examples=examples(80),
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

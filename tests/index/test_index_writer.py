@@ -117,7 +117,7 @@ def check(index: CollectionIndex, rows: Sequence[SceneRow], most: int) -> None:
 months = st.lists(st.none() | st.integers(0, 14), min_size=1, max_size=40)
 
 
-@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(months, st.lists(months, max_size=2))
 def test_any_number_of_scenes_in_any_months(small, tmp_path_factory, first, more):
     path = tmp_path_factory.mktemp("writer") / "c"

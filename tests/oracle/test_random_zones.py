@@ -182,7 +182,7 @@ def cases(draw):
 
 @pytest.mark.parametrize("examples", some([5, 25], 2))
 def test_pixels_are_those_whose_centre_is_in_the_zone(con, examples):
-    @settings(deadline=None, max_examples=examples, database=None, derandomize=True, phases=[Phase.generate])
+    @settings(max_examples=examples, database=None, derandomize=True, phases=[Phase.generate])
     @given(case=cases())
     def each(case):
         assert_the_pixels(con, *case)

@@ -11,7 +11,7 @@ NUMBERS = st.sampled_from([0.0, 1.0, 2.0, 3.0, 1.0 + 5e-6, 2.0 - 5e-6])
 RINGS = st.lists(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=7), min_size=1, max_size=5)
 
 
-@settings(max_examples=examples(1000), deadline=None)
+@settings(max_examples=examples(1000))
 @given(RINGS)
 def test_many_rings_turn_as_each_does_alone(rings):
     """Small numbers, so that vertices repeat, lie side by side or within the bound of OGR, and turns are flat."""

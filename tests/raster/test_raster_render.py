@@ -166,7 +166,7 @@ def test_wrong_arguments() -> None:
         contact_sheet([data[0].astype(np.uint8)], 1, labels=["a", "b"])
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st_np.arrays(
         st.sampled_from([np.dtype(d) for d in ("uint8", "int8", "uint16", "int64", "float16", "float32", "float64")]),

@@ -40,7 +40,7 @@ def pixels(runs: Runs, number: int) -> np.ndarray:
     return found
 
 
-@settings(deadline=None, max_examples=examples(200))
+@settings(max_examples=examples(200))
 @given(st.lists(polygons(), min_size=1, max_size=8), st.sampled_from(GRIDS))
 def test_runs_are_the_masks(shapes, grid):
     placed = np.array(
@@ -64,7 +64,7 @@ def test_runs_are_the_masks(shapes, grid):
         assert (pixels(some, at) == pixels(runs, number)).all()
 
 
-@settings(deadline=None, max_examples=examples(100))
+@settings(max_examples=examples(100))
 @given(st.lists(polygons(), min_size=1, max_size=8), st.integers(1, SIDE), st.integers(1, SIDE))
 def test_pieces_have_each_pixel_once(shapes, width, height):
     grid = Affine(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

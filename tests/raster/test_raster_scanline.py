@@ -68,7 +68,7 @@ def test_transform_on_one_line_is_an_error() -> None:
 coordinate = st.floats(-5, 25, allow_nan=False).map(lambda v: round(v, 2))
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=12, unique=True), st.booleans())
 def test_a_window_is_a_cut_of_the_whole(points: list[tuple[float, float]], all_touched: bool) -> None:
     polygon = shapely.Polygon(points)
@@ -80,7 +80,7 @@ def test_a_window_is_a_cut_of_the_whole(points: list[tuple[float, float]], all_t
     assert polygon_mask(polygon, PIXELS, Window(0, 0, 20, 20), True)[whole].all()
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=12, unique=True))
 def test_centres_inside_are_those_that_contain_them(points: list[tuple[float, float]]) -> None:
     polygon = shapely.Polygon(points)

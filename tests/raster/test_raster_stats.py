@@ -78,7 +78,7 @@ def test_infinite_values_do_not_warn() -> None:
     assert (found["max"], found["median"], found["sum"]) == (math.inf, 2, math.inf)
 
 
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(80))
 @given(st.data())
 def test_equal_to_duckdb_aggregates(data: st.DataObject) -> None:
     dtype = np.dtype(data.draw(st.sampled_from(DTYPES)))

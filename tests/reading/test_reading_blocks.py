@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.features import geometry_mask
 from rasterio.transform import from_origin
@@ -153,7 +153,6 @@ def test_blocks_cover_a_window_once(col, row, width, height, most):
 
 
 @given(st.lists(st.integers(-300, 300), min_size=1, max_size=80), st.booleans())
-@settings(deadline=None)
 def test_counted_statistics_are_those_of_the_values(values, weighted):
     column = np.array(values, np.int16)
     weights = np.random.default_rng(len(values)).random(len(values)) + 0.01 if weighted else None
@@ -165,7 +164,6 @@ def test_counted_statistics_are_those_of_the_values(values, weighted):
 
 
 @given(st.lists(st.tuples(st.floats(-20, 220), st.floats(-20, 220)), min_size=3, max_size=8), st.floats(0, 1))
-@settings(deadline=None)
 def test_no_tile_with_a_pixel_is_left_out(points, turn):
     shape = shapely.Polygon(points)
     grid = Affine(1.0, turn, 0.0, turn / 2, -1.0, 200.0)

@@ -63,7 +63,7 @@ def test_there_and_back(con, dtype, way):
     assert again == chip
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.integers(0, 2**32 - 1), st.sampled_from(DTYPES), st.integers(1, 3), st.booleans())
 def test_functions_on_chips_take_an_array(con, seed, dtype, bands, with_nodata):
     rng = np.random.default_rng(seed)

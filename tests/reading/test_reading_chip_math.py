@@ -36,7 +36,7 @@ def chips(draw):
     return arrays
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(data=st.data(), expression=st.sampled_from(EXPRESSIONS))
 def test_expressions_are_those_of_duckdb(con, data, expression):
     (a, a_valid), (b, b_valid) = chips(data.draw)

@@ -284,7 +284,7 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(CONDITIONS)
 def test_both_forms_of_cql2_say_the_same_and_are_valid(condition):
     """Against the reference implementation, `cql2`."""

@@ -204,7 +204,7 @@ COMBINED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(COMBINED)
 def test_any_combination_lies_where_gdal_puts_it_but_for_the_shift_of_a_datum(keys):
     """Beside a coded CRS, GDAL knows datums by one name or the other, and shifts some: that is up to 300 m."""
@@ -339,7 +339,7 @@ WRITABLE = sorted(
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(st.sampled_from(WRITABLE))
 def test_epsgs_own_crs_written_by_gdal_without_their_codes(code):
     """The parameters alone: whatever keys GDAL writes for them, both read the same place."""

@@ -298,7 +298,7 @@ def test_files_are_read_before_they_are_damaged():
         assert len(np.unique(pixels_of(data))) > 1, name
 
 
-@settings(max_examples=examples(600), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(600), derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_damaged_files_give_errors_or_pixels(data):
     """Bit flips, truncations and overwritten parts: only TiffError comes out, of header and tiles."""
@@ -322,7 +322,7 @@ def test_damaged_files_give_errors_or_pixels(data):
     assert time.thread_time() - began < 5
 
 
-@settings(max_examples=examples(300), deadline=None, derandomize=True)
+@settings(max_examples=examples(300), derandomize=True)
 @given(
     st.binary(max_size=300),
     st.sampled_from([b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0"]),
