@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rasteret_sql.collection import Collection
     from rasteret_sql.connection import connect, install, interrupt
     from rasteret_sql.errors import RasteretError
+    from rasteret_sql.hosts.ipython_session import load_ipython_extension, unload_ipython_extension
+    from rasteret_sql.hosts.notebook import show
     from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
     from rasteret_sql.io.clouds.planetary_computer import SasTokenEndpoint
     from rasteret_sql.library.create_backend import create_backend
@@ -47,9 +49,12 @@ else:
             "install": "rasteret_sql.connection",
             "interrupt": "rasteret_sql.connection",
             "load": "rasteret_sql.api",
+            "load_ipython_extension": "rasteret_sql.hosts.ipython_session",
             "register": "rasteret_sql.catalog.register",
             "register_local": "rasteret_sql.library.register",
+            "show": "rasteret_sql.hosts.notebook",
             "to_numpy": "rasteret_sql.reading.chip_arrays",
+            "unload_ipython_extension": "rasteret_sql.hosts.ipython_session",
         },
     )
 
@@ -75,7 +80,10 @@ __all__ = [
     "install",
     "interrupt",
     "load",
+    "load_ipython_extension",
     "register",
     "register_local",
+    "show",
     "to_numpy",
+    "unload_ipython_extension",
 ]

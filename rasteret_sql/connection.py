@@ -17,6 +17,7 @@ from rasteret_sql.hosts.duckdb import (
     module_connection,
     session_of,
 )
+from rasteret_sql.hosts.ipython_session import follow_session
 from rasteret_sql.hosts.late_session import LateSession, late_session
 from rasteret_sql.session.progress_hook import ProgressHook
 
@@ -65,6 +66,7 @@ def connect(
     except BaseException:
         con.close()
         raise
+    follow_session()
     return con
 
 
@@ -99,6 +101,7 @@ def install(
         msg = f"install takes a DuckDB connection or the module duckdb, not {type(con).__name__}"
         raise InvalidArgumentError(msg)
     install_session(target, lambda: late_session(workspace_dir, max_call_bytes, backend), catalog)
+    follow_session()
     return target
 
 

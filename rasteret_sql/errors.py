@@ -7,8 +7,17 @@ what to do next. Leaves also derive from the builtin that says the same thing, s
 from __future__ import annotations
 
 import difflib
+import os
+import traceback
 from collections.abc import Iterable
 from typing import Any, Self, TypeVar
+
+_PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - importing pathlib would cost more
+
+
+def _is_between(file: str) -> bool:
+    """True for files that are not the user's: ours, and those of IPython that run a cell."""
+    return file.startswith(_PACKAGE) or f"{os.sep}IPython{os.sep}" in file
 
 
 class RasteretError(Exception):
@@ -17,6 +26,12 @@ class RasteretError(Exception):
     def __str__(self) -> str:
         # KeyError would show the repr of its message; every leaf shows the message itself.
         return str(self.args[0]) if self.args else type(self).__name__
+
+    def _render_traceback_(self) -> list[str]:
+        """The lines that a notebook shows: where the user's code called, without our own frames."""
+        frames = traceback.extract_tb(self.__traceback__)
+        theirs = [frame for frame in frames if not _is_between(frame.filename)]
+        return [*"".join(traceback.format_list(theirs)).splitlines(), f"{type(self).__name__}: {self}"]
 
     def retold(self, message: str) -> Self:
         """The same error with another message: of its type, with all that it carries. Nothing is constructed anew.

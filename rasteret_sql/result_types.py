@@ -60,3 +60,10 @@ EXPLANATION = pa.struct(
         ("resampling", pa.list_(pa.string())),
     ]
 )
+
+
+def is_chip_type(name: str) -> bool:
+    """True for DuckDB's name of the type of chips."""
+    kind = name.replace('"', "")
+    parts = ("data BLOB", "mask BLOB", "dtype VARCHAR", "transform DOUBLE[")
+    return kind.startswith("STRUCT(") and kind.endswith(")") and all(part in kind for part in parts)

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from rasteret_sql.quoting import quote_name, quote_text
+from rasteret_sql.result_types import is_chip_type
 
 # One vector of DuckDB: what a function of ours gets per call, so a batch of chips is no larger than the call's own.
 BATCH_ROWS = 2048
@@ -43,12 +44,7 @@ class Column:
     @property
     def is_chip(self) -> bool:
         """True for pixels with their mask, transform and CRS."""
-        kind = self.type.replace('"', "")
-        return (
-            kind.startswith("STRUCT(")
-            and kind.endswith(")")
-            and all(part in kind for part in ("data BLOB", "mask BLOB", "dtype VARCHAR", "transform DOUBLE["))
-        )
+        return is_chip_type(self.type)
 
 
 @dataclass(slots=True)

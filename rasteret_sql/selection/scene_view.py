@@ -18,6 +18,7 @@ from rasteret_sql.selection import collection_names, conditions
 from rasteret_sql.selection import describe as describing
 from rasteret_sql.selection.arrow_rows import row_schema
 from rasteret_sql.selection.filters import subset_of
+from rasteret_sql.selection.footprint_map import footprint_map
 from rasteret_sql.selection.scenes_with_headers import with_headers
 from rasteret_sql.selection.selection import Selection
 
@@ -105,7 +106,9 @@ class SceneView:
         return f"Collection({self.name!r}{source}, bands={len(self.bands)}, records={len(self)}, crs={crs})"
 
     def _repr_html_(self) -> str:
-        return describing.html_table(f"Collection {self.name}", describing.facts_of(self._selection).rows())
+        facts = describing.facts_of(self._selection)
+        drawn = "" if facts.bounds is None else footprint_map(self._selection, facts.bounds)
+        return describing.html_table(f"Collection {self.name}", facts.rows()) + drawn
 
     def describe(self) -> describing.DescribeResult:
         """name, records, bands, bounds, crs, dates and source: printed as a table, each found by its name."""

@@ -1,0 +1,233 @@
+"""Shows relations in notebooks: chips as pictures, geometries as short WKT, errors once."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError
+from rasteret_sql.quoting import quote_name
+from rasteret_sql.raster.render import render_png
+from rasteret_sql.reading.chip_functions import Chip, chips_of
+from rasteret_sql.result_types import CHIP, is_chip_type
+
+ROWS = 20
+"""Rows that are shown."""
+PICTURE = 200
+"""Most pixels of a picture's longer side."""
+_SMALL = 100
+"""Smaller pictures are enlarged up to about this size, each pixel a square."""
+_TEXT = 60
+"""Characters of a value that are shown."""
+_GREY = ' style="color:#888"'
+
+Bundle = dict[str, str]
+
+
+class _Relation(Protocol):
+    """A relation of DuckDB, whose class has another module in each version."""
+
+    columns: list[str]
+    types: list[Any]
+
+    def limit(self, max_rows: int) -> _Relation: ...
+    def project(self, projection: str) -> _Relation: ...
+    def to_arrow_table(self) -> pa.Table: ...
+
+
+class Shown:
+    """A relation as a notebook shows it. Its rows are computed once, when they are first shown."""
+
+    def __init__(self, relation: _Relation, rows: int = ROWS) -> None:
+        self._relation = relation
+        self._rows = rows
+        self._kinds = [str(kind) for kind in relation.types]
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        wanted = ", ".join(f"{_wanted(n, kind)} AS c{n}" for n, kind in enumerate(self._kinds, 1))
+        return self._relation.limit(self._rows).project(wanted).to_arrow_table()
+
+    @cached_property
+    def _columns(self) -> list[list[Any]]:
+        """The values of each column: chips, else texts."""
+        return [
+            _chips(column) if is_chip_type(kind) else column.to_pylist()
+            for column, kind in zip(self._table.columns, self._kinds, strict=True)
+        ]
+
+    def _repr_html_(self) -> str:
+        heads = "".join(
+            f"<th>{html.escape(name)}<br><small{_GREY}>{html.escape(_kind_name(kind))}</small></th>"
+            for name, kind in zip(self._relation.columns, self._kinds, strict=True)
+        )
+        cells = [[_cell(value) for value in column] for column in self._columns]
+        lines = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>{self._note(html=True)}"
+
+    def __repr__(self) -> str:
+        texts = [[_text(value) for value in column] for column in self._columns]
+        names = [f"c{n}" for n in range(1, len(texts) + 1)]
+        with duckdb.connect() as con:
+            table = con.from_arrow(pa.table([pa.array(column, pa.string()) for column in texts], names=names))
+            shown = ", ".join(
+                f"{name} AS {quote_name(column)}" for name, column in zip(names, self._relation.columns, strict=True)
+            )
+            return f"{table.project(shown)}{self._note(html=False)}"
+
+    def _note(self, *, html: bool) -> str:
+        if self._table.num_rows < self._rows:
+            return ""
+        text = f"{self._rows} rows are shown; show(relation, rows={self._rows * 5}) shows more"
+        return f"<small{_GREY}>{text}</small>" if html else f"{text}\n"
+
+
+class Picture:
+    """A chip as a notebook shows it."""
+
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
+
+    def _repr_png_(self) -> bytes:
+        return draw(self._chip)
+
+    def __repr__(self) -> str:
+        return _words(self._chip)
+
+
+def show(what: Any, rows: int = ROWS) -> Shown | Picture:
+    """Show a relation with its chips as pictures, or one chip, as the last line of a cell.
+
+    Args:
+        what: a relation, such as `con.sql(...)` gives, or a CHIP, as a fetched row has it.
+        rows: most rows of a relation that are shown. No others are computed.
+
+    Returns:
+        An object that a notebook displays: a table in which CHIP columns are pictures of at most 200 pixels and
+        GEOMETRY columns are short WKT, or the picture of the chip.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: `rows` is no number of rows, or the chip is NULL.
+    """
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
+        raise InvalidArgumentError(f"rows={rows!r} cannot be used; expected a number of rows, 1 or more")
+    if isinstance(what, Mapping | pa.StructScalar):
+        return Picture(_one_chip(what))
+    if not all(hasattr(what, name) for name in ("project", "limit", "types", "columns")):
+        raise ArgumentTypeError(
+            f"show takes a relation, such as con.sql('...') gives, or a chip of a fetched row; not {_class_name(what)}"
+        )
+    return Shown(what, rows)
+
+
+def _class_name(what: Any) -> str:
+    name = type(what).__name__
+    return f"{name}: write con.sql(...) in place of con.execute(...)" if "Connection" in name else name
+
+
+def _one_chip(chip: Mapping[str, Any] | pa.StructScalar) -> Chip:
+    values = chip.as_py() if isinstance(chip, pa.StructScalar) else chip
+    lacking = [field.name for field in CHIP if field.name not in (values or {})]
+    if values is None or lacking:
+        given = "it is NULL" if values is None else f"it lacks {', '.join(lacking)}"
+        raise InvalidArgumentError(f"not a CHIP: {given}; expected a value of read_chip")
+    plain = {
+        name: bytes(value) if isinstance(value, bytearray | memoryview) else value for name, value in values.items()
+    }
+    (found,) = chips_of(pa.array([plain], CHIP))
+    if found is None:
+        raise InvalidArgumentError("the chip is NULL; expected a value of read_chip")
+    return found
+
+
+def draw(chip: Chip) -> bytes:
+    """Draw a chip as a PNG of at most 200 pixels a side; of a larger one, every n-th pixel."""
+    height, width = chip.data.shape[1:]
+    step = max(1, math.ceil(max(height, width) / PICTURE))
+    data = chip.data[:, ::step, ::step]
+    valid = None if chip.valid is None else np.logical_and.reduce(chip.valid[:, ::step, ::step], axis=0)
+    return render_png(data, valid)
+
+
+def bundle_of(relation: Any, include: Any = None, exclude: Any = None) -> Bundle:
+    """A relation as IPython's mimebundle formatter wants it; an error as text, so that it is said once."""
+    try:
+        if any(_is_special(str(kind)) for kind in relation.types):
+            shown = Shown(relation)
+            return {"text/html": shown._repr_html_(), "text/plain": repr(shown)}
+        own = getattr(relation, "_repr_mimebundle_", None)  # DuckDB 2.0 has a table in HTML
+        found = own(include=include, exclude=exclude) if own else None
+        return found or {"text/plain": str(relation)}
+    except Exception as error:  # noqa: BLE001 - IPython would show it, and compute the rows once more for plain text
+        text = _said(error)
+        return {"text/plain": text, "text/html": f'<pre style="color:#c00">{html.escape(text)}</pre>'}
+
+
+def _said(error: Exception) -> str:
+    """The message of an error; what our functions raise without what DuckDB puts around it, in 1.5 frames of ours."""
+    text = str(error).split("\n\nAt:\n", maxsplit=1)[0]
+    _, found, own = text.rpartition("exception occurred while executing the UDF: ")
+    return own if found else f"{type(error).__name__}: {text}"
+
+
+def _is_special(kind: str) -> bool:
+    return is_chip_type(kind) or kind.startswith("GEOMETRY") or kind == "BLOB"
+
+
+def _wanted(position: int, kind: str) -> str:
+    """The SQL of a column as it is shown: by position, since names may come twice."""
+    value = f"#{position}"
+    if is_chip_type(kind):
+        return value
+    if kind == "BLOB":
+        return f"format('BLOB of {{:,}} bytes', octet_length({value}))"
+    text = f"ST_AsText({value})" if kind.startswith("GEOMETRY") else f"CAST({value} AS VARCHAR)"
+    return f"CASE WHEN length({text}) > {_TEXT} THEN left({text}, {_TEXT - 1}) || '…' ELSE {text} END"
+
+
+def _kind_name(kind: str) -> str:
+    if is_chip_type(kind):
+        return "CHIP"
+    return kind if len(kind) <= _TEXT else kind[: _TEXT - 1] + "…"
+
+
+def _chips(column: pa.ChunkedArray) -> list[Chip | None]:
+    array = column.combine_chunks()
+    chunks: Sequence[pa.Array] = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    return [chip for chunk in chunks for chip in chips_of(chunk.cast(CHIP))]
+
+
+def _words(chip: Chip) -> str:
+    shape = "×".join(map(str, chip.data.shape))
+    return " ".join(filter(None, ["chip", shape, chip.data.dtype.name, chip.crs]))
+
+
+def _text(value: Chip | str | None) -> str | None:
+    return _words(value) if isinstance(value, Chip) else value
+
+
+def _cell(value: Chip | str | None) -> str:
+    if value is None:
+        return f"<td><i{_GREY}>NULL</i></td>"
+    if not isinstance(value, Chip):
+        return f'<td style="text-align:left">{html.escape(value)}</td>'
+    height, width = value.data.shape[1:]
+    if not height or not width:
+        return f"<td>{html.escape(_words(value))}</td>"
+    longest = max(height, width)
+    scale = max(1, _SMALL // longest) if longest <= PICTURE else PICTURE / longest
+    data = base64.b64encode(draw(value)).decode()
+    title = html.escape(_words(value), quote=True)
+    return (
+        f'<td><img src="data:image/png;base64,{data}" title="{title}" alt="{title}" width="{round(width * scale)}" '
+        f'height="{max(1, round(height * scale))}" style="image-rendering:pixelated"></td>'
+    )
