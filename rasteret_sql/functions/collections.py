@@ -162,6 +162,29 @@ COLLECTION_FUNCTIONS = (
         metered=True,
     ),
     Function(
+        name="rasteret_source",
+        family="collections",
+        body="query",
+        arguments=(
+            replace(_KNOWN, doc="name of the collection"),
+            Argument(
+                "source",
+                Kind("STRUCT, MAP or JSON"),
+                "arguments of the build: one of dataset, stac_api, files and table, and what else it takes, such as "
+                "{'stac_api': ..., 'collection': ..., 'bbox': [...]}; not given: the collection is cached",
+                "NULL",
+            ),
+        ),
+        returns=pa.string(),
+        gives=_SCENES,
+        doc="Gives the scenes of a collection, which is built where it is absent. One value says what it is, as in a "
+        "source of dbt. `dataset` is built as by rasteret_build, `stac_api` as by rasteret_build_from_stac, `files` as "
+        "by rasteret_build_from_files, `table` as by rasteret_build_from_table.",
+        example="SELECT id FROM rasteret_source('photos', {'files': '${DATA}/naip', 'datetime': '_(\\d{8})'})",
+        run="source.source",
+        metered=True,
+    ),
+    Function(
         name="rasteret_load",
         family="collections",
         body="query",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import duckdb
@@ -11,7 +12,7 @@ from dbt.adapters.duckdb.utils import SourceConfig
 
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG, install_session
 from rasteret_sql.hosts.late_session import late_session
-from rasteret_sql.quoting import quote_name
+from rasteret_sql.quoting import quote_name, quote_text
 
 
 class Plugin(BasePlugin):  # type: ignore[misc]  # untyped
@@ -35,7 +36,13 @@ class Plugin(BasePlugin):  # type: ignore[misc]  # untyped
         install_session(cursor, lambda: late_session(*self._options), self._catalog)
 
     def load(self, source_config: SourceConfig) -> pa.Table:
-        """The scenes of a collection that is built; its name is the source's `collection`, else that of the table."""
+        """The scenes of a collection, built by `meta: {rasteret: ...}` where that is given.
+
+        Its name is the source's `collection`, else that of the table.
+        """
         name = source_config.get("collection", source_config.identifier)
-        view = f"{quote_name(self._catalog)}.main.{quote_name(name)}"
-        return self._connection.cursor().execute(f"FROM {view}").to_arrow_table()
+        said = source_config.get("rasteret")
+        scenes = f"{quote_name(self._catalog)}.main.{quote_name(name)}"
+        if said:
+            scenes = f"{quote_name(self._catalog)}.rasteret_source({quote_text(name)}, {quote_text(json.dumps(said))})"
+        return self._connection.cursor().sql(f"FROM {scenes}").to_arrow_table()

@@ -16,7 +16,7 @@ import pyarrow as pa
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError
 from rasteret_sql.quoting import quote_name
 from rasteret_sql.raster.render import render_png
-from rasteret_sql.reading.chip_functions import Chip, chips_of
+from rasteret_sql.reading.chip_column import Chip, chips_of
 from rasteret_sql.result_types import CHIP, is_chip_type
 
 ROWS = 20

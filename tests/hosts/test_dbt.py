@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,19 @@ from tests.hosts.hosting import CATALOG, ROOT, build
 
 pytest.importorskip("dbt.adapters.duckdb", reason="dbt-duckdb is not installed (extra `dbt`)")
 
+GONE = """
+      - name: gone
+        config:
+          meta:
+            rasteret: {stac_api: nowhere/catalog.json, collection: c}
+  - {name: here, database: rasteret, schema: main, tables: [{name: slovenia}]}
+  - name: copied
+    schema: main
+    config: {meta: {plugin: rasteret}}
+    tables:
+      - name: meadows
+        config: {meta: {rasteret: {stac_api: '{{ var("catalog") }}', collection: sentinel2-eopatch-slovenia}}}
+"""
 FIELD = "POLYGON ((465400 5079400, 465900 5079400, 465900 5079900, 465400 5079900, 465400 5079400))"
 
 
@@ -25,32 +39,38 @@ def project(tmp_path: Path) -> Path:
     return Path(shutil.copytree(ROOT / "examples" / "dbt", tmp_path / "project"))
 
 
-def dbt(project: Path, *arguments: str, **variables: str) -> str:
-    """Run dbt as a user would in the project's folder; it must end well."""
-    given = json.dumps({"catalog": str(CATALOG)} | variables)
-    program = "import sys; from dbt.cli.main import cli; cli(sys.argv[1:])"
+def dbt(project: Path, *commands: list[str], catalog: str = str(CATALOG)) -> list[tuple[bool, str]]:
+    """Run commands of dbt in the project's folder, as a user would, but in one process, and with warnings as errors.
+
+    Returns:
+        For each: whether it ended well, and what it said.
+    """
+    program = textwrap.dedent("""
+        import contextlib, io, json, sys
+        from dbt.cli.main import dbtRunner
+        for command in json.loads(sys.argv[1]):
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):
+                done = dbtRunner().invoke(command)
+            print(json.dumps([done.success, said.getvalue()]))
+    """)
+    common = ["--warn-error", "--no-use-colors"]
+    given = [[*common, *one, "--profiles-dir", "."] for one in commands]
+    for one in given:
+        variables = json.loads(one.pop(one.index("--vars") + 1)) if "--vars" in one else {}
+        one[:] = [word for word in one if word != "--vars"]
+        one += ["--vars", json.dumps({"catalog": catalog} | variables)]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            program,
-            "--no-use-colors",
-            *arguments,
-            "--profiles-dir",
-            ".",
-            "--vars",
-            given,
-        ],
+        [sys.executable, "-c", program, json.dumps(given)],
         cwd=project,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
         check=False,
         env={**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1", "HOME": str(project)},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "nanobind" not in done.stderr
-    return done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def rows(project: Path, query: str) -> list[tuple]:
@@ -70,16 +90,35 @@ def test_the_example_runs_twice_and_gives_the_numbers_of_a_connection(project, t
     assert 20 < len(expected) < 68
     series = "SELECT id, datetime, ndvi, pixels FROM ndvi_series ORDER BY id"
 
-    dbt(project, "run", "--select", "ndvi_series", before="2017-01-01")
-    first = rows(project, series)
-    assert first == [row for row in expected if row[1].year < 2017]
-    dbt(project, "run", "--select", "ndvi_series")
+    until_2017 = ["--vars", json.dumps({"before": "2017-01-01"})]
+    (first,) = dbt(project, ["build", *until_2017])
+    assert first[0], first[1]
+    assert rows(project, series) == [row for row in expected if row[1].year < 2017]
+    until = "SELECT count(DISTINCT scene_id), max(datetime) < '2017-01-01' FROM field_ndvi"
+    assert rows(project, until) == [(32, True)]
+
+    # Again, with sources that are there already, that the plugin copies, and that cannot be built.
+    sources = project / "models" / "sources.yml"
+    sources.write_text(sources.read_text() + GONE)
+    for name, source in (("of_gone", "'collections', 'gone'"), ("of_copy", "'copied', 'meadows'")):
+        (project / "models" / f"{name}.sql").write_text(f"SELECT count(*) AS n FROM {{{{ source({source}) }}}}")
+    (project / "models" / "in_place.sql").write_text("SELECT count(*) AS n FROM {{ source('here', 'slovenia') }}")
+    append = ["run-operation", "append_scenes", "--args", "{name: slovenia}"]
+    (_, said), (ended_well, appended) = dbt(project, ["build"], append)
+    assert "PASS=14 WARN=0 ERROR=1" in said
+    assert "rasteret_source: there is no file" in said
+    assert ended_well
+    assert "('added', 0)" in appended
+    assert rows(project, "FROM of_copy, in_place") == [(68, 68)]
     assert rows(project, series) == expected
+    fields = project / "fields.parquet"
+    con.execute(f"COPY (FROM '{project / 'seeds' / 'fields.csv'}') TO '{fields}'")
+    call = f"zonal_stats_table(rasteret.s, '{fields}', 'ndvi', mask := 'clm = 1')"
+    measured = con.execute(f"SELECT scene_id, field, mean, count FROM {call} ORDER BY ALL").fetchall()
+    assert rows(project, "SELECT scene_id, field, ndvi, pixels FROM field_ndvi ORDER BY ALL") == measured
+    assert rows(project, "FROM scenes_by_year") == [(2015, 11, 11), (2016, 21, 21), (2017, 36, 36)]
 
     # Nothing is left behind in the database but the models.
     ours = "WHERE database_name = 'vegetation' AND NOT internal"
     assert rows(project, f"SELECT view_name FROM duckdb_views() {ours}") == []
     assert rows(project, f"SELECT function_name FROM duckdb_functions() {ours}") == []
-
-    dbt(project, "run", "--select", "scenes_by_year")
-    assert rows(project, "FROM scenes_by_year") == [(2015, 11, 11), (2016, 21, 21), (2017, 36, 36)]

@@ -287,6 +287,17 @@ def test_an_append_goes_to_what_the_name_means(catalog, workspace):
         assert (count(con), in_another_process(workspace, COUNT)) == (3, [[3]])
 
 
+def test_an_append_in_a_workspace_that_is_given_relative_says_nothing(catalog, workspace, monkeypatch):
+    with rasteret_sql.connect(workspace_dir=workspace) as con:
+        con.execute(sql(catalog)).fetchall()
+    monkeypatch.chdir(workspace.parent)
+    with rasteret_sql.connect(workspace_dir=workspace.name) as con, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        con.execute("FROM rasteret.bay LIMIT 1").fetchall()
+        con.execute("FROM rasteret_append('bay')").fetchall()
+        con.execute(sql(catalog)).fetchall()
+
+
 def test_an_append_to_a_collection_from_before_lets_the_name_mean_it(catalog, workspace):
     options = {"name": "bay", "stac_api": catalog, "workspace_dir": workspace, "band_map": {"B04": "red"}}
     old = rasteret_sql.build_from_stac(**options)

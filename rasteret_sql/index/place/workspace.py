@@ -130,14 +130,22 @@ def let_mean(workspace: Workspace, name: str, place: Path | str, stores: HasStor
     Returns:
         Where the collection lies, or lay, that the name meant before; None where it meant this one, or nothing.
     """
-    there = [str(other) for other in places_of(name, workspace, stores)]
+    # A workspace may be given relative to where the process runs, and what is open knows where it lies.
+    there = [str(place) if _is_same(str(other), place) else str(other) for other in places_of(name, workspace, stores)]
     if there == [str(place)] and meaning_of(workspace, name, stores) is None:
         return None
     said = give_meaning(workspace, name, place, stores)
     others = [other for other in there if other != str(place)]
     # Without a file, as an earlier version and the first build leave it, the newest was meant.
     before = said.place if said is not None else next(reversed(others), None)
-    return None if before == str(place) else before
+    return None if before is None or _is_same(before, place) else before
+
+
+def _is_same(one: str, other: Path | str) -> bool:
+    """True where two places are one, also where one of them is relative."""
+    if is_remote(one) or is_remote(other):
+        return one == str(other)
+    return Path(one).absolute() == Path(other).absolute()
 
 
 def tell_replaced(name: str, place: Path | str, before: str | None, how: str, stores: HasStores | None = None) -> None:

@@ -3,12 +3,9 @@
 
 WITH scenes AS (
   SELECT id, datetime
-  FROM rasteret_build_from_stac(
-    name := 'slovenia', stac_api := '{{ var("catalog") }}', collection := 'sentinel2-eopatch-slovenia'
-  )
-  WHERE datetime < '{{ var("before") }}'
+  FROM {{ ref('stg_scenes') }}
   {% if is_incremental() %}
-    AND datetime > (SELECT max(datetime) FROM {{ this }})
+  WHERE datetime > (SELECT max(datetime) FROM {{ this }})
   {% endif %}
 ),
 
