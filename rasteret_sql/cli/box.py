@@ -44,6 +44,8 @@ def draw(result: Result, formatter: Formatter, *, max_rows: int, width: int, enc
     drawn = _with_chips(box + end, result.columns)
     if footer.strip():
         drawn += _counted(footer, rows.num_rows, count, len(box) - box.rfind("\n"))
+    elif count > rows.num_rows:  # DuckDB counts from ten rows on, and was given fewer
+        drawn += f"\n{count} rows, {max_rows} shown"
     drawn = _UNSEEN.sub("", drawn)
     return (drawn if _holds_lines(encoding) else drawn.translate(_ASCII)), count
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 import duckdb
+import pyarrow as pa
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -14,15 +15,20 @@ from prompt_toolkit.lexers import Lexer
 from rasteret_sql.cli.commands import COMMANDS
 from rasteret_sql.cli.output import FORMATS
 from rasteret_sql.functions.registry import FUNCTIONS
+from rasteret_sql.functions.spec import Function
+from rasteret_sql.products.masks import KINDS
 from rasteret_sql.quoting import quote_name
+from rasteret_sql.raster.statistic_names import STATS
+from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 
 # What is being typed: a word, a quoted identifier, a qualified name, or the beginning of a string.
 _WORD = re.compile(r"""(?:[A-Za-z_][\w$]*|"[^"]*"?)?$""")
 _QUALIFIED = re.compile(r"""(?:([A-Za-z_][\w$]*|"[^"]*")\.)?(?:[A-Za-z_][\w$]*|"[^"]*"?)?$""")
 _AFTER_FROM = re.compile(r"\b(?:from|join|into|update|table|describe|summarize)\s+[\w.\"$]*$", re.IGNORECASE)
-_COLLECTION_NAME = re.compile(r"""(?:collection\s*:=\s*|read_\w+\(\s*|rasteret_\w+\(\s*)'([^']*)$""", re.IGNORECASE)
+_TAKES_COLLECTION = re.compile(r"(?:collection\s*:=\s*|read_\w+\(\s*|rasteret_\w+\(\s*)$", re.IGNORECASE)
 _CALLED = re.compile(r"[A-Za-z_]\w*$")
 _SAID = re.compile(r"(\w+)\s*(?::=|=>)")
+_FIELD = re.compile(r"(?<=\))\.(\w*)$")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 # Each is one question to DuckDB: kind → SQL giving name (and what it belongs to).
@@ -35,9 +41,22 @@ _SOURCES = {
     "table": "SELECT DISTINCT table_name, database_name FROM duckdb_tables() WHERE NOT internal",
     "view": "SELECT DISTINCT view_name, database_name FROM duckdb_views() WHERE NOT internal",
     "column": "SELECT DISTINCT column_name, table_name FROM duckdb_columns() WHERE NOT internal",
+    "band": "SELECT DISTINCT unnest(bands), name FROM rasteret_collections()",
+    "index": "SELECT DISTINCT name, '' FROM rasteret_indices()",
+    "dataset": "SELECT id, '' FROM rasteret_datasets()",
     "database": "SELECT database_name, '' FROM duckdb_databases() WHERE NOT internal",
 }
-_STATIC = {"keyword", "function", "raster"}
+_VALUES: dict[str, tuple[str, ...]] = {
+    "stats": STATS,
+    "stat": STATS,
+    "resampling": RESAMPLINGS,
+    "on_error": ("raise", "null"),
+    "on_change": ("raise", "refresh"),
+    "alpha": ("auto", "always"),
+    "mask": KINDS,
+}
+"""Argument → the texts that it takes."""
+_STATIC = {"keyword", "function", "raster", "index", "dataset"}
 
 
 class Names:
@@ -80,11 +99,16 @@ class SqlCompleter(Completer):
         if before.lstrip().startswith("."):
             yield from self._commands(before.lstrip())
             return
-        inside = _COLLECTION_NAME.search(before)
-        if inside is not None:
-            yield from _matching(inside[1], self._names.of("collection"), lambda name: name.replace("'", "''"))
-            return
         if before.count("'") % 2:
+            head, _, word = before.rpartition("'")
+            values = list(self._values(head, document.text))
+            if not values and _TAKES_COLLECTION.search(head):
+                values = list(self._names.of("collection"))
+            yield from _matching(word, values, lambda name: name.replace("'", "''"))
+            return
+        fields = _FIELD.search(before)
+        if fields is not None and (called := _function_before(before[: fields.start()])) is not None:
+            yield from _matching(fields[1], _fields_of(called), quoted)
             return
         word = (_WORD.search(before) or [""])[0]
         yield from _matching(word, _arguments_at(before[: len(before) - len(word)]), lambda name: f"{name} := ")
@@ -105,6 +129,22 @@ class SqlCompleter(Completer):
         yield from _matching(word, self._names.of("keyword"), str.upper if upper else str)
         yield from _matching(word, self._names.of("function"), quoted)
 
+    def _values(self, before: str, text: str) -> Iterator[tuple[str, str, str]]:
+        """Values of the argument whose text begins after `before`; bands are those of collections in the statement."""
+        argument = argument_at(before)
+        if argument in _VALUES:
+            yield from ((value, "", argument) for value in _VALUES[argument])
+        elif argument == "band":
+            bands = list(self._names.of("band"))
+            lower = text.lower()
+            meant = [one for one in bands if one[1] and one[1].lower() in lower]
+            yield from meant or bands
+            yield from self._names.of("index")
+        elif argument in {"collection", "name"}:
+            yield from self._names.of("collection")
+        elif argument == "dataset":
+            yield from self._names.of("dataset")
+
     def _relations(self) -> Iterator[tuple[str, str, str]]:
         """Tables and views as they are written in a FROM clause; collections under their catalog."""
         for name, owner, kind in self._names.of("view", "table"):
@@ -120,22 +160,67 @@ class SqlCompleter(Completer):
         return _matching(text, [(name, "", command.help) for name, command in COMMANDS.items()], str)
 
 
+def _call_at(before: str) -> tuple[Function | None, str]:
+    """The call in which a text ends: the function, None where it is none of ours, and its arguments so far."""
+    masked = re.sub(r"'[^']*'", lambda text: "_" * len(text[0]), before)  # a parenthesis in a text opens nothing
+    depth = 0
+    for place in range(len(masked) - 1, -1, -1):
+        depth += (masked[place] in ")]}") - (masked[place] in "([{")
+        if depth < 0 and masked[place] == "(":
+            return _function_before(masked[:place], opened=True), masked[place + 1 :]
+        depth = max(depth, 0)  # a list or STRUCT that is open is a part of the argument
+    return None, ""
+
+
+def _function_before(text: str, *, opened: bool = False) -> Function | None:
+    """The function of ours that is called at the end of a text, whose arguments are closed or begin there."""
+    if not opened:
+        masked = re.sub(r"'[^']*'", lambda one: "_" * len(one[0]), text)
+        depth = 0
+        for place in range(len(masked) - 1, -1, -1):
+            depth += (masked[place] == ")") - (masked[place] == "(")
+            if depth == 0:
+                text = masked[:place]
+                break
+    called = _CALLED.search(text)
+    return next((one for one in FUNCTIONS if called and one.name == called[0].lower()), None)
+
+
+def argument_at(before: str) -> str:
+    """The name of the argument of a call of ours in which a text ends; empty elsewhere."""
+    function, given = _call_at(before)
+    if function is None:
+        return ""
+    parts, depth = [""], 0
+    for character in given:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    said = _SAID.match(parts[-1].strip())
+    if said:
+        return said[1].lower()
+    return function.arguments[len(parts) - 1].name if len(parts) <= len(function.arguments) else ""
+
+
+def _fields_of(function: Function) -> Iterator[tuple[str, str, str]]:
+    """Fields of the STRUCT that a function gives."""
+    if pa.types.is_struct(function.returns) and not function.table:
+        yield from ((field.name, "", str(field.type)) for field in function.returns)
+
+
 def _arguments_at(before: str) -> Iterator[tuple[str, str, str]]:
     """Named arguments of the call of ours whose argument begins after a text; none elsewhere."""
     if not before.rstrip().endswith(("(", ",")):
         return
-    before = re.sub(r"'[^']*'", lambda text: "_" * len(text[0]), before)  # a parenthesis in a text opens nothing
-    depth = 0
-    for place in range(len(before) - 1, -1, -1):
-        depth += (before[place] in ")]}") - (before[place] in "([{")
-        if depth < 0:
-            called = _CALLED.search(before[:place]) if before[place] == "(" else None
-            function = next((one for one in FUNCTIONS if called and one.name == called[0].lower()), None)
-            said = {name.lower() for name in _SAID.findall(before[place:])}
-            for argument in function.arguments if function else ():
-                if not argument.required and argument.name not in said:
-                    yield argument.name, "", "named argument"
-            return
+    function, given = _call_at(before)
+    if sum((one in "([{") - (one in ")]}") for one in given):
+        return  # in a list or STRUCT
+    said = {name.lower() for name in _SAID.findall(given)}
+    for argument in function.arguments if function else ():
+        if not argument.required and argument.name not in said:
+            yield argument.name, "", "named argument"
 
 
 def quoted(name: str) -> str:

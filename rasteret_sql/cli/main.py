@@ -223,6 +223,7 @@ def _shell(arguments: argparse.Namespace) -> int:
         runner.timer = arguments.timer
         code = _run(runner, scripts, arguments.command)
         if code == 0:
+            runner.end_redirect()
             output.commit()
         return code
 

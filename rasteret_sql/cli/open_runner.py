@@ -36,8 +36,12 @@ def open_runner(
             # DuckDB writes its bar to stdout, also where that is a file: the bars here show how far it is.
             connection.execute("SET enable_progress_bar_print = false")
             progress_of(connection).listener = display
+            runner = Runner(connection, output, lambda: interrupt(connection), run_command, display)
             with shown_warnings(display.aside):
-                yield Runner(connection, output, lambda: interrupt(connection), run_command, display)
+                try:
+                    yield runner
+                finally:
+                    runner.end_redirect(keep=False)
         finally:
             connection.close()
     finally:

@@ -16,9 +16,12 @@ import pyarrow as pa
 
 from rasteret_sql.cli.box import draw
 from rasteret_sql.cli.result import Column, Formatter, Result
+from rasteret_sql.cli.text_forms import line_texts, markdown_texts
 from rasteret_sql.errors import InvalidArgumentError
 
-FORMATS = ("table", "csv", "json", "parquet")
+FORMATS = ("table", "line", "markdown", "csv", "json", "parquet")
+ENDINGS = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".md": "markdown"}
+"""Ending of a file → the format that it says."""
 
 _JSON_LINES: Mapping[str, str | bool] = {"FORMAT": "json", "ARRAY": False}
 
@@ -55,6 +58,8 @@ class Output:
         self._part: Path | None = None
         self._sink: IO[bytes] | None = None
         self._results = 0
+        self.max_rows = MAX_ROWS
+        """Rows of a table that are shown where there are more."""
         self.form = "table"
         self.use(form)
 
@@ -74,6 +79,8 @@ class Output:
                 return self._plan(result)
             writers: dict[str, Callable[[Result], int]] = {
                 "table": self._table,
+                "line": lambda result: self._texts(line_texts(result, self._formatter)),
+                "markdown": lambda result: self._texts(markdown_texts(result, self._formatter)),
                 "csv": self._csv,
                 "json": self._json,
                 "parquet": self._parquet,
@@ -143,10 +150,21 @@ class Output:
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         return self._part
 
-    def _table(self, result: Result, max_rows: int = MAX_ROWS) -> int:
+    def _texts(self, texts: Iterator[tuple[str, int]]) -> int:
+        """Write texts as they come; gives the number of their rows."""
+        count = 0
+        if self._results > 1:
+            self.text("")
+        for text, rows in texts:
+            self._bytes(text.encode(self._encoding, "replace"))
+            count += rows
+        return count
+
+    def _table(self, result: Result, max_rows: int | None = None) -> int:
         tty = self.path is None and sys.stdout.isatty()
         width = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns if tty or "COLUMNS" in os.environ else PLAIN_WIDTH
-        text, count = draw(result, self._formatter, max_rows=max_rows, width=width, encoding=self._encoding)
+        most = self.max_rows if max_rows is None else max_rows
+        text, count = draw(result, self._formatter, max_rows=most, width=width, encoding=self._encoding)
         self.text(text)
         return count
 

@@ -57,6 +57,33 @@ class Runner:
     progress: ProgressDisplay = field(default_factory=ProgressDisplay)
     timer: bool = False
     """Say on stderr how long each statement took."""
+    receipt: Callable[[Runner], None] | None = None
+    """Says after each statement what it cost; None: nothing does."""
+    last: str = ""
+    """The latest statement that was run."""
+    _before: Output | None = None
+    """The output to which another one that was named since goes back."""
+    _is_once: bool = False
+
+    def redirect(self, output: Output, *, once: bool) -> None:
+        """Write results elsewhere: the next one, or all until `end_redirect`."""
+        self.end_redirect()
+        self._before, self.output, self._is_once = self.output, output, once
+
+    def end_redirect(self, *, keep: bool = True) -> None:
+        """Write results where they went before.
+
+        Args:
+            keep: True: the file gets its name; False: nothing of it stays.
+        """
+        if self._before is None:
+            return
+        ended, self.output, self._before = self.output, self._before, None
+        try:
+            if keep:
+                ended.commit()
+        finally:
+            ended.close()
 
     def run_all(self, statements: Iterable[Statement]) -> None:
         """Run statements in their order.
@@ -74,6 +101,7 @@ class Runner:
         if statement.leaves:
             raise LeaveShell
         start = time.perf_counter()
+        once = self._is_once and self._before is not None and not statement.is_command
         try:
             if statement.is_command:
                 self.command(self, statement.text)
@@ -85,8 +113,13 @@ class Runner:
             if is_interrupt(error):
                 raise KeyboardInterrupt from error
             raise StatementError(statement, error) from error
+        finally:
+            if once:
+                self.end_redirect(keep=sys.exc_info()[0] is None)
         if self.timer:
             sys.stderr.write(f"{time.perf_counter() - start:.3f} s\n")
+        if self.receipt is not None and not statement.is_command:
+            self.receipt(self)
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query as Python values, for a program."""
@@ -95,6 +128,7 @@ class Runner:
         return rows
 
     def _run_sql(self, sql: str) -> None:
+        self.last = sql
         result = run(self.connection, sql)
         if result is not None:
             self.output.write(result)

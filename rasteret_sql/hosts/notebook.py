@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import html
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError
 from rasteret_sql.quoting import quote_name
-from rasteret_sql.raster.render import render_png
+from rasteret_sql.raster.chip_picture import draw_small
 from rasteret_sql.reading.chip_column import Chip, chips_of
 from rasteret_sql.result_types import CHIP, is_chip_type
 
@@ -150,12 +148,8 @@ def _one_chip(chip: Mapping[str, Any] | pa.StructScalar) -> Chip:
 
 
 def draw(chip: Chip) -> bytes:
-    """Draw a chip as a PNG of at most 200 pixels a side; of a larger one, every n-th pixel."""
-    height, width = chip.data.shape[1:]
-    step = max(1, math.ceil(max(height, width) / PICTURE))
-    data = chip.data[:, ::step, ::step]
-    valid = None if chip.valid is None else np.logical_and.reduce(chip.valid[:, ::step, ::step], axis=0)
-    return render_png(data, valid)
+    """Draw a chip as a PNG of at most 200 pixels a side."""
+    return draw_small(chip.data, chip.valid, PICTURE)
 
 
 def bundle_of(relation: Any, include: Any = None, exclude: Any = None) -> Bundle:

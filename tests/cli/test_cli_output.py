@@ -132,7 +132,7 @@ def test_plans_are_shown_as_they_are(connection, tmp_path):
 
 
 def test_unknown_format(tmp_path):
-    with pytest.raises(InvalidArgumentError, match=r'no output format "xml": choose table, csv'):
+    with pytest.raises(InvalidArgumentError, match=r'no output format "xml": choose table, line, markdown, csv'):
         Output("xml", tmp_path / "a")
 
 

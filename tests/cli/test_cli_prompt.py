@@ -26,8 +26,11 @@ def connection():
             "CREATE MACRO rasteret_functions() AS TABLE SELECT unnest(['read_chip', 'rasteret_build']) AS name"
         )
         opened.execute(
-            "CREATE MACRO rasteret_collections() AS TABLE SELECT unnest(['bay', 'my-site 2024', 'a''b']) AS name"
+            "CREATE MACRO rasteret_collections() AS TABLE SELECT unnest(['bay', 'my-site 2024', 'a''b']) AS name, "
+            "unnest([['B04', 'SCL'], ['red', 'it''s'], []]) AS bands"
         )
+        opened.execute("CREATE MACRO rasteret_indices() AS TABLE SELECT 'NDVI' AS name")
+        opened.execute("CREATE MACRO rasteret_datasets() AS TABLE SELECT 'earthsearch/naip' AS id")
         opened.execute("ATTACH ':memory:' AS rasteret")
         opened.execute('CREATE VIEW rasteret.bay AS SELECT 1 AS id, 2 AS "eo:cloud_cover"')
         opened.execute('CREATE VIEW rasteret."my-site 2024" AS SELECT 1 AS id')
@@ -66,12 +69,34 @@ def complete(connection):
         ("SELECT read_chip(id, 'B04', ov", "overview := "),
         ("SELECT read_chip(id, 'POINT (1 2)', geom, all_touched := true, on_", "on_error := "),
         ("FROM rasteret_build('a/b', bbox := [1, 2, 3, 4], ", "date_range := "),
+        ("SELECT read_chip(id, 'b", "B04"),
+        ("SELECT read_chip(id, 're", "red"),
+        ("SELECT read_chip(id, ['B04', '", "SCL"),
+        ("SELECT read_chip(id, 'it", "it''s"),
+        ("SELECT zonal_stats(id, 'ND", "NDVI"),
+        ("SELECT read_chip(id, band := 'B", "B04"),
+        ("SELECT zonal_stat(id, 'B04', geom, 'med", "median"),
+        ("FROM zonal_stats_table(bay, fields, 'B04', stats := ['mean', 'ma", "max"),
+        ("SELECT read_chip(id, 'B04', resampling := 'bil", "bilinear"),
+        ("SELECT read_chip(id, 'B04', mask := 'cl", "clouds"),
+        ("FROM rasteret_build('nai", "earthsearch/naip"),
+        ("SELECT zonal_stats(id, 'B04', 'POINT (1 2)').me", "mean"),
+        ("SELECT zonal_stats(id, 'B04', geom).", "valid_percent"),
+        ("SELECT read_chip(id, 'B04').wi", "width"),
         (".mo", ".mode"),
         (".mode c", "csv"),
     ],
 )
 def test_completion(complete, text, expected):
     assert expected in complete(text)
+
+
+def test_bands_are_those_of_the_collections_in_the_statement(complete):
+    assert complete("FROM rasteret.bay SELECT read_chip(id, '")[:3] == ["B04", "SCL", "NDVI"]
+    assert set(complete("SELECT read_chip(id, '")) == {"B04", "SCL", "red", "it''s", "NDVI"}
+    assert complete("SELECT lower('B0") == []
+    assert complete("SELECT lower('x').") == complete("SELECT lower('x').zz") == []
+    assert "clip := " not in complete("SELECT read_chip(id, ['B04', ")
 
 
 def test_the_likeliest_comes_first(complete):
