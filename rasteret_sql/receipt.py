@@ -40,6 +40,11 @@ class Clock:
                 self._before += time.perf_counter() - self._since
 
     @property
+    def is_running(self) -> bool:
+        """True while a thread is inside."""
+        return self._inside > 0
+
+    @property
     def seconds(self) -> float:
         """So far, with the time of those that are inside now."""
         with self._lock:
@@ -52,6 +57,7 @@ class Receipt:
     __slots__ = (
         "_constant",
         "_lock",
+        "_stop",
         "began_at",
         "bytes",
         "cache_hits",
@@ -97,6 +103,15 @@ class Receipt:
         self._constant: set[Hashable] = set()
         """Calls of constants that were made."""
         self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Stop the calls of the statement, those that follow too."""
+        self._stop.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stop.is_set()
 
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:
         """Give what all calls of the statement share under a key; the first call makes it."""
@@ -168,6 +183,7 @@ class _RepeatedCall(Receipt):
         self._first = first
         self.running, self.plan, self.fetch = first.running, first.plan, first.fetch
         self.decode, self.reduce, self.shares = first.decode, first.reduce, first.shares
+        self._stop = first._stop  # noqa: SLF001 - of its own class
 
     def name(self, function: str) -> None:
         self._first.name(function)

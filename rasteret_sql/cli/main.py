@@ -26,7 +26,7 @@ from rasteret_sql.lazy import lazy_module
 
 if TYPE_CHECKING:
     from rasteret_sql import version
-    from rasteret_sql.cli import collections, datasets, demo, doctor, prompt
+    from rasteret_sql.cli import collections, datasets, demo, doctor, prompt, serve
     from rasteret_sql.functions import misspelt
 else:
     version = lazy_module("rasteret_sql.version")
@@ -35,6 +35,7 @@ else:
     demo = lazy_module("rasteret_sql.cli.demo")
     doctor = lazy_module("rasteret_sql.cli.doctor")
     prompt = lazy_module("rasteret_sql.cli.prompt")
+    serve = lazy_module("rasteret_sql.cli.serve")
     misspelt = lazy_module("rasteret_sql.functions.misspelt")
 
 BROKEN_PIPE = 141
@@ -47,6 +48,7 @@ examples:
   rasteret-sql datasets search sentinel           datasets that can be built; datasets --help says more
   rasteret-sql collections list                   what is cached; build, append, refresh, export, drop
   rasteret-sql doctor earthsearch/naip            which credentials are found, whether a dataset can be read
+  rasteret-sql serve --read-only                  let stock duckdb shells use it
   rasteret-sql -c "FROM rasteret_datasets()"      run SQL and leave
   rasteret-sql build.sql report.sql               run files, one connection for all
   rasteret-sql --format csv -c "SELECT ..." > values.csv
@@ -78,6 +80,7 @@ _COMMANDS = {
     "datasets": _Command(datasets, frozenset()),
     "collections": _Command(collections, frozenset({"--workspace", "--no-progress"}), has_verbs=True),
     "doctor": _Command(doctor, frozenset({"--workspace"})),
+    "serve": _Command(serve, frozenset({"--workspace", "--database"})),
 }
 
 
@@ -153,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="SQL files to run; or demo, datasets, collections or doctor",
+        help="SQL files to run; or demo, datasets, collections, doctor or serve",
     )
     _add_options(parsed)
     parsed.add_argument("--version", action=_Version, nargs=0, help="say the versions and leave")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from rasteret_sql.functions import types
 from rasteret_sql.functions.kinds import FLAG, Kind
 from rasteret_sql.functions.spec import Argument, Function
@@ -57,5 +59,35 @@ SETTING_FUNCTIONS = (
         "requests: for pixels, with retries; bytes: received. error: the first that ended a call.",
         example="SELECT seconds, requests, bytes FROM rasteret_stats() ORDER BY began_at DESC LIMIT 1",
         run="settings.stats",
+    ),
+    Function(
+        name="rasteret_running",
+        family="access",
+        body="rows",
+        arguments=(),
+        returns=types.RECEIPT,
+        doc="Lists the statements of the session of which a function reads, builds or searches now, on whatever "
+        "connection, as rasteret_stats shows them when they have ended.",
+        example="SELECT count(*) = 0 FROM rasteret_running()",
+        run="settings.running",
+    ),
+    Function(
+        name="rasteret_stop",
+        family="access",
+        body="value",
+        arguments=(
+            Argument(
+                "began_at",
+                Kind("TIMESTAMPTZ"),
+                "began_at of the statement in rasteret_running()",
+                column=types.AS_INSTANT,
+            ),
+        ),
+        returns=pa.bool_(),
+        doc="Stops one statement, and no other: its functions end within a second, with an error. false where no "
+        "statement began then. SELECT rasteret_stop(began_at) FROM rasteret_running() WHERE seconds > 60 stops what "
+        "takes long.",
+        example="SELECT rasteret_stop(now())",
+        run="settings.stop",
     ),
 )

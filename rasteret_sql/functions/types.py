@@ -19,6 +19,7 @@ CHIPS = pa.struct([("kind", _TEXT), ("one", CHIP), ("named", pa.map_(_TEXT, CHIP
 """What may be a CHIP, CHIPs by name or a text, as it crosses into Python: its SQL type, and one of these."""
 
 AS_TEXT = Column("CAST({} AS VARCHAR)", _TEXT)
+AS_INSTANT = Column("epoch_us(CAST({} AS TIMESTAMPTZ))", pa.int64())
 AS_TEXTS = Column("CAST({} AS VARCHAR[])", _TEXTS)
 AS_JSON = Column("CAST(to_json({}) AS VARCHAR)", _TEXT)
 AS_GEOMETRY = Column("rasteret.__geometry({})", GEOMETRY)

@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
-from rasteret_sql.engine.cancel import INTERRUPTED, Interrupts, watch_sigint
+from rasteret_sql.engine.cancel import INTERRUPTED, Interrupts, check, watch_sigint
 from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, NameTakenError, RasteretError
 from rasteret_sql.functions.registry import FUNCTIONS, PRIVATE_MACROS, call_of, macro_sql, private_sql
 from rasteret_sql.functions.spec import Function, Udf
@@ -145,10 +145,15 @@ class _HostFunction:
                 if failed is not None:
                     raise failed
             stopped, working = self._database.interrupts.flag(), session
+            alone = working.receipt
 
             def work(cancelled: Cancelled) -> pa.Array:
-                with carrying(working.receipt):
-                    return call_of(udf, self._function)(working, lambda: stopped() or cancelled(), *arrays)
+                def is_to_stop() -> bool:
+                    return stopped() or alone.is_stopped or cancelled()
+
+                check(is_to_stop)
+                with carrying(alone):
+                    return call_of(udf, self._function)(working, is_to_stop, *arrays)
 
             try:
                 return session.engine.call(work)

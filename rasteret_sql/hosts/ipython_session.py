@@ -1,4 +1,4 @@
-"""Lets the session of IPython that runs show relations by our code. IPython is not imported for it."""
+"""Shows relations by our code in the session of IPython that runs, which is not imported for it."""
 
 from __future__ import annotations
 

@@ -72,6 +72,26 @@ class Receipts:
                 self._kept.clear()
         return kept
 
+    def running(self) -> list[Receipt]:
+        """Those of statements of which a call runs now, in the order in which they began."""
+        return [receipt for receipt in self.listed() if receipt.running.is_running]
+
+    def stop(self, statement: int) -> bool:
+        """Stop a statement, whatever others run.
+
+        Args:
+            statement: when it began, in microseconds since 1970.
+
+        Returns:
+            False where no such statement is known.
+        """
+        with self._lock:
+            receipt = self._kept.get(statement)
+        if receipt is None:
+            return False
+        receipt.stop()
+        return True
+
     def count(self, function: str, rows: int) -> None:
         """Count the rows that reach a private function: tests of laziness assert them."""
         with self._lock:

@@ -33,6 +33,7 @@ from rasteret_sql.index.read.header_overrides import FreshHeaders
 from rasteret_sql.index.read.scene_lookup import BandSource, SceneLookup
 from rasteret_sql.index.read.scenes_in_area import Zones
 from rasteret_sql.io.addresses import safe_address
+from rasteret_sql.io.allowed_addresses import AllowedAddresses
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.clouds.cloud import HostSecret
 from rasteret_sql.io.remote_directory import HasStores, stores_of
@@ -121,6 +122,8 @@ class Session:
     """Zones of running calls of rasteret_scenes."""
     pixel_tables: KeptRelations[PixelTable] = field(default_factory=KeptRelations)
     """The pixels of running calls of read_pixels."""
+    allowed: AllowedAddresses = field(default_factory=AllowedAddresses)
+    """The files and hosts that calls may name."""
     features: FeatureCopies = field(default_factory=FeatureCopies)
     """Features of files that DuckDB does not read by itself."""
     mosaics: KeptRelations[Mosaic] = field(default_factory=KeptRelations)
@@ -294,6 +297,8 @@ class Session:
         found = self._in_collections(others, self._meant(collection), backend) if others else {}
         # What no collection has may be a file, whose header is at hand from now on.
         of_files += [one for one in others if is_file(one[0]) and isinstance(found[one], UnknownSceneError)]
+        for request in of_files:
+            self.allowed.require(request[0])
         if of_files:
             for request, sources in self.files.sources(of_files, reader, self.fresh.now).items():
                 found[request] = _of_file(sources, found.get(request))

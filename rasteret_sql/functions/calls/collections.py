@@ -83,6 +83,7 @@ def build_of_stac(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa
 
     def make(place: Session, arguments: dict[str, Any], running: dict[str, Any]) -> CollectionIndex:
         arguments.pop("static_catalog", None)  # what the address gives tells
+        session.allowed.require(arguments["stac_api"])
         return build_stac(place, BuildOptions(**arguments, **running))
 
     return run_build("rasteret_build_from_stac", session, cancelled, texts, make)
@@ -100,6 +101,7 @@ def load(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
     def one(text: str) -> str:
         arguments = named_arguments("rasteret_load", text)
         stores = session.through(arguments.get("backend")).stores
+        session.allowed.require(arguments["path"])
         index = load_collection(session.workspace_dir, arguments["path"], arguments.get("name", ""), stores)
         return _show(session, index, session.workspace_dir)
 
@@ -119,6 +121,7 @@ def export(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array
 
     def one(arguments: dict[str, Any]) -> dict[str, Any]:
         index, asked = session.open(arguments["name"]), arguments["path"]
+        session.allowed.require(asked)
         writing = _writing(f'the export of "{index.name}" to {safe_address(asked)}', "give another path")
         with writing:
             target = export_collection(index, asked, stores=session.through(arguments.get("backend")).stores)
@@ -132,6 +135,8 @@ def collections(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.
 
     def rows(arguments: dict[str, Any]) -> list[dict[str, Any]]:
         workspace = arguments.get("workspace_dir")
+        if workspace:
+            session.allowed.require(str(workspace))
         where = workspace_of(workspace) if workspace else session.workspace_dir
         opened = {} if workspace else {index.name.casefold(): index for index in session.collections}
         stores = session.through(arguments.get("backend")).stores

@@ -27,6 +27,7 @@ def build(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
 
     def make(place: Session, arguments: dict[str, Any], running: dict[str, Any]) -> CollectionIndex:
         paths = arguments.pop("paths")
+        _require_all(place, paths)
         naming = {name: arguments.pop(name) for name in _NAMING if name in arguments}
         return build_files(place, paths, naming, BuildOptions(**arguments, **running))
 
@@ -37,11 +38,17 @@ def files(session: Session, cancelled: Cancelled, texts: pa.Array) -> pa.Array:
     """List what the headers of files say."""
 
     def rows(arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        _require_all(session, arguments["paths"])
         backend = session.through(arguments.get("backend")).backend
         return file_rows(arguments["paths"], backend, arguments.get("max_concurrent"), cancelled)
 
     asked = [named_arguments("rasteret_files", text) for text in texts.to_pylist()]
     return pa.array([rows(arguments) for arguments in asked], pa.list_(types.FILE))
+
+
+def _require_all(session: Session, paths: str | list[str]) -> None:
+    for path in [paths] if isinstance(paths, str) else paths:
+        session.allowed.require(path)
 
 
 def features(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
@@ -51,6 +58,7 @@ def features(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Arr
 
 
 def _features_sql(session: Session, path: str = "", layer: str | None = None) -> str:
+    session.allowed.require(path)
     require_file(path)
     if not path.lower().endswith((*GEOJSON, *OTHERS)):
         if layer is not None:

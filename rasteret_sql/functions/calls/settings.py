@@ -66,6 +66,17 @@ def stats(session: Session, _cancelled: Cancelled, texts: pa.Array) -> pa.Array:
     )
 
 
+def running(session: Session, _cancelled: Cancelled, asked: pa.Array) -> pa.Array:
+    """List the statements that run now."""
+    rows = [_receipt_row(one) for one in session.receipts.running()]
+    return pa.array([rows] * len(asked), pa.list_(types.RECEIPT))
+
+
+def stop(session: Session, _cancelled: Cancelled, statements: pa.Array) -> pa.Array:
+    """Stop statements by the time at which they began."""
+    return pa.array([None if one is None else session.receipts.stop(one) for one in statements.to_pylist()], pa.bool_())
+
+
 def _receipt_row(receipt: Receipt) -> dict[str, Any]:
     return {
         "began_at": receipt.began_at,

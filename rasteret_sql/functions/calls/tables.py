@@ -32,11 +32,13 @@ def _build_table(session: Session, arguments: dict[str, Any], running: dict[str,
 def _table(session: Session, uri: str) -> tuple[str | pa.Table, str]:
     """The rows of a table or view of that name, else the address itself; and what to call the former."""
     if not _NAME.fullmatch(uri) or uri.lower().endswith(_FILES):
+        session.allowed.require(uri)
         return uri, ""
     rows = session.relation(uri)
     if rows is not None:
         return rows, f"the table {uri}"
     if Path(uri).exists():
+        session.allowed.require(uri)
         return uri, ""
     raise MissingObjectError(
         f'"{uri}" is neither a file nor a table or view that can be seen here: a TEMP or registered one, or one that '
