@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,21 @@ def are_zones(geometries: Geometries) -> npt.NDArray[np.bool_]:
     return np.isin(shapely.get_type_id(geometries), (POLYGON, MULTIPOLYGON))
 
 
-def runs_of(*, weighted: bool, all_touched: bool) -> Callable[[Geometries, Affine, Ints], Runs]:
-    """The function that finds the pixels of zones for some options; with `weighted`, `all_touched` adds nothing."""
-    return weighted_runs if weighted else touched_runs if all_touched else plain_runs
+def _go_on() -> None:
+    """Stop nothing."""
+
+
+def runs_of(
+    *, weighted: bool, all_touched: bool, poll: Callable[[], object] = _go_on
+) -> Callable[[Geometries, Affine, Ints], Runs]:
+    """The function that finds the pixels of zones for some options; with `weighted`, `all_touched` adds nothing.
+
+    Args:
+        weighted: pixels are weighted by the part that a zone covers.
+        all_touched: all pixels that zones touch.
+        poll: called while weights are computed, which takes longest; what it raises ends that.
+    """
+    return partial(weighted_runs, poll=poll) if weighted else touched_runs if all_touched else plain_runs
 
 
 def plain_runs(geometries: Geometries, transform: Affine, windows: Ints) -> Runs:
@@ -50,12 +63,17 @@ def touched_runs(geometries: Geometries, transform: Affine, windows: Ints) -> Ru
     return _of_masks(geometries, transform, windows, there, all_touched=True)
 
 
-def weighted_runs(geometries: Geometries, transform: Affine, windows: Ints) -> Runs:
+def weighted_runs(
+    geometries: Geometries, transform: Affine, windows: Ints, poll: Callable[[], object] = _go_on
+) -> Runs:
     """The same for all pixels that zones cover at least in part, weighted by it as `coverage_fraction` has it."""
     there = windows[:, 2] > 0
     together = there & (shapely.get_type_id(geometries) == POLYGON) & transform.is_rectilinear
     together[together] = shapely.is_valid(geometries[together])
-    found = [*_covered_together(geometries, transform, windows, np.flatnonzero(together))]
+    found = []
+    for some in _covered_together(geometries, transform, windows, np.flatnonzero(together)):
+        found.append(some)
+        poll()
     found += [_covered(geometries[at], transform, windows[at], at) for at in np.flatnonzero(there & ~together).tolist()]
     if not found:
         none = np.empty(0, np.int64)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rasteret_sql.callbacks import Cancelled
-from rasteret_sql.errors import RasteretError
+from rasteret_sql.engine.cancel import check
+from rasteret_sql.errors import InterruptedQueryError, RasteretError
 from rasteret_sql.raster.window import geometry_windows
 from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.context import ReadContext
@@ -57,7 +58,7 @@ def measure_together(
             if len(members) < _FEW:
                 left += members
                 continue
-            job, kept, rest = _job(members, wanted, found)
+            job, kept, rest = _job(members, wanted, found, cancelled)
             left += rest
             if job is not None:
                 jobs.append((kept, job, wanted))
@@ -70,6 +71,7 @@ def measure_together(
             found.update((read.row, None) for read in members)
             continue
         context.plan_pairs(len(members))
+        check(cancelled)
         with context.receipt.reduce:
             values, missing = (side.tolist() for side in statistics_of(job, wanted))
         for read, of_zone, lacks in zip(members, values, missing, strict=True):
@@ -78,7 +80,7 @@ def measure_together(
 
 
 def _job(
-    members: list[RowRead], wanted: tuple[str, ...], found: dict[int, Row | None]
+    members: list[RowRead], wanted: tuple[str, ...], found: dict[int, Row | None], cancelled: Cancelled
 ) -> tuple[RunsJob | None, list[RowRead], list[RowRead]]:
     """The job of some zones of a band, the rows that it is for, and those that are left; `found` gets the misses."""
     source, options = members[0].sources[0], members[0].options
@@ -99,9 +101,11 @@ def _job(
     rest = [members[at] for at in np.flatnonzero(inside & ~fit).tolist()]
     if not len(kept):
         return None, [], rest
-    find = runs_of(weighted=options.weighted, all_touched=options.all_touched)
+    find = runs_of(weighted=options.weighted, all_touched=options.all_touched, poll=lambda: check(cancelled))
     try:
         job = statistics_job(source, options, wanted, find(geometries[kept], transform, windows[kept]))
+    except InterruptedQueryError:
+        raise
     except RasteretError:
         return None, [], [members[at] for at in np.flatnonzero(inside).tolist()]
     return job, [members[at] for at in kept.tolist()], rest

@@ -7,6 +7,7 @@ import shapely
 from hypothesis import given, settings
 
 from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.raster import zone_runs
 from rasteret_sql.raster.runs import Runs, polygon_runs
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.window import geometry_window, geometry_windows
@@ -112,3 +113,21 @@ def test_many_windows_are_those_of_each(grid):
     for geometry, window in zip(shapes, found.tolist(), strict=True):
         one = None if geometry is None else geometry_window(geometry, grid, SIDE, SIDE)
         assert window == ([0, 0, 0, 0] if one is None else [one.col_off, one.row_off, one.width, one.height])
+
+
+def test_weights_of_many_zones_can_be_stopped(monkeypatch):
+    """A call of 2048 zones weighted by parts took twenty seconds to notice that it was interrupted."""
+    monkeypatch.setattr(zone_runs, "_AT_ONCE", 100)
+    zones = np.array([shapely.box(1.5, 1.5, 8.5, 8.5)] * 20, object)
+    grid = Affine(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    windows = geometry_windows(zones, grid, SIDE, SIDE, (SIDE, SIDE))
+    polls = []
+
+    def poll():
+        polls.append(1)
+        if len(polls) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        zone_runs.weighted_runs(zones, grid, windows, poll)
+    assert len(polls) == 3
