@@ -23,6 +23,8 @@ PICTURE = 200
 """Most pixels of a picture's longer side."""
 _SMALL = 100
 """Smaller pictures are enlarged up to about this size, each pixel a square."""
+_IN_A_LIST = 5
+"""Chips of a list that are shown."""
 _TEXT = 60
 """Characters of a value that are shown."""
 _GREY = ' style="color:#888"'
@@ -58,7 +60,7 @@ class Shown:
     def _columns(self) -> list[list[Any]]:
         """The values of each column: chips, else texts."""
         return [
-            _chips(column) if is_chip_type(kind) else column.to_pylist()
+            _chips(column) if is_chip_type(kind) else _lists(column) if _is_chip_list(kind) else column.to_pylist()
             for column, kind in zip(self._table.columns, self._kinds, strict=True)
         ]
 
@@ -174,7 +176,12 @@ def _said(error: Exception) -> str:
 
 
 def _is_special(kind: str) -> bool:
-    return is_chip_type(kind) or kind.startswith("GEOMETRY") or kind == "BLOB"
+    """True for types of which DuckDB would print bytes, also inside of others, and for geometries."""
+    return "BLOB" in kind or "GEOMETRY" in kind
+
+
+def _is_chip_list(kind: str) -> bool:
+    return kind.endswith("[]") and is_chip_type(kind[:-2])
 
 
 def _wanted(position: int, kind: str) -> str:
@@ -182,15 +189,21 @@ def _wanted(position: int, kind: str) -> str:
     value = f"#{position}"
     if is_chip_type(kind):
         return value
+    if _is_chip_list(kind):
+        return f"{value}[1:{_IN_A_LIST}]"
     if kind == "BLOB":
         return f"format('BLOB of {{:,}} bytes', octet_length({value}))"
-    text = f"ST_AsText({value})" if kind.startswith("GEOMETRY") else f"CAST({value} AS VARCHAR)"
+    text = (
+        f"ST_AsText({value})" if kind.startswith("GEOMETRY") and not kind.endswith("]") else f"CAST({value} AS VARCHAR)"
+    )
     return f"CASE WHEN length({text}) > {_TEXT} THEN left({text}, {_TEXT - 1}) || '…' ELSE {text} END"
 
 
 def _kind_name(kind: str) -> str:
     if is_chip_type(kind):
         return "CHIP"
+    if _is_chip_list(kind):
+        return "CHIP[]"
     return kind if len(kind) <= _TEXT else kind[: _TEXT - 1] + "…"
 
 
@@ -200,28 +213,45 @@ def _chips(column: pa.ChunkedArray) -> list[Chip | None]:
     return [chip for chunk in chunks for chip in chips_of(chunk.cast(CHIP))]
 
 
+def _lists(column: pa.ChunkedArray) -> list[list[Chip | None] | None]:
+    """The chips of each list."""
+    return [
+        chips_of(scalar.values.cast(CHIP)) if scalar.is_valid else None for chunk in column.chunks for scalar in chunk
+    ]
+
+
 def _words(chip: Chip) -> str:
     shape = "×".join(map(str, chip.data.shape))
     return " ".join(filter(None, ["chip", shape, chip.data.dtype.name, chip.crs]))
 
 
-def _text(value: Chip | str | None) -> str | None:
+def _text(value: Any) -> str | None:
+    """A value in words: a chip, a list of chips, or a text."""
+    if isinstance(value, list):
+        return ", ".join(_text(one) or "NULL" for one in value)
     return _words(value) if isinstance(value, Chip) else value
 
 
-def _cell(value: Chip | str | None) -> str:
-    if value is None:
-        return f"<td><i{_GREY}>NULL</i></td>"
-    if not isinstance(value, Chip):
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return f"<td>{' '.join(_image(one) for one in value)}</td>"
+    if isinstance(value, str):
         return f'<td style="text-align:left">{html.escape(value)}</td>'
-    height, width = value.data.shape[1:]
+    return f"<td>{_image(value)}</td>"
+
+
+def _image(chip: Chip | None) -> str:
+    """A chip as an element of HTML."""
+    if chip is None:
+        return f"<i{_GREY}>NULL</i>"
+    height, width = chip.data.shape[1:]
     if not height or not width:
-        return f"<td>{html.escape(_words(value))}</td>"
+        return html.escape(_words(chip))
     longest = max(height, width)
     scale = max(1, _SMALL // longest) if longest <= PICTURE else PICTURE / longest
-    data = base64.b64encode(draw(value)).decode()
-    title = html.escape(_words(value), quote=True)
+    data = base64.b64encode(draw(chip)).decode()
+    title = html.escape(_words(chip), quote=True)
     return (
-        f'<td><img src="data:image/png;base64,{data}" title="{title}" alt="{title}" width="{round(width * scale)}" '
-        f'height="{max(1, round(height * scale))}" style="image-rendering:pixelated"></td>'
+        f'<img src="data:image/png;base64,{data}" title="{title}" alt="{title}" width="{max(1, round(width * scale))}" '
+        f'height="{max(1, round(height * scale))}" style="image-rendering:pixelated">'
     )

@@ -76,6 +76,16 @@ def test_nulls_empty_relations_and_columns_of_one_name(con, session):
     assert "BLOB of 3 bytes" in data["text/html"]
 
 
+def test_chips_in_lists_and_bytes_inside_of_other_types(con, session):
+    data = bundle(session, con.sql(f"SELECT [c, NULL, c, c, c, c, c] AS l, {{'c': c}} AS s FROM (SELECT {CHIP} AS c)"))
+    assert len(pictures(data["text/html"])) == 4
+    assert "CHIP[]" in data["text/html"]
+    assert data["text/plain"].count("chip 1×") == 4
+    assert len(re.sub(r"data:image[^\"]*", "", data["text/html"])) < 4000
+    data = bundle(session, con.sql("SELECT [geometry] AS g, MAP {'a': 'x'::BLOB} AS m FROM rasteret.bay"))
+    assert "POLYGON ((" in data["text/html"]
+
+
 def test_rows_are_computed_once_and_no_more_than_are_shown(con, session):
     asked = []
 
