@@ -10,23 +10,31 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import rasteret_sql
 from rasteret_sql.cli.main import main
 from rasteret_sql.cli.terminal_pictures import drawn
 from rasteret_sql.reading.chip_column import Chip
 from tests.hosts.hosting import SAHARA, SQUARE, build
 
-BUILD = build("bay")
+OPEN = "SELECT count(*) FROM rasteret.bay"
 READ = f"SELECT read_chip('{SAHARA}', 'B04', '{SQUARE}') AS chip, 1 AS n"
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    made = tmp_path_factory.mktemp("workspace")
+    rasteret_sql.connect(workspace_dir=made).execute(build("bay")).fetchall()
+    return made
+
+
 @pytest.fixture
-def shell(tmp_path, capsys, monkeypatch):
+def shell(tmp_path, capsys, monkeypatch, workspace):
     """Statements and commands, a line each → what they print, and what is said of errors."""
     monkeypatch.chdir(tmp_path)
 
     def run(*lines, code=0):
         (tmp_path / "s.sql").write_text("\n".join(lines))
-        assert main(["-w", str(tmp_path / "workspace"), "s.sql"]) == code
+        assert main(["-w", str(workspace), "s.sql"]) == code
         printed = capsys.readouterr()
         return printed.err if code else printed.out
 
@@ -45,9 +53,9 @@ def test_lines_of_several_rows_and_of_none(shell):
 
 
 def test_chips_are_words_in_lines_and_markdown(shell):
-    text = shell(".mode line", f"SELECT id FROM ({BUILD});", f"{READ};")
-    assert "\nchip = chip 1×" in text
-    assert "| chip 1×" in shell(".mode markdown", f"SELECT id FROM ({BUILD});", f"{READ};")
+    text = shell(".mode line", f"{OPEN};", f"{READ};")
+    assert "chip = chip 1×" in text
+    assert "| chip 1×" in shell(".mode markdown", f"{OPEN};", f"{READ};")
 
 
 def test_markdown(shell):
@@ -109,7 +117,7 @@ def test_schema(shell, tmp_path):
         text
         == 'column_name,column_type\na,INTEGER\nb c,GEOMETRY\nsql\n"CREATE TABLE t(a INTEGER, ""b c"" GEOMETRY);"\n'
     )
-    assert "eo:cloud_cover,DOUBLE" in shell(".mode csv", ".once x.csv", f"{BUILD};", ".schema bay")
+    assert "eo:cloud_cover,DOUBLE" in shell(".mode csv", ".once x.csv", f"{OPEN};", ".schema bay")
 
 
 def test_explain(shell):
@@ -117,18 +125,18 @@ def test_explain(shell):
     assert "RANGE" in shell(".mode csv", ".once x.csv", "FROM range(3);", ".mode table", ".explain")
 
 
-def test_receipt(shell, capsys):
+def test_receipt(shell, capsys, workspace):
     assert shell(".receipt") == "no statement has read, built or searched anything yet\n"
-    text = shell(".once x.csv", f"{BUILD};", ".once y.csv", f"SELECT chip.width FROM ({READ});", ".receipt")
+    text = shell(".once x.csv", f"{OPEN};", ".once y.csv", f"SELECT chip.width FROM ({READ});", ".receipt")
     assert text.startswith("read_chip: ")
     assert " requests, " in text
     named = f"read_chip('{SAHARA}', 'B04', '{SQUARE}', collection := 'bay').width"
-    assert main(["-w", "workspace", "-c", f".receipt on\nSELECT {named};\n.receipt off\nSELECT {named};"]) == 0
+    assert main(["-w", str(workspace), "-c", f".receipt on\nSELECT {named};\n.receipt off\nSELECT {named};"]) == 0
     assert capsys.readouterr().err.count("read_chip: ") == 1
 
 
 def test_view(shell):
-    lines = shell(".once x.csv", f"{BUILD};", ".once y.csv", f"{READ};", ".view", ".view CHIP 1").splitlines()
+    lines = shell(".once x.csv", f"{OPEN};", ".once y.csv", f"{READ};", ".view", ".view CHIP 1").splitlines()
     assert len(lines) > 20
     assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
     assert set("".join(lines)) <= set(" ░▒▓█")
@@ -147,8 +155,8 @@ def test_view(shell):
         ([".view"], "none was run yet"),
         (["CREATE TABLE t (a INT);", ".view"], "which gave no rows; run a SELECT first"),
         (["SELECT 1;", ".view"], "has no column of chips; select read_chip"),
-        ([f"{BUILD};", f"{READ};", ".view n"], "has no chips n; Known: chip"),
-        ([f"{BUILD};", f"{READ};", ".view 0"], ".view is written"),
+        ([f"{OPEN};", f"{READ};", ".view n"], "has no chips n; Known: chip"),
+        ([f"{OPEN};", f"{READ};", ".view 0"], ".view is written"),
     ],
 )
 def test_what_commands_say_of_bad_input(shell, lines, says):

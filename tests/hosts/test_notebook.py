@@ -17,16 +17,16 @@ import rasteret_sql
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, UnknownBandError
 from rasteret_sql.hosts.ipython_session import load_ipython_extension, unload_ipython_extension
 from rasteret_sql.selection.footprint_map import svg_of
-from tests.hosts.hosting import CATALOG, SAHARA, SQUARE, build, output_of
+from tests.hosts.hosting import CATALOG, SAHARA, SQUARE, output_of
 
 formatters = pytest.importorskip("IPython.core.formatters")
 CHIP = f"read_chip('{SAHARA}', 'B04', '{SQUARE}', collection := 'bay')"
 
 
 @pytest.fixture
-def con(tmp_path):
-    con = rasteret_sql.connect(workspace_dir=tmp_path)
-    con.execute(build("bay")).fetchall()
+def con(cached):
+    con = rasteret_sql.connect(workspace_dir=cached)
+    con.execute("FROM rasteret.bay").fetchall()
     return con
 
 
@@ -122,10 +122,10 @@ def test_an_error_is_said_once_without_our_frames(con, session, capsys, column):
     assert data["text/html"].startswith("<pre")
 
 
-def test_traceback_of_our_errors_has_the_callers_frames_alone(tmp_path):
+def test_traceback_of_our_errors_has_the_callers_frames_alone(cached):
     def read_in_my_cell():
         rasteret_sql.build_from_stac(
-            name="bay", stac_api=str(CATALOG), collection="sentinel-s2-l2a-cogs", workspace_dir=tmp_path
+            name="bay", stac_api=str(CATALOG), collection="sentinel-s2-l2a-cogs", workspace_dir=cached
         ).get_numpy((-11.5, 24.8, -11.4, 24.9), "nope")
 
     with pytest.raises(UnknownBandError) as raised:
@@ -162,9 +162,9 @@ def test_what_cannot_be_shown(what, error, says):
         rasteret_sql.show(con.sql("SELECT 1"), rows=0)
 
 
-def test_a_collection_has_a_map(con, tmp_path):
+def test_a_collection_has_a_map(cached):
     collection = rasteret_sql.build_from_stac(
-        name="ny", stac_api=str(CATALOG), collection="landsat8-ny-2018", workspace_dir=tmp_path
+        name="year", stac_api=str(CATALOG), collection="landsat8-ny-2018", workspace_dir=cached
     )
     html = collection._repr_html_()
     drawing = ET.fromstring(html[html.index("<svg") :])
