@@ -20,9 +20,11 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.misspelt import explained
 from rasteret_sql.functions.python_arguments import grid_arguments, most_bytes, progress_listener
 from rasteret_sql.hosts.area_samples import AreaRead, Bands
+from rasteret_sql.hosts.async_reads import AsyncReads
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
 from rasteret_sql.hosts.lazy_dataset import CallAccess, Chunks, CollectionHandle, lazy_dataset
 from rasteret_sql.hosts.private_database import OwnDatabase, hold
+from rasteret_sql.hosts.record_windows import RecordWindows
 from rasteret_sql.hosts.xarray_dataset import COMBINE, check_dataset, dataset_of, require_xarray, times_of
 from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
@@ -51,7 +53,7 @@ Areas = Any
 """What `get_numpy` reads: see `selection/areas.py`."""
 
 
-class Collection(SceneView):
+class Collection(RecordWindows, AsyncReads, SceneView):
     """Scenes of one index, all or a part of them. Made by `build`, `build_from_stac`, `load` and others.
 
     `subset` and `where` give new collections over the same index; nothing is read before rows, counts or pixels are

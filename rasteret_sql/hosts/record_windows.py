@@ -1,0 +1,306 @@
+"""`RecordWindows`: reads named scenes on one window, and tells the places and pixel sizes of their files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import shapely
+
+from rasteret_sql.errors import (
+    InvalidArgumentError,
+    InvalidCrsError,
+    MemoryLimitError,
+    RasteretError,
+    UnknownSceneError,
+)
+from rasteret_sql.functions.python_arguments import grid_arguments
+from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs, same_crs, transformer
+from rasteret_sql.geo.grid import Grid, Window
+from rasteret_sql.geo.placement import on_lonlat
+from rasteret_sql.hosts.xarray_dataset import GridChip, combine_layers, window_of
+from rasteret_sql.index.change.build_request import require_concurrency
+from rasteret_sql.index.read.band_source import BandSource
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
+from rasteret_sql.reading.context import Found, ReadContext
+from rasteret_sql.reading.options import PixelOptions, require
+from rasteret_sql.reading.target_plan import ChipPlan
+from rasteret_sql.selection.areas import Areas
+from rasteret_sql.selection.pixels import Samples, read_samples
+from rasteret_sql.selection.selection import Selection
+from rasteret_sql.session.session import Session
+from rasteret_sql.warning import warn
+
+_GROUPS = (None, "datetime", "id")
+_AT_ONCE = 2048
+"""Scenes whose headers are looked up at a time."""
+_EDGE_POINTS = 20
+"""Points on each edge of a footprint that goes to another CRS."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Records:
+    """Scenes by their names, and the image that each is a part of."""
+
+    ids: list[str]
+    times: dict[str, np.datetime64]
+    image: dict[str, int]
+    """Number of the image of each scene."""
+    images: int
+
+
+class RecordWindows:
+    """Has the methods of a collection that name its scenes."""
+
+    _session: Session
+    _selection: Selection
+
+    def read_window(
+        self,
+        *,
+        record_ids: Sequence[str] | pa.Array | pa.ChunkedArray,
+        bounds: Sequence[float],
+        res: float | tuple[float, float],
+        bands: str | Sequence[str],
+        target_crs: int | str | None = None,
+        max_concurrent: int = DEFAULT_MAX_CONCURRENT,
+        backend: StorageBackend | None = None,
+        group_by: str | None = None,
+        resampling: str | None = None,
+    ) -> np.ndarray:
+        """Pixels of named scenes on one grid: the first of them that has a valid pixel gives it.
+
+        Args:
+            record_ids: ids of scenes, the one that counts first at the beginning.
+            bounds: (minx, miny, maxx, maxy) in the CRS of the pixels. Pixels begin at (minx, maxy), and there are as
+                many as extent / res, rounded.
+            res: size of a pixel in units of that CRS, a number or (x, y).
+            bands: names, or expressions over bands.
+            target_crs: CRS of the pixels; by default that of the first scene.
+            max_concurrent: taken for the sake of existing code: requests are bounded for the whole process.
+            backend: how pixels are read in this call.
+            group_by: None: one image of all. 'datetime': one for each time, ascending; 'id': one for each scene.
+            resampling: as `read_chip` has it; by default nearest for bands of integers and bilinear for floats. Pixels
+                that are only moved stay as they are.
+
+        Returns:
+            (bands, height, width), with `group_by` (images, bands, height, width), in the dtype that holds all bands.
+            Where no scene has a valid pixel: the file's nodata, else 0.
+
+        Raises:
+            ValueError: a value cannot be used, a scene or band is not known, or no scene could be read.
+            MemoryLimitError: the array would exceed `max_call_bytes`.
+        """
+        require_concurrency(max_concurrent)
+        require(group_by in _GROUPS, "group_by", group_by, "None, 'datetime' or 'id'")
+        records = self._records(record_ids, group_by)
+        names = [bands] if isinstance(bands, str) else list(bands)
+        failures: dict[str, Exception] = {}
+        with self._session.receipts.begin("read_window") as receipt:
+            context = self._session.paying(receipt).reading(backend=backend)
+            sources = self._first_sources(context, records.ids, names)
+            crs = sources[0].header.crs if target_crs is None else crs_or_code(normalize_crs(target_crs))
+            if crs is None:
+                raise InvalidCrsError(f'the file of scene "{records.ids[0]}" has no CRS; give target_crs=')
+            area, size = _area(bounds, res, crs)
+            grid = grid_arguments(crs, res, None, (float(bounds[0]), float(bounds[3])))
+            most = self._session.settings.max_call_bytes
+            found = _unread(sources, records.images, size, most)
+            for method, some in _methods(sources, resampling).items():
+                options = PixelOptions(self._selection.index.name, clip=False, resampling=method, **grid)
+                asked = [names[band] for band in some]
+                samples = read_samples(context, records.ids, area, asked, options, check=_any, part=size)
+                failures |= samples.failures
+                _fill(found, samples, records, size, dict(zip(some, asked, strict=True)))
+        _tell(failures, len(set(records.ids)))
+        return found[0] if group_by is None else found
+
+    def native_res(self, band: str | None = None) -> tuple[float, float]:
+        """Width and height of a pixel of the first scene, in units of its CRS.
+
+        Args:
+            band: of which band; by default the first.
+
+        Raises:
+            ValueError: there is no scene or no such band, or the file does not say where it lies.
+        """
+        ids = self._selection.batches(["id"], limit=1).read_all()["id"].to_pylist()
+        if not ids:
+            raise InvalidArgumentError(f'collection "{self._selection.index.name}" has no scenes, so no resolution')
+        transform = self._first_sources(self._session.reading(), ids, [self._band(band)])[0].header.transform
+        if transform is None:
+            raise InvalidArgumentError(
+                f'the file of scene "{ids[0]}" does not say where it lies, so it has no resolution'
+            )
+        return float(np.hypot(transform.a, transform.d)), float(np.hypot(transform.b, transform.e))
+
+    def footprints(self, *, crs: int | str | None = None, band: str | None = None) -> Any:
+        """The places of the scenes' images as a geopandas.GeoDataFrame; needs `pip install rasteret-sql[geopandas]`.
+
+        Args:
+            crs: of the footprints; by default that of the images, or lon/lat where they are in several.
+            band: of which band's file; by default the first.
+
+        Returns:
+            A row for each scene whose file says where it lies, in the order of the index: `record_id`, `datetime`
+            (naive UTC) and `geometry`, the outline of the image: exact in its own CRS.
+
+        Raises:
+            ImportError: geopandas is not installed.
+            ValueError: no such band, or no scene could be placed.
+        """
+        if find_spec("geopandas") is None:
+            raise ImportError(
+                "footprints needs geopandas: pip install 'rasteret-sql[geopandas]'; to_table(['id', 'geometry']) has "
+                "the footprints that the items say"
+            )
+        table = self._selection.batches(["id", "datetime"]).read_all()
+        ids: list[str] = table["id"].to_pylist()
+        images: list[shapely.Polygon] = []
+        own: list[str] = []
+        lost: dict[str, RasteretError] = {}
+        for scene, found in self._found(ids, self._band(band)):
+            header = None if isinstance(found, RasteretError) else found[0].header
+            if header is None or header.transform is None or header.crs is None:
+                lost[scene] = found if isinstance(found, RasteretError) else InvalidCrsError("its file has no place")
+                continue
+            images.append(Grid(header.transform, header.width, header.height).outline())
+            own.append(header.crs)
+        _tell(lost, len(ids))
+        kept = [at for at, scene in enumerate(ids) if scene not in lost]
+        several = any(not same_crs(one, own[0]) for one in own)
+        wanted = crs_or_code(normalize_crs(crs)) if crs is not None else LONLAT if several or not own else own[0]
+        return import_module("geopandas").GeoDataFrame(
+            {"record_id": [ids[at] for at in kept], "datetime": table["datetime"].to_numpy()[kept]},
+            geometry=_moved(images, own, wanted),
+            crs=wanted,
+        )
+
+    def _band(self, band: str | None) -> str:
+        return self._selection.index.bands[0] if band is None else band
+
+    def _found(self, ids: Sequence[str], band: str) -> Iterator[tuple[str, Found]]:
+        """The file of a band of each scene, or why there is none."""
+        context = self._session.reading()
+        for begin in range(0, len(ids), _AT_ONCE):
+            asked = [(scene, (band,)) for scene in ids[begin : begin + _AT_ONCE]]
+            answers = context.look_up(asked, self._selection.index.name, context.backend)
+            yield from ((one[0], answers[one]) for one in asked)
+
+    def _first_sources(self, context: ReadContext, ids: Sequence[str], names: Sequence[str]) -> tuple[BandSource, ...]:
+        """The bands of the first scene that has them."""
+        errors: list[RasteretError] = []
+        for scene in ids:
+            asked = scene, tuple(names)
+            found = context.look_up([asked], self._selection.index.name, context.backend)[asked]
+            if not isinstance(found, RasteretError):
+                return found
+            errors.append(found)
+        raise errors[0]
+
+    def _records(self, record_ids: Any, group_by: str | None) -> _Records:
+        """The scenes that are named, with their times."""
+        given = record_ids.to_pylist() if isinstance(record_ids, pa.Array | pa.ChunkedArray) else record_ids
+        ids = [] if isinstance(given, str) else list(dict.fromkeys(map(str, given)))
+        if not ids:
+            raise InvalidArgumentError(f"record_ids={record_ids!r} cannot be used; expected a list of one id or more")
+        table = self._selection.batches(["id", "datetime"]).read_all()
+        all_times = dict(zip(table["id"].to_pylist(), table["datetime"].to_numpy(), strict=True))
+        unknown = [scene for scene in ids if scene not in all_times]
+        if unknown:
+            raise UnknownSceneError(
+                f'record_ids names no scene "{unknown[0]}" of collection "{self._selection.index.name}"'
+            )
+        times = {scene: all_times[scene] for scene in ids}
+        if group_by == "datetime":
+            order = np.unique(list(times.values()))
+            return _Records(ids, times, {scene: int(np.searchsorted(order, times[scene])) for scene in ids}, len(order))
+        if group_by == "id":
+            return _Records(ids, times, {scene: at for at, scene in enumerate(ids)}, len(ids))
+        return _Records(ids, times, dict.fromkeys(ids, 0), 1)
+
+
+def _any(_plans: Sequence[ChipPlan]) -> None:
+    """Pixels of scenes may reach over any part of the window."""
+
+
+def _area(bounds: Sequence[float], res: float | tuple[float, float], crs: str) -> tuple[Areas, Window]:
+    """The area of a window, and its pixels."""
+    sides = [float(side) for side in bounds]
+    if len(sides) != 4 or not np.isfinite(sides).all() or sides[0] >= sides[2] or sides[1] >= sides[3]:
+        raise InvalidArgumentError(f"bounds={tuple(bounds)!r} cannot be used; expected (minx, miny, maxx, maxy)")
+    across, down = grid_arguments(None, res, None, None)["resolution"]
+    width, height = round((sides[2] - sides[0]) / across), round((sides[3] - sides[1]) / down)
+    if min(width, height) < 1:
+        raise InvalidArgumentError(f"bounds={tuple(bounds)!r} have no pixel of res={res!r}; they are in {crs}")
+    return Areas(np.array([shapely.box(*sides)], object), crs), Window(0, 0, width, height)
+
+
+def _unread(sources: Sequence[BandSource], images: int, size: Window, most: int) -> npt.NDArray[Any]:
+    """An array without a valid pixel, shape (images, bands, height, width)."""
+    dtype = np.result_type(*(source.header.dtype for source in sources))
+    needed = images * len(sources) * size.width * size.height * dtype.itemsize
+    if needed > most:
+        raise MemoryLimitError(
+            f"{images} images of {len(sources)} bands of {size.height} × {size.width} pixels need {needed:,} bytes, "
+            f"more than max_call_bytes = {most:,}; nothing was fetched. Give a coarser res=, or fewer scenes a call"
+        )
+    found = np.zeros((images, len(sources), size.height, size.width), dtype)
+    for band, source in enumerate(sources):
+        found[:, band] = 0 if source.header.nodata is None else source.header.nodata
+    return found
+
+
+def _fill(found: npt.NDArray[Any], samples: Samples, records: _Records, size: Window, bands: Mapping[int, str]) -> None:
+    """Put what was read into the images; `bands` are their numbers and names, in the order of the samples."""
+    chips: dict[int, list[GridChip]] = defaultdict(list)
+    for place, job in zip(samples.places, samples.jobs, strict=True):
+        valid = None if job.invalid is None else ~job.invalid
+        chip = GridChip(records.times[place.scene_id], 0, window_of(job.plan), job.pixels(), valid)
+        chips[records.image[place.scene_id]].append(chip)
+    for image, of_image in chips.items():
+        for at, (band, name) in enumerate(bands.items()):
+            layers = [(one, one.pixels[at], None if one.valid is None else one.valid[at]) for one in of_image]
+            combine_layers(found[image, band], layers, size, "combine_first", name)
+
+
+def _methods(sources: Sequence[BandSource], resampling: str | None) -> dict[str, list[int]]:
+    """Method → numbers of the bands that are read with it."""
+    methods: dict[str, list[int]] = defaultdict(list)
+    for band, source in enumerate(sources):
+        methods[resampling or ("bilinear" if source.header.dtype.kind == "f" else "nearest")].append(band)
+    return methods
+
+
+def _moved(images: Sequence[shapely.Polygon], own: Sequence[str], wanted: str) -> list[shapely.Geometry]:
+    """Outlines in a CRS, of images in their own ones."""
+    moved: list[shapely.Geometry] = []
+    for image, crs in zip(images, own, strict=True):
+        if same_crs(crs, wanted):
+            moved.append(image)
+        elif same_crs(wanted, LONLAT):
+            moved.append(on_lonlat(np.array([image], object), crs)[0])
+        else:
+            dense = shapely.segmentize(image, image.length / (4 * _EDGE_POINTS))
+            xy = shapely.get_coordinates(dense)
+            moved.append(shapely.polygons(np.column_stack(transformer(crs, wanted).transform(xy[:, 0], xy[:, 1]))))
+    return moved
+
+
+def _tell(failures: Mapping[str, Exception], count: int) -> None:
+    """Warn of scenes that could not be read; where none could, that is an error."""
+    if not failures:
+        return
+    scene, error = next(iter(failures.items()))
+    failed = f'{len(failures)} of {count} scenes could not be read, first "{scene}": {error}'
+    if len(failures) == count:
+        raise InvalidArgumentError(f"no valid data found: {failed}") from error
+    warn(f"{failed}; they are left out")
