@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from rasteret_sql.catalog.descriptor import DatasetDescriptor
 from rasteret_sql.errors import InvalidArgumentError, RasteretError, StorageError, StorageTimeoutError
+from rasteret_sql.io.write_file import write_file
 from rasteret_sql.locks import held
 
 PATH_VARIABLE = "RASTERET_LOCAL_DATASETS_PATH"
@@ -138,23 +138,7 @@ def write_json(file: Path, value: Any) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    target = file.resolve()  # a link stays a link
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", suffix=".part", delete=False
-        ) as part:
-            try:
-                part.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
-                part.flush()
-                os.fsync(part.fileno())
-                Path(part.name).chmod(target.stat().st_mode if target.exists() else 0o644)
-                Path(part.name).replace(target)
-            except BaseException:
-                Path(part.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise StorageError(f"{file} cannot be written: {error.strerror or error}") from error
+    write_file(file, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
 def _read_entries(file: Path) -> list[Any]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 
 from rasteret_sql.functions import types
-from rasteret_sql.functions.kinds import INTEGER, NUMBER, NUMBERS, POINT, RESOLUTION, SHAPE, TEXT, Kind
-from rasteret_sql.functions.spec import Argument, Function
+from rasteret_sql.functions.kinds import FLAG, INTEGER, NUMBER, NUMBERS, POINT, RESOLUTION, SHAPE, TEXT, Kind
+from rasteret_sql.functions.spec import Argument, Function, Udf
 from rasteret_sql.result_types import CHIP, HISTOGRAM, STATISTICS
 
 _CHIP = Argument("chip", Kind("CHIP"), "a value of read_chip; NULL gives NULL", column=types.AS_CHIP)
@@ -72,6 +72,18 @@ _GRID = (
     ),
 )
 """Of functions that put chips on other grids."""
+
+WRITTEN = pa.struct([("path", pa.string()), ("size", pa.int64())])
+WRITE_BEGIN = Udf("__rasteret_write_begin", (pa.string(), pa.string()), pa.int64(), run="write.begin")
+"""(path, JSON of named arguments) → token."""
+WRITE_ROW = Udf(
+    "__rasteret_write_row",
+    (pa.int64(), pa.list_(pa.string()), pa.string(), types.CHIPS, pa.large_binary()),
+    WRITTEN,
+    run="write.row",
+    names_itself=True,
+)
+"""(token, values of the columns in the path, types of columns that were found, chip, file) → what was written."""
 
 CHIP_FUNCTIONS = (
     Function(
@@ -334,5 +346,44 @@ CHIP_FUNCTIONS = (
         example=f"SELECT octet_length(chip_cog({_READ})) > 0",
         run="chips.cog",
         pure=True,
+    ),
+    Function(
+        name="rasteret_write",
+        family="chips",
+        body="query",
+        arguments=(
+            Argument(
+                "relation",
+                Kind("name of a relation", "the name of a table, view, CTE, registered frame or Python variable"),
+                "relation with a column chip (or file or picture) of CHIPs, or of BLOBs such as chip_cog and chip_png "
+                "give, as a name or as text",
+                column=types.AS_TEXT,
+            ),
+            Argument(
+                "path",
+                TEXT,
+                "path of this machine with columns of the relation in braces: 'out/{id}_{datetime:%Y%m%d}.tif'; what "
+                "stands behind a colon is the format of a time. Directories are made",
+                column=types.AS_TEXT,
+            ),
+            Argument("chip_column", TEXT, "name of the column of chips or files, if it is another", "NULL"),
+            Argument(
+                "format",
+                TEXT,
+                "of chips: 'cog', 'geotiff' or 'png'; not given: COG for names that end in .tif, PNG for .png",
+                "NULL",
+            ),
+            Argument(
+                "overwrite", FLAG, "true (default): replace files that are there; false: that is an error", "NULL"
+            ),
+        ),
+        returns=pa.string(),
+        gives="TABLE(path VARCHAR, size BIGINT)",
+        doc="Writes a file for each row, and gives its path and size in bytes. Each file is there whole or not at all. "
+        "A row without a chip has no file, and its path is NULL; two rows with one path are an error.",
+        example=f"WITH read AS (FROM (VALUES ('dunes', {_READ})) AS t(id, chip)) "
+        "FROM rasteret_write(read, '${TMP}/{id}.tif')",
+        run="write.rasteret_write",
+        others=(WRITE_BEGIN, WRITE_ROW),
     ),
 )

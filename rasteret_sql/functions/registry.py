@@ -71,8 +71,17 @@ def private_sql(name: str) -> str:
 
 def geometry_sql(column: str) -> str:
     """Give what the private macro `__geometry` makes of a column, as an expression: for SQL that knows no catalog."""
-    body = private_sql("__geometry").split("(geom) AS\n", 1)[1].rstrip().rstrip(";")
-    return re.sub(r"\bgeom\b", column, body)
+    return _inline("__geometry", "geom", column)
+
+
+def chips_sql(column: str) -> str:
+    """Give what the private macro `__chips` makes of a column, as an expression."""
+    return _inline("__chips", "chips", column)
+
+
+def _inline(macro: str, parameter: str, column: str) -> str:
+    body = private_sql(macro).split(f"({parameter}) AS\n", 1)[1].rstrip().rstrip(";")
+    return re.sub(rf"\b{parameter}\b", column, body)
 
 
 def call_of(udf: Udf, function: Function) -> Callable[..., Any]:

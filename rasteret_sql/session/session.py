@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import uuid4
 
 import duckdb
@@ -38,6 +39,7 @@ from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.clouds.cloud import HostSecret
 from rasteret_sql.io.remote_directory import HasStores, stores_of
 from rasteret_sql.library.collection_bands import names_of
+from rasteret_sql.library.file_writes import FileWrites
 from rasteret_sql.library.maintain import bring_up_to_date
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.band_names import BandNames, MeantBand
@@ -127,6 +129,8 @@ class Session:
     features: FeatureCopies = field(default_factory=FeatureCopies)
     """Features of files that DuckDB does not read by itself."""
     mosaics: KeptRelations[Mosaic] = field(default_factory=KeptRelations)
+    file_writes: KeptRelations[tuple[FileWrites, dict[str, Any]]] = field(default_factory=KeptRelations)
+    """The files that statements write, and the named arguments of their calls."""
     """Composites of running calls."""
     waiting_blocks: WaitingBlocks = field(default_factory=WaitingBlocks)
     """Pixels that these read ahead."""

@@ -48,6 +48,7 @@ def world(tmp_path_factory):
         # Footprints of scenes as zones, of which one meets the dunes, and a point.
         con.execute("CREATE TABLE outlines AS SELECT 'dunes' AS field, geometry FROM rasteret.dunes LIMIT 1")
         con.execute("CREATE TABLE stations AS SELECT 1 AS station, -11.45 AS lon, 24.85 AS lat")
+        con.execute("CREATE TABLE pictures AS SELECT 1 AS id, 'a'::BLOB AS picture")
         con.execute("SELECT read_chip('no such scene', 'B04', on_error := 'null')").fetchall()  # a failure to list
         yield con, variables
 
@@ -193,6 +194,7 @@ TABLES = {
     "rasteret_stac_search": {"stac_api": "'${TINY}/tiny.json'"},
     "rasteret_scenes": {"collection": "'dunes'", "geom": "'POINT (-11.45 24.85)'"},
     "rasteret_export": {"name": "'dunes'", "path": "'${TMP}/null-export'"},
+    "rasteret_write": {"relation": "pictures", "path": "'${TMP}/{id}.bin'"},
     "rasteret_append": {"name": "'grown'"},
     "rasteret_refresh": {"name": "'grown'"},
     "rasteret_drop": {"name": "'droppable'"},
