@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -150,6 +151,14 @@ class PixelMap:
             return Corners(x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:])
 
         return of
+
+
+@lru_cache(maxsize=512)
+def pixel_map(
+    target: Affine, target_crs: str | None, source: Affine, source_crs: str | None, size: tuple[int, int]
+) -> PixelMap:
+    """The `PixelMap` of these: one for all images of a grid, so that what is planned with it is planned once."""
+    return PixelMap(target, target_crs, source, source_crs, size)
 
 
 def _apply(affine: Affine, cols: Positions, rows: Positions) -> tuple[Positions, Positions]:

@@ -37,7 +37,6 @@ _VALUES_BYTES = 64 * 1024 * 1024
 """Bytes of all values of one block whose median is taken."""
 _SIDE = 1024
 """Pixels on a side of a block: two of the usual tiles. Blocks lie along multiples of it."""
-_LEAST_SIDE = 32
 _FIRST_SCENES = 4
 """Scenes of a block that are read at first, where the first valid pixel counts; then twice as many, and so on."""
 
@@ -250,21 +249,22 @@ class _Composite:
     def _cut(self) -> Iterator[CompositeBlock]:
         """The blocks that have pixels of the geometry."""
         scenes = len(self.composite.scenes)
-        for window in cut(self._target.window, self._side(scenes)):
-            inside = self._inside(window)
-            if inside is None or inside.any():
-                shape = len(self.place.sources), window.height, window.width
-                make = partial(reducer, self._mosaic.method, shape, self._mosaic.dtype, inside, scenes)
-                yield CompositeBlock(window, scenes, make)
+        for square in cut(self._target.window, _SIDE):
+            for window in self._strips(square, scenes):
+                inside = self._inside(window)
+                if inside is None or inside.any():
+                    shape = len(self.place.sources), window.height, window.width
+                    make = partial(reducer, self._mosaic.method, shape, self._mosaic.dtype, inside, scenes)
+                    yield CompositeBlock(window, scenes, make)
 
-    def _side(self, scenes: int) -> int:
-        if self._mosaic.method != "median":
-            return _SIDE
-        of_pixel = held_bytes("median", (len(self.place.sources), 1, 1), self._mosaic.dtype, scenes)
-        side = _SIDE
-        while side > _LEAST_SIDE and of_pixel * side**2 > _VALUES_BYTES:
-            side //= 2
-        return side
+    def _strips(self, square: Window, scenes: int) -> Iterator[Window]:
+        """Cut a square into strips of which all values of a median can be held."""
+        rows = square.height
+        if self._mosaic.method == "median":
+            of_row = held_bytes("median", (len(self.place.sources), 1, square.width), self._mosaic.dtype, scenes)
+            rows = max(_VALUES_BYTES // of_row, 1)
+        for row in range(square.row_off, square.row_end, rows):
+            yield Window(square.col_off, row, square.width, min(rows, square.row_end - row))
 
     def _inside(self, window: Window) -> Mask | None:
         """True for pixels of the geometry; None where all are wanted."""

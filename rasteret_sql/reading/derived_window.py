@@ -13,7 +13,7 @@ from rasteret_sql.engine.job import TileNeed
 from rasteret_sql.expr.pixels import Computation, Pixels
 from rasteret_sql.expr.tree import Node
 from rasteret_sql.geo.grid import Affine, Window
-from rasteret_sql.geo.pixel_map import PixelMap
+from rasteret_sql.geo.pixel_map import pixel_map
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.dilate import dilate
 from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
@@ -147,7 +147,10 @@ class DerivedWindow:
         if method:
             assert transform is not None and plan.grid is not None  # noqa: PT018 - derive() refuses others
             onto = plan_warp(
-                PixelMap(plan.grid, header.crs, transform, header.crs, (width, height)), window, (width, height), method
+                pixel_map(plan.grid, header.crs, transform, header.crs, (width, height)),
+                window,
+                (width, height),
+                method,
             )
             inner = None if onto is None else onto.source
         if inner is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from rasteret_sql.geo.grid import Window
-from rasteret_sql.raster.warp.plan import plan_warp
+from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan, source_area
 
@@ -46,10 +47,22 @@ def part_or_nothing(plan: TargetPlan, part: Window) -> TargetPlan:
 
 
 def _part_of_band(each: BandWarp, part: Window) -> BandWarp | None:
-    whole, read = each.warp, each.window.read
-    reached = whole.reached.intersection(part)
+    read = each.window.read
     level = read.sources[0].header.levels[each.window.level]
-    own = plan_warp(whole.map, part, (level.width, level.height), whole.method)
+    warp = _part_of_warp(each.warp, part, (level.width, level.height))
+    if warp is None:
+        return None
+    assert each.window.grid is not None  # of bands that have a target
+    area = source_area(warp, each.window.grid)
+    of_part = replace(read, geometry=Whole.IMAGE if area is None else area)
+    return BandWarp(replace(each.window, read=of_part, window=warp.source), warp)
+
+
+@lru_cache(maxsize=4096)
+def _part_of_warp(whole: WarpPlan, part: Window, size: tuple[int, int]) -> WarpPlan | None:
+    """A part of a warp from a level of that width and height; once for all images of a grid."""
+    reached = whole.reached.intersection(part)
+    own = plan_warp(whole.map, part, size, whole.method)
     if reached is None or own is None:
         return None
     # The scale of the kernel is that of the whole, so that all parts fit together; its reach may be a little more.
@@ -58,10 +71,4 @@ def _part_of_band(each: BandWarp, part: Window) -> BandWarp | None:
     source = Window(
         near.col_off - across, near.row_off - down, near.width + 2 * across, near.height + 2 * down
     ).intersection(whole.source)
-    if source is None:
-        return None
-    warp = replace(whole, target=part, source=source, reached=reached)
-    assert each.window.grid is not None  # of bands that have a target
-    area = source_area(warp, each.window.grid)
-    of_part = replace(read, geometry=Whole.IMAGE if area is None else area)
-    return BandWarp(replace(each.window, read=of_part, window=source), warp)
+    return None if source is None else replace(whole, target=part, source=source, reached=reached)

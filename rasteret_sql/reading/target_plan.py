@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Affine, Window
-from rasteret_sql.geo.pixel_map import PixelMap
+from rasteret_sql.geo.pixel_map import pixel_map
 from rasteret_sql.geo.target_grid import TargetGrid
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.warp.overview import choose_overview
@@ -157,8 +158,7 @@ def _plan_band(read: RowRead, source: BandSource, target: TargetGrid) -> BandWar
     if transform is None:
         raise InvalidArgumentError(f"{read.describe()}: band {source.band} has no georeference, and other bands do")
     size = level.width, level.height
-    pixel_map = PixelMap(target.lattice, target.crs, transform, header.crs, size)
-    warp = plan_warp(pixel_map, target.window, size, method)
+    warp = plan_warp(pixel_map(target.lattice, target.crs, transform, header.crs, size), target.window, size, method)
     if warp is None:
         return None
     area = source_area(warp, transform)
@@ -178,14 +178,19 @@ def _level(header: BandHeader, target: TargetGrid) -> int:
     usable = [number for number in range(len(header.levels)) if mask is None or mask.levels[number] is not None]
     if len(usable) < 2 or header.transform is None:
         return 0
-    pixel_map = PixelMap(target.lattice, target.crs, header.transform, header.crs, (header.width, header.height))
-    factors = [
+    full = pixel_map(target.lattice, target.crs, header.transform, header.crs, (header.width, header.height))
+    factors = tuple(
         max(header.width / header.levels[number].width, header.height / header.levels[number].height)
         for number in usable
-    ]
-    return usable[choose_overview(pixel_map, target.window, factors)]
+    )
+    return usable[_choose(full, target.window, factors)]
 
 
+_choose = lru_cache(maxsize=1024)(choose_overview)
+"""For all scenes of a grid at once."""
+
+
+@lru_cache(maxsize=1024)
 def source_area(warp: WarpPlan, transform: Affine) -> shapely.Geometry | None:
     """The part of the source that a target needs, in its CRS: of a turned one some tiles of the window are left out.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,8 +44,9 @@ class WarpPlan:
         return across, down
 
 
+@lru_cache(maxsize=4096)
 def plan_warp(pixel_map: PixelMap, target: Window, size: tuple[int, int], method: str) -> WarpPlan | None:
-    """Plan a warp; None where the target misses the source.
+    """Plan a warp; None where the target misses the source. Images of one grid share the plan.
 
     Args:
         pixel_map: target pixels to source pixels.
