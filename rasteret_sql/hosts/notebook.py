@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -63,6 +63,13 @@ class Shown:
             _chips(column) if is_chip_type(kind) else _lists(column) if _is_chip_list(kind) else column.to_pylist()
             for column, kind in zip(self._table.columns, self._kinds, strict=True)
         ]
+
+    def bundle(self) -> Bundle:
+        """Both forms."""
+        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:  # noqa: ARG002 - as IPython asks
+        return _or_error(self.bundle)
 
     def _repr_html_(self) -> str:
         heads = "".join(
@@ -155,15 +162,23 @@ def draw(chip: Chip) -> bytes:
 
 
 def bundle_of(relation: Any, include: Any = None, exclude: Any = None) -> Bundle:
-    """A relation as IPython's mimebundle formatter wants it; an error as text, so that it is said once."""
-    try:
+    """A relation as IPython's mimebundle formatter wants it."""
+
+    def made() -> Bundle:
         if any(_is_special(str(kind)) for kind in relation.types):
-            shown = Shown(relation)
-            return {"text/html": shown._repr_html_(), "text/plain": repr(shown)}
+            return Shown(relation).bundle()
         own = getattr(relation, "_repr_mimebundle_", None)  # DuckDB 2.0 has a table in HTML
-        found = own(include=include, exclude=exclude) if own else None
+        found: Bundle | None = own(include=include, exclude=exclude) if own else None
         return found or {"text/plain": str(relation)}
-    except Exception as error:  # noqa: BLE001 - IPython would show it, and compute the rows once more for plain text
+
+    return _or_error(made)
+
+
+def _or_error(made: Callable[[], Bundle]) -> Bundle:
+    """The bundle that is made, or its error as text, which IPython would say for each form."""
+    try:
+        return made()
+    except Exception as error:  # noqa: BLE001 - shown
         text = _said(error)
         return {"text/plain": text, "text/html": f'<pre style="color:#c00">{html.escape(text)}</pre>'}
 

@@ -112,8 +112,9 @@ def test_other_relations_look_as_duckdb_shows_them(con, session, statement):
 
 
 @pytest.mark.parametrize("column", ["read_chip(id, 'B99') AS c", "error('no') AS c", "1 AS n, error('no')::BLOB AS c"])
-def test_an_error_is_said_once_without_our_frames(con, session, capsys, column):
-    data = bundle(session, con.sql(f"SELECT {column} FROM rasteret.bay"))
+@pytest.mark.parametrize("shown", [lambda relation: relation, rasteret_sql.show], ids=["itself", "show"])
+def test_an_error_is_said_once_without_our_frames(con, session, capsys, column, shown):
+    data = bundle(session, shown(con.sql(f"SELECT {column} FROM rasteret.bay")))
     printed = capsys.readouterr()
     assert printed.out + printed.err == ""
     said = "UnknownBandError: read_chip: unknown band" if "B99" in column else "no"
