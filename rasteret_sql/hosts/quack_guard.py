@@ -31,7 +31,9 @@ _READS = {
     "rasteret_stop",
 }
 """Of the other families, functions that change nothing, and ask no host that a client names."""
-READABLE = frozenset({one.name for one in FUNCTIONS if one.family in _READ_FAMILIES} | _READS)
+_WRITES = {"rasteret_write"}
+"""Of those families."""
+READABLE = frozenset({one.name for one in FUNCTIONS if one.family in _READ_FAMILIES} - _WRITES | _READS)
 _OURS = frozenset(one.name for one in FUNCTIONS)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(ANALYZE\s+)?", re.IGNORECASE)
 

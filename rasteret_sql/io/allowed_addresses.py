@@ -42,7 +42,7 @@ class AllowedAddresses:
             return
         shown = ", ".join(safe_address(one) for one in self._shown) or "nothing"
         raise AccessDeniedError(
-            f"{safe_address(address)} may not be read for clients of this server, which allows {shown}; whoever serves "
+            f"clients of this server may not name {safe_address(address)}, only what lies in {shown}; whoever serves "
             "allows more with --allow"
         )
 

@@ -101,6 +101,7 @@ def row(  # noqa: PLR0917 - columns
                 rows.append({"path": None, "size": None})
                 continue
             path = writes.path(names)
+            session.allowed.require(str(path))
             if chip is not None:
                 data = _encoded(chip, path, given.get("format"))
             writes.write(path, data)
