@@ -1,14 +1,20 @@
 """Composites fetch each tile once, only of scenes that they need, and hold as much whatever the number of scenes."""
 
+import os
+import re
 import shutil
 import tracemalloc
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 import shapely
 
+import rasteret_sql
 from rasteret_sql.reading import composites, mosaic
-from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene
+from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene, write_small
 from tests.servers.range_server import RangeServer
 
 SCENES = 6
@@ -119,3 +125,37 @@ def test_max_bytes_is_of_all_that_may_be_read(con, server):
     with pytest.raises(Exception, match=r"read_mosaic: the read would fetch .* \(96 tiles in "):
         mosaic_of(con, more=", max_bytes := 1000")
     assert fetched(server) == []
+
+
+def test_a_file_that_was_changed_is_read_anew_where_that_is_asked_for(tmp_path):
+    for n in range(3):
+        write_small(tmp_path / f"s{n}.tif", n)
+    write_items(tmp_path / "items.json", [item(f"s{n}", day=n + 1, one=str(tmp_path / f"s{n}.tif")) for n in range(3)])
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as con:
+        con.execute(f"FROM rasteret_build_from_stac('w', '{tmp_path}/items.json')").fetchall()
+        with rasterio.open(tmp_path / "s1.tif", "r+") as file:
+            file.write(np.full((256, 256), 65_000, "uint16"), 1)
+        # The place of its tiles may be the same, and its length: the time tells.
+        os.utime(tmp_path / "s1.tif", (2e9, 2e9))
+        with pytest.raises(Exception, match=r'read_mosaic: scene "s1", band one: .*changed since it was indexed'):
+            mosaic_of(con, more=", method := 'max'")
+        assert mosaic_of(con, more=", method := 'max', on_error := 'null'") == [(2,)]
+        shown = "scenes, list_min(chip_values(chip))"
+        assert mosaic_of(con, more=", method := 'max', on_change := 'refresh'", shown=shown) == [(3, 65_000)]
+        assert mosaic_of(con, more=", method := 'max'", shown=shown) == [(3, 65_000)]
+
+
+def test_examples_of_the_page(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "composites.md").read_text()
+    blocks = re.findall(r"<!-- test: sql -->\n```sql\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as con:
+        found = [con.execute(text).fetchall() for block in blocks for text in block.split(";") if text.strip()]
+    _, quarters, fields = found
+    for period, scenes, ndvi, picture in quarters:
+        assert f"| {period:%Y-%m-%d} | {scenes} | {ndvi:.3f} |" in page
+        assert picture.startswith(b"\x89PNG")
+    assert len(quarters) == page.count("| 2017-") == 4
+    assert [(field, period.year) for field, period, _, _ in fields] == [
+        (field, year) for year in (2015, 2016, 2017) for field in ("north", "south")
+    ]
