@@ -85,7 +85,8 @@ class AreaRead:
             InvalidArgumentError: there is none, or a band is not known.
             RasteretError: why a scene cannot be read, if the options say so.
         """
-        asked, scenes = self.asked, self.scenes()
+        scenes = self.scenes()  # first: it refuses arguments that are unknown
+        asked = self.asked
         near = scenes["id"].to_pylist()
         with self.session.receipts.begin("get_numpy") as receipt:
             context = self._context(receipt)
@@ -101,7 +102,8 @@ class AreaRead:
         Returns:
             The plan of each sample, the options with the grid of all, and `scenes`.
         """
-        asked, scenes = self.asked, self.scenes()
+        scenes = self.scenes()  # first: it refuses arguments that are unknown
+        asked = self.asked
         near = scenes["id"].to_pylist()
         with self.session.receipts.begin("get_xarray") as receipt:
             context = self._context(receipt)

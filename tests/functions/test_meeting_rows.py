@@ -137,7 +137,7 @@ ZONES, POINTS = 40, 400
 FORMS = ("g", "st_geomfromwkb(g)", "st_astext(st_geomfromwkb(g))")
 
 
-@pytest.mark.parametrize("seed", some(range(40), 20))
+@pytest.mark.parametrize("seed", some(range(40), 40))
 def test_rows_that_miss_are_those_that_give_null(con, seed):
     rng = np.random.default_rng(seed)
     call, crs, form = (values[rng.integers(len(values))] for values in (list(CALLS), CRS, FORMS))

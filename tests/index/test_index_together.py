@@ -67,6 +67,7 @@ def test_processes_that_append_the_same_add_it_once(tmp_path):
     only_the_collection(workspace)
 
 
+@pytest.mark.exhaustive
 @needs_fork
 def test_a_reader_finds_a_whole_collection_while_processes_build_it_again_and_again(tmp_path):
     catalog, workspace = write_world(tmp_path / "catalog"), tmp_path / "workspace"

@@ -120,7 +120,7 @@ def inside(name: str, zone: shapely.Geometry) -> tuple[int, int]:
 CASES = [(name, shape) for name in NAMES for shape in SHAPES]
 
 
-@pytest.mark.parametrize(("name", "shape"), some(CASES, 12), ids=str)
+@pytest.mark.parametrize(("name", "shape"), some(CASES, 30), ids=str)
 def test_zone_at_the_point_of_a_map(con, name: str, shape: str) -> None:
     point = MAPS[name.removesuffix("_half")][1]
     zone = SHAPES[shape](*point)

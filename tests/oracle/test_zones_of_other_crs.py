@@ -153,7 +153,7 @@ LONLAT_BOXES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "box"), some(LONLAT_BOXES, 6), ids=str)
+@pytest.mark.parametrize(("name", "box"), some(LONLAT_BOXES, 9), ids=str)
 def test_box_in_lonlat(con, name, box):
     want = expected(name, box)
     assert want > 0

@@ -307,6 +307,7 @@ def test_strips_with_holes_and_compressed_strips_are_not_cut_wrongly():
     assert header_of(tiff((image_tags(501, 700, compression=8), [stored]))).levels[0].tile_height == 700
 
 
+@pytest.mark.exhaustive
 def test_a_strip_of_more_than_two_gibibytes_is_cut():
     side = 70_000
     tags = image_tags(side, side, rows=side) | {OFFSETS: (LONG8, [10**4]), COUNTS: (LONG8, [side * side])}
