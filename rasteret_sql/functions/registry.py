@@ -21,6 +21,7 @@ from rasteret_sql.functions.products import PRODUCT_FUNCTIONS
 from rasteret_sql.functions.register import REGISTRATION_FUNCTIONS
 from rasteret_sql.functions.relations import RELATION_FUNCTIONS
 from rasteret_sql.functions.search import SEARCH_FUNCTIONS
+from rasteret_sql.functions.series import SERIES_FUNCTIONS
 from rasteret_sql.functions.settings import SETTING_FUNCTIONS
 from rasteret_sql.functions.spec import Function, Udf
 
@@ -35,6 +36,7 @@ FUNCTIONS: tuple[Function, ...] = (
     *PIXEL_FUNCTIONS,
     *RELATION_FUNCTIONS,
     *MOSAIC_FUNCTIONS,
+    *SERIES_FUNCTIONS,
     *CHIP_FUNCTIONS,
     *ACCESS_FUNCTIONS,
     *SETTING_FUNCTIONS,

@@ -116,9 +116,10 @@ def derive(recipe: Recipe, sources: Mapping[str, BandSource]) -> DerivedBand:
 
 
 def _filled(node: Node, fill: float, dtype: np.dtype) -> Node:
-    """The value, and `fill` where it is NULL; floats of 64 bits stay that."""
+    """The value, and `fill` where it is NULL; of 64 bits where the values or `fill` need them."""
     filled = Call("coalesce", (node, Literal(int(fill) if fill == int(fill) else fill)))
-    return Call("cast DOUBLE", (filled,)) if dtype == np.float64 else filled
+    is_wide = dtype == np.float64 or (dtype.kind == "f" and abs(fill) > float(np.finfo(np.float32).max))
+    return Call("cast DOUBLE", (filled,)) if is_wide else filled
 
 
 def in_units(source: BandSource, product: str) -> tuple[Node, str]:

@@ -209,6 +209,7 @@ TABLES = {
     "sample_points": {"scenes": "rasteret.dunes", "points": "stations", "band": "'B04'"},
     "read_pixels": {"scenes": "rasteret.dunes", "band": "'B04'", "geom": "'POINT (-11.45 24.85)'"},
     "rasteret_explain_table": {"scenes": "rasteret.dunes", "zones": "outlines", "band": "'B04'"},
+    "zonal_series": {"scenes": "rasteret.dunes", "zones": "outlines", "band": "'B04'"},
     "read_mosaics": {"scenes": "rasteret.dunes", "zones": "outlines", "band": "'B04'"},
     "read_chips": {"scenes": "'rasteret.dunes'", "zones": "outlines", "band": "['B04']"},
 }

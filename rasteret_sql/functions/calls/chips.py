@@ -24,7 +24,7 @@ from rasteret_sql.reading.chip_pictures import PictureStyle
 from rasteret_sql.reading.options import PixelOptions, require
 from rasteret_sql.session.session import Session
 
-_CHIP_KIND = re.compile(r'STRUCT\("?data"? ')
+_CHIP_KIND = re.compile(r'STRUCT\("?data"? BLOB')
 """The beginning of the SQL type of a CHIP."""
 
 

@@ -95,7 +95,7 @@ def _sql(function: str, text: str, kept: str, order: _Order, shown: str = "") ->
     # DuckDB asks for the chips of so many rows at once, so a group gets as many, most of them empty.
     step = "CASE WHEN step < len(g.zones) THEN g.first + step END"
     return f"""{kept},
-  __dated AS (SELECT *, {_period(function, given.get("every"))} AS period FROM __scenes WHERE id IS NOT NULL),
+  __dated AS (SELECT *, {period_sql(function, given.get("every"))} AS period FROM __scenes WHERE id IS NOT NULL),
   __periods AS (
     SELECT period, list(struct_pack(id := id, collection := collection) ORDER BY {order.terms}) AS scenes FROM __dated
     GROUP BY period
@@ -127,7 +127,7 @@ def method_of(given: dict[str, Any]) -> str:
     return str(method)
 
 
-def _period(function: str, every: str | None) -> str:
+def period_sql(function: str, every: str | None) -> str:
     """The begin of a scene's period, as SQL: periods are those of UTC, whatever the zone of the connection."""
     if every is None:
         return "CAST(NULL AS TIMESTAMPTZ)"
@@ -144,13 +144,20 @@ def _begin(every: str) -> str:
     at = "make_timestamp(epoch_us(datetime))"
     if every.lower() in _PERIODS:
         return f"date_trunc({quote_text(every.lower())}, {at})"
+    return f"time_bucket({step_of(every)}, {at})"
+
+
+def step_of(every: str) -> str:
+    """The length of a period, as SQL."""
+    if every.lower() in _PERIODS:
+        return f"CAST({quote_text(f'1 {every.lower()}')} AS INTERVAL)"
     said, clock = _INTERVAL.fullmatch(every), _CLOCK.fullmatch(every)
     count, unit = (int(said[1]), said[2].lower()) if said else (0, "second")
     if clock:
         count = int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
     expected = f"{', '.join(map(repr, _PERIODS))} or an interval of one unit, such as '10 days'"
     require(0 < count < 1_000_000_000, "every", every, expected)
-    return f"time_bucket(CAST({quote_text(f'{count} {unit}')} AS INTERVAL), {at})"
+    return f"CAST({quote_text(f'{count} {unit}')} AS INTERVAL)"
 
 
 _NOT_OF_A_SCENE = (exp.Query, exp.Subquery, exp.Exists, exp.Window, exp.AggFunc, exp.Star)

@@ -82,20 +82,20 @@ def zonal_stats_table(
     _session: Session, _cancelled: Cancelled, scenes: pa.Array, zones: pa.Array, bands: pa.Array, texts: pa.Array
 ) -> pa.Array:
     """The SQL of each call of zonal_stats_table."""
+    return texts_of(("scenes", "zones", "band"), zonal_stats_sql, scenes, zones, bands, texts)
 
-    def one(scene: str, zone: str, band: str, text: str) -> str:
-        names = _asked_statistics(named_arguments("zonal_stats_table", text))
-        places = {name: at for at, name in enumerate((name for name in names if name != HIST), 1)}
-        columns = [
-            f"counted.value AS {HIST}" if name == HIST else f"got[{places[name]}] AS {quote_name(name)}"
-            for name in names
-        ]
-        works = {"got": STATISTICS_OF} if places else {}
-        if HIST in names:
-            works["counted"] = HISTOGRAM_OF
-        return _sql("zonal_stats_table", (scene, zone, band, text), works, ["band"], columns)
 
-    return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
+def zonal_stats_sql(scene: str, zone: str, band: str, text: str) -> str:
+    """The SQL of a call of zonal_stats_table, by the names of its relations and the JSON of its other arguments."""
+    names = _asked_statistics(named_arguments("zonal_stats_table", text))
+    places = {name: at for at, name in enumerate((name for name in names if name != HIST), 1)}
+    columns = [
+        f"counted.value AS {HIST}" if name == HIST else f"got[{places[name]}] AS {quote_name(name)}" for name in names
+    ]
+    works = {"got": STATISTICS_OF} if places else {}
+    if HIST in names:
+        works["counted"] = HISTOGRAM_OF
+    return _sql("zonal_stats_table", (scene, zone, band, text), works, ["band"], columns)
 
 
 def sample_points(

@@ -118,7 +118,7 @@ def _check_column(count: int, asked: str | None, kind: str) -> None:
         raise InvalidArgumentError(
             f"the relation has {count} of the columns {', '.join(_COLUMNS)}; say chip_column := 'name'"
         )
-    if not (kind in ("BLOB", '"NULL"') or kind.startswith(('STRUCT("data" ', "STRUCT(data "))):
+    if not (kind in ("BLOB", '"NULL"') or kind.startswith(('STRUCT("data" BLOB', "STRUCT(data BLOB"))):
         shown = kind if len(kind) <= 80 else kind[:77] + "..."
         raise InvalidArgumentError(
             f"expected {sought} of CHIPs, or of BLOBs such as chip_cog gives them; it is of type {shown}"
