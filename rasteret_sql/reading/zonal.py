@@ -24,6 +24,7 @@ from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.statistic_names import STATS
 from rasteret_sql.raster.stats import check_statistic, zonal_statistics
 from rasteret_sql.raster.value_counts import ValueCounts, counted_statistics, histogram
+from rasteret_sql.raster.zone_area import zone_pixels
 from rasteret_sql.reading.arrow_types import histogram_rows, statistics_rows
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import Whole
@@ -49,14 +50,18 @@ Reducer = Callable[[np.ndarray | ValueCounts, float, np.ndarray | None], Any]
 class Zone:
     """The result of one row, from the blocks of its window, which come in any order and on several threads."""
 
-    def __init__(self, read: RowRead, reducer: Reducer, blocks: int, *, counted: bool) -> None:
-        """Wait for so many blocks, then reduce their pixels, or with `counted` counts of them, by `reducer`."""
+    def __init__(self, read: RowRead, reducer: Reducer, blocks: int, *, counted: bool, beyond: float = 0) -> None:
+        """Wait for so many blocks, then reduce their pixels, or with `counted` counts of them, by `reducer`.
+
+        `beyond`: pixels of the zone that are in none of the blocks, since the scene does not reach them.
+        """
         self.read = read
         self.result: Any = None
         self._reducer = reducer
         self._open = blocks
         self._counted = counted
         self._totals: list[float] = [0] * blocks
+        self._beyond = beyond
         self._kept: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         """Block → its valid pixels and the fraction of each, where they are not counted."""
         self._counts: ValueCounts | None = None
@@ -79,7 +84,7 @@ class Zone:
 
     def _all(self) -> tuple[np.ndarray | ValueCounts, float, np.ndarray | None]:
         """The pixels for a reducer, in the order of the blocks: that of a float sum shows in its last digits."""
-        total = sum(self._totals)
+        total = sum(self._totals) + self._beyond
         if self._counts is not None:
             return self._counts, total, None
         kept = [self._kept.pop(block) for block in range(len(self._totals))]
@@ -180,33 +185,72 @@ def _plan_zone(
     plan = plan_chip(read)
     if plan is None:
         return None
-    plans: Sequence[ChipPlan] = target_blocks(plan) if isinstance(plan, TargetPlan) else _blocks(plan)
+    beyond, plans = target_blocks(plan) if isinstance(plan, TargetPlan) else (0.0, _blocks(plan))
     counted = len(plans) > 1 and ValueCounts.can_count(plan.dtype)
     if not counted:
-        # Of a zone in blocks the pixels that they are computed from are not held at once.
-        in_blocks = isinstance(plan, TargetPlan) and len(plans) > 1
-        check_memory(replace(plan, warps=()) if in_blocks and isinstance(plan, TargetPlan) else plan, context)
-    zone = Zone(read, reducer, len(plans), counted=counted)
+        held = plan
+        if isinstance(plan, TargetPlan) and plans != [plan]:
+            # Of a zone in blocks the pixels that they are computed from are not held at once.
+            held = replace(plan, target=replace(plan.target, window=_reached(plan)), warps=())
+        check_memory(held, context)
+    zone = Zone(read, reducer, len(plans), counted=counted, beyond=beyond)
     return zone, [
         TargetZonalJob(one, zone, block) if isinstance(one, TargetPlan) else ZonalJob(one, zone, block)
         for block, one in enumerate(plans)
     ]
 
 
-def target_blocks(plan: TargetPlan) -> list[TargetPlan]:
-    """A target in blocks that a call can hold with what they are computed from, without those its geometry misses."""
+def target_blocks(plan: TargetPlan) -> tuple[float, Sequence[ChipPlan]]:
+    """A target in blocks that a call can hold with what they are computed from, without those its geometry misses.
+
+    Returns:
+        The pixels of the geometry that are in none of them, since the scene does not reach them; and the blocks.
+    """
     target = plan.target.window
     needed = max([each.warp.source.width * each.warp.source.height for each in plan.warps if each] or [0])
     pixels = target.width * target.height
     if max(pixels, needed) <= BLOCK_PIXELS:
-        return [plan]
+        return 0.0, [plan]
+    reached = _reached(plan)
+    pixels = reached.width * reached.height
     side = max(_LEAST_SIDE, math.isqrt(BLOCK_PIXELS * pixels // max(pixels, needed)))
-    parts = list(cut(target, side))
-    if plan.read.geometry is not Whole.IMAGE:
+    parts = list(cut(reached, side))
+    geometry, beyond = plan.read.geometry, 0.0
+    if geometry is not Whole.IMAGE:
         spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in parts], np.float64)
-        touched = touched_boxes(spans, plan.read.geometry, plan.target.lattice)
+        touched = touched_boxes(spans, geometry, plan.target.lattice)
         parts = [one for one, keep in zip(parts, touched, strict=True) if keep] or parts[:1]
-    return [part_or_nothing(plan, one) for one in parts]
+        grid, origin = plan.target.transform, (-target.col_off, -target.row_off)
+        for window in _around(target, reached):
+            beyond += zone_pixels(
+                geometry,
+                grid,
+                window.moved(*origin),
+                weighted=plan.read.options.weighted,
+                all_touched=plan.read.options.all_touched,
+            )
+    return beyond, [part_or_nothing(plan, one) for one in parts]
+
+
+def _reached(plan: TargetPlan) -> Window:
+    """The pixels of a target of one band that its scene may reach, at least one."""
+    target = plan.target.window
+    (each,) = plan.warps
+    reached = None if each is None else each.warp.reached.intersection(target)
+    return reached or Window(target.col_off, target.row_off, 1, 1)
+
+
+def _around(whole: Window, inner: Window) -> list[Window]:
+    """The pixels of a window around one inside of it, as up to four windows."""
+    rows, below = inner.row_off - whole.row_off, whole.row_end - inner.row_end
+    left, right = inner.col_off - whole.col_off, whole.col_end - inner.col_end
+    strips = (
+        Window(whole.col_off, whole.row_off, whole.width, rows),
+        Window(whole.col_off, inner.row_end, whole.width, below),
+        Window(whole.col_off, inner.row_off, left, inner.height),
+        Window(inner.col_end, inner.row_off, right, inner.height),
+    )
+    return [strip for strip in strips if strip.width and strip.height]
 
 
 def _blocks(plan: WindowPlan) -> list[WindowPlan]:
