@@ -13,6 +13,7 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.reading.arrow_types import binary_array
 from rasteret_sql.result_types import CHIP
+from rasteret_sql.tiff.nodata import held_nodata
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +66,8 @@ def _chip(data: np.ndarray, mask: np.ndarray | None, values: dict[str, Any]) -> 
             f"{values['width']} pixels of {values['dtype']}; expected a value made by read_chip"
         ) from error
     transform = None if values["transform"] is None else Affine(*values["transform"])
-    return Chip(pixels, valid, bands, transform, values["crs"], values["nodata"])
+    nodata = None if values["nodata"] is None else held_nodata(values["nodata"], dtype)
+    return Chip(pixels, valid, bands, transform, values["crs"], nodata)
 
 
 def lists_of_chips(column: pa.ListArray) -> list[list[Chip | None] | None]:
@@ -97,7 +99,8 @@ def chip_column(chips: Sequence[Chip | None]) -> pa.StructArray:
         *(pa.array([one and one.data.shape[axis] for one in chips], pa.int32()) for axis in (1, 2)),
         pa.array([list(one.transform) if one and one.transform else None for one in chips], pa.list_(pa.float64(), 6)),
         pa.array([one and one.crs for one in chips], pa.string()),
-        pa.array([one and one.nodata for one in chips], pa.float64()),
+        # Integers beyond 2^53 have a neighbour in place of themselves.
+        pa.array([None if one is None or one.nodata is None else float(one.nodata) for one in chips], pa.float64()),
     ]
     return pa.StructArray.from_arrays(fields, fields=list(CHIP), mask=pa.array([one is None for one in chips]))
 

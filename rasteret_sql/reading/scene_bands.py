@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rasteret_sql.errors import InvalidArgumentError, RasteretError, UnknownBandError
+from rasteret_sql.errors import RasteretError, UnknownBandError
 from rasteret_sql.index.read.band_source import BandSource, UnreadableBand
 from rasteret_sql.reading.band_names import MeantBand
 from rasteret_sql.reading.derived_band import derive
 from rasteret_sql.tiff.header import Validity
+from rasteret_sql.tiff.nodata import held_nodata
 
 
 def sources_of(
@@ -59,14 +60,7 @@ def sources_of(
 
 def _with_nodata(source: BandSource, nodata: float) -> BandSource:
     """The band with another nodata, which alone tells which pixels are valid."""
-    dtype = source.header.dtype
-    value: int | float = nodata
-    if dtype.kind in "iu":
-        if nodata != int(nodata):
-            raise InvalidArgumentError(
-                f'nodata := {nodata} is no value of {dtype}, the dtype of band "{source.band}" of scene '
-                f'"{source.scene_id}"; expected an integer'
-            )
-        value = int(nodata)
+    where = f', the dtype of band "{source.band}" of scene "{source.scene_id}"'
+    value = held_nodata(nodata, source.header.dtype, where)
     header = replace(source.header, nodata=value, nodata_of_item=False, validity=Validity())
     return replace(source, header=header)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rasteret_sql.errors import InvalidArgumentError
+
 Nodata = int | float | None
 """A nodata value: int for integer dtypes (exact up to 64 bit), float else, None where a band has none."""
 
@@ -40,6 +42,29 @@ def parse_nodata(text: str | None, dtype: np.dtype) -> Nodata:
     value = _number(text)
     # Fractions are cut off, but a value must lie in the range before that.
     return int(value) if math.isfinite(value) and info.min <= value <= info.max else None
+
+
+def held_nodata(nodata: float, dtype: np.dtype, where: str = "") -> int | float:
+    """Nodata that was a DOUBLE, as a value of a dtype.
+
+    Args:
+        nodata: The value.
+        dtype: Of the pixels.
+        where: Whose dtype it is, for the message.
+
+    Raises:
+        InvalidArgumentError: no pixel can have it.
+    """
+    if dtype.kind == "f":
+        return float(nodata)
+    info = np.iinfo(dtype)
+    if dtype.itemsize == 8 and nodata == float(info.max):
+        return info.max  # a DOUBLE has one more
+    if not math.isfinite(nodata) or nodata != int(nodata) or not info.min <= nodata <= info.max:
+        raise InvalidArgumentError(
+            f"nodata := {nodata} is no value of {dtype}{where}; expected an integer from {info.min} to {info.max}"
+        )
+    return int(nodata)
 
 
 def matches_nodata(pixels: npt.NDArray[Any], nodata: Nodata) -> npt.NDArray[np.bool_]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.grid import Affine
-from rasteret_sql.tiff.nodata import Nodata
+from rasteret_sql.tiff.nodata import Nodata, held_nodata
 from rasteret_sql.tiff.write_geokeys import geokey_tags
 from rasteret_sql.tiff.write_images import (
     DOUBLE,
@@ -125,7 +124,7 @@ def stored_validity(data: Pixels, mask: Mask | None, nodata: Nodata) -> tuple[Pi
     """Decide how validity is stored: (pixels, nodata, internal mask or None)."""
     valid = np.ones(data.shape, dtype=np.bool_) if mask is None else np.broadcast_to(mask, data.shape)
     if nodata is not None:
-        nodata = _fitting(nodata, data.dtype)
+        nodata = held_nodata(nodata, data.dtype)
     marked = _equals(data, nodata)
     if np.array_equal(marked, ~valid):
         return data, nodata, None
@@ -136,16 +135,6 @@ def stored_validity(data: Pixels, mask: Mask | None, nodata: Nodata) -> tuple[Pi
     filled = data.copy()
     filled[~valid] = nodata
     return filled, nodata, None
-
-
-def _fitting(nodata: float, dtype: np.dtype[Any]) -> Nodata:
-    """Nodata as the dtype has it; one that no pixel can have is an error."""
-    if dtype.kind == "f":
-        return float(nodata)
-    limits = np.iinfo(dtype)
-    if not math.isfinite(nodata) or nodata != int(nodata) or not limits.min <= nodata <= limits.max:
-        raise InvalidArgumentError(f"nodata {nodata} is no value of {dtype} ({limits.min}..{limits.max})")
-    return int(nodata)
 
 
 def _equals(data: Pixels, nodata: Nodata) -> Mask:

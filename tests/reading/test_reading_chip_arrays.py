@@ -173,3 +173,27 @@ def test_null_and_other_things_are_no_chip():
         rasteret_sql.to_numpy({"data": b"", "mask": None})
     with pytest.raises(TypeError, match="expected a CHIP, a dict"):
         rasteret_sql.to_numpy(b"")
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("int64", 2**63 - 1), ("int64", -(2**63)), ("uint64", 2**64 - 1)])
+def test_nodata_at_the_ends_of_64_bits(con, dtype, nodata):
+    """As a DOUBLE, which a chip has, the largest integers are one more than themselves."""
+    array = np.array([[nodata, 1], [2, 3]], dtype)
+    through_a_table(con, rasteret_sql.from_numpy(array, transform=TRANSFORM, crs=32632, nodata=nodata))
+    masked = con.execute("SELECT chip_mask(chip, 'band_1 = 3'), chip_values(chip) FROM chips").fetchone()
+    assert masked[1] == [None, 1, 2, 3]
+    pixels, valid = rasteret_sql.to_numpy(masked[0])
+    assert pixels.tolist() == [[[nodata, 1], [2, nodata]]]
+    assert valid.tolist() == [[[False, True], [True, False]]]
+    for data in con.execute("SELECT chip_geotiff(chip), chip_cog(chip) FROM chips").fetchone():
+        with MemoryFile(data) as memory, memory.open() as file:
+            assert file.read_masks(1).tolist() == [[0, 255], [255, 255]]
+            assert (file.read(1) == array).all()
+
+
+def test_nodata_that_no_pixel_has(con):
+    chip = rasteret_sql.from_numpy(np.ones((2, 2), np.uint8), transform=TRANSFORM, crs=32632)
+    through_a_table(con, chip | {"nodata": -9999.0})
+    for call in ("chip_mask(chip, 'band_1 = 1')", "chip_geotiff(chip)", "chip_math('band_1', chip)"):
+        with pytest.raises(Exception, match="nodata := -9999.0 is no value of uint8; expected an integer from 0 to 255"):
+            con.execute(f"SELECT {call} FROM chips").fetchall()
