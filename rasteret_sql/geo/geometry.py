@@ -21,7 +21,8 @@ from rasteret_sql.geo.crs import normalize_crs
 from rasteret_sql.geo.malformed import READERS, why_malformed
 
 ACCEPTED = (
-    "GEOMETRY, WKT, EWKT, a GeoJSON geometry or Feature, WKB as BLOB or hex, or a STRUCT of xmin, ymin, xmax, ymax"
+    "GEOMETRY, WKT, EWKT, a GeoJSON geometry or Feature, WKB as BLOB or hex, [x, y], [xmin, ymin, xmax, ymax] or a "
+    "STRUCT of these"
 )
 
 _EWKT = re.compile(r"\s*SRID\s*=\s*(\d+)\s*;(.*)", re.IGNORECASE | re.DOTALL)
@@ -65,7 +66,7 @@ def parse_geometries(
     Args:
         kind: DuckDB type of each row's value, as `typeof` gives it.
         wkb: WKB of rows that are a GEOMETRY or a BLOB, else None.
-        text: text of all other rows: WKT, EWKT, GeoJSON, hex WKB, a BLOB's text form, or JSON of a box.
+        text: text of all other rows: WKT, EWKT, GeoJSON, hex WKB, a BLOB's text form, or JSON of a point or box.
 
     Returns:
         2-D shapely geometries, shape (n,); None where the row is NULL, and where it is JSON that has no geometry: null,
@@ -246,7 +247,7 @@ def _curved(value: object) -> InvalidGeometryError:
 
 
 def _json_geometry(text: str, kind: str) -> tuple[str | None, int]:
-    """GeoJSON text of a geometry, out of a geometry, a Feature or a box; None where there is no geometry in it.
+    """GeoJSON text of a geometry, out of one, a Feature, a point or a box; None where there is no geometry in it.
 
     Returns:
         The text for GEOS, and the SRID that an (outdated, but still written) `crs` member gives, else 0.
@@ -258,7 +259,11 @@ def _json_geometry(text: str, kind: str) -> tuple[str | None, int]:
     if _is_nothing(value):
         return None, 0
     if not isinstance(value, dict):
-        raise _unreadable(text, kind, "a JSON array is no geometry")
+        numbers = _numbers(value)
+        if numbers is None or len(numbers) not in (2, 4):
+            raise _unreadable(text, kind, "a list is two finite numbers, x and y, or four: xmin, ymin, xmax, ymax")
+        point = {"type": "Point", "coordinates": numbers}
+        return json.dumps(point if len(numbers) == 2 else _box_geojson(*numbers)), 0
     srid = 0
     crs = value.get("crs")
     if isinstance(crs, dict) and isinstance(crs.get("properties"), dict) and "name" in crs["properties"]:

@@ -192,8 +192,10 @@ def test_nodata_at_the_ends_of_64_bits(con, dtype, nodata):
 
 
 def test_nodata_that_no_pixel_has(con):
-    chip = rasteret_sql.from_numpy(np.ones((2, 2), np.uint8), transform=TRANSFORM, crs=32632)
+    array, mask = np.ones((2, 2), np.uint8), np.array([[True, True], [True, False]])
+    chip = rasteret_sql.from_numpy(array, transform=TRANSFORM, crs=32632, mask=mask)
+    said = r"nodata := -9999\.0 is no value of uint8; expected an integer from 0 to 255"
     through_a_table(con, chip | {"nodata": -9999.0})
     for call in ("chip_mask(chip, 'band_1 = 1')", "chip_geotiff(chip)", "chip_math('band_1', chip)"):
-        with pytest.raises(Exception, match="nodata := -9999.0 is no value of uint8; expected an integer from 0 to 255"):
+        with pytest.raises(Exception, match=said):
             con.execute(f"SELECT {call} FROM chips").fetchall()
