@@ -21,8 +21,8 @@ from rasteret_sql.geo.crs import normalize_crs
 from rasteret_sql.geo.malformed import READERS, why_malformed
 
 ACCEPTED = (
-    "GEOMETRY, WKT, EWKT, a GeoJSON geometry or Feature, WKB as BLOB or hex, [x, y], [xmin, ymin, xmax, ymax] or a "
-    "STRUCT of these"
+    "GEOMETRY, WKT, EWKT, a GeoJSON geometry or Feature, WKB as BLOB or hex, [x, y], or a list or STRUCT of xmin, ymin, "
+    "xmax, ymax"
 )
 
 _EWKT = re.compile(r"\s*SRID\s*=\s*(\d+)\s*;(.*)", re.IGNORECASE | re.DOTALL)
