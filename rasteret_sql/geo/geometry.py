@@ -20,10 +20,7 @@ from rasteret_sql.errors import InvalidCrsError, InvalidGeometryError
 from rasteret_sql.geo.crs import normalize_crs
 from rasteret_sql.geo.malformed import READERS, why_malformed
 
-ACCEPTED = (
-    "GEOMETRY, WKT, EWKT, a GeoJSON geometry or Feature, WKB as BLOB or hex, [x, y], or a list or STRUCT of xmin, ymin, "
-    "xmax, ymax"
-)
+ACCEPTED = "GEOMETRY, WKT, EWKT, GeoJSON, WKB as BLOB or hex, [x, y], or a list or STRUCT of xmin, ymin, xmax, ymax"
 
 _EWKT = re.compile(r"\s*SRID\s*=\s*(\d+)\s*;(.*)", re.IGNORECASE | re.DOTALL)
 _HEX = re.compile(r"(?:0[01])(?:[0-9A-Fa-f]{2}){4,}")
