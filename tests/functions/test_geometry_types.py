@@ -72,7 +72,7 @@ def test_an_srid_in_wkb_counts(con):
     assert one(con, "SELECT sample_point('plain', 'b', $1)", value) == 2
 
 
-@pytest.mark.parametrize("value", [b"", b"\x01\x02", b"\x01" * 30, 7, [1.0, 2.0]])
+@pytest.mark.parametrize("value", [b"", b"\x01\x02", b"\x01" * 30, 7, [1.0, 2.0, 3.0]])
 def test_parameters_that_are_no_geometry(con, value):
     with pytest.raises(duckdb.Error, match=r"read_chip: the geometry .* cannot be read; give GEOMETRY, WKT"):
         con.execute("SELECT read_chip('plain', 'b', $1)", [value])
