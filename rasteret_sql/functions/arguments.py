@@ -34,7 +34,9 @@ def read_arguments(arguments: Sequence[Argument], text: str) -> dict[str, Any]:
         try:
             values[argument.name] = argument.kind.read(value)
         except ValueError as error:
+            # To DuckDB `name = value` is a comparison, and its result the next argument that is not named.
+            hint = "; named arguments are written with :=, and = compares" if isinstance(value, bool) else ""
             raise InvalidArgumentError(
-                f"{argument.name} := {quote_value(value)} {error}; expected {argument.kind.expected}"
+                f"{argument.name} := {quote_value(value)} {error}; expected {argument.kind.expected}{hint}"
             ) from None
     return values

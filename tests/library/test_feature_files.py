@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import duckdb
 import pyproj
 import pytest
 import shapely
@@ -94,6 +95,20 @@ def test_the_statements_of_the_page(con):
     assert {crop for crop, _, _ in crops} == {"meadow", "forest"}
     assert len(stations) == 2
     assert found[0][0] == 2
+
+
+def test_series_of_the_zones_of_a_file(con):
+    con.sql(
+        "FROM rasteret_build_from_stac('meadows', rasteret_example('catalog/catalog.json'), "
+        "'sentinel2-eopatch-slovenia')"
+    ).fetchall()
+    read = "SELECT field, period, value FROM zonal_series(rasteret.meadows, {}, 'ndvi', every := 'year')"
+    con.execute("CREATE TEMP TABLE fields AS FROM rasteret_features('fields.geojson')")
+    of_file = con.sql(read.format("'fields.geojson'")).fetchall()
+    assert of_file == con.sql(read.format("fields")).fetchall()
+    assert len(of_file) > 3
+    with pytest.raises(duckdb.Error, match=r"nothere\.geojson is no file"):
+        con.sql(read.format("'nothere.geojson'")).fetchall()
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -33,9 +33,7 @@ def part_of(plan, data):
 
 
 @pytest.mark.parametrize("method", some(RESAMPLINGS, 3))
-@pytest.mark.parametrize(
-    ("crs", "pixel"), some([(UTM, 37.0), (UTM, 4.0), ("EPSG:3857", 23.0), ("EPSG:4326", 4e-4)], 2)
-)
+@pytest.mark.parametrize(("crs", "pixel"), some([(UTM, 37.0), (UTM, 4.0), ("EPSG:3857", 23.0), ("EPSG:4326", 4e-4)], 2))
 def test_a_part_is_the_part_of_the_whole_to_the_last_bit(method, crs, pixel):
     rng = np.random.default_rng(3)
     shape, size = (400, 420), (90, 80)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.calls.mosaics import period_sql, step_of
-from rasteret_sql.functions.calls.relation_sql import texts_of
+from rasteret_sql.functions.calls.relation_sql import features_sql, texts_of
 from rasteret_sql.functions.calls.relations import HIST, zonal_stats_sql
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
@@ -70,7 +70,7 @@ def _sql(scenes: str, zones: str, band: str, text: str) -> str:
     shown = ", ".join(f'"{name}"' for name in names)
     inner = zonal_stats_sql(scenes, "__keys", band, json.dumps(table))
     return f"""WITH
-  __zones AS MATERIALIZED (SELECT *, row_number() OVER () AS __rasteret_zone FROM query_table({quote_text(zones)})),
+  __zones AS MATERIALIZED (SELECT *, row_number() OVER () AS __rasteret_zone FROM {features_sql(zones)}),
   __keys AS (
     SELECT * EXCLUDE (__rasteret_absent) FROM (
       SELECT __rasteret_zone, COLUMNS({quote_text(f"(?i)^({pattern}|__rasteret_absent)$")})
