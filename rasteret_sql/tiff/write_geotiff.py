@@ -150,16 +150,20 @@ def _unused(data: Pixels, valid: Mask) -> int | float:
     """A value that no valid pixel has."""
     used = data[valid]
     if data.dtype.kind == "f":
-        candidates: list[int | float] = [math.nan, -math.inf, math.inf]
+        candidates: list[int | float] = [math.nan, -math.inf, math.inf, float(np.finfo(data.dtype).min)]
     else:
         limits = np.iinfo(data.dtype)
         low, high = int(limits.min), int(limits.max)
         candidates = [0, high, low] if low == 0 else [low, high]
-        if data.dtype.itemsize <= 2:
-            candidates += np.setdiff1d(np.arange(low, high + 1), used)[:1].tolist()
     for candidate in candidates:
         if not _equals(used, candidate).any():
             return candidate
+    if data.dtype.kind != "f":
+        # The lowest and the highest are used, so what is left lies between two that are. Steps may wrap, never to 1.
+        values = np.unique(used)
+        last = values[:-1][np.diff(values) != 1]
+        if len(last):
+            return int(last[0]) + 1
     raise InvalidArgumentError(
         f"the bands differ in which pixels are valid, and no value of {data.dtype} is left to mark those that are not; "
         "write each band to its own file"

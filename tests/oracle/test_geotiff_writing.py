@@ -222,6 +222,18 @@ def test_bands_that_differ_in_validity_get_a_nodata_value(dtype: str) -> None:
         np.testing.assert_array_equal(read.read()[mask], data[mask])
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", "int64", "float64"])
+def test_nodata_lies_between_values_where_the_extremes_are_used(dtype: str) -> None:
+    data = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    mask = np.ones(data.shape, dtype=bool)
+    mask[0, 0, 0] = False
+    used = [np.nan, np.inf, -np.inf] if dtype == "float64" else [np.iinfo(dtype).min, np.iinfo(dtype).max, 0]
+    data[1, 0, :3] = used
+    with opened(write_geotiff(data, mask, transform=UTM)) as read:
+        np.testing.assert_array_equal(read.read_masks() > 0, mask)
+        np.testing.assert_array_equal(read.read()[mask], data[mask])
+
+
 def test_no_value_left_for_nodata() -> None:
     data = np.arange(512).reshape(2, 16, 16).astype(np.uint8)
     mask = np.ones(data.shape, dtype=bool)
