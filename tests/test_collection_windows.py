@@ -88,12 +88,23 @@ def test_what_cannot_be_used(world, monkeypatch):
         ("bounds", (5, 2, 3, 9), r"expected \(minx, miny, maxx, maxy\)"),
         ("res", 0, "res|resolution"),
         ("res", 1000, "have no pixel of res=1000"),
+        ("res", None, "res=None cannot be used; expected a number above 0"),
+        ("res", "x", "res='x' cannot be used"),
+        ("bounds", None, r"bounds=None cannot be used; expected \(minx"),
+        ("bounds", [None], r"bounds=\[None\] cannot be used; expected \(minx"),
+        ("record_ids", None, "record_ids=None cannot be used; expected a list of one id or more"),
         ("bands", ["zz"], "zz"),
+        ("bands", [], "expected one name or more"),
+        ("bands", None, "bands=None cannot be used; expected a name, or a list of names"),
+        ("bands", [None], r"bands=\[None\] cannot be used; expected a name, or a list of names"),
+        ("resampling", ["best"], "expected one of nearest"),
         ("group_by", "month", "expected None, 'datetime' or 'id'"),
         ("resampling", "best", "expected one of nearest"),
     ):
         with pytest.raises(ValueError, match=text):
             collection.read_window(**{**good, name: value})
+    with pytest.raises(ValueError, match="bands=5 cannot be used; expected a name, or a list of names"):
+        collection.get_numpy(BOUNDS, 5, geometry_crs=32632)
     monkeypatch.setattr(collection._session.settings, "max_call_bytes", 100)
     with pytest.raises(MemoryLimitError, match="nothing was fetched"):
         collection.read_window(**good)

@@ -83,7 +83,7 @@ def _resolution(value: Any) -> tuple[float, float]:
 
 def _shape(value: Any) -> tuple[int, int]:
     sides = _numbers(value)
-    if len(sides) != 2 or not all(side == int(side) and side > 0 for side in sides):
+    if len(sides) != 2 or not all(math.isfinite(side) and side == int(side) and side > 0 for side in sides):
         raise ValueError("cannot be used")
     return int(sides[0]), int(sides[1])
 

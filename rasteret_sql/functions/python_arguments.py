@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,21 @@ def grid_arguments(
         except ValueError:
             raise InvalidArgumentError(f"{name}={value!r} cannot be used; expected {kind.expected}") from None
     return {name: value for name, value in named.items() if value is not None}
+
+
+def band_names(bands: Any) -> list[str]:
+    """Read the bands of a call: one name, or several; the values of a mapping.
+
+    Raises:
+        InvalidArgumentError: these are no names.
+    """
+    given = bands.values() if isinstance(bands, Mapping) else [bands] if isinstance(bands, str) else bands
+    names = list(given) if isinstance(given, Iterable) else []
+    if not all(isinstance(name, str) for name in names) or not isinstance(given, Iterable):
+        raise InvalidArgumentError(
+            f"bands={bands!r} cannot be used; expected a name, or a list of names such as ['B04']"
+        )
+    return names
 
 
 def most_bytes(max_bytes: int | str | None) -> int | None:

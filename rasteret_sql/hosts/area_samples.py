@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from rasteret_sql.callbacks import Progress
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
-from rasteret_sql.functions.python_arguments import progress_listener
+from rasteret_sql.functions.python_arguments import band_names, progress_listener
 from rasteret_sql.geo.crs import LONLAT, reaches
 from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.io.backend import StorageBackend
@@ -151,8 +151,7 @@ def _asked(  # noqa: PLR0917 - of one call
 ) -> tuple[Asked, ...]:
     """The bands of a call; raises where one is none of the collection's, nor can be computed from these."""
     given = [bands] if isinstance(bands, str) else bands
-    parts = list(given.values()) if isinstance(given, Mapping) else list(given)
-    names = own_bands(list(own), parts, data_source)
+    names = own_bands(list(own), band_names(bands), data_source)
     if not names:
         raise InvalidArgumentError(f"bands is empty; expected names out of {', '.join(own)}")
     asked = ask(dict(zip(given, names, strict=True)) if isinstance(given, Mapping) else names, options.of_bands())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,7 +22,8 @@ from rasteret_sql.errors import (
     RasteretError,
     UnknownSceneError,
 )
-from rasteret_sql.functions.python_arguments import grid_arguments
+from rasteret_sql.functions.kinds import RESOLUTION
+from rasteret_sql.functions.python_arguments import band_names, grid_arguments
 from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs, same_crs, transformer
 from rasteret_sql.geo.grid import Grid, Window
 from rasteret_sql.geo.placement import on_lonlat
@@ -30,6 +32,7 @@ from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
+from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 from rasteret_sql.reading.context import Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions, require
 from rasteret_sql.reading.target_plan import ChipPlan
@@ -102,7 +105,14 @@ class RecordWindows:
         require_concurrency(max_concurrent)
         require(group_by in _GROUPS, "group_by", group_by, "None, 'datetime' or 'id'")
         records = self._records(record_ids, group_by)
-        names = [bands] if isinstance(bands, str) else list(bands)
+        names = band_names(bands)
+        require(bool(names), "bands", bands, "one name or more")
+        require(
+            resampling is None or resampling in RESAMPLINGS,
+            "resampling",
+            resampling,
+            f"one of {', '.join(RESAMPLINGS)}",
+        )
         failures: dict[str, Exception] = {}
         with self._session.receipts.begin("read_window") as receipt:
             context = self._session.paying(receipt).reading(backend=backend)
@@ -209,7 +219,8 @@ class RecordWindows:
     def _records(self, record_ids: Any, group_by: str | None) -> _Records:
         """The scenes that are named, with their times."""
         given = record_ids.to_pylist() if isinstance(record_ids, pa.Array | pa.ChunkedArray) else record_ids
-        ids = [] if isinstance(given, str) else list(dict.fromkeys(map(str, given)))
+        is_list = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+        ids = list(dict.fromkeys(map(str, given))) if is_list else []
         if not ids:
             raise InvalidArgumentError(f"record_ids={record_ids!r} cannot be used; expected a list of one id or more")
         table = self._selection.batches(["id", "datetime"]).read_all()
@@ -234,14 +245,26 @@ def _any(_plans: Sequence[ChipPlan]) -> None:
 
 def _area(bounds: Sequence[float], res: float | tuple[float, float], crs: str) -> tuple[Areas, Window]:
     """The area of a window, and its pixels."""
-    sides = [float(side) for side in bounds]
+    try:
+        sides = [float(side) for side in bounds]
+    except (TypeError, ValueError):
+        sides = []
     if len(sides) != 4 or not np.isfinite(sides).all() or sides[0] >= sides[2] or sides[1] >= sides[3]:
-        raise InvalidArgumentError(f"bounds={tuple(bounds)!r} cannot be used; expected (minx, miny, maxx, maxy)")
-    across, down = grid_arguments(None, res, None, None)["resolution"]
+        raise InvalidArgumentError(f"bounds={bounds!r} cannot be used; expected (minx, miny, maxx, maxy)")
+    across, down = _pixel(res)
     width, height = round((sides[2] - sides[0]) / across), round((sides[3] - sides[1]) / down)
     if min(width, height) < 1:
         raise InvalidArgumentError(f"bounds={tuple(bounds)!r} have no pixel of res={res!r}; they are in {crs}")
     return Areas(np.array([shapely.box(*sides)], object), crs), Window(0, 0, width, height)
+
+
+def _pixel(res: float | tuple[float, float]) -> tuple[float, float]:
+    """Width and height of a pixel."""
+    if res is not None:
+        with suppress(InvalidArgumentError):  # it speaks of resolution=, which the call does not have
+            across, down = grid_arguments(None, res, None, None)["resolution"]
+            return across, down
+    raise InvalidArgumentError(f"res={res!r} cannot be used; expected {RESOLUTION.expected}")
 
 
 def _unread(sources: Sequence[BandSource], images: int, size: Window, most: int) -> npt.NDArray[Any]:
