@@ -184,8 +184,11 @@ class _Run:
             return ()
         mosaic, target = self._mosaic, read.place.target
         assert target is not None
+        row = mosaic.row(mosaic.scenes[scene], sources, self._context)
         row = replace(
-            mosaic.row(mosaic.scenes[scene], sources, self._context),
+            row,
+            # It is a value of the composite, and need be none of a scene whose dtype is a smaller one.
+            options=replace(row.options, fill=None),
             geometry=read.place.geometry,
             target=target,
             changed=self._changed,
