@@ -91,7 +91,14 @@ def _geojson(path: str) -> pa.Table:
     if any("id" in feature for feature in features) and not any("id" in row for row in rows):
         rows = [{"id": feature.get("id"), **row} for feature, row in zip(features, rows, strict=True)]
     names = dict.fromkeys(name for row in rows for name in row if name.lower() != GEOMETRY)
-    table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+    try:
+        table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise InvalidArgumentError(
+            f"{path} is no GeoJSON: a property has {half.encode('ascii', 'backslashreplace').decode()}, half of a "
+            "character without its other half"
+        ) from error
     return _with_geometries(table, _wkb(features, path), _crs_of(said))
 
 

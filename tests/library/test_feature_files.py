@@ -64,6 +64,11 @@ def test_forms_and_properties_of_geojson(tmp_path, said, rows):
     ("said", "error", "says"),
     [
         ("{", InvalidArgumentError, "is no GeoJSON: Expecting"),
+        (
+            '{"type": "Feature", "properties": {"a": "\\ud800"}, "geometry": null}',
+            InvalidArgumentError,
+            r"is no GeoJSON: a property has \\ud800, half of a character",
+        ),
         ("[]", InvalidArgumentError, "expected an object whose type is FeatureCollection"),
         (collection(1), InvalidArgumentError, "a feature is an object with geometry and properties"),
         (collection(feature([1])), InvalidArgumentError, "a feature is an object with geometry and properties"),
