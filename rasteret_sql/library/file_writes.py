@@ -26,7 +26,8 @@ def columns_of(template: str) -> list[tuple[str, str | None]]:
     if not template.strip():
         raise InvalidArgumentError("path is empty; expected one such as 'chips/{id}.tif'")
     if "\0" in template:
-        raise InvalidArgumentError(f"path := {quote_text(template)} has a zero byte, which no name of a file has")
+        shown = template.replace("\0", "\\0")  # a message of DuckDB 1.5 ends at one
+        raise InvalidArgumentError(f"path := {quote_text(shown)} has a zero byte, which no name of a file has")
     if _REMOTE.match(template):
         raise InvalidArgumentError(
             f"path := {quote_text(safe_address(template))} is no path of this machine; write files here and copy them"
