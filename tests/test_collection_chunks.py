@@ -103,6 +103,13 @@ def test_a_pickle_opens_the_collection_anew(tiled):
     later = tiled.get_xarray(area, ["b"], geometry_crs=32632, chunks={"y": 25, "x": 25})
     again = pickle.loads(pickle.dumps(later))
     xarray.testing.assert_identical(again.compute(), now)
+
+
+@pytest.mark.exhaustive
+def test_another_process_opens_the_collection_anew(tiled):
+    area = shapely.box(600_105, 5_099_405, 600_700, 5_099_900)
+    now = tiled.get_xarray(area, ["b"], geometry_crs=32632)
+    later = tiled.get_xarray(area, ["b"], geometry_crs=32632, chunks={"y": 25, "x": 25})
     xarray.testing.assert_identical(later.mean("time").compute(scheduler="processes", num_workers=1), now.mean("time"))
 
 

@@ -264,6 +264,7 @@ def test_a_grown_mask_by_relations_as_by_rows(con):
     assert table != plain
 
 
+@pytest.mark.exhaustive
 def test_points_equal_numpy_by_rows_and_by_relations(con):
     rng = np.random.default_rng(3)
     cols, rows = rng.integers(0, SIZE, (2, 300))

@@ -180,7 +180,7 @@ def cases(draw):
     return name, shapely.MultiPolygon(parts), crs
 
 
-@pytest.mark.parametrize("examples", some([5, 25], 2))
+@pytest.mark.parametrize("examples", some([3, 25], 2))
 def test_pixels_are_those_whose_centre_is_in_the_zone(con, examples):
     @settings(max_examples=examples, database=None, derandomize=True, phases=[Phase.generate])
     @given(case=cases())
