@@ -16,7 +16,6 @@ from rasterio.transform import Affine, from_bounds
 import rasteret_sql
 from rasteret_sql.functions.calls import pixels
 from tests.contract.scenes import write_items
-from tests.sampling import some
 
 SIZE = 32
 GRIDS = {
@@ -137,7 +136,8 @@ ZONES, POINTS = 40, 400
 FORMS = ("g", "st_geomfromwkb(g)", "st_astext(st_geomfromwkb(g))")
 
 
-@pytest.mark.parametrize("seed", some(range(40), 40))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(40))
 def test_rows_that_miss_are_those_that_give_null(con, seed):
     rng = np.random.default_rng(seed)
     call, crs, form = (values[rng.integers(len(values))] for values in (list(CALLS), CRS, FORMS))
