@@ -84,8 +84,13 @@ def scenes_of(ids: pa.Array, collections: pa.Array) -> list[Scene | None]:
 
 def found_columns(names: Sequence[str]) -> str:
     """An unnamed STRUCT of the columns with one of these names and of one more, `__rasteret_absent`, as SQL."""
+    return f"row(*{columns_sql(names)})"
+
+
+def columns_sql(names: Sequence[str]) -> str:
+    """The columns with one of these names, and one more, `__rasteret_absent`, as SQL in SELECT."""
     pattern = "|".join("".join(f"[{c}]" if not c.isalnum() and c not in "_^\\" else c for c in name) for name in names)
-    return f"row(*COLUMNS({quote_text(f'(?i)^({pattern}|__rasteret_absent)$')}))"
+    return f"COLUMNS({quote_text(f'(?i)^({pattern}|__rasteret_absent)$')})"
 
 
 def found_column(names: Sequence[str]) -> str:

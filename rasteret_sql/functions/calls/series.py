@@ -13,11 +13,10 @@ import pyarrow as pa
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.calls.mosaics import period_sql, step_of
-from rasteret_sql.functions.calls.relation_sql import features_sql, texts_of
+from rasteret_sql.functions.calls.relation_sql import columns_sql, features_sql, texts_of
 from rasteret_sql.functions.calls.relations import HIST, zonal_stats_sql
 from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
-from rasteret_sql.quoting import quote_text
 from rasteret_sql.raster.statistic_names import quantiles_in
 from rasteret_sql.raster.stats import check_statistic
 from rasteret_sql.reading.options import require
@@ -66,14 +65,14 @@ def _sql(scenes: str, zones: str, band: str, text: str) -> str:
     names = ("count", *_OF_STATISTICS[agg][1]) if agg in _OF_STATISTICS else ("count", HIST)
     table = json.loads(text) | {"stats": list(names), "fill": None}
     column = given.get("geom_column")
-    pattern = "|".join(GEOMETRY_COLUMNS if column is None else [_exactly(column)])
+    shapes = columns_sql(GEOMETRY_COLUMNS if column is None else [column])
     shown = ", ".join(f'"{name}"' for name in names)
     inner = zonal_stats_sql(scenes, "__keys", band, json.dumps(table))
     return f"""WITH
   __zones AS MATERIALIZED (SELECT *, row_number() OVER () AS __rasteret_zone FROM {features_sql(zones)}),
   __keys AS (
     SELECT * EXCLUDE (__rasteret_absent) FROM (
-      SELECT __rasteret_zone, COLUMNS({quote_text(f"(?i)^({pattern}|__rasteret_absent)$")})
+      SELECT __rasteret_zone, {shapes}
       FROM __zones, (SELECT NULL AS __rasteret_absent)
     )
   ),
@@ -100,10 +99,6 @@ def _sql(scenes: str, zones: str, band: str, text: str) -> str:
   __filled AS (SELECT {_GROUP}, scenes, count, {_filled_sql(fill)} AS value FROM __rows)
 SELECT __zones.* EXCLUDE (__rasteret_zone), f.band, f.period, f.scenes, f.count, f.value
 FROM __filled AS f JOIN __zones ON __zones.__rasteret_zone = f.zone ORDER BY f.zone, f.band, f.period"""  # noqa: S608 - quoted
-
-
-def _exactly(name: str) -> str:
-    return "".join(f"[{c}]" if not c.isalnum() and c not in "_^\\" else c for c in name)
 
 
 def _values_sql(agg: str) -> str:
