@@ -89,7 +89,7 @@ def chip_column(chips: Sequence[Chip | None]) -> pa.StructArray:
         None if one is None else np.ascontiguousarray(one.data, one.data.dtype.newbyteorder("<")) for one in chips
     ]
     masks = [
-        None if one is None or one.valid is None or one.valid.all() else np.ascontiguousarray(one.valid, np.uint8)
+        None if one is None or one.valid is None or one.valid.all() else np.ascontiguousarray(one.valid).view(np.uint8)
         for one in chips
     ]
     fields = [
@@ -102,10 +102,13 @@ def chip_column(chips: Sequence[Chip | None]) -> pa.StructArray:
         # Integers beyond 2^53 have a neighbour in place of themselves.
         pa.array([None if one is None or one.nodata is None else float(one.nodata) for one in chips], pa.float64()),
     ]
-    return pa.StructArray.from_arrays(fields, fields=list(CHIP), mask=pa.array([one is None for one in chips]))
+    return pa.StructArray.from_arrays(
+        fields, fields=list(CHIP), mask=pa.array([one is None for one in chips], pa.bool_())
+    )
 
 
 def _blobs(arrays: Sequence[np.ndarray | None]) -> pa.Array:
+    """A BLOB for each array; None is NULL. One alone is not copied."""
     parts = [array.reshape(-1).view(np.uint8) for array in arrays if array is not None]
-    data = np.concatenate([np.empty(0, np.uint8), *parts])
+    data = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.uint8), *parts])
     return binary_array([None if array is None else array.nbytes for array in arrays], data)

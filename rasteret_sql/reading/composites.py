@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
@@ -19,8 +18,8 @@ from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.composite import Mask, Pixels, Reducer, held_bytes, reducer
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.warp.output import off_nodata
-from rasteret_sql.reading.arrow_types import binary_array
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
+from rasteret_sql.reading.chip_column import Chip, chip_column
 from rasteret_sql.reading.composite_block import CompositeBlock, SceneJob
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.derived_band import files_of
@@ -29,7 +28,7 @@ from rasteret_sql.reading.request import RowRead
 from rasteret_sql.reading.target_part import cut, part_of
 from rasteret_sql.reading.target_plan import TargetPlan, plan_target
 from rasteret_sql.reading.window_plan import fill_value, geometry_of
-from rasteret_sql.result_types import CHIP, COMPOSITE
+from rasteret_sql.result_types import COMPOSITE
 
 _WAVE_BYTES = 96 * 1024 * 1024
 """Bytes of scenes, and of all values of blocks whose median is taken, that are held at a time."""
@@ -342,30 +341,17 @@ def composite_rows(mosaic: Mosaic, numbers: Sequence[int | None], made: Sequence
     rows = [None if number is None else next(found) for number in numbers]
     there = [(number, row) for number, row in zip(numbers, rows, strict=True) if number is not None and row is not None]
     places = [mosaic.places[mosaic.composites[number].zone] for number, _ in there]
-    targets = [place.target for place in places if place.target is not None]
-    masks = [None if row.valid.all() else row.valid for _, row in there]
-    nodata = [mosaic.nodata(place, 0) for place in places]
-    chips = [
-        _blobs([row.pixels for _, row in there]),
-        _blobs(masks),
-        pa.array([str(row.pixels.dtype) for _, row in there], pa.string()),
-        pa.array([[source.band for source in place.sources] for place in places], pa.list_(pa.string())),
-        pa.array([target.window.height for target in targets], pa.int32()),
-        pa.array([target.window.width for target in targets], pa.int32()),
-        pa.array([list(target.transform) for target in targets], pa.list_(pa.float64(), 6)),
-        pa.array([target.crs for target in targets], pa.string()),
-        pa.array(nodata, pa.float64()),
-    ]
+    chips = [_chip(mosaic, place, row) for place, (_, row) in zip(places, there, strict=True)]
     values = pa.StructArray.from_arrays(
-        [pa.array([row.scenes for _, row in there], pa.int32()), pa.StructArray.from_arrays(chips, fields=list(CHIP))],
+        [pa.array([row.scenes for _, row in there], pa.int32()), chip_column(chips)],
         fields=list(COMPOSITE),
     )
     ends = np.cumsum([0, *(row is not None for row in rows)])
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)
 
 
-def _blobs(arrays: Sequence[npt.NDArray[np.generic] | None]) -> pa.Array:
-    """A BLOB for each array; None is NULL. One alone is not copied."""
-    flat = [np.ascontiguousarray(one).reshape(-1).view(np.uint8) for one in arrays if one is not None]
-    data = flat[0] if len(flat) == 1 else np.concatenate([np.empty(0, np.uint8), *flat])
-    return binary_array([None if one is None else one.nbytes for one in arrays], data)
+def _chip(mosaic: Mosaic, place: RowRead, made: Made) -> Chip:
+    target = place.target
+    assert target is not None
+    bands = tuple(source.band for source in place.sources)
+    return Chip(made.pixels, made.valid, bands, target.transform, target.crs, mosaic.nodata(place, 0))
