@@ -233,8 +233,10 @@ def test_filters(whole, scenes):
     assert read(whole, split_column="split") == first
     assert read(whole.subset(split="val"), cloud_cover_lt=40) == [first[1], first[4]]
     assert read(whole.where("id = 's03'")) == [first[3]]
-    with pytest.raises(TypeError, match="unknown argument 'cloud_cover'; did you mean"):
+    with pytest.raises(TypeError, match="get_numpy has no argument 'cloud_cover'; did you mean \"cloud_cover_lt\""):
         read(whole, cloud_cover=10)
+    with pytest.raises(TypeError, match="no argument 'resoluton'; did you mean \"resolution\""):
+        read(whole, resoluton=10)
     with pytest.raises(ValueError, match="from 0 to 100"):
         read(whole, cloud_cover_lt=110)
 

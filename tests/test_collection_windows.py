@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -193,3 +194,35 @@ def test_a_coroutine_of_a_dataset(world):
     xarray.testing.assert_identical(found, collection.get_xarray(area, ["a"], geometry_crs=32632))
     with pytest.raises(ValueError, match="zz"):
         asyncio.run(collection.get_xarray_async(area, ["zz"], geometry_crs=32632))
+
+
+def test_a_task_that_is_cancelled_stops_its_read(world):
+    """The read ends although nobody waits for it: what it was told of its progress is not all."""
+    collection, scenes = world
+    lon, lat = scenes[0].bounds[:2]
+    area = (lon - 0.01, lat - 0.1, scenes[7].bounds[2] + 0.1, lat + 0.1)
+    ended = threading.Event()
+    stopped = []
+
+    class Slow:
+        async def get_range(self, url, start, length):
+            return (await self.get_ranges(url, [(start, length)]))[0]
+
+        async def get_ranges(self, url, ranges):
+            try:
+                await asyncio.sleep(30)
+            finally:
+                stopped.append(url)
+                ended.set()
+
+    async def read():
+        task = asyncio.create_task(collection.get_xarray_async(area, ["a"], resolution=1000, backend=Slow()))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    collection._session.engine.cache.clear()
+    asyncio.run(read())
+    assert ended.wait(5)
+    assert stopped

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 from rasteret_sql.callbacks import Cancelled
@@ -32,6 +34,8 @@ class Interrupts:
 
 
 _process = Interrupts()
+_own: ContextVar[Cancelled | None] = ContextVar("rasteret_sql.cancelled", default=None)
+"""Stops the calls of one task; None: nothing but the process does."""
 
 
 class _Handler:
@@ -66,8 +70,19 @@ def watch_sigint() -> None:
 
 
 def cancellation() -> Cancelled:
-    """A flag for one call: True from the first interrupt of the process after now."""
-    return _process.flag()
+    """A flag for one call: True from the first interrupt of the process after now, and where its task is stopped."""
+    flag, own = _process.flag(), _own.get()
+    return flag if own is None else lambda: flag() or own()
+
+
+@contextmanager
+def stopped_by(flag: Cancelled) -> Iterator[None]:
+    """Let a flag stop the calls that are made within, on this thread."""
+    token = _own.set(flag)
+    try:
+        yield
+    finally:
+        _own.reset(token)
 
 
 def check(cancelled: Cancelled) -> None:

@@ -30,7 +30,7 @@ class Twin:
         """Shared argument → its words, in the order of the parameters."""
         declared = {argument.name: argument.doc for argument in self.function.arguments}
         shared = ((name, self.names.get(name, name)) for name in parameters if name not in self.own)
-        return {name: _in_python(declared[sql]) for name, sql in shared if sql in declared}
+        return {name: in_python(declared[sql]) for name, sql in shared if sql in declared}
 
 
 def with_arguments(source: str, twins: Mapping[str, Twin]) -> str:
@@ -52,9 +52,9 @@ def with_arguments(source: str, twins: Mapping[str, Twin]) -> str:
     return "".join(lines)
 
 
-def _in_python(doc: str) -> str:
+def in_python(doc: str) -> str:
     """Words of a declaration with the constants of Python."""
-    return re.sub(r"\b(true|false)(?=[:,}])", lambda word: word[1].title(), doc)
+    return re.sub(r"(?<![a-z] )\b(true|false)(?=[:,}]| \(default\))", lambda word: word[1].title(), doc)
 
 
 def _documented(lines: list[str], docs: Mapping[str, str], parameters: list[str], indent: str) -> list[str]:

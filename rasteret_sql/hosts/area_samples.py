@@ -43,6 +43,8 @@ class AreaRead:
     """The scenes of the collection."""
     known: Sequence[str]
     """Its bands."""
+    function: str
+    """The call, for receipts."""
     areas: Areas
     bands: Bands
     options: PixelOptions
@@ -88,7 +90,7 @@ class AreaRead:
         scenes = self.scenes()  # first: it refuses arguments that are unknown
         asked = self.asked
         near = scenes["id"].to_pylist()
-        with self.session.receipts.begin("get_numpy") as receipt:
+        with self.session.receipts.begin(self.function) as receipt:
             context = self._context(receipt)
             options = self._on_grid(context, near, asked, only_crs=check is None)
             samples = read_samples(context, near, self.areas, asked, options, check=check)
@@ -105,7 +107,7 @@ class AreaRead:
         scenes = self.scenes()  # first: it refuses arguments that are unknown
         asked = self.asked
         near = scenes["id"].to_pylist()
-        with self.session.receipts.begin("get_xarray") as receipt:
+        with self.session.receipts.begin(self.function) as receipt:
             context = self._context(receipt)
             options = self._on_grid(context, near, asked, only_crs=False)
             plans, failures = plan_samples(context, near, self.areas, asked, options)

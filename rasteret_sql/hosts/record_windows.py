@@ -27,6 +27,7 @@ from rasteret_sql.functions.python_arguments import band_names, grid_arguments
 from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs, same_crs, transformer
 from rasteret_sql.geo.grid import Grid, Window
 from rasteret_sql.geo.placement import on_lonlat
+from rasteret_sql.hosts.awaited import awaited
 from rasteret_sql.hosts.xarray_dataset import GridChip, combine_layers, window_of
 from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.index.read.band_source import BandSource
@@ -132,6 +133,8 @@ class RecordWindows:
                 _fill(found, samples, records, size, dict(zip(some, asked, strict=True)))
         _tell(failures, len(set(records.ids)))
         return found[0] if group_by is None else found
+
+    read_window_async = awaited(read_window)
 
     def native_res(self, band: str | None = None) -> tuple[float, float]:
         """Width and height of a pixel of the first scene, in units of its CRS.

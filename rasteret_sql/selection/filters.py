@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, did_you_mean
+from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.footprints import Area
 from rasteret_sql.geo.lonlat_boxes import parse_box
 from rasteret_sql.index.read.box_conditions import near_box, unclear_box
@@ -59,11 +59,7 @@ def filtered(selection: Selection, filters: Mapping[str, Any]) -> Selection:
     """The scenes that meet the filters of a reading call; None and no filters at all leave them all.
 
     Raises:
-        TypeError: there is no filter of that name.
         InvalidArgumentError: as `subset_of`.
     """
-    for name in filters:
-        if name not in NAMES:
-            raise ArgumentTypeError(f"unknown argument {name!r}; {did_you_mean(name, NAMES)}")
     given = {name: value for name, value in filters.items() if value is not None}
     return subset_of(selection, **given) if given.keys() - {"split_column"} else selection

@@ -41,11 +41,24 @@ def test_the_words_stand_in_the_docstring(name):
     assert FIRST[name] in re.sub(r"\s+", " ", inspect.getdoc(PUBLIC[name]))
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+READS = {name: getattr(rasteret_sql.Collection, name) for name in ("get_numpy", "get_xarray")}
+READS |= {f"{name}_async": getattr(rasteret_sql.Collection, f"{name}_async") for name in READS}
+"""Reads of a collection share arguments, which are declared once."""
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, *READS])
 def test_every_parameter_is_in_the_docstring(name):
-    parameters = [one for one in inspect.signature(PUBLIC[name]).parameters if one != "self"]
-    section = inspect.getdoc(PUBLIC[name]).partition("Args:\n")[2].partition("\n\n")[0]
-    assert re.findall(r"^    (\w+): ", section, re.MULTILINE) == parameters
+    call = (PUBLIC | READS)[name]
+    parameters = [one for one in inspect.signature(call).parameters if one != "self"]
+    section = inspect.getdoc(call).partition("Args:\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^    [*]*(\w+): ", section, re.MULTILINE) == parameters
+
+
+def test_shared_arguments_of_reads_have_the_words_of_sql():
+    (words,) = (one.doc for one in DECLARED["read_chip"].arguments if one.name == "dilate")
+    said = [re.sub(r"\s+", " ", inspect.getdoc(call)) for call in READS.values()]
+    assert [words in text for text in said] == [True] * len(READS)
+    assert "scaled: True: values in units, by scale and offset; False (default): as stored." in said[0]
 
 
 HEADERS = "sent only to the STAC server, to sign in: {'Authorization': 'Bearer ...'}; never kept"

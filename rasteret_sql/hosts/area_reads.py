@@ -1,0 +1,184 @@
+"""`AreaReads`: reads areas on the scenes of a collection, as arrays of numpy and datasets of xarray."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+import numpy as np
+import pyarrow as pa
+
+from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.functions.python_arguments import grid_arguments, most_bytes
+from rasteret_sql.hosts.area_samples import AreaRead, Bands
+from rasteret_sql.hosts.awaited import awaited
+from rasteret_sql.hosts.lazy_dataset import CallAccess, Chunks, CollectionHandle, lazy_dataset
+from rasteret_sql.hosts.read_arguments import AreaArguments, filters_of, takes, with_defaults
+from rasteret_sql.hosts.xarray_dataset import COMBINE, check_dataset, dataset_of, require_xarray, times_of
+from rasteret_sql.index.change.build_request import require_concurrency
+from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
+from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.selection.areas import read_areas
+from rasteret_sql.selection.call_access import call_backend
+from rasteret_sql.selection.pixels import info_table
+from rasteret_sql.selection.scene_view import SceneView
+from rasteret_sql.session.session import Session
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class AreaReads(SceneView):
+    """Has the methods of a collection that read areas."""
+
+    _session: Session
+
+    @overload
+    def get_numpy(
+        self, geometries: Any, bands: Bands, *, return_info: Literal[False] = False, **named: Unpack[AreaArguments]
+    ) -> np.ndarray: ...
+    @overload
+    def get_numpy(
+        self, geometries: Any, bands: Bands, *, return_info: Literal[True], **named: Unpack[AreaArguments]
+    ) -> tuple[np.ndarray, pa.Table]: ...
+    @takes(AreaArguments)
+    def get_numpy(
+        self, geometries: Any, bands: Bands, *, return_info: bool = False, **named: Unpack[AreaArguments]
+    ) -> np.ndarray | tuple[np.ndarray, pa.Table]:
+        """Pixels of areas, on the native grid of each scene, or on one grid for all.
+
+        Args:
+            geometries: (minx, miny, maxx, maxy), polygons in any common form, or a table with a column of them.
+            bands: names, or expressions over bands such as '(B08 - B04) / (B08 + B04)'; or a dict of these.
+            **named: as `AreaArguments` has them.
+            return_info: True: also return which scene, time, area and grid each sample is of.
+
+        Returns:
+            (N, height, width) for one band, (N, bands, height, width) for several. N counts pairs of a scene and an
+            area that meet, scene by scene in the order of the index. Outside an area: the file's nodata, else 0.
+            With `return_info` also an Arrow table with a row for each of the N samples: `scene_id`; `datetime`, naive
+            UTC; `area`, the number of the area among those given, from 0; `transform`, the affine (a, b, c, d, e, f)
+            from its pixel corners to `crs`; and `crs`.
+
+        Raises:
+            ValueError: unknown band, unusable area, no scene meets an area, the samples differ in shape, or no scene
+                could be read.
+            RasteretError: with `on_error='raise'`, why a scene could not be read.
+            ByteLimitError: the call would fetch more than `max_bytes`.
+        """
+        asked = self._asked("get_numpy", geometries, bands, named)
+        samples, scenes = asked.read()
+        self._follow_refreshed(asked.options.on_change)
+        assert samples.pixels is not None  # it raises where there are none
+        pixels = samples.pixels[:, 0] if samples.pixels.shape[1] == 1 else samples.pixels
+        return (pixels, info_table(samples.places, scenes)) if return_info else pixels
+
+    @takes(AreaArguments)
+    def get_xarray(
+        self,
+        geometries: Any,
+        bands: Bands,
+        *,
+        xr_combine: str = "combine_first",
+        chunks: Chunks = None,
+        **named: Unpack[AreaArguments],
+    ) -> xarray.Dataset:
+        """Pixels of areas as an xarray Dataset, all scenes on one grid. Needs `pip install rasteret-sql[xarray]`.
+
+        The grid is by default that of the first scene in the CRS that most scenes have.
+
+        Args:
+            geometries: (minx, miny, maxx, maxy), polygons in any common form, or a table with a column of them.
+            bands: names, or expressions over bands; a dict names its values.
+            **named: as `AreaArguments` has them.
+            xr_combine: how scenes of one time are put together. 'combine_first': the first scene's valid pixels, then
+                those of the next; 'merge': an xarray.MergeError where they differ; 'merge_override': the first scene's
+                alone, of each area.
+            chunks: None: read now. Else variables are arrays of dask, which read when they are computed, once a tile;
+                needs `pip install rasteret-sql[dask]`. 'auto': a time and an area each, and about 1024 × 1024 pixels;
+                a number: so many pixels each way; or a dict of time, geometry, y and x. Chunks of y and x end at
+                multiples of their size in the grid, so at stored tiles where these are on it.
+
+        Returns:
+            A variable for each band, in its own dtype, with the dimensions time, geometry, y and x. `time` is naive
+            UTC, ascending; scenes of one time share it. `geometry` numbers the areas from 1. `y` and `x` are centres of
+            pixels, in the CRS that `spatial_ref` describes as CF does. Where no scene has a valid pixel of the area:
+            `_FillValue`, which is the file's nodata, else 0.
+
+        Raises:
+            ValueError: unknown band, unusable area, no scene meets an area, or no scene could be read.
+            ImportError: xarray is not installed.
+            MemoryLimitError: before any request, when the dataset would exceed `max_call_bytes`.
+            RasteretError: with `on_error='raise'`, why a scene could not be read.
+            ByteLimitError: the call would fetch more than `max_bytes`.
+            xarray.MergeError: with `xr_combine='merge'`, scenes of one time differ.
+        """
+        require_xarray()
+        if xr_combine not in COMBINE:
+            raise InvalidArgumentError(f"xr_combine={xr_combine!r} is not known; expected one of {', '.join(COMBINE)}")
+        asked = self._asked("get_xarray", geometries, bands, named, one_grid=True)
+        count, shape = len(asked.areas.geometries), asked.options.shape
+        if shape is not None and count > 1:
+            raise InvalidArgumentError(
+                f"shape={shape} gives each of {count} areas a grid of its own, and a dataset has one; give resolution="
+            )
+        if chunks is not None:
+            access = CallAccess(named.get("backend"), named.get("cloud_config"), named.get("data_source"))
+            return lazy_dataset(
+                asked, CollectionHandle.of(self._session, self._index, self.data_source), access, chunks, xr_combine
+            )
+        most = self._session.settings.max_call_bytes
+        samples, scenes = asked.read(lambda plans: check_dataset(plans, count, most))
+        self._follow_refreshed(asked.options.on_change)
+        return dataset_of(samples, times_of(scenes), asked.names, xr_combine)
+
+    get_numpy_async = awaited(get_numpy)
+    get_xarray_async = awaited(get_xarray)
+
+    def _asked(
+        self, function: str, geometries: Any, bands: Bands, named: Mapping[str, Any], *, one_grid: bool = False
+    ) -> AreaRead:
+        """The read of areas that a call asks for.
+
+        Args:
+            function: the name of the call, for receipts.
+            geometries: the areas.
+            bands: the bands.
+            named: the shared arguments that were given.
+            one_grid: True: all scenes on one grid, also where the call says nothing of it.
+        """
+        given = with_defaults(AreaArguments, named)
+        require_concurrency(given["max_concurrent"])
+        grid = grid_arguments(given["target_crs"], given["resolution"], given["shape"], given["align"])
+        same = ("all_touched", "resampling", "on_error", "on_change", "mask", "dilate", "scaled", "nodata")
+        options = PixelOptions(
+            self.name, max_bytes=most_bytes(given["max_bytes"]), **{name: given[name] for name in same}, **grid
+        )
+        return AreaRead(
+            self._session,
+            self._selection,
+            self.bands,
+            function=function,
+            areas=read_areas(geometries, given["geometry_crs"], given["geometry_column"]),
+            bands=bands,
+            options=options,
+            reader=call_backend(
+                self._session, given["backend"], given["cloud_config"], given["data_source"], self.data_source
+            ),
+            data_source=given["data_source"],
+            progress=given["progress"],
+            filters=filters_of(named),
+            one_grid=one_grid or bool(grid),
+        )
+
+    def _read_anew(self) -> CollectionIndex:
+        """The index as it is now, reached as it was."""
+        return open_collection(self._index.place, self.name, self._index.stores)
+
+    def _follow_refreshed(self, on_change: str) -> None:
+        """Go on with the index as it is now, if headers of changed files were put into it."""
+        if on_change != "refresh" or self._index.is_current():
+            return
+        self._selection = dataclasses.replace(self._selection, index=self._read_anew())
+        self.__dict__.pop("_connection", None)
