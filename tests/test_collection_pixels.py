@@ -337,3 +337,17 @@ def test_points_and_lines_are_areas_of_subset_only():
     assert read_areas(line, only_polygons=False).geometries[0].equals(line)
     with pytest.raises(ValueError, match=re.escape("areas are polygons and multipolygons, not a LineString")):
         read_areas(line)
+
+
+def test_areas_that_no_scene_meets_say_what_may_be_wrong(whole, scenes):
+    west, south, east, north = scenes[0].bounds
+    for area, named, says in (
+        ((south, west, north, east), {}, r"with x and y swapped some would: .* would be \(10\.2925, 46\.0463\)"),
+        (NATIVE, {}, r"no longitudes and latitudes in degrees, as EPSG:4326 has them: give geometry_crs="),
+        ((37.7, -122.5, 37.9, -122.3), {}, "swap x and y, or give geometry_crs="),
+        ((11.0, 48.0, 11.5, 48.5), {}, r"the scenes lie within \(10\.2925, 46\.0437, 13\.8517, 46\.0478\)"),
+        ((0, 0, 10, 10), {"geometry_crs": 32632}, "the scenes lie within"),
+        (NATIVE, {"geometry_crs": 32632, "split": "none"}, "the filters leave none"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            whole.get_numpy(area, ["a"], **named)

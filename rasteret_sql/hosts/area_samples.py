@@ -25,6 +25,7 @@ from rasteret_sql.selection.call_access import own_bands
 from rasteret_sql.selection.common_grid import on_common_grid
 from rasteret_sql.selection.conditions import near_areas
 from rasteret_sql.selection.filters import filtered
+from rasteret_sql.selection.missed_areas import explain_missed
 from rasteret_sql.selection.pixels import Samples, plan_samples, read_samples
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session
@@ -137,9 +138,10 @@ class AreaRead:
                 raise InvalidArgumentError(f"no valid data found: {failed}") from error
             warn(f"{failed}; they are left out")
         if not found:
+            chosen = filtered(self.selection, self.filters)
             raise InvalidArgumentError(
                 f'no valid data found: no scene of "{self.selection.index.name}" meets the areas '
-                f"({self.areas.describe()})"
+                f"({self.areas.describe()}); {explain_missed(chosen, self.areas)}"
             )
 
 

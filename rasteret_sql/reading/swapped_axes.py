@@ -50,6 +50,20 @@ class Missed:
     """The scene of the first, for the message."""
 
 
+def swapped(geometry: shapely.Geometry) -> shapely.Geometry:
+    """A geometry with x and y swapped."""
+    return shapely.transform(geometry, lambda xy: xy[:, ::-1])
+
+
+def if_swapped(geometry: shapely.Geometry) -> str:
+    """Say that a geometry has its axes swapped, for messages."""
+    x, y = shapely.get_coordinates(geometry)[0].tolist()
+    return (
+        "with x and y swapped some would: geometries are longitude before latitude, and "
+        f"({x:g}, {y:g}) would be ({y:g}, {x:g})"
+    )
+
+
 def warn_if_swapped(missed: Missed) -> None:
     """Warn where geometries in longitude and latitude would meet some of their images with x and y swapped."""
     geometries, source, native, grids, what = (
@@ -61,22 +75,20 @@ def warn_if_swapped(missed: Missed) -> None:
     )
     if lonlat_of(source) is None:
         return
-    swapped = [shapely.transform(geometry, lambda xy: xy[:, ::-1]) for geometry in geometries[:TRIED]]
-    sound = [at for at, geometry in enumerate(swapped) if is_place(geometry, source)]
+    turned = [swapped(geometry) for geometry in geometries[:TRIED]]
+    sound = [at for at, geometry in enumerate(turned) if is_place(geometry, source)]
     if not sound:
         return
     near = [grids[at] for at in sound]
     try:
-        placed = place([swapped[at] for at in sound], source, native, near)
+        placed = place([turned[at] for at in sound], source, native, near)
     except InvalidCrsError:  # the call itself says so
         return
     if not some_meet(placed, near):
         return
-    x, y = shapely.get_coordinates(geometries[sound[0]])[0].tolist()
     text = (
-        f"no geometry of this call meets its scene ({what}), but with x and y swapped some would: geometries are "
-        f"longitude before latitude, and ({x:g}, {y:g}) would be ({y:g}, {x:g}). The rows are NULL; swap them with "
-        "ST_FlipCoordinates, or write POINT(lon lat)"
+        f"no geometry of this call meets its scene ({what}), but {if_swapped(geometries[sound[0]])}. The rows are "
+        "NULL; swap them with ST_FlipCoordinates, or write POINT(lon lat)"
     )
     now = time.monotonic()
     with _lock:
