@@ -15,7 +15,10 @@ COMMON_NAMES = (
     "nir", "nir08", "nir09", "cirrus", "swir16", "swir22", "lwir", "lwir11", "lwir12",
 )  # fmt: skip
 """The common names of STAC."""
-_OTHER_KEYS = {"rededge1": "rededge071", "rededge2": "rededge075", "rededge3": "rededge078"}
+_OTHER_KEYS = {
+    "rededge1": "rededge071", "rededge2": "rededge075", "rededge3": "rededge078",
+    "coastal_blue": "coastal", "green_i": "green05",  # of Planet
+}  # fmt: skip
 """Keys of assets that are nearly common names."""
 _SENTINEL_2 = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge071": "B05", "rededge075": "B06",

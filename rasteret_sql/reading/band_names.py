@@ -111,8 +111,7 @@ class BandNames:
             except UnknownBandError as error:
                 words = ", ".join(KINDS)
                 raise UnknownBandError(f"{error}. A mask can be words, too: {words}, joined by and") from None
-        condition, band = mask_condition(kinds, self._data_source, self.bands, self.where)
-        return renamed(parse_band_expression(condition, "mask").node, {"qa": Column(band)})
+        return mask_condition(kinds, self._data_source, self.bands, self.where)
 
     def band(self, name: str) -> str | None:
         """The band of a name: its own, else its common name; None where there is none."""

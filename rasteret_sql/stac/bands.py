@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from rasteret_sql.errors import InvalidArgumentError, StacError, UnsaidSampleError, did_you_mean
+from rasteret_sql.products.planet import planet_bands
 from rasteret_sql.scenes.scene import BandAsset
 from rasteret_sql.stac.address import file_name
 from rasteret_sql.stac.hrefs import asset_href
@@ -331,7 +332,7 @@ def _raster(key: str, asset: Any, hrefs: frozenset[str]) -> _Raster | None:
     return _Raster(
         key,
         href,
-        _band_list(asset),
+        planet_bands(key, asset, _band_list(asset)),
         frozenset(r for r in roles if isinstance(r, str)) if isinstance(roles, list) else frozenset(),
         asset,
         sidecars_of(href, hrefs),

@@ -50,6 +50,7 @@ def main():
     collect("tiny", features)
     kinds()
     optics()
+    planet()
     dates()
 
 
@@ -106,6 +107,28 @@ def optics():
     for item in (shifted, plain):
         item["collection"] = "sentinel-2-l2a"
     collect("optics", [shifted, plain])
+
+
+def planet():
+    """A scene of PlanetScope as Planet names it: four bands of reflectance, and the eight of the usable data mask.
+
+    Row by row: clear, snow, shadow, light haze; heavy haze, cloud, clear, clear; nothing, then clear.
+    """
+    names = ["clear", "snow", "shadow", "haze_light", "haze_heavy", "cloud"]
+    classes = np.array([[0, 1, 2, 3], [4, 5, 0, 0], [-1, 0, 0, 0]])
+    usable = [(classes == number) for number in range(len(names))]
+    confidence = np.where(classes < 0, 0, 90)
+    values = np.stack([VALUES * 100 * band for band in (1, 2, 3, 9)]) * (classes >= 0)
+    write("planet_sr", values.astype("uint16"), nodata=0)
+    write("planet_udm2", np.stack([*usable, confidence, classes < 0]).astype("uint8"))
+    assets = {
+        "ortho_analytic_4b_sr": {"href": "./planet_sr.tif", "type": "image/tiff", "roles": ["data"]},
+        "ortho_udm2": {"href": "./planet_udm2.tif", "type": "image/tiff", "roles": ["data"]},
+    }
+    item = feature(0, "20240101_101500_12_2440", assets)
+    item["collection"] = "PSScene"
+    item["properties"] |= {"constellation": "planetscope", "pl:item_type": "PSScene"}
+    collect("planet", [item])
 
 
 def dates():
