@@ -20,6 +20,8 @@ _ON_LINE = 1e-6
 """Pixels by which an edge may miss a line of the lattice and is on it all the same: coordinates round."""
 _LARGEST = 2**31
 """Pixels of a grid, a side: more is a mistake in the resolution."""
+_MOST_PIXELS = 2**53
+"""Pixels of a grid: more cannot be counted in floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def covering(lattice: Affine, crs: str | None, geometry: shapely.Geometry) -> Ta
     Raises:
         InvalidArgumentError: there would be more pixels than any grid has.
     """
+    if lattice.is_rectilinear and lattice.a * lattice.e == 0 and lattice.a and lattice.e:  # too small for floats
+        require_size(lattice, crs, math.inf)
     inverse = lattice.inverse()
     xy = shapely.get_coordinates(geometry if not lattice.is_rectilinear else shapely.box(*geometry.bounds))
     spans = []
@@ -88,8 +92,7 @@ def covering(lattice: Affine, crs: str | None, geometry: shapely.Geometry) -> Ta
         xy[:, 0] * inverse.d + xy[:, 1] * inverse.e + inverse.f,
     ):
         low, high = float(positions.min()), float(positions.max())
-        if not (math.isfinite(low) and math.isfinite(high) and high - low < _LARGEST):
-            raise _too_many(lattice, crs)
+        require_size(lattice, crs, high - low)
         first, last = math.floor(low + _ON_LINE), math.ceil(high - _ON_LINE)
         spans.append((first, max(last - first, 1)))
     (col, width), (row, height) = spans
@@ -118,9 +121,22 @@ def of_shape(shape: tuple[int, int], crs: str | None, bounds: Bounds) -> TargetG
     return TargetGrid(crs, lattice_through(resolution, (west, north)), Window(0, 0, width, height))
 
 
-def _too_many(lattice: Affine, crs: str | None) -> InvalidArgumentError:
+def require_size(lattice: Affine, crs: str | None, across: float, down: float = 1.0) -> None:
+    """Raise if so many pixels of a lattice are more than any grid has.
+
+    Args:
+        lattice: pixel corner → CRS.
+        crs: of the lattice.
+        across: columns; not finite where there is no number of them.
+        down: rows.
+
+    Raises:
+        InvalidArgumentError: they are.
+    """
+    if max(across, down) < _LARGEST and across * down < _MOST_PIXELS:
+        return
     sides = f"{abs(lattice.a or lattice.b):g} × {abs(lattice.e or lattice.d):g}"
-    return InvalidArgumentError(
+    raise InvalidArgumentError(
         f"a grid of pixels of {sides} in {crs or 'the units of the file'} has too many pixels over this area; "
         "resolution := is in units of its CRS (degrees in EPSG:4326)"
     )

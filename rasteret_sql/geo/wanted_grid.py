@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import shapely
 
+from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.crs import lonlat_of, same_crs, transformer
 from rasteret_sql.geo.grid import Affine, Bounds, Grid
 from rasteret_sql.geo.placement import place
-from rasteret_sql.geo.target_grid import TargetGrid, covering, of_shape
+from rasteret_sql.geo.target_grid import TargetGrid, covering, of_shape, require_size
 
 _EDGE_POINTS = 21
 """Points on each edge of a box of which the place in another CRS is looked at."""
@@ -43,28 +44,46 @@ class WantedGrid:
         west, south, east, north = geometry.bounds
         return of_shape(self.shape, self.crs, (west, south, east, north))
 
-    def moved(self, shapes: Sequence[shapely.Geometry], given: str) -> list[shapely.Geometry | None]:
-        """Geometries of a CRS in that of the grid; None of those that have no place there."""
+    def moved(
+        self, shapes: Sequence[shapely.Geometry], given: str
+    ) -> list[shapely.Geometry | InvalidArgumentError | None]:
+        """Geometries of a CRS in that of the grid; None of those that have no place there, an error of too large ones.
+
+        Before a geometry is moved, its bounds tell that it is too large: edges on small pixels take many vertices.
+        """
         assert self.crs is not None
         if same_crs(given, self.crs):
             return list(shapes)
-        regions = [self._region(shape, given, self.crs) for shape in shapes]
-        at = [number for number, region in enumerate(regions) if region is not None]
-        there = [region for region in regions if region is not None]
+        regions = [self._region_or_error(shape, given, self.crs) for shape in shapes]
+        at = [number for number, region in enumerate(regions) if isinstance(region, Grid)]
+        there = [region for region in regions if isinstance(region, Grid)]
         placed = place([shapes[number] for number in at], given, self.crs, there) if at else ()
-        found: list[shapely.Geometry | None] = [None] * len(shapes)
+        found: list[shapely.Geometry | InvalidArgumentError | None] = [
+            region if isinstance(region, InvalidArgumentError) else None for region in regions
+        ]
         for number, geometry in zip(at, placed, strict=True):
             found[number] = geometry
         return found
 
+    def _region_or_error(self, shape: shapely.Geometry, given: str, crs: str) -> Grid | InvalidArgumentError | None:
+        try:
+            return self._region(shape, given, crs)
+        except InvalidArgumentError as error:
+            return error
+
     def _region(self, shape: shapely.Geometry, given: str, crs: str) -> Grid | None:
-        """The place of a geometry in the CRS of the grid, about, as pixels of its size; None where it has none."""
+        """The place of a geometry in the CRS of the grid, about, as pixels of its size; None where it has none.
+
+        Raises:
+            InvalidArgumentError: there would be more pixels than any grid has.
+        """
         bounds = _bounds_in(shape.bounds, given, crs)
         if bounds is None:
             return None
         west, south, east, north = bounds
         if self.lattice is not None:
             pixel = Grid(self.lattice, 1, 1).pixel
+            require_size(self.lattice, crs, (east - west) / pixel, (north - south) / pixel)
         else:
             assert self.shape is not None
             pixel = max(min((east - west) / self.shape[1], (north - south) / self.shape[0]), 1e-12)

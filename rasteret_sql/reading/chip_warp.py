@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, MemoryLimitError
 from rasteret_sql.geo.crs import crs_or_code, no_place, transformer
@@ -58,13 +57,15 @@ def on_grid(chip: Chip, options: PixelOptions, most_bytes: int) -> Chip | None:
     _, height, width = chip.data.shape
     outline = Grid(transform, width, height).outline()
     wanted = _wanted(chip, transform, options)
-    moved: shapely.Geometry | None = outline
+    moved = outline
     if options.crs is not None:
         assert chip.crs is not None and wanted.crs is not None  # noqa: PT018 - `_wanted` refuses others
-        (moved,) = wanted.moved([outline], chip.crs)
-        if moved is None or moved.is_empty:
+        (found,) = wanted.moved([outline], chip.crs)
+        if isinstance(found, InvalidArgumentError):
+            raise found
+        if found is None or found.is_empty:
             raise InvalidCrsError(str(no_place(outline, chip.crs, wanted.crs)))
-    assert moved is not None
+        moved = found
     return _warped(chip, wanted.target(moved), options.resampling, most_bytes)
 
 

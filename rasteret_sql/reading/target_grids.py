@@ -137,6 +137,9 @@ def _placed(reads: Sequence[RowRead], given: str, wanted: WantedGrid) -> list[Ro
     moved = wanted.moved(shapes, given)
     found: list[RowRead | RasteretError] = []
     for read, shape, geometry in zip(reads, shapes, moved, strict=True):
+        if isinstance(geometry, InvalidArgumentError):
+            found.append(InvalidArgumentError(f"{read.describe()}: {geometry}"))
+            continue
         if geometry is None or geometry.is_empty or not is_place(shape, given):
             found.append(InvalidCrsError(f"{read.describe()}: {no_place(shape, given, wanted.crs)}"))
             continue

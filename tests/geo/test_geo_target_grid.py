@@ -9,6 +9,7 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.geo.pixel_map import PixelMap
 from rasteret_sql.geo.target_grid import covering, lattice_through, of_shape, resolution_in
+from rasteret_sql.geo.wanted_grid import WantedGrid
 from rasteret_sql.raster.warp.overview import choose_overview
 
 UTM = "EPSG:32632"
@@ -83,3 +84,20 @@ def test_the_axis_that_is_finer_decides_on_the_overview():
     source = Affine(10, 0, 600000, 0, -10, 5600000)
     pixel_map = PixelMap(Affine(80, 0, 600000, 0, -20, 5600000), UTM, source, UTM, (1000, 1000))
     assert choose_overview(pixel_map, Window(0, 0, 10, 8), [1, 2, 4, 8]) == 1
+
+
+@pytest.mark.parametrize("pixel", [1e-300, 1e-9, 1e-6])
+@pytest.mark.parametrize("crs", [UTM, "EPSG:3857"])
+def test_pixels_that_are_far_too_small_are_refused_before_edges_are_followed(crs, pixel, monkeypatch):
+    monkeypatch.setattr("rasteret_sql.geo.wanted_grid.place", None)
+    wanted = WantedGrid(crs, lattice_through((pixel, pixel)), None)
+    huge, none = wanted.moved([shapely.box(8, 45, 10, 46), shapely.Point(1e300, 1e300)], "EPSG:4326")
+    assert none is None
+    with pytest.raises(InvalidArgumentError, match="too many pixels over this area"):
+        raise huge
+
+
+@pytest.mark.parametrize("pixel", [1e-300, 1e-200, 1e-7])
+def test_pixels_that_are_far_too_small_are_refused_in_one_crs(pixel):
+    with pytest.raises(InvalidArgumentError, match="too many pixels over this area"):
+        covering(lattice_through((pixel, pixel)), UTM, shapely.box(5e5, 5e6, 5.1e5, 5.1e6))

@@ -209,3 +209,17 @@ def test_mode_is_the_value_of_the_largest_area(dtype, factor):
         x, y = 2 + factor[0] * np.array([col, col + 1]), 3 + factor[1] * np.array([row, row + 1])
         expected[row, col] = mode_of(data, data != 0, x, y) or 0
     np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize("nodata", [None, -9999.0])
+@pytest.mark.parametrize("method", some(["bilinear", "nearest", "cubic_spline", "rms"], 2))
+def test_infinite_pixels_are_infinite_where_they_are_in_gdal(method, nodata):
+    rng = np.random.default_rng(5)
+    data = rng.random((40, 50)).astype(np.float32)
+    for value in (np.inf, -np.inf, np.nan):
+        data[rng.integers(0, 40, 5), rng.integers(0, 50, 5)] = value
+    source, target, shape = Affine(10, 0, 5e5, 0, -10, 5e6), Affine(7.3, 0, 500003, 0, -7.3, 4999996), (52, 65)
+    theirs = of_gdal(data, nodata, (source, target, shape), UTM, method)
+    ours, _ = of_ours(data, nodata, PixelMap(target, UTM, source, UTM, (50, 40)), shape, method)
+    assert np.isinf(theirs).sum() > 5
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -214,7 +214,20 @@ def _bilinear(near: Neighbourhood, right: Numbers, below: Numbers) -> Numbers:
     lower -= upper
     lower *= below
     upper += lower
+    if np.isnan(upper.sum()):  # from an infinite pixel to the next there is no step
+        odd = np.flatnonzero(np.isnan(upper))
+        upper[odd] = _sum_of_four(near.of(odd), right[odd], below[odd])
     return upper
+
+
+def _sum_of_four(near: Neighbourhood, right: Numbers, below: Numbers) -> Numbers:
+    """The same as a sum, in which infinite pixels are infinite."""
+    lines = [
+        near.values.take(near.at + row) * (1 - right) + near.values.take(near.at + row + 1) * right
+        for row in (0, near.stride)
+    ]
+    total: Numbers = lines[0] * (1 - below) + lines[1] * below
+    return total
 
 
 def _between(near: Neighbourhood, offset: int, right: Numbers) -> Numbers:

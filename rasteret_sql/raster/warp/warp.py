@@ -74,7 +74,8 @@ def warp(
         fill = 0 if nodata is None else nodata
     pixels, written = np.full(target.shape, fill, data.dtype), np.zeros(target.shape, bool)
     if plan.method == "sum":
-        totals, written = sum_values(source, plan.source, plan.map, target)
+        with np.errstate(invalid="ignore"):  # infinite pixels
+            totals, written = sum_values(source, plan.source, plan.map, target)
         pixels[written] = off_nodata(to_pixels(totals[written], data.dtype), nodata)
         return pixels, written
     reached = target.intersection(plan.reached)
@@ -87,7 +88,8 @@ def warp(
     work = _points(source, plan, reached, nodata) if is_of_points else _areas(source, plan, reached)
 
     def do(block: Window) -> None:
-        found, values, has = work(block)
+        with np.errstate(invalid="ignore"):  # infinite pixels
+            found, values, has = work(block)
         at = (
             slice(block.row_off - target.row_off, block.row_end - target.row_off),
             slice(block.col_off - target.col_off, block.col_end - target.col_off),
