@@ -81,7 +81,8 @@ _OPTIONS = (
 )
 
 _SCENE_KEYS = pa.struct([("id", pa.string()), ("collection", pa.string())])
-_PERIODS = pa.list_(pa.list_(_SCENE_KEYS))
+PERIODS = pa.list_(pa.list_(_SCENE_KEYS))
+"""Scenes of each period."""
 KEEP_GEOMETRY = _step(
     "__rasteret_keep_geometry",
     (pa.string(), pa.string(), pa.string(), types.GEOMETRY, _STATEMENT),
@@ -101,7 +102,7 @@ GROUP = pa.struct(
 number of the zone of each from 1."""
 GROUPS = _step(
     "__rasteret_composites",
-    (_TOKEN, pa.string(), pa.string(), _PERIODS, _STATEMENT),
+    (_TOKEN, pa.string(), pa.string(), PERIODS, _STATEMENT),
     pa.list_(GROUP),
     run="mosaics.groups",
     pure=True,

@@ -14,6 +14,7 @@ from rasteret_sql.functions.access import ACCESS_FUNCTIONS
 from rasteret_sql.functions.catalog import CATALOG_FUNCTIONS
 from rasteret_sql.functions.chips import CHIP_FUNCTIONS
 from rasteret_sql.functions.collections import COLLECTION_FUNCTIONS, LIFE_FUNCTIONS
+from rasteret_sql.functions.explain_table import EXPLAIN_FUNCTIONS
 from rasteret_sql.functions.files import FILE_FUNCTIONS
 from rasteret_sql.functions.mosaics import MOSAIC_FUNCTIONS
 from rasteret_sql.functions.pixels import PIXEL_FUNCTIONS
@@ -36,6 +37,7 @@ FUNCTIONS: tuple[Function, ...] = (
     *PIXEL_FUNCTIONS,
     *RELATION_FUNCTIONS,
     *MOSAIC_FUNCTIONS,
+    *EXPLAIN_FUNCTIONS,
     *SERIES_FUNCTIONS,
     *CHIP_FUNCTIONS,
     *ACCESS_FUNCTIONS,

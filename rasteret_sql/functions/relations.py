@@ -85,12 +85,12 @@ _OF_RELATIONS = {
 }
 _READING = tuple(_OF_RELATIONS.get(argument.name, argument) for argument in READING)
 _READING_ON_GRID = tuple(_OF_RELATIONS.get(argument.name, argument) for argument in READING_ON_GRID)
-_ZONES_ON_DUNES = (
+ZONES_ON_DUNES = (
     "WITH zones AS (SELECT 'west' AS field, "
     "'POLYGON ((-11.5 24.8, -11.4 24.8, -11.4 24.9, -11.5 24.9, -11.5 24.8))' AS geometry) FROM "
 )
 
-_SCENE = (pa.string(), pa.string())
+SCENE_KEYS = (pa.string(), pa.string())
 """Its id and collection."""
 _TOKEN, _STATEMENT = pa.int64(), pa.int64()
 MET = pa.struct([("part", pa.int64()), ("band", pa.string()), ("numbers", pa.list_(pa.int32()))])
@@ -108,12 +108,8 @@ KEEP = _step(
     run="relations.keep",
 )
 """(function, JSON of bands, JSON of named arguments, types of columns that were found, geometries, x, y) → token."""
-PAIRS = _step("__rasteret_pairs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(MET), run="relations.pairs", pure=True)
+PAIRS = _step("__rasteret_pairs", (*SCENE_KEYS, _TOKEN, _STATEMENT), pa.list_(MET), run="relations.pairs", pure=True)
 """(scene, collection, token) → what it meets."""
-COST = pa.struct([("band", pa.string()), *((name, pa.int64()) for name in ("pairs", "tiles", "requests", "bytes"))])
-"""What the pairs of a scene and a band take."""
-COSTS = _step("__rasteret_costs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(COST), run="explain_table.costs", pure=True)
-"""(scene, collection, token) → what it takes."""
 _OF_PAIR = (_TOKEN, pa.int64(), pa.int32(), _STATEMENT)
 """(token, part, number) → what is read."""
 STATISTICS_OF = _step(
@@ -131,7 +127,7 @@ KEEP_PIXELS = _step(
 BLOCK = pa.struct([("number", pa.int64()), *((side, pa.float64()) for side in "abcdef")])
 """The number of a block of pixels in its statement; the transform of its image."""
 BLOCKS_OF = _step(
-    "__rasteret_pixel_blocks", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(BLOCK), run="pixel_table.blocks", pure=True
+    "__rasteret_pixel_blocks", (*SCENE_KEYS, _TOKEN, _STATEMENT), pa.list_(BLOCK), run="pixel_table.blocks", pure=True
 )
 """(scene, collection, token) → where its pixels are."""
 RUN = pa.struct([(name, pa.int64()) for name in ("row", "col", "first", "length")])
@@ -149,14 +145,6 @@ PIXELS_OF = _step(
 )
 """(token, block, position in the block) → the value of each band."""
 CHIP_OF = _step("__rasteret_pair_chip", _OF_PAIR, CHIP, run="relations.chips", pure=True)
-
-PIXEL_COSTS = _step(
-    "__rasteret_pixel_costs", (*_SCENE, _TOKEN, _STATEMENT), pa.list_(COST), run="explain_table.pixel_costs", pure=True
-)
-"""(scene, collection, token) → what its pixels take."""
-
-EXPLAINED = ("zonal_stats_table", "sample_points", "read_chips", "read_pixels")
-"""Functions whose cost can be asked for."""
 
 RELATION_FUNCTIONS = (
     Function(
@@ -186,7 +174,7 @@ RELATION_FUNCTIONS = (
         doc="Runs zonal_stats for every scene, zone and band that meet. Rows come scene by scene, as they are read: "
         "LIMIT ends the reading, and pairs that a condition on scene_id, datetime or columns of zones excludes are "
         "not read.",
-        example=f"{_ZONES_ON_DUNES}zonal_stats_table(rasteret.dunes, zones, 'B04', stats := ['count', 'mean'])",
+        example=f"{ZONES_ON_DUNES}zonal_stats_table(rasteret.dunes, zones, 'B04', stats := ['count', 'mean'])",
         run="relations.zonal_stats_table",
         metered=True,
         others=(KEEP, PAIRS, STATISTICS_OF, HISTOGRAM_OF),
@@ -251,48 +239,9 @@ RELATION_FUNCTIONS = (
         returns=pa.string(),
         gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, columns of zones, chip CHIP)",
         doc="Runs read_chip for every scene and zone that meet, all bands in one chip. Otherwise as zonal_stats_table.",
-        example=f"{_ZONES_ON_DUNES}read_chips(rasteret.dunes, zones, 'B04')",
+        example=f"{ZONES_ON_DUNES}read_chips(rasteret.dunes, zones, 'B04')",
         run="relations.read_chips",
         metered=True,
         others=(CHIP_OF,),
-    ),
-    Function(
-        name="rasteret_explain_table",
-        family="pixels",
-        body="query",
-        arguments=(
-            _SCENES,
-            replace(
-                _ZONES,
-                doc="relation of polygons, points or any geometries, as the call takes them; NULL for read_pixels",
-            ),
-            _BANDS,
-            Argument(
-                "call",
-                TEXT,
-                "'zonal_stats_table' (default), 'sample_points', 'read_chips' or 'read_pixels': what is explained",
-                "NULL",
-            ),
-            replace(GEOM_OR_ALL, doc="as read_pixels'; of no other call"),
-            WEIGHTED,
-            MAX_DISTANCE,
-            *_RELATED,
-            ALL_TOUCHED,
-            Argument("clip", Kind("BOOLEAN"), "as read_chips' and read_pixels'", "NULL"),
-            Argument("fill", NUMBER, "as read_chips'; costs nothing", "NULL"),
-            Argument("stats", NAMES, "as zonal_stats_table's; cost nothing", "NULL"),
-            *(argument for argument in _READING_ON_GRID if argument.name != "max_bytes"),
-        ),
-        returns=pa.string(),
-        gives="TABLE(scene_id VARCHAR, datetime TIMESTAMPTZ, band VARCHAR, pairs BIGINT, tiles BIGINT, "
-        "requests BIGINT, bytes BIGINT)",
-        doc="A dry run of a call over relations: for each scene and band the pairs that meet, the stored tiles under "
-        "them, and the requests and bytes that fetch these, with nothing cached and all rows asked for. A tile that "
-        "several need counts for the first. A pair of read_pixels is a scene and its geometry. Makes no request for "
-        "pixels.",
-        example=f"{_ZONES_ON_DUNES}rasteret_explain_table(rasteret.dunes, zones, ['B04', 'B11'])",
-        run="explain_table.rasteret_explain_table",
-        metered=True,
-        others=(COSTS, PIXEL_COSTS),
     ),
 )

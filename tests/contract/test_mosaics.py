@@ -127,6 +127,61 @@ def test_max_bytes_is_of_all_that_may_be_read(con, server):
     assert fetched(server) == []
 
 
+def explained(con, scenes, more, zones="NULL"):
+    call = f"rasteret_explain_table({scenes}, {zones}, 'one / two', geom_crs := 32632{more})"
+    return con.execute(f"SELECT period::VARCHAR, scenes, chips, tiles, requests, bytes FROM {call}").fetchall()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ", method := 'median'",
+        ", method := 'max', mask := 'two > 50000', every := '4 days'",
+        ", method := 'best', best_by := 'two', every := 'day', order_by := 'id DESC'",
+        ", method := 'mean', resolution := 40, resampling := 'average'",
+    ],
+)
+def test_explained_is_what_the_server_is_then_asked_for(con, server, more, monkeypatch):
+    monkeypatch.setattr(composites, "_SIDE", 256)
+    monkeypatch.setattr(composites, "_WAVE_BYTES", 4_000_000)
+    geometry = f"geom := '{ALL}', call := 'read_mosaic'"
+    plan = explained(con, "rasteret.w", f", {geometry}{more}")
+    assert fetched(server) == []
+    call = f"read_mosaic(rasteret.w, 'one / two', '{ALL}', geom_crs := 32632{more})"
+    rows = con.execute(f"SELECT period::VARCHAR, scenes FROM {call}").fetchall()
+    ranges = fetched(server)
+    assert [row[:2] for row in plan] == rows  # every scene gives a pixel
+    assert (sum(row[4] for row in plan), sum(row[5] for row in plan)) == (
+        len(ranges),
+        sum(end - begin for _, begin, end in ranges),
+    )
+    assert sum(row[1] for row in plan) == SCENES
+    assert {row[2] for row in plan} == {1}
+
+
+def test_explained_composites_of_zones(con, server):
+    con.execute(f"""CREATE TABLE fields AS SELECT * FROM (VALUES
+        (1, 'POLYGON ((600000 5099000, 600900 5099000, 600900 5100000, 600000 5099000))'),
+        (2, '{ALL}'), (3, 'POLYGON ((0 0, 1 0, 1 1, 0 0))'), (4, NULL)) t(n, geom)""")
+    plan = explained(con, "rasteret.w", ", call := 'read_mosaics', method := 'mean', every := '3 days'", "fields")
+    assert fetched(server) == []
+    call = "read_mosaics(rasteret.w, fields, 'one / two', geom_crs := 32632, method := 'mean', every := '3 days')"
+    rows = con.execute(f"SELECT period::VARCHAR, count(*) FROM {call} GROUP BY ALL ORDER BY ALL").fetchall()
+    ranges = fetched(server)
+    assert [(row[0], row[2]) for row in plan] == rows
+    assert (sum(row[4] for row in plan), sum(row[5] for row in plan)) == (
+        len(ranges),
+        sum(end - begin for _, begin, end in ranges),
+    )
+
+
+def test_explained_is_the_most_that_first_may_need(con, server):
+    (plan,) = explained(con, "rasteret.w", f", geom := '{ALL}', call := 'read_mosaic'")
+    mosaic_of(con, "one / two")
+    assert plan[1] == SCENES
+    assert 0 < sum(end - begin for _, begin, end in fetched(server)) < plan[5]
+
+
 def test_a_file_that_was_changed_is_read_anew_where_that_is_asked_for(tmp_path):
     for n in range(3):
         write_small(tmp_path / f"s{n}.tif", n)

@@ -7,6 +7,7 @@ once, since one grid is for all, and says which composites there are; a third ma
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +30,8 @@ from rasteret_sql.quoting import quote_text
 from rasteret_sql.raster.composite import METHODS
 from rasteret_sql.reading.byte_limit import refuse
 from rasteret_sql.reading.composites import composite_rows, read_composites
-from rasteret_sql.reading.mosaic import GROUP_ROWS, Mosaic
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.mosaic import GROUP_ROWS, Group, Mosaic
 from rasteret_sql.reading.options import require
 from rasteret_sql.reading.relation_geometries import Shapes
 from rasteret_sql.reading.request import Scene
@@ -53,15 +55,7 @@ def read_mosaic(
     """The SQL of each call of read_mosaic."""
 
     def one(scene: str, band: str, geometry: dict[str, Any], text: str) -> str:
-        given = ", ".join((quote_text("read_mosaic"), quote_text(band), quote_text(text), geometry_value(geometry)))
-        band_request(band)
-        order = _Order(named_arguments("read_mosaic", text).get("order_by"))
-        kept = f"""WITH
-  __scenes AS (
-    {scenes_sql("read_mosaic", scene, order.columns)}
-  ),
-  __kept AS (SELECT {KEEP_GEOMETRY.name}({given}, {STATEMENT}) AS token, CAST(NULL AS INTEGER[]) AS rows)"""
-        return _sql("read_mosaic", text, kept, order)
+        return _sql("read_mosaic", text, periods_sql("read_mosaic", (scene, geometry, band, text)))
 
     return texts_of(("scenes", "band"), one, scenes, bands, geometries, texts)
 
@@ -72,37 +66,61 @@ def read_mosaics(
     """The SQL of each call of read_mosaics."""
 
     def one(scene: str, zone: str, band: str, text: str) -> str:
-        order = _Order(named_arguments("read_mosaics", text).get("order_by"))
-        kept = kept_sql("read_mosaics", (scene, zone, band, text), more=order.columns)
-        return _sql("read_mosaics", text, kept, order, "unnest(row), ")
+        return _sql("read_mosaics", text, periods_sql("read_mosaics", (scene, zone, band, text)), "unnest(row), ")
 
     return texts_of(("scenes", "zones", "band"), one, scenes, zones, bands, texts)
 
 
-def _sql(function: str, text: str, kept: str, order: _Order, shown: str = "") -> str:
-    """The SQL of a call.
+def periods_sql(function: str, asked: tuple[str, str | dict[str, Any], str, str]) -> str:
+    """The SQL of the scenes of all periods, `__all`, and of the geometries, `__kept`: a token of them and their rows.
 
     Args:
         function: What is called.
-        text: JSON of the named arguments.
-        kept: SQL of `__scenes`, and of `__kept`: a token of the geometries and their rows.
-        order: Of the scenes.
-        shown: Columns before those of composites, each with a comma after it.
+        asked: Name of the relation of scenes; that of the zones, or one geometry; JSON of bands and of the named
+            arguments.
     """
+    scenes, zones, band, text = asked
     given = named_arguments(function, text)
     method_of(given)
-    planned = f"token, {quote_text(function)}, {quote_text(text)}, scenes"
-    # DuckDB asks for the chips of so many rows at once, so a group gets as many, most of them empty.
-    step = "CASE WHEN step < len(g.zones) THEN g.first + step END"
+    order = _Order(given.get("order_by"))
+    if isinstance(zones, str):
+        kept = kept_sql(function, (scenes, zones, band, text), more=order.columns)
+    else:
+        band_request(band)
+        of_one = ", ".join((quote_text(function), quote_text(band), quote_text(text), geometry_value(zones)))
+        kept = f"""WITH
+  __scenes AS (
+    {scenes_sql(function, scenes, order.columns)}
+  ),
+  __kept AS (SELECT {KEEP_GEOMETRY.name}({of_one}, {STATEMENT}) AS token, CAST(NULL AS INTEGER[]) AS rows)"""
     return f"""{kept},
   __dated AS (SELECT *, {period_sql(function, given.get("every"))} AS period FROM __scenes WHERE id IS NOT NULL),
   __periods AS (
     SELECT period, list(struct_pack(id := id, collection := collection) ORDER BY {order.terms}) AS scenes FROM __dated
     GROUP BY period
   ),
-  __all AS (SELECT list(period ORDER BY period) AS periods, list(scenes ORDER BY period) AS scenes FROM __periods),
+  __all AS (SELECT list(period ORDER BY period) AS periods, list(scenes ORDER BY period) AS scenes FROM __periods)"""  # noqa: S608 - quoted
+
+
+def planned_sql(function: str, text: str) -> str:
+    """The arguments of what plans composites, over `__all` and `__kept`."""
+    return f"token, {quote_text(function)}, {quote_text(text)}, scenes, {STATEMENT}"
+
+
+def _sql(function: str, text: str, periods: str, shown: str = "") -> str:
+    """The SQL of a call.
+
+    Args:
+        function: What is called.
+        text: JSON of the named arguments.
+        periods: SQL of `periods_sql`.
+        shown: Columns before those of composites, each with a comma after it.
+    """
+    # DuckDB asks for the chips of so many rows at once, so a group gets as many, most of them empty.
+    step = "CASE WHEN step < len(g.zones) THEN g.first + step END"
+    return f"""{periods},
   __groups AS (
-    SELECT periods, rows, unnest({GROUPS.name}({planned}, {STATEMENT})) AS g FROM __all, __kept
+    SELECT periods, rows, unnest({GROUPS.name}({planned_sql(function, text)})) AS g FROM __all, __kept
     WHERE scenes IS NOT NULL
   ),
   __steps AS (SELECT periods[g.period] AS period, rows, g, unnest(range({GROUP_ROWS})) AS step FROM __groups),
@@ -237,29 +255,46 @@ def groups(  # noqa: PLR0917 - columns
 ) -> pa.Array:
     """Say which composites are to be made."""
     found = []
+    for mosaic, some, context in mosaics_of(session, tokens, functions, texts, periods):
+        most = mosaic.relation.max_bytes
+        if most is not None:
+            with named_error(mosaic.relation.function):
+                forecast = Forecast(session.engine, warm=True)
+                for one in some:
+                    read_composites(mosaic, one.numbers, context.forecast(forecast), cancelled)
+                refuse(forecast, most)
+        kept = session.mosaics.keep(mosaic)
+        found.append(
+            [
+                {"period": one.period + 1, "mosaic": kept, "first": one.first, "zones": [z + 1 for z in one.zones]}
+                for one in some
+            ]
+        )
+    return pa.array(found, pa.list_(GROUP))
+
+
+def mosaics_of(
+    session: Session, tokens: pa.Array, functions: pa.Array, texts: pa.Array, periods: pa.ListArray
+) -> Iterator[tuple[Mosaic, list[Group], ReadContext]]:
+    """The composites that each row asks for, in groups, and what they are read with.
+
+    Args:
+        session: Has the geometries.
+        tokens: Of the geometries.
+        functions: What is called.
+        texts: JSON of the named arguments.
+        periods: Scenes of each period in their order.
+    """
     for token, function, text, some in zip(
         tokens.to_pylist(), functions.to_pylist(), texts.to_pylist(), periods.to_pylist(), strict=True
     ):
         with named_error(function):
             relation = session.relations.get(token).relation
-            given = named_arguments(function, text)
             scenes = [[Scene(one["id"], one["collection"]) for one in period] for period in some]
-            mosaic = Mosaic(relation, method_of(given))
+            mosaic = Mosaic(relation, method_of(named_arguments(function, text)))
             context = reading_of(session, relation)
-            made = mosaic.find(scenes, context)
-            if relation.max_bytes is not None:
-                forecast = Forecast(session.engine, warm=True)
-                for one in made:
-                    read_composites(mosaic, one.numbers, context.forecast(forecast), cancelled)
-                refuse(forecast, relation.max_bytes)
-            kept = session.mosaics.keep(mosaic)
-            found.append(
-                [
-                    {"period": one.period + 1, "mosaic": kept, "first": one.first, "zones": [z + 1 for z in one.zones]}
-                    for one in made
-                ]
-            )
-    return pa.array(found, pa.list_(GROUP))
+            groups = mosaic.find(scenes, context)
+        yield mosaic, groups, context
 
 
 def made(session: Session, cancelled: Cancelled, mosaics: pa.Array, composites: pa.Array) -> pa.Array:

@@ -39,10 +39,10 @@ from rasteret_sql.functions.calls.relation_sql import (
     texts_of,
 )
 from rasteret_sql.functions.calls.rows import named_arguments
+from rasteret_sql.functions.explain_table import EXPLAINED
 from rasteret_sql.functions.registry import geometry_sql
 from rasteret_sql.functions.relations import (
     CHIP_OF,
-    EXPLAINED,
     HISTOGRAM_OF,
     KEEP,
     MET,
