@@ -1,4 +1,4 @@
-"""`AreaReads`: reads areas on the scenes of a collection, as arrays of numpy and datasets of xarray."""
+"""`AreaReads`: reads areas on the scenes of a collection, as arrays, datasets of xarray and frames of geopandas."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.python_arguments import grid_arguments, most_bytes
+from rasteret_sql.hosts.area_frame import OF_SCENES, check_columns, frame_of, require_geopandas
 from rasteret_sql.hosts.area_samples import AreaRead, Bands
 from rasteret_sql.hosts.awaited import awaited
 from rasteret_sql.hosts.lazy_dataset import CallAccess, Chunks, CollectionHandle, lazy_dataset
@@ -21,11 +22,12 @@ from rasteret_sql.index.place.collection_index import CollectionIndex, open_coll
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.selection.areas import read_areas
 from rasteret_sql.selection.call_access import call_backend
-from rasteret_sql.selection.pixels import info_table
+from rasteret_sql.selection.pixels import any_shape, info_table
 from rasteret_sql.selection.scene_view import SceneView
 from rasteret_sql.session.session import Session
 
 if TYPE_CHECKING:
+    import geopandas
     import xarray
 
 
@@ -133,6 +135,43 @@ class AreaReads(SceneView):
         self._follow_refreshed(asked.options.on_change)
         return dataset_of(samples, times_of(scenes), asked.names, xr_combine)
 
+    @takes(AreaArguments)
+    def get_gdf(self, geometries: Any, bands: Bands, **named: Unpack[AreaArguments]) -> geopandas.GeoDataFrame:
+        """Pixels of areas as a GeoDataFrame, a row for each scene, area and band. Needs `rasteret-sql[geopandas]`.
+
+        Each band is on its own grid, unless the call asks for one.
+
+        Args:
+            geometries: (minx, miny, maxx, maxy), polygons in any common form, or a table with a column of them, whose
+                other columns go into the frame.
+            bands: names, or expressions over bands; a dict names them.
+            **named: as `AreaArguments` has them.
+
+        Returns:
+            `record_id`; `datetime`, naive UTC; `cloud_cover`, NaN where the scene does not say; `collection`, that of
+            the item; `geometry_id`, the number of the area from 1; `geometry`, the area, in target_crs if given;
+            `band`; `data`, an array (height, width), outside the area the file's nodata, else 0; `transform`, the
+            affine.Affine from pixel corners to `data_crs`; `data_crs`; and the other columns of a table of areas.
+
+        Raises:
+            ValueError: unknown band, unusable area, a column of the areas has the name of another one, no scene meets
+                an area, or no scene could be read.
+            ImportError: geopandas is not installed.
+            MemoryLimitError: before any request, when the pixels would exceed `max_call_bytes`.
+            RasteretError: with `on_error='raise'`, why a scene could not be read.
+            ByteLimitError: the call would fetch more than `max_bytes`.
+        """
+        require_geopandas("get_gdf", "get_numpy(..., return_info=True) works without it")
+        asked = self._asked("get_gdf", geometries, bands, named)
+        check_columns(asked.areas)
+        columns = [name for name in OF_SCENES if name in self._index.scene_columns]
+        samples, scenes = asked.read(any_shape, columns=columns, apart=True)
+        self._follow_refreshed(asked.options.on_change)
+        crs = asked.areas.crs if named.get("target_crs") is None else asked.options.crs
+        assert crs is not None  # it is the one that was given
+        return frame_of(samples, scenes, asked.areas, asked.names, source=self.data_source, crs=crs)
+
+    get_gdf_async = awaited(get_gdf)
     get_numpy_async = awaited(get_numpy)
     get_xarray_async = awaited(get_xarray)
 

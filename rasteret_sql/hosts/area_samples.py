@@ -12,6 +12,7 @@ from rasteret_sql.callbacks import Progress
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
 from rasteret_sql.functions.python_arguments import band_names, progress_listener
 from rasteret_sql.geo.crs import LONLAT, reaches
+from rasteret_sql.hosts.left_out import tell_left_out
 from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.reading.asked_band import Asked, ask
@@ -26,10 +27,9 @@ from rasteret_sql.selection.common_grid import on_common_grid
 from rasteret_sql.selection.conditions import near_areas
 from rasteret_sql.selection.filters import filtered
 from rasteret_sql.selection.missed_areas import explain_missed
-from rasteret_sql.selection.pixels import Samples, plan_samples, read_samples
+from rasteret_sql.selection.pixels import Part, Samples, plan_samples, read_samples
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session
-from rasteret_sql.warning import warn
 
 Bands = str | Sequence[str] | Mapping[str, str]
 """A band or an expression over bands, several of them, or names for these."""
@@ -71,15 +71,23 @@ class AreaRead:
         """The bands by the names that the call has for them."""
         return [self.bands] if isinstance(self.bands, str) else list(self.bands)
 
-    def scenes(self) -> pa.Table:
-        """Id and datetime of the scenes near the areas."""
-        return _near(filtered(self.selection, self.filters), self.areas).batches(["id", "datetime"]).read_all()
+    def scenes(self, columns: Sequence[str] = ("id", "datetime")) -> pa.Table:
+        """Columns of the scenes near the areas."""
+        return _near(filtered(self.selection, self.filters), self.areas).batches(list(columns)).read_all()
 
-    def read(self, check: Callable[[Sequence[ChipPlan]], None] | None = None) -> tuple[Samples, pa.Table]:
+    def read(
+        self,
+        check: Callable[[Sequence[ChipPlan]], None] | None = None,
+        *,
+        columns: Sequence[str] = ("id", "datetime"),
+        apart: bool = False,
+    ) -> tuple[Samples, pa.Table]:
         """Read; scenes that cannot be read are left out and told of, unless the options say 'raise'.
 
         Args:
             check: as `read_samples` takes it.
+            columns: of the scenes that are wanted; `id` is among them.
+            apart: as `read_samples` takes it.
 
         Returns:
             Samples, at least one; and `scenes`.
@@ -88,13 +96,13 @@ class AreaRead:
             InvalidArgumentError: there is none, or a band is not known.
             RasteretError: why a scene cannot be read, if the options say so.
         """
-        scenes = self.scenes()  # first: it refuses arguments that are unknown
+        scenes = self.scenes(columns)
         asked = self.asked
         near = scenes["id"].to_pylist()
         with self.session.receipts.begin(self.function) as receipt:
             context = self._context(receipt)
-            options = self._on_grid(context, near, asked, only_crs=check is None)
-            samples = read_samples(context, near, self.areas, asked, options, check=check)
+            options = self._on_grid(context, near, asked, only_crs=check is None or apart)
+            samples = read_samples(context, near, self.areas, asked, options, check=check, apart=apart)
             self._raise(samples.failures)
         self._tell(samples.failures, near, found=bool(samples.places))
         return samples, scenes
@@ -105,7 +113,7 @@ class AreaRead:
         Returns:
             The plan of each sample, the options with the grid of all, and `scenes`.
         """
-        scenes = self.scenes()  # first: it refuses arguments that are unknown
+        scenes = self.scenes()
         asked = self.asked
         near = scenes["id"].to_pylist()
         with self.session.receipts.begin(self.function) as receipt:
@@ -125,18 +133,21 @@ class AreaRead:
         told = dataclasses.replace(self.options, on_error="raise")  # scenes that fail are told of here
         return on_common_grid(context, near, asked, told, only_crs=only_crs) if self.one_grid else told
 
-    def _raise(self, failures: Mapping[str, Exception]) -> None:
+    def _raise(self, failures: Mapping[Part, Exception]) -> None:
         if failures and self.options.on_error == "raise":
             raise next(iter(failures.values()))
 
-    def _tell(self, failures: Mapping[str, Exception], near: Sequence[str], *, found: bool) -> None:
+    def _tell(self, failures: Mapping[Part, Exception], near: Sequence[str], *, found: bool) -> None:
         """Warn of scenes that are left out; where nothing was found, that is an error."""
-        if failures:
-            scene, error = next(iter(failures.items()))
-            failed = f'{len(failures)} of {len(near)} scenes could not be read, first "{scene}": {error}'
-            if not found:
-                raise InvalidArgumentError(f"no valid data found: {failed}") from error
-            warn(f"{failed}; they are left out")
+        names = self.names
+        if any(len(part.bands) < len(names) for part in failures):
+            of_bands = {
+                f"{part.scene_id} {', '.join(names[band] for band in part.bands)}": error
+                for part, error in failures.items()
+            }
+            tell_left_out(of_bands, len(near) * len(names), "bands of scenes", found=found)
+        else:
+            tell_left_out({part.scene_id: error for part, error in failures.items()}, len(near), found=found)
         if not found:
             chosen = filtered(self.selection, self.filters)
             raise InvalidArgumentError(

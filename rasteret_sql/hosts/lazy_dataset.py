@@ -31,10 +31,10 @@ from rasteret_sql.index.place.collection_index import CollectionIndex, open_coll
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
+from rasteret_sql.reading.target_plan import TargetPlan
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.call_access import call_backend
-from rasteret_sql.selection.pixels import read_samples
+from rasteret_sql.selection.pixels import any_shape, read_samples
 from rasteret_sql.session.session import Session, new_session
 from rasteret_sql.warning import warn
 
@@ -132,21 +132,17 @@ class BlockReader:
         told = replace(self.options, on_error="raise")  # scenes that fail are told of here
         with session.receipts.begin("get_xarray") as receipt:
             context = session.paying(receipt).reading(backend=reader)
-            samples = read_samples(context, scenes, one, [self.band], told, check=_any, part=part)
+            samples = read_samples(context, scenes, one, [self.band], told, check=any_shape, part=part)
             if samples.failures and self.options.on_error == "raise":
                 raise next(iter(samples.failures.values()))
-        for scene, error in samples.failures.items():
-            warn(f'scene "{scene}" could not be read, and is left out of a chunk: {error}')
+        for lost, error in samples.failures.items():
+            warn(f'scene "{lost.scene_id}" could not be read, and is left out of a chunk: {error}')
         chips = {}
         for place, job in zip(samples.places, samples.jobs, strict=True):
             valid = None if job.invalid is None else ~job.invalid
             no_time = np.datetime64("NaT")
             chips[place.scene_id] = GridChip(no_time, area, window_of(job.plan), job.pixels(), valid)
         return chips
-
-
-def _any(_plans: Sequence[ChipPlan]) -> None:
-    """Chips of a chunk may have any shapes."""
 
 
 def lazy_dataset(

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,9 @@ from rasteret_sql.functions.python_arguments import band_names, grid_arguments
 from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs, same_crs, transformer
 from rasteret_sql.geo.grid import Grid, Window
 from rasteret_sql.geo.placement import on_lonlat
+from rasteret_sql.hosts.area_frame import require_geopandas
 from rasteret_sql.hosts.awaited import awaited
+from rasteret_sql.hosts.left_out import tell_left_out
 from rasteret_sql.hosts.xarray_dataset import GridChip, combine_layers, window_of
 from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.index.read.band_source import BandSource
@@ -36,12 +37,10 @@ from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 from rasteret_sql.reading.context import Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions, require
-from rasteret_sql.reading.target_plan import ChipPlan
 from rasteret_sql.selection.areas import Areas
-from rasteret_sql.selection.pixels import Samples, read_samples
+from rasteret_sql.selection.pixels import Samples, any_shape, read_samples
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session
-from rasteret_sql.warning import warn
 
 _GROUPS = (None, "datetime", "id")
 _AT_ONCE = 2048
@@ -128,10 +127,10 @@ class RecordWindows:
             for method, some in _methods(sources, resampling).items():
                 options = PixelOptions(self._selection.index.name, clip=False, resampling=method, **grid)
                 asked = [names[band] for band in some]
-                samples = read_samples(context, records.ids, area, asked, options, check=_any, part=size)
-                failures |= samples.failures
+                samples = read_samples(context, records.ids, area, asked, options, check=any_shape, part=size)
+                failures |= {part.scene_id: error for part, error in samples.failures.items()}
                 _fill(found, samples, records, size, dict(zip(some, asked, strict=True)))
-        _tell(failures, len(set(records.ids)))
+        tell_left_out(failures, len(records.ids), found=len(failures) < len(records.ids))
         return found[0] if group_by is None else found
 
     read_window_async = awaited(read_window)
@@ -170,11 +169,7 @@ class RecordWindows:
             ImportError: geopandas is not installed.
             ValueError: no such band, or no scene could be placed.
         """
-        if find_spec("geopandas") is None:
-            raise ImportError(
-                "footprints needs geopandas: pip install 'rasteret-sql[geopandas]'; to_table(['id', 'geometry']) has "
-                "the footprints that the items say"
-            )
+        require_geopandas("footprints", "to_table(['id', 'geometry']) has the footprints that the items say")
         table = self._selection.batches(["id", "datetime"]).read_all()
         ids: list[str] = table["id"].to_pylist()
         images: list[shapely.Polygon] = []
@@ -187,7 +182,7 @@ class RecordWindows:
                 continue
             images.append(Grid(header.transform, header.width, header.height).outline())
             own.append(header.crs)
-        _tell(lost, len(ids))
+        tell_left_out(lost, len(ids), found=len(lost) < len(ids))
         kept = [at for at, scene in enumerate(ids) if scene not in lost]
         several = any(not same_crs(one, own[0]) for one in own)
         wanted = crs_or_code(normalize_crs(crs)) if crs is not None else LONLAT if several or not own else own[0]
@@ -240,10 +235,6 @@ class RecordWindows:
         if group_by == "id":
             return _Records(ids, times, {scene: at for at, scene in enumerate(ids)}, len(ids))
         return _Records(ids, times, dict.fromkeys(ids, 0), 1)
-
-
-def _any(_plans: Sequence[ChipPlan]) -> None:
-    """Pixels of scenes may reach over any part of the window."""
 
 
 def _area(bounds: Sequence[float], res: float | tuple[float, float], crs: str) -> tuple[Areas, Window]:
@@ -319,14 +310,3 @@ def _moved(images: Sequence[shapely.Polygon], own: Sequence[str], wanted: str) -
             xy = shapely.get_coordinates(dense)
             moved.append(shapely.polygons(np.column_stack(transformer(crs, wanted).transform(xy[:, 0], xy[:, 1]))))
     return moved
-
-
-def _tell(failures: Mapping[str, Exception], count: int) -> None:
-    """Warn of scenes that could not be read; where none could, that is an error."""
-    if not failures:
-        return
-    scene, error = next(iter(failures.items()))
-    failed = f'{len(failures)} of {count} scenes could not be read, first "{scene}": {error}'
-    if len(failures) == count:
-        raise InvalidArgumentError(f"no valid data found: {failed}") from error
-    warn(f"{failed}; they are left out")

@@ -233,17 +233,24 @@ def _covers_inside(warp: WarpPlan, outline: shapely.Polygon) -> bool:
     return bool(inside.all())
 
 
-def check_memory(plan: ChipPlan, context: ReadContext) -> None:
-    """Raise if one row alone needs more pixels than a call may hold."""
+def check_memory(plan: ChipPlan, context: ReadContext, remedy: str | None = None) -> None:
+    """Raise if one row alone needs more pixels than a call may hold.
+
+    Args:
+        plan: of the row.
+        context: of the call.
+        remedy: words for what helps; None: those of SQL.
+    """
     source = plan.source_bytes if isinstance(plan, TargetPlan) else 0
     if plan.nbytes + source > context.max_call_bytes:
         of_source = f", and {source:,} of the pixels that they are computed from" if source else ""
         raise MemoryLimitError(
             f"{plan.read.describe()}: the window of {plan.window.width} × {plan.window.height} pixels needs "
             f"{plan.nbytes:,} bytes at once{of_source}, more than max_call_bytes = {context.max_call_bytes:,}; nothing "
-            f"was fetched. Use {_remedy(plan)}, a smaller geometry, or connect(max_call_bytes=...)"
+            f"was fetched. Use {remedy or _remedy(plan)}"
         )
 
 
 def _remedy(plan: ChipPlan) -> str:
-    return "a coarser resolution :=" if isinstance(plan, TargetPlan) else "an overview := n"
+    smaller = "a coarser resolution :=" if isinstance(plan, TargetPlan) else "an overview := n"
+    return f"{smaller}, a smaller geometry, or connect(max_call_bytes=...)"

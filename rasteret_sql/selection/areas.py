@@ -36,6 +36,8 @@ class Areas:
 
     geometries: npt.NDArray[np.object_]
     crs: str
+    columns: Any = None
+    """Of a table of areas, its other columns: an Arrow table, or a frame of pandas where it came as one; else None."""
 
     def lonlat(self) -> npt.NDArray[np.object_]:
         """The geometries in lon/lat, poles and parts across 180 degrees where they are.
@@ -85,7 +87,8 @@ def read_areas(
         said = None if value.crs is None else normalize_crs(value.crs.to_wkt())
         shapes = np.array(getattr(value, "geometry", value), dtype=object)
         shapes = plain_geometries(shapes, shapes.tolist())
-        return Areas(_checked(shapes, only_polygons), asked or said or LONLAT)
+        columns = value.drop(columns=value.geometry.name) if hasattr(value, "columns") else None
+        return Areas(_checked(shapes, only_polygons), asked or said or LONLAT, columns)
     array = _as_array(value)
     if array is not None:
         field, column = array
@@ -194,7 +197,8 @@ def _of_table(table: pa.Table, asked: str | None, name: str | None, only_polygon
         raise InvalidArgumentError(
             f'the table of areas does not say the CRS of its column "{field.name}"; give geometry_crs='
         )
-    return Areas(_checked(_column(field, table.column(field.name)), only_polygons), asked or said or LONLAT)
+    geometries = _checked(_column(field, table.column(field.name)), only_polygons)
+    return Areas(geometries, asked or said or LONLAT, table.drop_columns([field.name]))
 
 
 def _geometry_column(schema: pa.Schema, geo: GeoMetadata, name: str | None) -> str:

@@ -32,10 +32,20 @@ from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory,
 from rasteret_sql.selection.areas import Areas
 
 
-class SamplePlace(NamedTuple):
-    """The scene, area and grid of a sample."""
+class Part(NamedTuple):
+    """Bands of a scene that are read together: they are there with all areas or with none, so samples count off."""
 
     scene_id: str
+    bands: tuple[int, ...]
+    """Numbers among those that were asked for, from 0."""
+
+
+class SamplePlace(NamedTuple):
+    """The scene, bands, area and grid of a sample."""
+
+    scene_id: str
+    bands: tuple[int, ...]
+    """As `Part.bands`."""
     area: int
     """Number of the area among those that were asked for, from 0."""
     transform: Affine | None
@@ -77,8 +87,8 @@ class Samples:
 
     pixels: np.ndarray | None
     """(samples, bands, height, width), scene by scene; None where no scene meets an area, or shapes may differ."""
-    failures: dict[str, Exception] = field(default_factory=dict)
-    """Scene id → why none of its samples is there, in the order of the scenes."""
+    failures: dict[Part, Exception] = field(default_factory=dict)
+    """Why none of the samples of a part is there, in the order of the scenes."""
     places: Sequence[SamplePlace] = ()
     """Of each sample."""
     jobs: Sequence[ChipJob] = ()
@@ -94,6 +104,7 @@ def read_samples(
     *,
     check: Callable[[Sequence[ChipPlan]], None] | None = None,
     part: Window | None = None,
+    apart: bool = False,
 ) -> Samples:
     """Read every area on every scene, on the scene's own grid unless the options ask for another.
 
@@ -105,6 +116,7 @@ def read_samples(
         options: as `read_chip` takes them.
         check: raises where what is planned cannot be; None: samples of different shapes cannot.
         part: pixels of the lattice that are read, where the options ask for a grid; None: all.
+        apart: True: each band is read by itself, on its own grid; of a scene, all areas of a band come before the next.
 
     Raises:
         InvalidArgumentError: the windows differ in size.
@@ -113,22 +125,22 @@ def read_samples(
     """
     if not ids:
         return Samples(None)
-    asked = _Asked(areas, bands, options, check, part)
+    asked = _Asked(areas, bands, options, check, part, apart)
     return context.engine.call(lambda cancelled: _read(context, ids, asked, cancelled))
 
 
 def plan_samples(
     context: ReadContext, ids: Sequence[str], areas: Areas, bands: Sequence[Asked], options: PixelOptions
-) -> tuple[list[ChipPlan], dict[str, Exception]]:
+) -> tuple[list[ChipPlan], dict[Part, Exception]]:
     """Plan what `read_samples` would read, and read nothing.
 
     Returns:
         The plan of each sample, scene by scene, whatever size it has; and why scenes have none that would.
     """
-    failures: dict[str, Exception] = {}
-    asked = _Asked(areas, bands, options, None, None, is_read=False)
-    plans = context.engine.call(lambda _: _plans(context, ids, asked, failures)) if ids else []
-    return plans, failures
+    failures: dict[Part, Exception] = {}
+    asked = _Asked(areas, bands, options, None, None, apart=False, is_read=False)
+    planned = context.engine.call(lambda _: _plans(context, ids, asked, failures)) if ids else []
+    return [one.plan for one in planned], failures
 
 
 def _read(context: ReadContext, ids: Sequence[str], asked: _Asked, cancelled: Cancelled) -> Samples:
@@ -141,10 +153,10 @@ def _read(context: ReadContext, ids: Sequence[str], asked: _Asked, cancelled: Ca
         return changed if asked.options.on_change == "refresh" else []
 
     files = repeat_while_changed(attempt, context, cancelled)
-    for scene, error in samples.failures.items():
+    for part, error in samples.failures.items():
         why = files.failure(error.address) if isinstance(error, FileChangedError) else None
         if why is not None:
-            samples.failures[scene] = FileChangedError(
+            samples.failures[part] = FileChangedError(
                 f"a file of it was changed since it was indexed, and has no header that can be read: {why}"
             )
     return samples
@@ -154,25 +166,26 @@ def _read_once(
     context: ReadContext, ids: Sequence[str], asked: _Asked, cancelled: Cancelled
 ) -> tuple[Samples, list[BandSource]]:
     """The samples, and bands whose file is not the one that was indexed."""
-    failures: dict[str, Exception] = {}
-    plans = _plans(context, ids, asked, failures)
+    failures: dict[Part, Exception] = {}
+    planned = _plans(context, ids, asked, failures)
+    plans = [one.plan for one in planned]
     (asked.check or _require_one_shape)(plans)
+    _check_memory(plans, context)
     with within_limit(asked.options.max_bytes, lambda dry: read_plans(plans, dry, cancelled, tells=True), context):
         jobs, buffer = read_plans(plans, context, cancelled, tells=True)
     changed: list[BandSource] = []
-    for job in jobs:
+    for one, job in zip(planned, jobs, strict=True):
         if job is None or not job.failed or job.error is None:
             continue
-        failures.setdefault(job.plan.read.scene_id, job.error)
+        failures.setdefault(one.part, job.error)
         if isinstance(job.error, FileChangedError):
             changed += [source for source in files_of(job.plan.sources) if source.address == job.error.address]
-    # A scene is there with all its areas or with none, so that samples count off.
-    kept = [at for at, plan in enumerate(plans) if plan.read.scene_id not in failures]
+    kept = [at for at, one in enumerate(planned) if one.part not in failures]
     order = {scene: at for at, scene in enumerate(ids)}
-    failures = dict(sorted(failures.items(), key=lambda failure: order[failure[0]]))
+    failures = dict(sorted(failures.items(), key=lambda failure: (order[failure[0].scene_id], failure[0].bands)))
     if not kept:
         return Samples(None, failures), changed
-    places = [_place(plans[at], len(asked.areas.geometries)) for at in kept]
+    places = [planned[at].place(len(asked.areas.geometries)) for at in kept]
     read = [job for at in kept if (job := jobs[at]) is not None]
     if asked.check is not None:
         return Samples(None, failures, places, read), changed
@@ -182,9 +195,16 @@ def _read_once(
     return Samples(np.stack([job.pixels() for job in read]), failures, places, read), changed
 
 
-def _place(plan: ChipPlan, areas: int) -> SamplePlace:
-    """The place of a sample, of so many areas for each scene."""
-    return SamplePlace(plan.read.scene_id, plan.read.row % areas, plan.transform, plan.crs)
+class _Planned(NamedTuple):
+    """The plan of a sample."""
+
+    part: Part
+    plan: ChipPlan
+
+    def place(self, areas: int) -> SamplePlace:
+        """Its place, of so many areas for each part."""
+        plan = self.plan
+        return SamplePlace(*self.part, plan.read.row % areas, plan.transform, plan.crs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,26 +214,34 @@ class _Asked:
     options: PixelOptions
     check: Callable[[Sequence[ChipPlan]], None] | None
     part: Window | None
+    apart: bool
     is_read: bool = True
     """False where it is only planned."""
 
-    def of(self, ids: Sequence[str]) -> Request:
-        """Every scene with every area, scene by scene."""
+    def parts(self, ids: Sequence[str]) -> list[Part]:
+        """The parts of all scenes."""
+        numbers = tuple(range(len(self.bands)))
+        groups: list[tuple[int, ...]] = [(number,) for number in numbers] if self.apart else [numbers]
+        return [Part(scene_id, bands) for scene_id in ids for bands in groups]
+
+    def of(self, parts: Sequence[Part]) -> Request:
+        """Every part with every area, part by part."""
         shapes = list(self.areas.geometries)
-        count = len(ids) * len(shapes)
+        count = len(parts) * len(shapes)
+        bands = [tuple(self.bands[number] for number in part.bands) for part in parts]
         return Request(
-            scene_ids=[scene_id for scene_id in ids for _ in shapes],
-            bands=[tuple(self.bands)] * count,
-            geometries=shapes * len(ids),
+            scene_ids=[part.scene_id for part in parts for _ in shapes],
+            bands=[each for each in bands for _ in shapes],
+            geometries=shapes * len(parts),
             crs=[self.areas.crs] * count,
             options=[self.options] * count,
         )
 
 
-def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: dict[str, Exception]) -> list[ChipPlan]:
+def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: dict[Part, Exception]) -> list[_Planned]:
     """Windows of the scenes; those that cannot be planned are among the failures."""
 
-    def work(some: Sequence[str]) -> list[list[ChipPlan]]:
+    def work(some: Sequence[Part]) -> list[list[ChipPlan]]:
         found: list[list[ChipPlan]] = [[] for _ in some]
         for read in resolve(asked.of(some), context):
             plan = plan_chip(read)
@@ -223,20 +251,38 @@ def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: di
                 plan = None if inside is None else part_of(plan, inside)
             if plan is not None:
                 if asked.is_read:
-                    check_memory(plan, context)
+                    check_memory(plan, context, "coarser resolution= or smaller areas")
                 found[read.row // len(asked.areas.geometries)].append(plan)
         return found
 
-    plans: list[ChipPlan] = []
+    plans: list[_Planned] = []
+    parts = asked.parts(ids)
     with context.receipt.plan:
-        planned = each_or_error(work, ids, tolerant=True, fatal=(MemoryLimitError,))
-    context.plan_pairs(0, seen=len(ids) * len(asked.areas.geometries))
-    for scene, found in zip(ids, planned, strict=True):
+        planned = each_or_error(work, parts, tolerant=True, fatal=(MemoryLimitError,))
+    context.plan_pairs(0, seen=len(parts) * len(asked.areas.geometries))
+    for part, found in zip(parts, planned, strict=True):
         if isinstance(found, RasteretError):
-            failures[scene] = found
+            failures[part] = found
         else:
-            plans += found
+            plans += [_Planned(part, plan) for plan in found]
     return plans
+
+
+def _check_memory(plans: Sequence[ChipPlan], context: ReadContext) -> None:
+    """Raise if all samples together need more pixels than a call may hold."""
+    total = sum(plan.nbytes for plan in plans)
+    if total > context.max_call_bytes:
+        largest = max(plans, key=lambda plan: plan.nbytes)
+        raise MemoryLimitError(
+            f"the {len(plans)} samples need {total:,} bytes of pixels at once, more than max_call_bytes = "
+            f"{context.max_call_bytes:,} (largest: {largest.read.describe()}, {largest.window.width} × "
+            f"{largest.window.height} pixels); nothing was fetched. Give a coarser resolution=, smaller areas, or "
+            "fewer scenes a call"
+        )
+
+
+def any_shape(_plans: Sequence[ChipPlan]) -> None:
+    """Accept samples of different shapes: a `check` of `read_samples`."""
 
 
 def _require_one_shape(plans: Sequence[ChipPlan]) -> None:

@@ -247,6 +247,9 @@ CALLS = [
     Row("subset: unknown keyword", lambda w: w.bay.subset(cloudy=1), TypeError, "cloudy"),
     Row("get_numpy: unknown keyword", lambda w: w.bay.get_numpy(area("sf-jan"), ["B04"], cloudy=1), TypeError,
         "cloudy"),
+    Row("get_xarray: unknown band", lambda w: w.bay.get_xarray(area("sf-jan"), ["B99"]), ValueError,
+        "B99.*Known: coastal"),
+    Row("get_gdf: unknown band", lambda w: w.bay.get_gdf(area("sf-jan"), ["B99"]), ValueError, "B99.*Known: coastal"),
     Row("head: n < 0", lambda w: w.bay.head(-1), ValueError, "0 or more"),
     Row("get_*: unknown band", lambda w: w.bay.get_numpy(area("sf-jan"), ["B99"]), ValueError, "B99.*Known: coastal",
         "(SELECT read_chip(id, 'B99', 'POINT (0 0)') FROM rasteret.bay)"),
@@ -395,7 +398,7 @@ def test_crs_unresolved_or_conflicting(askew, home):
         assert con.execute("SELECT len(chip_values(read_chip('none', 'A')))").fetchone() == (256,)
 
 
-LATER = ("sample_points", "get_first_raster", "get_gdf", "to_torchgeo_dataset")
+LATER = ("sample_points", "get_first_raster", "to_torchgeo_dataset")
 """Calls whose rows come with them; so do streaming collections (`hf://`) and signing by Planetary Computer's package.
 No collection without a dataset can be made, so that none can be exported."""
 

@@ -23,6 +23,10 @@ from rasteret_sql import (
 NEEDED = inspect.Parameter.empty
 OPEN = {"bbox": None, "date_range": None, "workspace_dir": None, "force": False}
 SELECTED = {"cloud_cover_lt": None, "date_range": None, "bbox": None, "geometries": None, "split": None}
+READ = {
+    "max_concurrent": 50, "progress": None, "cloud_config": None, "data_source": None, "backend": None,
+    "target_crs": None, "geometry_crs": "auto", "geometry_column": None, "all_touched": False,
+}  # fmt: skip
 
 # Call, parameters by position, keyword-only ones.
 PRINTED = [
@@ -72,9 +76,14 @@ PRINTED = [
     (Collection.to_reader, {"columns": None, "requested_schema": None}, {}),
     (Collection.describe, {}, {}),
     (Collection.compare_to_catalog, {}, {}),
-    (Collection.get_numpy, {"geometries": NEEDED, "bands": NEEDED},
-     {"max_concurrent": 50, "progress": None, "cloud_config": None, "data_source": None, "backend": None,
-      "target_crs": None, "geometry_crs": "auto", "geometry_column": None, "all_touched": False}),
+    (Collection.get_numpy, {"geometries": NEEDED, "bands": NEEDED}, READ),
+    (Collection.get_gdf, {"geometries": NEEDED, "bands": NEEDED}, READ),
+    (Collection.get_xarray, {"geometries": NEEDED, "bands": NEEDED}, {**READ, "xr_combine": "combine_first"}),
+    (Collection.read_window, {},
+     {"record_ids": NEEDED, "bounds": NEEDED, "res": NEEDED, "bands": NEEDED, "target_crs": None, "max_concurrent": 50,
+      "backend": None, "group_by": None}),
+    (Collection.footprints, {}, {"crs": None, "band": None}),
+    (Collection.native_res, {"band": None}, {}),
 ]  # fmt: skip
 OURS = {(rasteret.build_from_stac, "collection"): None}
 """A default where the reference has none: a static catalog may be taken whole."""
