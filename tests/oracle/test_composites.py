@@ -92,7 +92,7 @@ def check(chip, scenes, expected, inside):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("side", [1024, 32])
+@pytest.mark.parametrize("side", some([1024, 32], 2))
 def test_composites_of_rasterios_pixels(world, method, side, monkeypatch):
     con, directory = world
     monkeypatch.setattr(composites, "_SIDE", side)
@@ -118,7 +118,7 @@ def test_composites_of_rasterios_pixels(world, method, side, monkeypatch):
     check(chip, scenes, reduced(method, stack, valid & inside, scores), inside)
 
 
-@pytest.mark.parametrize("number", some(list(range(40)), 8))
+@pytest.mark.parametrize("number", some(list(range(40)), 20))
 def test_composites_of_chips_on_random_grids(world, number, monkeypatch):
     con, _ = world
     rng = np.random.default_rng(number)

@@ -10,6 +10,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 import rasteret_sql
+from tests.sampling import some
 
 SIZE = (20, 24)
 PROFILE = {
@@ -109,7 +110,7 @@ def hidden(pixels, nodata):
     return np.isnan(pixels) if isinstance(nodata, float) and np.isnan(nodata) else pixels == nodata
 
 
-@pytest.mark.parametrize("collection", ["said", "loaded"])
+@pytest.mark.parametrize("collection", some(["said", "loaded"], 2))
 @pytest.mark.parametrize("name", SAID)
 def test_pixels_with_the_nodata_of_the_item_are_invalid(world, name, collection):
     con, files = world
@@ -137,7 +138,7 @@ def test_rasteret_is_told_the_nodata_of_the_item(world):
     assert con.execute(query, [parts]).fetchall() == [(2.0,)]
 
 
-@pytest.mark.parametrize("kind", ["mask", "alpha", "values"])
+@pytest.mark.parametrize("kind", some(["mask", "alpha", "values"], 3))
 def test_a_file_that_tells_its_valid_pixels_needs_no_item(tmp_path, kind):
     options = {"mask": {}, "alpha": {"count": 2, "alpha": "YES"}, "values": {"count": 2}}[kind]
     write(tmp_path / "a.tif", options)

@@ -76,7 +76,7 @@ def asked(con, call: str, name: str, geometries: np.ndarray) -> list:
     return [row[0] for row in con.execute(f"SELECT {sql} FROM zones ORDER BY n").fetchall()]
 
 
-@pytest.mark.parametrize("name", some(GRIDS, 3))
+@pytest.mark.parametrize("name", some(GRIDS, 6))
 def test_points_on_corners_are_in_the_pixel_that_rasterio_samples(con, folder, name):
     xy = corners(name)
     with rasterio.open(folder / f"{name}.tif") as file:
@@ -87,7 +87,7 @@ def test_points_on_corners_are_in_the_pixel_that_rasterio_samples(con, folder, n
     assert asked(con, "sample_point({})", name, shapely.points(xy)) == theirs
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", some(GRIDS, 4))
 def test_the_chip_of_a_point_is_the_pixel_that_is_sampled(con, name):
     points = shapely.points(corners(name)[::7])
     chips = asked(con, "chip_values(read_chip({}), 1)", name, points)
@@ -102,7 +102,7 @@ def boxes(name: str) -> np.ndarray:
     return shapely.box(left + col * size, top - (row + height) * size, left + (col + width) * size, top - row * size)
 
 
-@pytest.mark.parametrize(("all_touched", "name"), some(itertools.product([False, True], GRIDS), 2))
+@pytest.mark.parametrize(("all_touched", "name"), some(itertools.product([False, True], GRIDS), 9))
 def test_windows_and_masks_of_boxes_on_borders_are_those_of_rasterio(con, folder, name, all_touched):
     shapes = boxes(name)
     windows = asked(con, "rasteret_explain({})", name, shapes)

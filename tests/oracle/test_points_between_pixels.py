@@ -12,6 +12,7 @@ from rasterio.warp import Resampling, reproject
 
 import rasteret_sql
 from rasteret_sql.raster.patches import Patches
+from tests.sampling import exhaustive, some
 
 UTM = "EPSG:32632"
 
@@ -35,7 +36,7 @@ def of_gdal(data, nodata, x, y, method):
 
 
 @pytest.mark.parametrize("method", ["bilinear", "cubic"])
-@pytest.mark.parametrize("holes", [0.0, 0.15])
+@pytest.mark.parametrize("holes", some([0.15, 0.0], 2))
 def test_points_anywhere_in_an_image(method, holes):
     rng = np.random.default_rng(5)
     height, width = 9, 11
@@ -85,7 +86,7 @@ def world(tmp_path_factory):
     return con, directory
 
 
-@pytest.mark.parametrize("points", [12, 700])
+@pytest.mark.parametrize("points", [12, exhaustive(700)])
 @pytest.mark.parametrize("method", ["bilinear", "cubic"])
 def test_rows_and_relations_give_what_the_file_has(world, points, method):
     """Few points are read one by one, many together: across borders of tiles, of files and of expressions over them."""

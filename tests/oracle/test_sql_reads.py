@@ -173,7 +173,7 @@ def test_whole_images(world, kind):
             assert row["crs"] == dataset.crs.to_string()
 
 
-@pytest.mark.parametrize(("all_touched", "kind"), some(itertools.product([False, True], KINDS), 3))
+@pytest.mark.parametrize(("all_touched", "kind"), some(itertools.product([False, True], KINDS), 7))
 def test_polygons(world, kind, all_touched):
     con, files = world
     rng = np.random.default_rng(11)
@@ -196,7 +196,7 @@ def test_polygons(world, kind, all_touched):
                 np.testing.assert_array_equal(valid, valid_of(dataset, band, window=window) & ~outside)
 
 
-@pytest.mark.parametrize("kind", some(KINDS, 3))
+@pytest.mark.parametrize("kind", some(KINDS, 6))
 def test_statistics(world, kind):
     con, files = world
     rng = np.random.default_rng(12)
@@ -230,7 +230,7 @@ def test_statistics(world, kind):
                 assert one == got["mean"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some(KINDS, 3))
 def test_points(world, kind):
     con, files = world
     rng = np.random.default_rng(13)
@@ -270,7 +270,7 @@ def expected_rows(dataset, bands, inside, **window):
     return np.column_stack([rows, cols, x, y, *values])
 
 
-@pytest.mark.parametrize(("all_touched", "kind"), some(itertools.product([False, True], KINDS), 3))
+@pytest.mark.parametrize(("all_touched", "kind"), some(itertools.product([False, True], KINDS), 7))
 def test_rows_of_pixels(world, kind, all_touched):
     con, files = world
     rng = np.random.default_rng(14)

@@ -21,7 +21,7 @@ def test_there_are_real_files(root):
     assert any(path.is_relative_to(root) for path in FILES)
 
 
-@pytest.mark.parametrize("group", some(range(8), 2))
+@pytest.mark.parametrize("group", some(range(8), 4))
 def test_real_files_read_as_rasterio_reads_them(group):
     files = FILES[group::8]
     assert files

@@ -9,6 +9,8 @@ from assemble import read_header, read_window
 from PIL import Image
 from rasterio.io import MemoryFile
 
+from tests.sampling import some
+
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
@@ -36,7 +38,7 @@ def jpeg_tiff(image, **options):
 @pytest.mark.parametrize("tiled", [True, False])
 @pytest.mark.parametrize("tables", [0, 1, 3])
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize("interleave", some(["pixel", "band"], 2))
 def test_without_subsampling_the_pixels_are_rasterios(count, tables, tiled, interleave):
     image = np.concatenate([scene(40), scene(200)[:1]])[:count]
     data, expected = jpeg_tiff(image, tiled=tiled, JPEGTABLESMODE=tables, interleave=interleave)
@@ -77,7 +79,7 @@ def test_ycbcr_without_subsampling_is_given_as_rasterios_rgb(order):
 @pytest.mark.parametrize("tiled", [True, False])
 @pytest.mark.parametrize("tables", [0, 1, 3])
 @pytest.mark.parametrize("size", [(64, 96), (61, 83), (17, 1)])
-@pytest.mark.parametrize("quality", [30, 75, 95])
+@pytest.mark.parametrize("quality", some([30, 75, 95], 3))
 def test_subsampled_chroma_is_pillows(quality, size, tables, tiled):
     """rasterio 1.4.4's wheels hold the other libjpeg; Pillow reads the same file with libjpeg-turbo."""
     image = scene(40)[:, : size[0], : size[1]]

@@ -49,7 +49,7 @@ def exactextract(
     return exact_extract(NumPyRasterSource(image, left, bottom, right, top), feature, operations)[0]["properties"]
 
 
-@pytest.mark.parametrize("name", some(["north-up", "south-up", "degrees", "anisotropic"], 2))
+@pytest.mark.parametrize("name", some(["north-up", "south-up", "degrees", "anisotropic"], 4))
 def test_weighted_statistics_equal_exactextract(name: str) -> None:
     transform = TRANSFORMS[name]
     rng = np.random.default_rng(len(name))
@@ -92,7 +92,7 @@ def test_majority_and_minority_equal_exactextract_in_ties_too() -> None:
         assert (ours["majority"], ours["minority"]) == (theirs["majority"], theirs["minority"])
 
 
-@pytest.mark.parametrize("name", some(TRANSFORMS, 4))
+@pytest.mark.parametrize("name", some(TRANSFORMS, 8))
 def test_fractions_equal_the_area_of_exact_intersections(name: str) -> None:
     """exactextract's fractions have 32 bits and no rotation; GEOS clips each pixel exactly."""
     transform = TRANSFORMS[name]

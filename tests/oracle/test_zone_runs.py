@@ -42,7 +42,7 @@ def expected(way: str, geometry: shapely.Geometry, transform: Affine, window: Wi
 
 
 @pytest.mark.parametrize("way", ["plain", "touched", "weighted"])
-@pytest.mark.parametrize("name", some(TRANSFORMS, 2))
+@pytest.mark.parametrize("name", some(TRANSFORMS, 5))
 def test_random_zones(name: str, way: str) -> None:
     transform, rng = TRANSFORMS[name], np.random.default_rng(sum(map(ord, name + way)))
     zones = np.array([random_polygon(rng, transform) for _ in range(ZONES)], object)

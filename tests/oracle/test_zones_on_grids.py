@@ -82,10 +82,10 @@ def of_gdal(path, crs, resolution, method):
     return np.where(valid, out, np.nan).astype("float64"), transform, zone
 
 
-@pytest.mark.parametrize("band", ["bytes", "floats"])
+@pytest.mark.parametrize("band", some(["bytes", "floats"], 2))
 @pytest.mark.parametrize(
     ("crs", "resolution", "method"),
-    some([("EPSG:3857", 9.0, "bilinear"), (UTM, 23.0, "average"), (UTM, 6.3, "cubic")], 2),
+    some([("EPSG:3857", 9.0, "bilinear"), (UTM, 23.0, "average"), (UTM, 6.3, "cubic")], 3),
 )
 def test_zones_have_the_pixels_of_the_warp(world, band, crs, resolution, method):
     con, directory = world
@@ -117,8 +117,8 @@ def test_zones_have_the_pixels_of_the_warp(world, band, crs, resolution, method)
     assert weighted["stddev_pop"] == pytest.approx(theirs["stdev"], rel=1e-6)
 
 
-@pytest.mark.parametrize("band", ["bytes", "floats"])
-@pytest.mark.parametrize("method", some(["bilinear", "cubic", "average", "mode"], 2))
+@pytest.mark.parametrize("band", some(["bytes", "floats"], 2))
+@pytest.mark.parametrize("method", some(["average", "bilinear", "cubic", "mode"], 4))
 def test_zones_in_blocks_are_those_in_one_piece(world, band, method, monkeypatch):
     con, _ = world
     found = []
