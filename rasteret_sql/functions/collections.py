@@ -259,8 +259,8 @@ LIFE_FUNCTIONS = (
         body="rows",
         arguments=(_KNOWN, _SOURCE_TODAY, _MAX, _KEPT_AT, BACKEND, HEADERS),
         returns=types.REFRESHED,
-        doc="Searches the collection's sources again: reads changed scenes again, adds new ones, and marks in status "
-        "those that are gone.",
+        doc="Searches the collection's sources again: reads scenes again whose files changed, or whose items say "
+        "another scale, offset, unit or nodata of a band, adds new ones, and marks in status those that are gone.",
         example="SELECT checked, changed, added, gone FROM rasteret_refresh('dunes')",
         run="maintain.refresh",
         metered=True,

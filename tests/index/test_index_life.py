@@ -192,6 +192,34 @@ def test_items_that_say_so_are_read_again(index, catalog):
     assert dict(scenes(index, "id, assets.B04.href"))["s1"].endswith("s2_B04.tif")
 
 
+@pytest.mark.parametrize("file_tells", [True, False])
+def test_an_item_that_says_another_scale_or_nodata_of_the_same_file(catalog, tmp_path, file_tells):
+    if not file_tells:
+        with rasterio.open(catalog.parent / "s1_B04.tif", "r+") as file:
+            file.nodata = None
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as con:
+        con.execute(f"FROM rasteret_build_from_stac('bay', '{catalog}', band_map := {{'B04': 'red'}})").fetchall()
+        asked = "SELECT zonal_stat('s1', 'B04', geometry, 'max', scaled := true) FROM rasteret.bay WHERE id = 's1'"
+        stored = con.execute(asked).fetchone()[0]
+
+        def refreshed(**said):
+            items = items_of(catalog)
+            items[1]["assets"]["red"] |= said
+            write_items(catalog, items)
+            done, again = (con.execute("SELECT changed FROM rasteret_refresh('bay')").fetchone()[0] for _ in range(2))
+            assert again == 0
+            return done, con.execute(asked).fetchone()[0]
+
+        assert refreshed(title="Red") == (0, stored)
+        assert refreshed(**{"raster:bands": [{"scale": 0.5, "offset": 3}]}) == (1, stored * 0.5 + 3)
+        assert refreshed(**{"raster:bands": [{"scale": 0.25, "offset": 3}]}) == (1, stored * 0.25 + 3)
+        # A nodata counts only where the file tells none.
+        largest = {"raster:bands": [{"scale": 0.25, "offset": 3, "nodata": int(stored)}]}
+        changed, found = refreshed(**largest)
+        assert (changed, found < stored * 0.25 + 3) == ((0, False) if file_tells else (1, True))
+        assert refreshed(**{"raster:bands": []}) == (1, stored)
+
+
 def test_gone_and_back_and_new(index, catalog):
     items = items_of(catalog)
     write_items(catalog, items[1:])

@@ -19,7 +19,7 @@ from rasteret_sql.index.change.append import new_rows, with_signed
 from rasteret_sql.index.change.build import silent
 from rasteret_sql.index.change.scene_headers import problems_of
 from rasteret_sql.index.change.transaction import Change, change, require_built
-from rasteret_sql.index.format.header_codec import sidecars_in
+from rasteret_sql.index.format.header_codec import is_as_item_says, sidecars_in
 from rasteret_sql.index.format.scene_rows import SceneRow
 from rasteret_sql.index.format.scene_status import GONE, Problem, problems_column, problems_in, status_text
 from rasteret_sql.index.place.collection_index import CollectionIndex
@@ -79,8 +79,9 @@ def refresh(
 ) -> Refreshed:
     """Ask all sources again, and compare.
 
-    A scene is read again where its item's `updated` or the address of a file changed, where a file could not be read
-    before, and where a file's ETag, else its size or time of change, is another one: asked with one small request each.
+    A scene is read again where its item's `updated`, the address of a file, or what the item says of a band (scale,
+    offset, unit, common name, nodata) changed, where a file could not be read before, and where a file's ETag, else its
+    size or time of change, is another one: asked with one small request each.
     Readers see the collection as it was until all is done.
 
     Raises:
@@ -146,7 +147,7 @@ def _compare(index: CollectionIndex, items: Mapping[str, SceneItem]) -> _Differe
         there = {asset.href for asset in item.bands.values()}
         # Of a file, or of a value that the item does not have any more.
         unread = problems not in (SceneRow(item).said_problems, [GONE])
-        if unread or not addresses <= there or _is_newer(item, row["updated"]):
+        if unread or not addresses <= there or _is_newer(item, row["updated"]) or _says_other(item, row["headers"]):
             out.changed[scene_id] = item
             continue
         for band, header in row["headers"].items():
@@ -190,6 +191,16 @@ def _is_newer(item: SceneItem, kept: datetime | str | None) -> bool:
         return parse_instant(said) != before
     except ValueError:
         return said != kept
+
+
+def _says_other(item: SceneItem, headers: Mapping[str, Mapping[str, Any] | None]) -> bool:
+    """True where an item says something else of a band than is kept in its header: another scale, say."""
+    kept = ((item.bands.get(band), header) for band, header in headers.items())
+    return any(
+        not is_as_item_says(header["layout"], asset.item, asset.nodata)
+        for asset, header in kept
+        if asset is not None and header is not None and header["layout"] is not None
+    )
 
 
 def _check_files(

@@ -21,7 +21,7 @@ from rasteret_sql.errors import IndexFormatError
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.format.tile_tables import Words, pack_tables, unpack_tables
 from rasteret_sql.tiff.header import BandHeader, Header, ItemBand, Level, Plane, Sidecar, Validity
-from rasteret_sql.tiff.nodata import Nodata
+from rasteret_sql.tiff.nodata import Nodata, parse_nodata
 from rasteret_sql.tiff.validity import alpha_sample
 
 PACKED_VERSION = 3
@@ -128,6 +128,29 @@ def sidecars_in(layout: str | None) -> tuple[Sidecar, ...]:
     try:
         return _sidecars(json.loads(layout))
     except (ValueError, TypeError, AttributeError) as error:
+        raise _damaged(error) from error
+
+
+def is_as_item_says(layout: str, item: ItemBand | None, nodata: str | None) -> bool:
+    """True where a packed header has what an item says of its band, without unpacking more.
+
+    Args:
+        layout: Of the header.
+        item: Words of the item.
+        nodata: Text of the nodata that it says, which counts where the file does not tell which pixels are valid.
+    """
+    try:
+        said = json.loads(layout)
+        if (ItemBand(**said["item"]) if "item" in said else None) != item:
+            return False
+        of_item = said.get("nodata_of_item", False)
+        validity = said.get("validity") or {"mask": said.get("internal_mask"), "nodata_values": said.get("masks")}
+        of_file = said["nodata"] is not None or validity["mask"] or validity["nodata_values"]
+        if not of_item and (of_file or validity.get("alpha_counts")):
+            return True
+        value = parse_nodata(nodata, np.dtype(said["images"][0]["dtype"]))
+        return bool(_nodata_text(value) == said["nodata"])
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise _damaged(error) from error
 
 
