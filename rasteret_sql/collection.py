@@ -20,6 +20,7 @@ from rasteret_sql.hosts.area_reads import AreaReads
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
 from rasteret_sql.hosts.private_database import OwnDatabase, hold
 from rasteret_sql.hosts.record_windows import RecordWindows
+from rasteret_sql.hosts.training_reads import TrainingReads
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
 from rasteret_sql.index.place.location import workspace_of
@@ -35,7 +36,7 @@ from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session, new_session
 
 
-class Collection(RecordWindows, AreaReads):
+class Collection(RecordWindows, TrainingReads, AreaReads):
     """Scenes of one index, all or a part of them. Made by `build`, `build_from_stac`, `load` and others.
 
     `subset` and `where` give new collections over the same index; nothing is read before rows, counts or pixels are

@@ -60,6 +60,10 @@ class Engine:
         self._scopes = Scopes()
         self._versions = Versions()
 
+    def share(self, processes: int) -> None:
+        """Keep as much of the cache as is this process's part, where several alike run on the machine."""
+        self.cache.resize(min(self.cache.max_bytes, default_cache_bytes() // max(1, processes)))
+
     def call(self, work: Callable[[Cancelled], T]) -> T:
         """Run a kernel on a thread of ours and wait for it, looking for Ctrl-C.
 

@@ -14,7 +14,8 @@ from rasteret_sql.functions.python_arguments import grid_arguments, most_bytes
 from rasteret_sql.hosts.area_frame import OF_SCENES, check_columns, frame_of, require_geopandas
 from rasteret_sql.hosts.area_samples import AreaRead, Bands
 from rasteret_sql.hosts.awaited import awaited
-from rasteret_sql.hosts.lazy_dataset import CallAccess, Chunks, CollectionHandle, lazy_dataset
+from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
+from rasteret_sql.hosts.lazy_dataset import Chunks, lazy_dataset
 from rasteret_sql.hosts.read_arguments import AreaArguments, filters_of, takes, with_defaults
 from rasteret_sql.hosts.xarray_dataset import COMBINE, check_dataset, dataset_of, require_xarray, times_of
 from rasteret_sql.index.change.build_request import require_concurrency

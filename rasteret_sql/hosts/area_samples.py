@@ -64,7 +64,7 @@ class AreaRead:
     @property
     def asked(self) -> tuple[Asked, ...]:
         """The bands by the names that the collection has; raises where one is none of these, nor computed from them."""
-        return _asked(self.session, self.selection.index, self.known, self.bands, self.data_source, self.options)
+        return asked_bands(self.session, self.selection.index, self.known, self.bands, self.data_source, self.options)
 
     @property
     def names(self) -> list[str]:
@@ -156,7 +156,7 @@ class AreaRead:
             )
 
 
-def _asked(  # noqa: PLR0917 - of one call
+def asked_bands(  # noqa: PLR0917 - of one call
     session: Session,
     index: CollectionIndex,
     own: Sequence[str],

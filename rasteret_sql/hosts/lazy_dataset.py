@@ -6,17 +6,16 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.hosts.area_samples import AreaRead
+from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
 from rasteret_sql.hosts.xarray_dataset import (
     GridChip,
     Variable,
@@ -27,15 +26,12 @@ from rasteret_sql.hosts.xarray_dataset import (
     variables_of,
     window_of,
 )
-from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
-from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.target_plan import TargetPlan
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.call_access import call_backend
 from rasteret_sql.selection.pixels import any_shape, read_samples
-from rasteret_sql.session.session import Session, new_session
 from rasteret_sql.warning import warn
 
 if TYPE_CHECKING:
@@ -46,42 +42,6 @@ Chunks = str | int | Mapping[str, int | str | Sequence[int] | None] | None
 _DIMS = ("time", "geometry", "y", "x")
 _SIDE = 1024
 """Pixels on a side of a chunk, at least, where none is asked for."""
-_OPEN = 16
-"""Collections that a process has open for its chunks."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallAccess:
-    """Holds what a call says of how files are reached."""
-
-    backend: StorageBackend | None
-    cloud_config: CloudConfig | Mapping[str, Any] | None
-    data_source: str | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CollectionHandle:
-    """A collection that another process opens anew: its pickle says where it is, and holds nothing else."""
-
-    session: Session
-    place: str
-    name: str
-    data_source: str
-
-    @classmethod
-    def of(cls, session: Session, index: CollectionIndex, data_source: str) -> CollectionHandle:
-        """That of an open collection."""
-        return cls(session, str(index.place), index.name, data_source)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self.place, self.name, self.data_source)
-
-
-@lru_cache(maxsize=_OPEN)
-def _opened(place: str, name: str, data_source: str) -> CollectionHandle:
-    session = new_session()
-    session.add(open_collection(place, name))
-    return CollectionHandle(session, place, name, data_source)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

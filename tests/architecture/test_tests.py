@@ -139,6 +139,7 @@ KINDS = {
     "secrets": "of what a run of tests writes",
     "servers": "no tests: servers for tests",
     "sql": "no Python: the SQL surface in files",
+    "training": "of datasets of PyTorch and TorchGeo, where these are",
 }
 """Folders of tests that are not of one room."""
 
