@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -181,3 +182,24 @@ def test_no_warning_where_scenes_are_in_one_crs(pair):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pair.get_xarray(AREA, ["a"], geometry_crs=32632)
+
+
+def test_fill_is_the_value_where_nothing_is_valid_as_in_sql(world):
+    collection, _ = world
+    triangle = shapely.Polygon([(600_010, 5_099_850), (600_150, 5_099_860), (600_100, 5_099_990)])
+    named = {"geometry_crs": 32632, "mask": "a % 2 = 0", "fill": 9}
+    read = f"read_chip(id, 'a', '{triangle.wkt}', geom_crs := 32632, mask := 'a % 2 = 0', fill := 9)"
+    chips = [row[0] for row in collection.sql(f"SELECT {read} FROM scenes ORDER BY id").fetchall() if row[0]]
+    pixels, valid = (np.stack(some)[:, 0] for some in zip(*map(rasteret_sql.to_numpy, chips), strict=True))
+    assert (pixels[~valid] == 9).all()
+    assert 0 < valid.sum() < valid.size
+    np.testing.assert_array_equal(collection.get_numpy(triangle, ["a"], **named), pixels)
+    for chunks in (None, 8) if find_spec("dask") else (None,):
+        found = collection.get_xarray(triangle, ["a"], chunks=chunks, **named)
+        assert found.a.attrs == {"_FillValue": 9}
+        np.testing.assert_array_equal(found.a[0, 0], pixels[0])
+    if find_spec("geopandas"):
+        np.testing.assert_array_equal(np.stack(collection.get_gdf(triangle, ["a"], **named)["data"]), pixels)
+    for read in (collection.get_numpy, collection.get_xarray):
+        with pytest.raises(ValueError, match=r"fill := -1 is no value of uint16; expected an integer from 0 to 65535"):
+            read(triangle, ["a"], geometry_crs=32632, fill=-1)

@@ -59,7 +59,7 @@ class AreaReads(SceneView):
 
         Returns:
             (N, height, width) for one band, (N, bands, height, width) for several. N counts pairs of a scene and an
-            area that meet, scene by scene in the order of the index. Outside an area: the file's nodata, else 0.
+            area that meet, scene by scene in the order of the index. Outside an area: `fill`, else the nodata, else 0.
             With `return_info` also an Arrow table with a row for each of the N samples: `scene_id`; `datetime`, naive
             UTC; `area`, the number of the area among those given, from 0; `transform`, the affine (a, b, c, d, e, f)
             from its pixel corners to `crs`; and `crs`.
@@ -107,7 +107,7 @@ class AreaReads(SceneView):
             A variable for each band, in its own dtype, with the dimensions time, geometry, y and x. `time` is naive
             UTC, ascending; scenes of one time share it. `geometry` numbers the areas from 1. `y` and `x` are centres of
             pixels, in the CRS that `spatial_ref` describes as CF does. Where no scene has a valid pixel of the area:
-            `_FillValue`, which is the file's nodata, else 0.
+            `_FillValue`, which is `fill`, else the file's nodata, else 0.
 
         Raises:
             ValueError: unknown band, unusable area, no scene meets an area, or no scene could be read.
@@ -151,7 +151,7 @@ class AreaReads(SceneView):
         Returns:
             `record_id`; `datetime`, naive UTC; `cloud_cover`, NaN where the scene does not say; `collection`, that of
             the item; `geometry_id`, the number of the area from 1; `geometry`, the area, in target_crs if given;
-            `band`; `data`, an array (height, width), outside the area the file's nodata, else 0; `transform`, the
+            `band`; `data`, an array (height, width), outside the area `fill`, else the nodata, else 0; `transform`, the
             affine.Affine from pixel corners to `data_crs`; `data_crs`; and the other columns of a table of areas.
 
         Raises:
@@ -191,7 +191,7 @@ class AreaReads(SceneView):
         given = with_defaults(AreaArguments, named)
         require_concurrency(given["max_concurrent"])
         grid = grid_arguments(given["target_crs"], given["resolution"], given["shape"], given["align"])
-        same = ("all_touched", "resampling", "on_error", "on_change", "mask", "dilate", "scaled", "nodata")
+        same = ("all_touched", "resampling", "on_error", "on_change", "mask", "dilate", "scaled", "nodata", "fill")
         options = PixelOptions(
             self.name, max_bytes=most_bytes(given["max_bytes"]), **{name: given[name] for name in same}, **grid
         )

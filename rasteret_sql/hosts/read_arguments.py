@@ -129,6 +129,10 @@ class ValueArguments(TypedDict, total=False):
     dilate: Annotated[int, _as_read_chip("dilate", default=0)]
     scaled: Annotated[bool, _as_read_chip("scaled", default=False)]
     nodata: Annotated[float | None, _as_read_chip("nodata")]
+    fill: Annotated[
+        float | None,
+        Takes(None, "value of pixels outside an area, or that are not valid; by default the file's nodata, else 0"),
+    ]
 
 
 class FilterArguments(TypedDict, total=False):

@@ -16,6 +16,7 @@ from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
+from rasteret_sql.reading.window_plan import fill_value
 from rasteret_sql.selection.pixels import Samples
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def variables_of(plan: ChipPlan, names: Sequence[str]) -> list[Variable]:
     """The variables of the bands of a plan."""
     headers = [source.header for source in plan.sources]
     return [
-        Variable(name, header.dtype, 0 if header.nodata is None else header.nodata)
+        Variable(name, header.dtype, fill_value(plan.read, header.nodata))
         for name, header in zip(names, headers, strict=True)
     ]
 

@@ -21,7 +21,7 @@ from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.byte_limit import within_limit
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
-from rasteret_sql.reading.chips import ChipJob, read_plans
+from rasteret_sql.reading.chips import ChipJob, check_fill, read_plans
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.options import PixelOptions
@@ -265,6 +265,8 @@ def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: di
             failures[part] = found
         else:
             plans += [_Planned(part, plan) for plan in found]
+    for one in plans if asked.options.fill is not None else ():
+        check_fill(one.plan)
     return plans
 
 
