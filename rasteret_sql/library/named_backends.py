@@ -20,7 +20,7 @@ from rasteret_sql.stac.sign_in_headers import checked_headers
 
 HIDDEN = "***"
 """What is shown of a secret."""
-_KEYS = ("access_key_id", "secret_access_key", "session_token", "sse_customer_key_base64", "default_headers")
+SECRET_KEYS = ("access_key_id", "secret_access_key", "session_token", "sse_customer_key_base64", "default_headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _source(word: str) -> CredentialSource:
 
 
 def _shown(name: str, value: object) -> str:
-    if name in _KEYS:
+    if name in SECRET_KEYS:
         return HIDDEN
     return safe_address(value) if isinstance(value, str) else json.dumps(value, default=str)
 

@@ -53,7 +53,7 @@ def shown(index: CollectionIndex, name: str) -> exp.Expression:
     if name == "collection" and pa.types.is_string(index.schema.field(name).type):
         here = exp.Literal.string(index.name)
         return named(exp.Coalesce(this=column(name), expressions=[here]), name)
-    if not _is_naive_instant(index, name):
+    if not is_naive_instant(index, name):
         return column(name)
     # Finer or coarser times than microseconds have functions of their own.
     at = column(name) if index.schema.field(name).type.unit == "us" else exp.cast(column(name), "TIMESTAMP")
@@ -61,7 +61,7 @@ def shown(index: CollectionIndex, name: str) -> exp.Expression:
     return named(exp.Anonymous(this="make_timestamptz", expressions=[micros]), name)
 
 
-def _is_naive_instant(index: CollectionIndex, name: str) -> bool:
+def is_naive_instant(index: CollectionIndex, name: str) -> bool:
     """True for times of STAC without a zone. A table's own columns stay what they are, perhaps local time."""
     if name not in index.schema.names or name not in ("datetime", *INSTANTS):
         return False

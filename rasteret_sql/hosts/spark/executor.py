@@ -1,0 +1,115 @@
+"""Runs errands on an executor: opens a session in its Python process once, and does one task of a plan with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from rasteret_sql.engine.machine_memory import machine_memory
+from rasteret_sql.engine.scheduler import Engine
+from rasteret_sql.errors import InvalidArgumentError, MissingObjectError, RasteretError, UnknownCollectionError
+from rasteret_sql.hosts.spark import scalar_batches
+from rasteret_sql.hosts.spark.executor_setup import Setup
+from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.library.load import find_loaded
+from rasteret_sql.library.named_backends import NamedBackend, make_backend
+from rasteret_sql.library.settings import change_settings
+from rasteret_sql.session.session import Session, new_session
+
+_sessions: dict[tuple[int, str], Session] = {}
+"""(process, setup as text) → its session. Spark forks the processes that it runs Python in."""
+_lock = threading.Lock()
+
+
+def scalar(
+    columns: Sequence[pa.Array], named: Mapping[str, pa.Array], function: str, setup: Mapping[str, Any]
+) -> pa.Array:
+    """Run a function over a batch of rows."""
+    return _told(lambda: scalar_batches.run(session_of(setup), function, columns, named))
+
+
+def session_of(words: Mapping[str, Any]) -> Session:
+    """The session of this process for a setup, made when it is first asked for."""
+    key = (os.getpid(), repr(sorted(words.items())))
+    with _lock:
+        if key not in _sessions:
+            _sessions[key] = _new_session(Setup(**{**words, "collections": tuple(words["collections"])}))
+        return _sessions[key]
+
+
+def _new_session(setup: Setup) -> Session:
+    cores, memory = _share()
+    cache, most = memory // 16, memory // 4
+    session = new_session(setup.workspace, most, connect=lambda: duckdb.connect(config={"threads": cores}))
+    # Each task has a process of its own, and all cores would be taken by each of them otherwise.
+    session = replace(session, engine=Engine(cache, decode_threads=cores))
+    change_settings(setup.settings, session.settings, session.engine.cache)
+    for name, given in setup.backends.items():
+        session.backends.add(name, _backend(name, given))
+    if setup.backend is not None:
+        session = session.through(setup.backend)
+    for name in setup.collections:
+        _open(session, name)
+    return session
+
+
+def _share() -> tuple[int, int]:
+    """Cores of a task, and the bytes of memory that go with them."""
+    from pyspark import TaskContext  # noqa: PLC0415 - where this is imported without Spark, there is no task
+
+    task = TaskContext.get()
+    cores = task.cpus() if task is not None else 1
+    memory = machine_memory()
+    with contextlib.suppress(ImportError, OSError):
+        import resource  # noqa: PLC0415 - not on Windows
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]  # spark.executor.pyspark.memory
+        if limit != resource.RLIM_INFINITY:
+            return cores, min(memory, limit)
+    return cores, memory * cores // max(cores, os.cpu_count() or 1)
+
+
+def _backend(name: str, given: Any) -> NamedBackend:
+    if not isinstance(given, str):
+        return make_backend(given)
+    module, _, function = given.partition(":")
+    try:
+        made = getattr(import_module(module), function)()
+    except (ImportError, AttributeError) as error:
+        raise InvalidArgumentError(
+            f"backend {name!r} is {given}, which the executor on {socket.gethostname()} cannot call: {error}. Install "
+            "its module there, or send it with spark.addArtifact or addPyFile"
+        ) from None
+    if not isinstance(made, StorageBackend):
+        raise InvalidArgumentError(
+            f"backend {name!r}: {given} gave a value of type {type(made).__name__}; expected a backend, such as "
+            "rasteret_sql.create_backend(...) makes"
+        )
+    return NamedBackend(made, given)
+
+
+def _open(session: Session, name: str) -> None:
+    try:
+        session.add(find_loaded(session.workspace_dir, name, "", session.stores))
+    except (MissingObjectError, UnknownCollectionError) as error:
+        raise error.retold(
+            f"{error}. So it is on the executor {socket.gethostname()}: collections lie where all executors see them, "
+            "in an object store or on a shared disk"
+        ) from None
+
+
+def _told(work: Callable[[], Any]) -> Any:
+    """Do work; its errors come without our own frames, for all that Spark shows is a traceback."""
+    try:
+        return work()
+    except RasteretError as error:
+        raise error.with_traceback(None) from None
