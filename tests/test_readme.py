@@ -64,6 +64,8 @@ def test_links_lead_somewhere(page):
 def test_the_index_of_the_docs_lists_every_page():
     listed = re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "index.md").read_text("utf-8"))
     assert sorted(listed) == sorted({page.name for page in PAGES} - {"README.md", "index.md"})
+    site = (ROOT / ".ci" / "site" / "mkdocs.yml").read_text("utf-8")
+    assert sorted(re.findall(r"\b(?!readme)(\w+\.md)", site)) == sorted({*listed, "index.md"})
     assert "docs/index.md" in re.findall(r"\]\(([^)#:]+)\)", README.read_text("utf-8"))
 
 
