@@ -88,7 +88,7 @@ READS = {
 }
 
 
-@pytest.mark.parametrize(("read", "name"), some([(read, name) for name in GRIDS for read in READS], 4))
+@pytest.mark.parametrize(("read", "name"), some([(read, name) for name in GRIDS for read in READS], 7))
 def test_so_many_blocks_read_so_many_tiles(con, server, read, name):
     table(con, inner_boxes(name))
     session_for(con).engine.cache.clear()
@@ -117,7 +117,7 @@ def test_a_block_costs_the_bytes_of_its_tile(con, server, name):
         assert valid.all()
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", some(GRIDS, 4))
 def test_get_numpy_takes_blocks(server, tmp_path, name):
     crs, transform = GRIDS[name]
     collection = rasteret_sql.build_from_stac(

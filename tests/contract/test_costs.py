@@ -30,10 +30,22 @@ def server(tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def con(server, tmp_path):
-    with opened(server, tmp_path / "ws") as connection:
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return tmp_path_factory.mktemp("ws")
+
+
+@pytest.fixture(scope="module")
+def connection(server, workspace):
+    with opened(server, workspace) as connection:
         yield connection
+
+
+@pytest.fixture
+def con(connection, server):
+    forget(connection, server)
+    with connection.cursor() as cursor:
+        yield cursor
 
 
 def ranges(server):
@@ -177,10 +189,10 @@ def test_threads_with_different_functions_share_their_tiles(con, server):
     assert_each_byte_once(server)
 
 
-def test_connections_of_a_process_share_decoded_tiles(con, server, tmp_path):
+def test_connections_of_a_process_share_decoded_tiles(con, server, workspace):
     con.execute("SELECT read_chip('s0', 'b')").fetchall()
     before = traffic(server)
-    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as another:
+    with rasteret_sql.connect(workspace_dir=workspace) as another:
         assert another.execute("SELECT read_chip(id, 'b').width FROM rasteret.w WHERE id = 's0'").fetchone() == (SIZE,)
     assert traffic(server) == before
 

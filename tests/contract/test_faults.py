@@ -76,7 +76,7 @@ READ = "SELECT read_chip(id, 'b') FROM rasteret.good WHERE id = 'good0'"
 
 
 @pytest.mark.parametrize(
-    "kind", some(["503", "429", "500", "truncate", "reset", "reset-early", "wrong-length", "wrong-range"], 3)
+    "kind", some(["503", "429", "500", "truncate", "reset", "reset-early", "wrong-length", "wrong-range"], 4)
 )
 def test_a_passing_fault_is_overcome(con, server, kind):
     server.faults(kind, times=2, match="tif")
@@ -125,7 +125,7 @@ def fewer_retries():
 
 
 @pytest.mark.usefixtures("fewer_retries")
-@pytest.mark.parametrize("kind", some(LASTING, 4))
+@pytest.mark.parametrize("kind", some(LASTING, 8))
 def test_a_lasting_fault_is_an_error_that_says_what_to_do(con, server, kind):
     server.faults(kind, match="good0.tif")
     text = message(con, READ)
@@ -228,7 +228,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", some(CHANGES, 2))
+@pytest.mark.parametrize("change", some(CHANGES, 4))
 def test_a_file_that_changed_since_it_was_indexed_gives_no_wrong_pixels(replaceable, change):
     connection, file = replaceable
     alter, says = CHANGES[change]
@@ -272,7 +272,7 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("lie", some(LIES, 3))
+@pytest.mark.parametrize("lie", some(LIES, 6))
 @pytest.mark.filterwarnings("ignore:collection:RuntimeWarning")
 def test_a_lying_header_is_an_error(tmp_path, lie):
     tag, says = LIES[lie]
@@ -290,7 +290,7 @@ def test_a_lying_header_is_an_error(tmp_path, lie):
 
 @pytest.mark.parametrize(
     ("document", "says"),
-    [("broken.json", "JSON"), ("other.json", "STAC"), ("nothing.json", "404|no such|not found|missing|exist")],
+    some([("broken.json", "JSON"), ("other.json", "STAC"), ("nothing.json", "404|no such|not found|missing|exist")], 3),
 )
 def test_bad_documents(server, tmp_path, document, says):
     with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:

@@ -110,7 +110,7 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("source", some(SOURCES, 3))
+@pytest.mark.parametrize("source", some(SOURCES, 5))
 def test_one_place_in_all_its_writings(world, source):
     con, folder = world
     name = source.replace(" ", "_")
@@ -176,6 +176,7 @@ def shown(image, lon, lat):
     return bool(np.isfinite(x) and any(inside) and 0 <= north - y <= height * resolution)
 
 
+@pytest.mark.exhaustive
 def test_files_of_poles_and_of_the_globe_give_footprints(tmp_path):
     items = [make_item(name, write_tif(tmp_path / f"{name}.tif", image)) for name, image in IMAGES.items()]
     items.append(make_item("nowhere", write_tif(tmp_path / "nowhere.tif", ("EPSG:32633", 1e9, 1e9, 10, 32, 32))))

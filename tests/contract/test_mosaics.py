@@ -15,6 +15,7 @@ import shapely
 import rasteret_sql
 from rasteret_sql.reading import composites, mosaic
 from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene, write_small
+from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
 SCENES = 6
@@ -35,10 +36,22 @@ def server(tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def con(server, tmp_path):
-    with opened(server, tmp_path / "ws") as connection:
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return tmp_path_factory.mktemp("ws")
+
+
+@pytest.fixture(scope="module")
+def connection(server, workspace):
+    with opened(server, workspace) as connection:
         yield connection
+
+
+@pytest.fixture
+def con(connection, server):
+    forget(connection, server)
+    with connection.cursor() as cursor:
+        yield cursor
 
 
 def fetched(server):
@@ -51,7 +64,7 @@ def mosaic_of(con, band="one", more="", shown="scenes"):
     return con.execute(f"SELECT {shown} FROM {call}").fetchall()
 
 
-@pytest.mark.parametrize("method", ["median", "max"])
+@pytest.mark.parametrize("method", some(["max", "median"], 2))
 def test_each_byte_of_bands_and_masks_is_fetched_once(con, server, method, monkeypatch):
     monkeypatch.setattr(composites, "_VALUES_BYTES", 500_000)
     monkeypatch.setattr(composites, "_SIDE", 256)
@@ -87,6 +100,7 @@ def test_limit_ends_the_reading(con, server, monkeypatch):
     assert {path.rsplit("/", 1)[-1] for path, _, _ in fetched(server)} == {"s0_one.tif", "s1_one.tif"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("method", ["median", "mean"])
 def test_memory_does_not_grow_with_the_number_of_scenes(con, server, method, monkeypatch, tmp_path):
     monkeypatch.setattr(composites, "_VALUES_BYTES", 20_000_000)
@@ -95,7 +109,7 @@ def test_memory_does_not_grow_with_the_number_of_scenes(con, server, method, mon
     items = [item(f"m{n}", day=n % 28 + 1, one=f"{server.url}/s0_one.tif") for n in range(60)]
     write_items(tmp_path / "many.json", items)
     con.execute(f"FROM rasteret_build_from_stac('many', '{tmp_path}/many.json')").fetchall()
-    con.execute("CREATE TABLE chosen AS SELECT id, datetime FROM rasteret.many")
+    con.execute("CREATE OR REPLACE TABLE chosen AS SELECT id, datetime FROM rasteret.many")
     call = f"read_mosaic(chosen, 'one + 0.5', '{ALL}', geom_crs := 32632, method := '{method}')"
     con.execute(f"SELECT scenes FROM {call}").fetchall()  # what is loaded and kept is not what is looked for
     tracemalloc.start()

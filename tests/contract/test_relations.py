@@ -14,7 +14,8 @@ import rasterio.features
 import shapely
 from rasterio.warp import transform_geom
 
-from tests.contract.scenes import SIZE, item, opened, write_items, write_scene
+from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene
+from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
 SCENES, ZONES, POINTS = 4, 120, 200
@@ -32,10 +33,22 @@ def server(tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def con(server, tmp_path):
-    with opened(server, tmp_path / "ws") as connection:
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return tmp_path_factory.mktemp("ws")
+
+
+@pytest.fixture(scope="module")
+def connection(server, workspace):
+    with opened(server, workspace) as connection:
         yield connection
+
+
+@pytest.fixture
+def con(connection, server):
+    forget(connection, server)
+    with connection.cursor() as cursor:
+        yield cursor
 
 
 def octagons(seed, count=ZONES):
@@ -47,7 +60,7 @@ def octagons(seed, count=ZONES):
     return shapely.buffer(shapely.points(xy), rng.uniform(0.5, 30, count) * PIXEL, quad_segs=2)
 
 
-@pytest.mark.parametrize("options", ["", ", all_touched := true", ", weighted := true"])
+@pytest.mark.parametrize("options", some(["", ", all_touched := true", ", weighted := true"], 3))
 def test_a_zone_too_large_to_be_read_with_others_alone(con, options, monkeypatch):
     monkeypatch.setattr("rasteret_sql.reading.relation._MOST_OF_ZONE", 100)
     zone = shapely.box(WEST + 3, NORTH - 5003, WEST + 5003, NORTH - 3)
@@ -80,7 +93,7 @@ def register(con, name, geometries, **columns):
     con.execute(f"CREATE OR REPLACE TABLE {name} AS FROM __given")
 
 
-@pytest.mark.parametrize("options", ["", ", all_touched := true", ", weighted := true", ", overview := 1"])
+@pytest.mark.parametrize("options", some([", overview := 1", ", all_touched := true", "", ", weighted := true"], 4))
 def test_statistics_are_those_of_each_pair(con, options, monkeypatch):
     register(con, "zones", np.concatenate((octagons(1), others())))
     named = f"geom_crs := 32632{options}"
@@ -124,6 +137,7 @@ def test_means_are_rasterios(con, server):
             assert mean == pytest.approx(kept.mean(), rel=1e-12)
 
 
+@pytest.mark.exhaustive
 def test_zones_in_lonlat_lie_where_rasterio_moves_them(con):
     small = octagons(3)
     moved = [
@@ -143,7 +157,7 @@ def test_points_are_those_of_each_pair_and_numpys(con, server):
     rng = np.random.default_rng(4)
     cols, rows = rng.uniform(-20, SIZE + 20, POINTS), rng.uniform(-20, SIZE + 20, POINTS)
     con.register("__points", pa.table({"n": range(POINTS), "x": WEST + cols * PIXEL, "y": NORTH - rows * PIXEL}))
-    con.execute("CREATE TABLE points AS FROM __points")
+    con.execute("CREATE OR REPLACE TABLE points AS FROM __points")
     got = con.execute(
         "SELECT scene_id, n, one FROM sample_points(rasteret.w, points, 'one', geom_crs := 32632)"
     ).fetchall()
@@ -194,12 +208,15 @@ WITHOUT_PIXELS = (
 
 @pytest.mark.parametrize(
     "call",
-    [
-        f"zonal_stats_table{ZONES_OF}",
-        f"sample_points{ZONES_OF}",
-        f"read_chips{ZONES_OF}",
-        f"read_pixels(rasteret.w, 'one', geom := 'POINT({WEST + 5} {NORTH - 5})', geom_crs := 32632)",
-    ],
+    some(
+        [
+            f"zonal_stats_table{ZONES_OF}",
+            f"sample_points{ZONES_OF}",
+            f"read_chips{ZONES_OF}",
+            f"read_pixels(rasteret.w, 'one', geom := 'POINT({WEST + 5} {NORTH - 5})', geom_crs := 32632)",
+        ],
+        3,
+    ),
 )
 def test_rows_are_counted_without_a_tile(con, server, call):
     zones = octagons(10, 20) if "points" not in call else shapely.centroid(octagons(10, 20))
@@ -230,7 +247,7 @@ def test_only_scenes_that_a_statement_wants_are_read(con, server):
 
 def test_a_view_reads_anew_each_time(con, server):
     register(con, "zones", octagons(8, 5))
-    con.execute("CREATE VIEW means AS FROM zonal_stats_table(rasteret.w, zones, 'one', geom_crs := 32632)")
+    con.execute("CREATE OR REPLACE VIEW means AS FROM zonal_stats_table(rasteret.w, zones, 'one', geom_crs := 32632)")
     before = con.execute("SELECT count(*) FROM means").fetchone()
     con.execute("DELETE FROM zones")
     assert con.execute("SELECT count(*) FROM means").fetchone() == (0,)
@@ -266,6 +283,7 @@ def test_threads_and_cursors(con):
     assert all(answer == answers[0] for answer in answers)
 
 
+@pytest.mark.exhaustive
 def test_zones_that_meet_one_of_the_scenes_are_not_warned_of(con, server, tmp_path):
     """With x and y swapped the zone would meet the other scene, which is no reason to take it for swapped."""
     folder = tmp_path / "far"
@@ -279,7 +297,7 @@ def test_zones_that_meet_one_of_the_scenes_are_not_warned_of(con, server, tmp_pa
             afar.write(here.read())
     write_items(folder / "items.json", [item(name, one=f"{name}.tif") for name in ("afar", "here")])
     con.execute(f"FROM rasteret_build_from_stac('far', '{folder}/items.json')").fetchall()
-    con.execute(f"CREATE TABLE zones AS SELECT 'POINT ({lon} {lat})' AS geom")
+    con.execute(f"CREATE OR REPLACE TABLE zones AS SELECT 'POINT ({lon} {lat})' AS geom")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rows = con.execute("SELECT scene_id FROM sample_points(rasteret.far, zones, 'one')").fetchall()

@@ -130,7 +130,7 @@ def other_size(path):
 CHANGES = {"same size": same_size, "touched": touched, "other size": other_size}
 
 
-@pytest.mark.parametrize(("warm", "change"), some(itertools.product([True, False], CHANGES), 2))
+@pytest.mark.parametrize(("warm", "change"), some(itertools.product([True, False], CHANGES), 5))
 def test_a_replaced_file_is_an_error_that_names_it(served, change, warm):
     with served.connect() as connection:
         served.build(connection)
@@ -204,7 +204,7 @@ def test_a_changed_file_costs_one_header_request_more(http):
                 900,
             ),
         ],
-        2,
+        4,
     ),
 )
 def test_every_function_takes_it(http, sql, now):
@@ -263,6 +263,7 @@ def test_only_the_changed_file_is_asked_again(http):
         assert len(http.requests("s1.tif")) <= 3 * undisturbed["s1.tif"] + 1
 
 
+@pytest.mark.exhaustive
 def test_a_query_over_many_parts_goes_on_when_one_of_them_is_refreshed(http):
     """The index is brought up to date while it is scanned."""
     months = range(1, 13)
@@ -419,7 +420,7 @@ def switching(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("after", some(range(1, 5), 3))
+@pytest.mark.parametrize("after", some(range(1, 5), 4))
 def test_a_file_replaced_during_a_read_never_mixes(switching, after):
     connection, backend = switching(2, after)
     text = message(connection, READ.format(scene="s0", more=""))
@@ -430,7 +431,7 @@ def test_a_file_replaced_during_a_read_never_mixes(switching, after):
     connection.close()
 
 
-@pytest.mark.parametrize("after", some(range(1, 5), 3))
+@pytest.mark.parametrize("after", some(range(1, 5), 4))
 def test_with_refresh_the_answer_is_of_one_version(switching, after):
     connection, backend = switching(2, after)
     assert read(connection, more=REFRESH) == [2]
@@ -438,7 +439,7 @@ def test_with_refresh_the_answer_is_of_one_version(switching, after):
     connection.close()
 
 
-@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("after", some([1, 3], 2))
 def test_an_index_that_knows_nothing_of_its_files_does_not_mix_either(switching, after):
     """As indexes of rasteret, which keep neither size nor ETag nor time."""
     connection, backend = switching(3, after, tells=False)
@@ -450,7 +451,7 @@ def test_an_index_that_knows_nothing_of_its_files_does_not_mix_either(switching,
     connection.close()
 
 
-@pytest.mark.parametrize(("count", "after"), [(3, 1), (2, 3)])
+@pytest.mark.parametrize(("count", "after"), some([(3, 1), (2, 3)], 2))
 def test_an_index_that_knows_nothing_of_its_files_is_refreshed(switching, count, after):
     connection, backend = switching(count, after, tells=False)
     backend.tells = True
@@ -538,6 +539,7 @@ def tree(path):
     return {file: file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
 
 
+@pytest.mark.exhaustive
 def test_an_export_is_read_anew_by_the_session_and_stays_as_it_was(http, tmp_path):
     with http.connect() as connection:
         http.build(connection)

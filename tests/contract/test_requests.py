@@ -92,7 +92,7 @@ READS = {
 }
 
 
-@pytest.mark.parametrize("kind", some(READS, 2))
+@pytest.mark.parametrize("kind", some(READS, 4))
 def test_a_read_costs_what_explain_says(con, server, kind):
     scene, bands, zone, *more = READS[kind]
     arguments = ", ".join([scene, bands, *([f"'{zone}', geom_crs := 'EPSG:32632'"] if zone else []), *more])
