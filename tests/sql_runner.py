@@ -3,6 +3,7 @@
 What it does not know is a parse error with file and line, never something skipped.
 
     # a comment                        lines that begin with # between records
+    # exhaustive                       as the first line: the file runs where all cases do
     set zone POLYGON ((0 0, ...))      a variable: ${zone} anywhere below; ${DATA}, ${TMP}, ${SERVER} are given
     require duckdb>=2                  leave the rest of the file out where that does not hold
     skipif duckdb<2 | onlyif duckdb<2  leave the next record out, or all but

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
+from tests.sampling import exhaustive
 from tests.servers.range_server import RangeServer
 from tests.sql_runner import Host, Skipped, run_file
 
@@ -49,14 +51,19 @@ def served() -> Iterator[_Served]:
         yield _Served(stack)
 
 
+def _files() -> Iterator[Any]:
+    """All files; those that begin with the line `# exhaustive` have that mark."""
+    for path in sorted(FOLDER.rglob("*.test")):
+        with path.open(encoding="utf-8") as file:
+            yield exhaustive(path) if file.readline() == "# exhaustive\n" else path
+
+
 def test_there_are_files():
     assert list(FOLDER.rglob("*.test"))
 
 
 @pytest.mark.filterwarnings("ignore:.*neither files nor item say the CRS:RuntimeWarning")
-@pytest.mark.parametrize(
-    "path", sorted(FOLDER.rglob("*.test")), ids=lambda path: path.relative_to(FOLDER).with_suffix("").as_posix()
-)
+@pytest.mark.parametrize("path", list(_files()), ids=lambda path: path.relative_to(FOLDER).with_suffix("").as_posix())
 def test_sql_file(path, tmp_path, served):
     host = Host(
         connect=lambda: rasteret_sql.connect(workspace_dir=tmp_path / "workspace"),
