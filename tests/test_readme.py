@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from rasteret_sql.cli.main import main
 from tests.cli.processes import environment, without_bars
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,10 +83,17 @@ def test_the_two_commands_are_those_that_ci_runs():
     assert "test: install" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_shell(place):
-    out = [run(place, "sh", "-c", line) for line in TEXT["shell"].splitlines()]
-    assert "sentinel-2" in out[0]
-    assert "zonal_stats(" in out[1]
+def test_shell(place, monkeypatch, capsys):
+    first, *more = TEXT["shell"].splitlines()
+    assert "sentinel-2" in run(place, "sh", "-c", first)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", str(place / "home"))
+    out = []
+    for line in more:  # in this process, which is cheaper
+        command, *words = shlex.split(line)
+        assert (command, main(words)) == ("rasteret-sql", 0)
+        out.append(capsys.readouterr().out)
+    assert "zonal_stats(" in out[0]
     assert (place / "datasets.csv").read_text().startswith("id,license\n")
 
 

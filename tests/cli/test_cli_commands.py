@@ -15,6 +15,7 @@ from rasteret_sql.cli.main import main
 from rasteret_sql.cli.terminal_pictures import drawn
 from rasteret_sql.reading.chip_column import Chip
 from tests.hosts.hosting import SAHARA, SQUARE, build
+from tests.sampling import some
 
 OPEN = "SELECT count(*) FROM rasteret.bay"
 READ = f"SELECT read_chip('{SAHARA}', 'B04', '{SQUARE}') AS chip, 1 AS n"
@@ -144,20 +145,23 @@ def test_view(shell):
 
 @pytest.mark.parametrize(
     ("lines", "says"),
-    [
-        ([".once"], ".once needs a file"),
-        ([".once nowhere/a.csv"], "there is no folder nowhere"),
-        ([".maxrows 0"], ".maxrows is a number of rows, 1 or more, not 0"),
-        ([".maxrows many"], "not many"),
-        ([".schema nothing"], "nothing does not exist"),
-        ([".explain"], ".explain needs a statement"),
-        ([".receipt maybe"], ".receipt is on or off"),
-        ([".view"], "none was run yet"),
-        (["CREATE TABLE t (a INT);", ".view"], "which gave no rows; run a SELECT first"),
-        (["SELECT 1;", ".view"], "has no column of chips; select read_chip"),
-        ([f"{OPEN};", f"{READ};", ".view n"], "has no chips n; Known: chip"),
-        ([f"{OPEN};", f"{READ};", ".view 0"], ".view is written"),
-    ],
+    some(
+        [
+            ([".once"], ".once needs a file"),
+            ([".once nowhere/a.csv"], "there is no folder nowhere"),
+            ([".maxrows 0"], ".maxrows is a number of rows, 1 or more, not 0"),
+            ([".maxrows many"], "not many"),
+            ([".schema nothing"], "nothing does not exist"),
+            ([".explain"], ".explain needs a statement"),
+            ([".receipt maybe"], ".receipt is on or off"),
+            ([".view"], "none was run yet"),
+            (["CREATE TABLE t (a INT);", ".view"], "which gave no rows; run a SELECT first"),
+            (["SELECT 1;", ".view"], "has no column of chips; select read_chip"),
+            ([f"{OPEN};", f"{READ};", ".view n"], "has no chips n; Known: chip"),
+            ([f"{OPEN};", f"{READ};", ".view 0"], ".view is written"),
+        ],
+        4,
+    ),
 )
 def test_what_commands_say_of_bad_input(shell, lines, says):
     assert says in shell(*lines, code=1)

@@ -10,6 +10,7 @@ from rasteret_sql.cli.main import main
 from rasteret_sql.io.found_credentials import found_credentials
 from rasteret_sql.io.routed_backend import RoutedBackend, default_backend
 from tests.contract.scenes import item, write_items, write_small
+from tests.sampling import some
 from tests.servers.fixtures import *  # noqa: F403
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.secrets import planted
@@ -85,7 +86,8 @@ def test_a_dataset_is_read_a_little(capsys, served):
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"), [("403", "access was denied: HTTP 403"), ("404", "there is no such file"), ("302", "redirects")]
+    ("kind", "words"),
+    some([("403", "access was denied: HTTP 403"), ("404", "there is no such file"), ("302", "redirects")], 3),
 )
 def test_what_cannot_be_read_is_told_with_the_remedy(capsys, served, kind, words):
     served.faults(kind, match="tif")

@@ -97,6 +97,7 @@ def test_not_complete(text):
     assert not is_complete(text)
 
 
+@pytest.mark.exhaustive
 def test_a_long_statement_takes_linear_time():
     reader = StatementReader()
     start = time.thread_time()
