@@ -27,6 +27,8 @@ def test_without_torch_it_says_what_to_install(tmp_path):
     collection, _ = make_world(tmp_path)
     with pytest.raises(ImportError, match=r"to_torch_dataset needs PyTorch: pip install 'rasteret-sql\[torch\]'"):
         collection.to_torch_dataset(None, ["a"], chip_size=8)
+    with pytest.raises(ImportError, match=r"needs torch and torchgeo: pip install 'rasteret-sql\[torchgeo\]'"):
+        collection.to_torchgeo_dataset(bands=["a"])
     assert "torch" not in sys.modules
     assert callable(rasteret_sql.Collection.to_torch_dataset)
 

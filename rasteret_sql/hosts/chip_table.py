@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -17,13 +17,12 @@ from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError, RasteretError
 from rasteret_sql.geo.target_grid import lattice_through
 from rasteret_sql.hosts.chosen_scenes import ChosenScenes, times_in_seconds
-from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
+from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle, reading
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.sized_chips import dtype_of
 from rasteret_sql.selection.areas import Areas
-from rasteret_sql.selection.call_access import call_backend
 from rasteret_sql.selection.chip_order import Chips
 from rasteret_sql.selection.chip_places import ChipPlaces, Extent, chips_around, grid_of_chips, require_room
 from rasteret_sql.selection.chip_reader import ChipReader, Series, dtype_for_tensors
@@ -109,15 +108,9 @@ class ChipTable:
         """Bytes of a chip."""
         return self._here().nbytes
 
-    @contextmanager
-    def reading(self, function: str) -> Iterator[ReadContext]:
+    def reading(self, function: str) -> AbstractContextManager[ReadContext]:
         """The surroundings of one call, in this process."""
-        session, access = self._collection.session, self._access
-        backend = call_backend(
-            session, access.backend, access.cloud_config, access.data_source, self._collection.data_source
-        )
-        with session.receipts.begin(function) as receipt:
-            yield session.paying(receipt).reading(backend=backend)
+        return reading(self._collection, self._access, function)
 
     def read(
         self, chips: Chips, data: npt.NDArray[np.generic], context: ReadContext, cancelled: Cancelled

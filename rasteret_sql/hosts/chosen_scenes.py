@@ -20,12 +20,14 @@ from rasteret_sql.errors import (
     UnknownSceneError,
     did_you_mean,
 )
+from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.selection.areas import Areas, Crs, read_areas
 from rasteret_sql.selection.conditions import sql_condition
 from rasteret_sql.selection.filters import filtered
 from rasteret_sql.selection.scene_view import SceneView
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.tables.open_table import arrow_table
+from rasteret_sql.warning import warn
 
 _QUERY = re.compile(r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*\(*\s*(SELECT|FROM|WITH)\b", re.IGNORECASE | re.DOTALL)
 _FORMS = (
@@ -197,6 +199,39 @@ def _labels(field: str, rows: pa.Table, known: pa.Table, columns: Sequence[str])
             f"leave them out with WHERE {field} IS NOT NULL"
         )
     return label_numbers(field, column)
+
+
+def require_label(index: CollectionIndex, field: str) -> None:
+    """Raise if the scenes have no such column.
+
+    Raises:
+        InvalidArgumentError: they do not.
+    """
+    if field not in index.scene_columns:
+        raise InvalidArgumentError(
+            f"label_field={field!r} is no column of the scenes; {did_you_mean(field, index.scene_columns, 40)}"
+        )
+
+
+def scene_labels(field: str, scenes: pa.Table, ids: Sequence[str]) -> list[np.generic | None]:
+    """The label of each scene; None where it has none, of which a warning tells.
+
+    Args:
+        field: column of the labels.
+        scenes: with the columns `id` and that one.
+        ids: of the scenes, in the order of the result.
+    """
+    column = scenes[field]
+    there = column.is_valid().to_numpy()
+    numbers = label_numbers(field, column.drop_null())
+    known = dict(zip(np.array(scenes["id"].to_pylist(), object)[there].tolist(), numbers, strict=True))
+    missing = sum(scene not in known for scene in ids)
+    if missing:
+        warn(
+            f"{missing} of {len(ids)} scenes have no label ({field} is NULL), so their samples have none, and a batch "
+            "that mixes both has fewer labels than images; leave them out with where()"
+        )
+    return [known.get(scene) for scene in ids]
 
 
 def label_numbers(field: str, column: pa.ChunkedArray) -> npt.NDArray[np.generic]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.selection.call_access import call_backend
 from rasteret_sql.session.session import Session, new_session
 
 _OPEN = 16
@@ -53,6 +56,21 @@ class CollectionHandle:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (self.place, self.name, self.data_source)
+
+
+@contextmanager
+def reading(collection: CollectionHandle, access: CallAccess, function: str) -> Iterator[ReadContext]:
+    """Make the surroundings of one call, in this process.
+
+    Args:
+        collection: whose scenes are read.
+        access: how their files are reached.
+        function: what is called, for the list of costs.
+    """
+    session = collection.session
+    backend = call_backend(session, access.backend, access.cloud_config, access.data_source, collection.data_source)
+    with session.receipts.begin(function) as receipt:
+        yield session.paying(receipt).reading(backend=backend)
 
 
 def _reopened(place: str, name: str, data_source: str) -> CollectionHandle:

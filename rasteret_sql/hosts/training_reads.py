@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.python_arguments import grid_arguments
+from rasteret_sql.geo.crs import crs_or_code, normalize_crs
 from rasteret_sql.hosts.area_samples import Bands, asked_bands
 from rasteret_sql.hosts.chip_table import ChipRequest, ChipTable
-from rasteret_sql.hosts.chosen_scenes import chosen_scenes
+from rasteret_sql.hosts.chosen_scenes import chosen_scenes, require_label, scene_labels
 from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
+from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.io.backend import StorageBackend
+from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.reading.options import PixelOptions, require
+from rasteret_sql.scenes.dates import DateLike
 from rasteret_sql.selection.areas import AUTO, Crs, read_areas
 from rasteret_sql.selection.chip_order import Shares
 from rasteret_sql.selection.chip_places import EDGES
+from rasteret_sql.selection.chip_source import ChipForm
+from rasteret_sql.selection.filters import subset_of
+from rasteret_sql.selection.scene_view import SceneView
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session
 
 if TYPE_CHECKING:
-    from rasteret_sql.hosts import torch_dataset
+    from rasteret_sql.hosts import torch_dataset, torchgeo_dataset
 else:
     torch_dataset = lazy_module("rasteret_sql.hosts.torch_dataset")
+    torchgeo_dataset = lazy_module("rasteret_sql.hosts.torchgeo_dataset")
 
 
 class _Collection(Protocol):
@@ -205,6 +213,115 @@ class TrainingReads:
             round_bytes=positive("round_bytes", round_bytes),
             prefetch=positive("prefetch", prefetch, least=0),
             shares=_shares(shard),
+        )
+
+    def to_torchgeo_dataset(
+        self: _Collection,
+        *,
+        bands: Bands,
+        chip_size: int | tuple[int, int] | None = None,
+        is_image: bool = True,
+        allow_resample: bool = False,
+        cloud_cover_lt: float | None = None,
+        date_range: Sequence[DateLike] | str | None = None,
+        bbox: Sequence[float] | None = None,
+        split: str | Sequence[str] | None = None,
+        split_column: str = "split",
+        label_field: str | None = None,
+        geometries: Any = None,
+        geometries_crs: Crs = 4326,
+        transforms: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        max_concurrent: int = DEFAULT_MAX_CONCURRENT,
+        cloud_config: CloudConfig | Mapping[str, Any] | None = None,
+        backend: StorageBackend | None = None,
+        time_series: bool = False,
+        target_crs: int | str | None = None,
+        dtype: Any = None,
+        resampling: str | None = None,
+    ) -> torchgeo_dataset.RasteretGeoDataset:
+        """The scenes as a GeoDataset of TorchGeo, for its samplers. Needs `pip install rasteret-sql[torchgeo]`.
+
+        It works in worker processes of a DataLoader, forked or spawned: its pickle has no credentials.
+
+        Args:
+            bands: names, or expressions over bands; a dict names its values.
+            chip_size: pixels of the chips that samplers are to give, a number or (height, width): a warning tells
+                where they would give none. Queries may have any size.
+            is_image: True: the pixels are `image`; False: `mask`, integers as int64, without an axis of bands if there
+                is one band.
+            allow_resample: True: bands with larger pixels are put on the grid of those with the smallest.
+            cloud_cover_lt: which scenes, as for `subset`.
+            date_range: which scenes, as for `subset`.
+            bbox: which scenes, as for `subset`.
+            split: which scenes, as for `subset`.
+            split_column: which scenes, as for `subset`.
+            label_field: column of numbers, which is `label` of samples; scenes without a value have no label.
+            geometries: areas in any form that `get_numpy` takes; scenes whose footprint meets none are left out.
+            geometries_crs: CRS of these.
+            transforms: called last with each sample.
+            max_concurrent: taken for the sake of existing code: requests are bounded for the whole process.
+            cloud_config: how files are reached, in place of what is registered for the data source.
+            backend: how pixels are read, in place of all these.
+            time_series: True: samples have an axis of scenes in front; False: scenes are put together.
+            target_crs: CRS of the dataset; by default that of the first scene, and those in others are left out with a
+                warning.
+            dtype: of the pixels, such as 'float32'; by default the smallest of PyTorch's that holds them: int32 for
+                uint16, int64 for uint32, else their own.
+            resampling: as `read_chip` has it; by default nearest for integers and bilinear for floats.
+
+        Returns:
+            A `torchgeo.datasets.GeoDataset`; see `RasteretGeoDataset`.
+
+        Raises:
+            ValueError: unknown band, no scene, or bands of different pixels.
+            ImportError: PyTorch or TorchGeo is not installed.
+        """
+        require_torchgeo()
+        require_concurrency(max_concurrent)
+        options = PixelOptions(self.name, clip=False, resampling=resampling)
+        asked = asked_bands(self._session, self._selection.index, self.bands, bands, None, options)
+        filters = {
+            "cloud_cover_lt": cloud_cover_lt,
+            "date_range": date_range,
+            "bbox": bbox,
+            "split": split,
+            "split_column": split_column,
+        }
+        near = None
+        if geometries is not None:
+            areas = read_areas(geometries, geometries_crs, only_polygons=False)
+            near = SceneView(subset_of(self._selection, geometries=list(areas.lonlat())))
+        columns = ["id", *([label_field] if label_field is not None else [])]
+        scenes = chosen_scenes(self, self._selection, near, filters)
+        labels = None
+        if label_field is not None:
+            require_label(self._selection.index, label_field)
+            labels = scene_labels(label_field, self._selection.batches(columns).read_all(), scenes.ids)
+        request = torchgeo_dataset.GeoRequest(
+            CollectionHandle.of(self._session, self._selection.index, self.data_source),
+            CallAccess(backend, cloud_config, None),
+            ChipForm(asked, (1, 1), options, None, allow_resample),
+            None if target_crs is None else crs_or_code(normalize_crs(target_crs)),
+            None if chip_size is None else pair("chip_size", chip_size),
+            is_image,
+            time_series,
+            None if dtype is None else dtype_name(dtype),
+            transforms,
+        )
+        return torchgeo_dataset.RasteretGeoDataset(request, scenes.ids, scenes.times, labels)
+
+
+def require_torchgeo() -> None:
+    """Raise if PyTorch or TorchGeo is not installed.
+
+    Raises:
+        ImportError: says how to install it.
+    """
+    missing = [name for name in ("torch", "torchgeo") if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"to_torchgeo_dataset needs {' and '.join(missing)}: pip install 'rasteret-sql[torchgeo]'; "
+            "to_torch_dataset needs PyTorch alone"
         )
 
 

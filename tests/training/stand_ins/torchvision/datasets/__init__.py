@@ -1,0 +1,5 @@
+from torchvision import refuse
+
+
+class ImageFolder:
+    __init__ = refuse

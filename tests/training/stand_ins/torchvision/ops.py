@@ -1,0 +1,3 @@
+from torchvision import refuse
+
+clip_boxes_to_image = remove_small_boxes = refuse
