@@ -6,6 +6,7 @@ which they are (`pixels.py`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -68,8 +69,8 @@ class BandExpression:
 
     def place_of(self, name: str) -> str:
         """Says where a name stands, for messages."""
-        at = self.text.find(name)
-        return "" if at < 0 else f" at character {at + 1}"
+        found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self.text)
+        return "" if found is None else f" at character {found.start() + 1}"
 
 
 @lru_cache(maxsize=1024)
@@ -182,8 +183,9 @@ class _BandReader(ConditionReader):
         if isinstance(part, exp.AggFunc):
             raise self.refused(part, "; it is computed for each pixel, so aggregates have no place in it")
         if name in pixel_functions.OPERATORS or (known is None and name not in NULL_AWARE):
-            near = did_you_mean(name, value_names())
-            raise self.refused(part, f"; there is no function {written.lower()}: {near}")
+            called, _ = self._called(part)
+            near = did_you_mean(called.lower(), value_names())
+            raise self.refused(part, f"; there is no function {called.lower()}: {near}")
         least, most = (known.least, known.most) if known is not None else NULL_AWARE[name]
         if not least <= len(given) <= most:
             counts = str(least) if least == most else f"{least} to {most}"
@@ -238,8 +240,24 @@ class _BandReader(ConditionReader):
 
     def refused(self, part: exp.Expression, more: str = "") -> InvalidArgumentError:
         """The error of a part that cannot be there, with its place in the text."""
-        starts = [one.meta["start"] for one in part.walk() if "start" in one.meta]
-        return super().refused(part, more if more or not starts else f" (at character {min(starts) + 1})")
+        starts = _starts(part)
+        first = self._called(part)[1] if isinstance(part, exp.Func) else None
+        at = min(starts, default=None) if first is None else first
+        return super().refused(part, ("" if at is None else f" (at character {at + 1})") + more)
+
+    def _called(self, part: exp.Func) -> tuple[str, int | None]:
+        """The name of a function as it is written, and where; None where the text has no such name."""
+        names = [str(part.this)] if isinstance(part, exp.Anonymous) else part.sql_names()
+        found = list(re.finditer(rf"\b({'|'.join(map(re.escape, names))})\s*\(", self.text, re.IGNORECASE))
+        first = min(_starts(part), default=len(self.text))
+        # Of several, the last one before its first argument.
+        before = [one for one in found if one.start() <= first] or found
+        return (before[-1][1], before[-1].start()) if before else (names[0], None)
+
+
+def _starts(part: exp.Expression) -> list[int]:
+    """The places of the names and numbers of a part, from 0, as far as they are known."""
+    return [one.meta["start"] for one in part.walk() if "start" in one.meta]
 
 
 def _arguments(part: exp.Expression) -> list[exp.Expression]:

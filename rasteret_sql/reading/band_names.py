@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,6 +138,10 @@ class BandNames:
         return renamed(expression.node, names)
 
 
+_WORDS = re.compile(r"(^|\s)(IS|NOT|AND|OR|IN|BETWEEN|LIKE|CASE|SELECT|INTERVAL)\s", re.IGNORECASE)
+"""Words of SQL that stand in no name."""
+
+
 def is_name(text: str) -> bool:
     """True for texts without what only expressions have."""
-    return not any(one in text for one in "+*/%()<>=&|~'\"")
+    return not any(one in text for one in "+*/%()<>=&|~'\";?[]{},") and not _WORDS.search(text)

@@ -90,7 +90,10 @@ def derive(recipe: Recipe, sources: Mapping[str, BandSource]) -> DerivedBand:
     scaled = {name: in_units(sources[name], recipe.product) for name in columns(node)} if recipe.scaled else {}
     if scaled:
         node = renamed(node, {name: value for name, (value, _) in scaled.items()})
-    values = Computation.of(node, dtypes)
+    try:
+        values = Computation.of(node, dtypes)
+    except InvalidArgumentError as error:
+        raise error.retold(f"{error}, in '{recipe.name}'") from None
     if recipe.fill is not None:
         values = Computation.of(_filled(node, recipe.fill, values.dtype), dtypes)
     mask = None if recipe.mask is None else Computation.of(recipe.mask, dtypes)

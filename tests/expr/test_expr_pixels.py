@@ -233,6 +233,12 @@ def test_condition_that_is_null_is_not_true() -> None:
         ("+".join(["a"] * 6000), "characters long"),
         ("(" * 300 + "a" + ")" * 300, "nested too deep"),
         ("a || b", "(at character 1)"),
+        ("1 + sum(abs(a))", "(at character 5); it is computed for each pixel"),
+        ("a * Rand()", "(at character 5); there is no function rand: "),
+        ("a + random()", "(at character 5); there is no function random: "),
+        ("abs(a) + sqroot(a)", "(at character 10); there is no function sqroot: did you mean"),
+        ("b + 'x'", "(at character 5); a band stands without quotes"),
+        ("a + CAST(b AS VARCHAR)", "(at character 5); a pixel can be cast to"),
         ("1 + row_number() OVER ()", "at character"),
     ],
 )
