@@ -1,5 +1,8 @@
 """Values in units by the item, the file and the product, as the providers' documents have them."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,8 @@ from rasteret_sql.products.common_names import product_of
 from rasteret_sql.products.units import in_units
 from rasteret_sql.stac.item_band import item_band, with_offset_of_item
 from rasteret_sql.tiff.header import ItemBand
+
+RECORDED = Path(__file__).parents[1] / "stac" / "fixtures" / "recorded"
 
 
 @pytest.mark.parametrize(
@@ -103,3 +108,34 @@ def sentinel(**properties):
 def test_the_offset_of_sentinel_2(key, said, item, scale_offset):
     found = with_offset_of_item(said, key, item)
     assert (None if found is None else (found.scale, found.offset)) == scale_offset
+
+
+def items(found):
+    """The items in a recorded answer."""
+    if isinstance(found, dict) and found.get("type") == "Feature":
+        yield found
+    elif isinstance(found, dict | list):
+        for one in found.values() if isinstance(found, dict) else found:
+            yield from items(one)
+
+
+@pytest.mark.parametrize(
+    ("name", "collection", "key", "reflectance"),
+    [
+        # (stored 1000) the offset was taken off; the same without a flag; by the baseline; never had one
+        ("earth-search-v1_cli_filter_cql2json_paged", "sentinel-2-l2a", "red", 0.1),
+        ("earth-search-v1_cli_filter_cql2json_paged", "sentinel-2-c1-l2a", "red", 0.0),
+        ("earth-search-v0_s2", "sentinel-s2-l2a-cogs", "B04", 0.1),
+        ("pc_sentinel2_items", "sentinel-2-l2a", "B04", 0.0),
+        ("pc_landsat_c2_l2_items", "landsat-c2-l2", "red", 1000 * 2.75e-5 - 0.2),
+        ("pc_landsat_c2_l2_items", "landsat-c2-l2", "lwir11", 1000 * 0.00341802 + 149),
+        ("earth-search-v1_multiple_collections", "landsat-c2-l2", "red", 1000 * 2.75e-5 - 0.2),
+    ],
+)
+def test_recorded_items(name, collection, key, reflectance):
+    answers = json.loads((RECORDED / f"{name}.json").read_text("utf-8"))
+    found = [one for one in items(answers) if one["collection"] == collection and key in one["assets"]]
+    assert found
+    for one in found:
+        said = with_offset_of_item(item_band(one["assets"][key], None), key, one)
+        assert 1000 * said.scale + (said.offset or 0) == pytest.approx(reflectance)
