@@ -131,7 +131,7 @@ class ValueArguments(TypedDict, total=False):
     nodata: Annotated[float | None, _as_read_chip("nodata")]
     fill: Annotated[
         float | None,
-        Takes(None, "value of pixels outside an area, or that are not valid; by default the file's nodata, else 0"),
+        Takes(None, "value of pixels outside an area, or that a mask drops; by default the nodata, else 0"),
     ]
 
 
