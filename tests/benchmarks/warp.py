@@ -92,10 +92,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="runs of each (5)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each (2)")
     parser.add_argument("--methods", default=METHODS, help=f"methods ({METHODS})")
+    parser.add_argument("--grids", default="", help="grids whose names have this in them (all)")
     given = parser.parse_args()
     pixels = image()
     print(f"{'':18}{'':10}{'GDAL s':>8}{'cpu':>8}{'ours s':>8}{'cpu':>8}{'ratio':>8}")
     for name, target in targets().items():
+        if given.grids not in name:
+            continue
         for method in given.methods.split(","):
             theirs, ours = [], []
             for _ in range(given.runs):

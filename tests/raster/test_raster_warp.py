@@ -12,7 +12,7 @@ from rasteret_sql.geo.pixel_map import PixelMap
 from rasteret_sql.raster.warp.plan import plan_warp
 from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 from rasteret_sql.raster.warp.warp import warp
-from tests.sampling import some
+from tests.sampling import some, some_tuples
 
 UTM = "EPSG:32632"
 SOURCE = Affine(10, 0, 600000, 0, -10, 5600000)
@@ -152,3 +152,37 @@ def test_data_of_another_window_are_refused():
 def test_a_target_beside_the_source_has_no_plan():
     pixel_map = PixelMap(Affine(10, 0, 900000, 0, -10, 5600000), UTM, SOURCE, UTM, (8, 8))
     assert plan_warp(pixel_map, Window(0, 0, 4, 4), (8, 8), "cubic") is None
+
+
+STEPS = [(4.0, -4.0), (10.0, -20.0), (13.0, 13.0), (-37.0, -25.0), (40.0, -40.0)]
+"""Metres across and down a target pixel; those of the source are 10 and -10."""
+POINTS_AND_AREAS = ("nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "rms", "min", "max")
+
+
+@pytest.mark.parametrize("dtype", some(["uint16", "float32", "int16", "float64"], 4))
+@pytest.mark.parametrize("steps", some_tuples(STEPS, 3))
+@pytest.mark.parametrize("method", POINTS_AND_AREAS)
+def test_rows_and_columns_by_themselves_give_what_pixels_one_by_one_do(method, steps, dtype, monkeypatch):
+    """Also to the last bit, but for means, of which the order of additions is another."""
+    rng = np.random.default_rng(11)
+    shape = (80, 90)
+    data = (rng.random(shape) * 3000).astype(dtype)
+    holes = rng.random(shape) > 0.02
+    holes[:30] = True
+    grid = Affine(steps[0], 0, 600_333.0, 0, steps[1], 5_599_721.0)
+    pixel_map = PixelMap(grid, UTM, SOURCE, UTM, shape[::-1])
+    target = Window(-220, -210, 260, 240)
+    plan = plan_warp(pixel_map, target, shape[::-1], method)
+    assert plan is not None
+    for valid in (None, part_of(plan, holes)):
+        for nodata in (None, 7):
+            found, written = warp(part_of(plan, data), valid, plan, nodata=nodata)
+            with monkeypatch.context() as patch:
+                patch.setattr("rasteret_sql.raster.warp.warp._is_separable", lambda *_: False)
+                same, same_written = warp(part_of(plan, data), valid, plan, nodata=nodata)
+            assert written.any()
+            np.testing.assert_array_equal(written, same_written)
+            if method in ("average", "rms") and dtype.startswith("float"):
+                np.testing.assert_allclose(found, same, rtol=2e-7 if dtype == "float32" else 1e-14)
+            else:
+                np.testing.assert_array_equal(found, same)

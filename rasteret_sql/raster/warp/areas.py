@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +45,7 @@ def area_values(method: str, source: Source, cols: Spans, rows: Spans) -> Values
     if numbers:
         pixels = to_pixels(values, source.data.dtype)
         if method == "average" and pixels.dtype.kind != "f":
-            _settle(pixels, values, near, cols, rows)
+            settle(pixels, values, lambda some: (near.of(some), cols.take(some), rows.take(some)))
         values = pixels
     return Values(None if everywhere else found, values, None if has.all() else has)
 
@@ -68,16 +70,23 @@ def _mean(near: Neighbourhood, cols: Spans, rows: Spans, method: str) -> tuple[P
         return sums > 0, np.sqrt(mean) if method == "rms" else mean
 
 
-def _settle(pixels: Pixels, values: Numbers, near: Neighbourhood, cols: Spans, rows: Spans) -> None:
-    """Round means that are next to a half as the running mean does, which is how GDAL adds up."""
+def settle(pixels: Pixels, values: Numbers, around: Callable[..., tuple[Neighbourhood, Spans, Spans]]) -> None:
+    """Round means that are next to a half as the running mean does, which is how GDAL adds up.
+
+    Args:
+        pixels: the means as integers, changed in place; of any shape.
+        values: the means.
+        around: places of some of them, an array for each axis → the source pixels around these, and their cells'
+            columns and rows.
+    """
     with np.errstate(invalid="ignore"):
-        close = np.flatnonzero(np.abs(values - np.floor(values) - 0.5) < _NEAR_HALF)
-    if not close.size:
+        close = np.nonzero(np.abs(values - np.floor(values) - 0.5) < _NEAR_HALF)
+    if not close[0].size:
         return
-    some_cols, some_rows, start = cols.take(close), rows.take(close), near.at[close]
-    sums, mean = np.zeros(len(close)), np.zeros(len(close))
-    for tap in taps(some_cols, some_rows, near.stride):
-        at = start + tap.offset
+    near, cols, rows = around(*close)
+    sums, mean = np.zeros(len(near.at)), np.zeros(len(near.at))
+    for tap in taps(cols, rows, near.stride):
+        at = near.at + tap.offset
         weights = tap.weights if near.counts is None else tap.weights * near.counts.take(at)
         sums += weights
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -87,14 +96,7 @@ def _settle(pixels: Pixels, values: Numbers, near: Neighbourhood, cols: Spans, r
 
 def _extreme(near: Neighbourhood, cols: Spans, rows: Spans, method: str) -> tuple[Pixels, Pixels]:
     """Smallest or largest value; NaN only where there is nothing else."""
-    dtype = near.values.dtype
-    smaller = method == "min"
-    choose: np.ufunc
-    if dtype.kind == "f":
-        choose, start = (np.fmin if smaller else np.fmax), dtype.type(np.nan)
-    else:
-        info = np.iinfo(dtype)
-        choose, start = (np.minimum, dtype.type(info.max)) if smaller else (np.maximum, dtype.type(info.min))
+    choose, start = choice_of_extreme(method, near.values.dtype)
     best, has = np.full(len(near.at), start), np.zeros(len(near.at), bool)
     for tap in taps(cols, rows, near.stride):
         at = near.at + tap.offset
@@ -102,6 +104,15 @@ def _extreme(near: Neighbourhood, cols: Spans, rows: Spans, method: str) -> tupl
         choose(best, near.values.take(at), out=best, where=counts)
         has |= counts
     return has, best
+
+
+def choice_of_extreme(method: str, dtype: np.dtype) -> tuple[np.ufunc, Any]:
+    """Chooses of two values, for min or max, and the value to begin with."""
+    smaller = method == "min"
+    if dtype.kind == "f":
+        return (np.fmin if smaller else np.fmax), dtype.type(np.nan)
+    info = np.iinfo(dtype)
+    return (np.minimum, dtype.type(info.max)) if smaller else (np.maximum, dtype.type(info.min))
 
 
 def _stacked(near: Neighbourhood, cols: Spans, rows: Spans) -> tuple[Pixels, Pixels, Numbers]:

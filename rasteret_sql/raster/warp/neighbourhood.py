@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rasteret_sql.geo.grid import Window
+
 Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
@@ -66,30 +68,46 @@ def neighbourhood(
     cols, rows = at
     left, top = int(cols.min()) - before, int(rows.min()) - before
     right, bottom = int(cols.max()) + after[0] + 1, int(rows.max()) + after[1] + 1
-    width, height = right - left, bottom - top
-    inner = slice(max(top, 0), min(bottom, source.height)), slice(max(left, 0), min(right, source.width))
+    values, counts = cut_out(source, Window(left, top, right - left, bottom - top), dtype)
+    line = None if counts is None else counts.ravel()
+    return Neighbourhood(values.ravel(), line, right - left, (rows - top) * (right - left) + (cols - left))
+
+
+def cut_out(source: Source, window: Window, dtype: npt.DTypeLike) -> tuple[Pixels, Mask | None]:
+    """Cut out a window, which may reach out of the source.
+
+    Args:
+        source: all pixels.
+        window: numbered from the first of them.
+        dtype: of the values.
+
+    Returns:
+        Values, shape (height, width), 0 where nothing counts; and True for valid pixels of the source, of the same
+        shape, None where all of the window are.
+    """
+    top, left = window.row_off, window.col_off
+    inner = (
+        slice(max(top, 0), min(window.row_end, source.height)),
+        slice(max(left, 0), min(window.col_end, source.width)),
+    )
     part, valid = source.data[inner], None if source.valid is None else source.valid[inner]
     if valid is not None and valid.all():
         valid = None
-    if part.shape == (height, width) and valid is None:
-        values = np.ascontiguousarray(part, dtype)
-        counts: Mask | None = None
-    else:
-        values = np.zeros((height, width), dtype)
-        counts = np.zeros((height, width), bool)
-        place = (
-            slice(inner[0].start - top, inner[0].stop - top),
-            slice(inner[1].start - left, inner[1].stop - left),
-        )
-        if part.size:
-            counts[place] = True if valid is None else valid
-            values[place] = part
-            if valid is not None and part.dtype.kind == "f":  # NaN times 0 is NaN
-                values[place][~valid] = 0
-            elif valid is not None:
-                values[place] *= valid
-    line = None if counts is None else counts.ravel()
-    return Neighbourhood(values.ravel(), line, width, (rows - top) * width + (cols - left))
+    if part.shape == window.shape and valid is None:
+        return np.ascontiguousarray(part, dtype), None
+    values, counts = np.zeros(window.shape, dtype), np.zeros(window.shape, bool)
+    place = (
+        slice(inner[0].start - top, inner[0].stop - top),
+        slice(inner[1].start - left, inner[1].stop - left),
+    )
+    if part.size:
+        counts[place] = True if valid is None else valid
+        values[place] = part
+        if valid is not None and part.dtype.kind == "f":  # NaN times 0 is NaN
+            values[place][~valid] = 0
+        elif valid is not None:
+            values[place] *= valid
+    return values, counts
 
 
 def all_count(near: Neighbourhood, before: int, after: int) -> Mask:

@@ -25,7 +25,7 @@ EDGE = 1e-10
 """Source pixels by which a position before a border belongs to the next pixel already."""
 _FULL = 0.95
 """The smallest scale at which kernels are not widened."""
-_LEAST_SUM = 1e-6
+LEAST_SUM = 1e-6
 """A sum of weights below which there is no value."""
 _FEW = 0.5
 """The part of a block's pixels below which those that get no value are left out of its computation."""
@@ -56,17 +56,17 @@ class PointMethod:
         self._source = source
         self._line = source.data.ravel()
         self._valid = None if source.valid is None else source.valid.ravel()
-        self._normalizes = normalizes
-        self._four = min(scale) >= _FULL and method in ("bilinear", "cubic")
-        self._scale = tuple(min(each, 1.0) for each in scale)
+        self.normalizes = normalizes
+        self.four = min(scale) >= _FULL and method in ("bilinear", "cubic")
+        self.scale = tuple(min(each, 1.0) for each in scale)
         radius = RADIUS[method]
         reach = tuple(math.ceil(radius / each) if each < 1 else radius for each in scale)
         if normalizes and (reach[0] > source.width or reach[1] > source.height):
-            method, self._four = "bilinear", True
+            method, self.four = "bilinear", True
         elif not normalizes and 1 in (source.width, source.height):
             method = "nearest"
-        self._method = method
-        self._reach = reach
+        self.name = method
+        self.reach = reach
 
     def values(self, xs: Numbers, ys: Numbers) -> Values:
         """Values of a block.
@@ -88,10 +88,10 @@ class PointMethod:
             xs, ys = xs[some], ys[some]
         if not at.size:
             return Values(at, np.empty(0, self._source.data.dtype), None)
-        if self._method == "nearest":
+        if self.name == "nearest":
             return Values(found, self._line.take(at), has)
-        numbers, sums = self._of_four(xs, ys) if self._four else self._of_kernel(xs, ys)
-        if sums is not None and not (enough := sums >= _LEAST_SUM).all():
+        numbers, sums = self._of_four(xs, ys) if self.four else self._of_kernel(xs, ys)
+        if sums is not None and not (enough := sums >= LEAST_SUM).all():
             has = enough if has is None else has & enough
         return Values(found, to_pixels(numbers, self._source.data.dtype), has)
 
@@ -121,21 +121,21 @@ class PointMethod:
         xs, ys = xs - 0.5, ys - 0.5
         cols, rows = np.floor(xs), np.floor(ys)
         right, below = np.subtract(xs, cols, out=xs), np.subtract(ys, rows, out=ys)
-        before, after = around(self._method)
+        before, after = around(self.name)
         near = neighbourhood(self._source, (cols.astype(np.intp), rows.astype(np.intp)), before, (after, after))
-        return of_four(near, right, below, self._method)
+        return of_four(near, right, below, self.name)
 
     def _of_kernel(self, xs: Numbers, ys: Numbers) -> tuple[Numbers, Numbers]:
         """The kernel over all pixels that it covers and that count, each weight a product of two."""
-        across, down = self._reach
+        across, down = self.reach
         xs, ys = xs - 0.5, ys - 0.5
         cols, rows = np.floor(xs), np.floor(ys)
         right, below = xs - cols, ys - rows
         near = neighbourhood(
             self._source, (cols.astype(np.intp), rows.astype(np.intp)), max(across, down), (across, down)
         )
-        of_cols = [kernel(self._method, (at - right) * self._scale[0]) for at in range(1 - across, across + 1)]
-        of_rows = [kernel(self._method, (at - below) * self._scale[1]) for at in range(1 - down, down + 1)]
+        of_cols = [kernel(self.name, (at - right) * self.scale[0]) for at in range(1 - across, across + 1)]
+        of_rows = [kernel(self.name, (at - below) * self.scale[1]) for at in range(1 - down, down + 1)]
         total, sums = np.zeros(len(xs)), np.zeros(len(xs))
         whole_line = sum(of_cols[1:], start=of_cols[0])
         for row, of_row in enumerate(of_rows, 1 - down):
@@ -148,9 +148,9 @@ class PointMethod:
                     counted += of_col * near.counts.take(at)
             total += line * of_row
             sums += counted * of_row
-        if self._method == "lanczos" and self._source.valid is not None and near.counts is not None:
+        if self.name == "lanczos" and self._source.valid is not None and near.counts is not None:
             sums[self._too_few(near, (cols, rows), (right, below))] = 0
-        plain = np.zeros(len(xs), bool) if self._normalizes else (sums >= 0.99999) & (sums <= 1.00001)
+        plain = np.zeros(len(xs), bool) if self.normalizes else (sums >= 0.99999) & (sums <= 1.00001)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(plain, total, total / sums), sums
 
@@ -159,7 +159,7 @@ class PointMethod:
         assert near.counts is not None
         under = []
         for place, past, reach, scale, size in zip(
-            at, after, self._reach, self._scale, (self._source.width, self._source.height), strict=True
+            at, after, self.reach, self.scale, (self._source.width, self._source.height), strict=True
         ):
             each_offset = []
             for offset in range(-reach, reach + 1):
@@ -167,8 +167,8 @@ class PointMethod:
                 each_offset.append(covered & (place + offset >= 0) & (place + offset < size))
             under.append(each_offset)
         valid = np.zeros(len(near.at), np.intp)
-        for row, in_row in enumerate(under[1], -self._reach[1]):
-            for col, in_col in enumerate(under[0], -self._reach[0]):
+        for row, in_row in enumerate(under[1], -self.reach[1]):
+            for col, in_col in enumerate(under[0], -self.reach[0]):
                 valid += in_row & in_col & near.counts.take(near.at + (row * near.stride + col))
         pixels = np.sum(under[0], 0) * np.sum(under[1], 0)
         few: Mask = valid < pixels // 2
@@ -203,7 +203,7 @@ def of_four(near: Neighbourhood, right: Numbers, below: Numbers, method: str) ->
     else:
         values, sums = _bilinear(near, right, below), np.ones(len(right))
     some = np.flatnonzero(~whole)
-    values[some], sums[some] = _bilinear_of_some(near.of(some), right[some], below[some])
+    values[some], sums[some] = bilinear_of_some(near.of(some), right[some], below[some])
     return values, sums
 
 
@@ -241,7 +241,7 @@ def _between(near: Neighbourhood, offset: int, right: Numbers) -> Numbers:
     return first
 
 
-def _bilinear_of_some(near: Neighbourhood, right: Numbers, below: Numbers) -> tuple[Numbers, Numbers]:
+def bilinear_of_some(near: Neighbourhood, right: Numbers, below: Numbers) -> tuple[Numbers, Numbers]:
     """The same of those of the four that count, and the sum of their weights."""
     assert near.counts is not None
     left, above = 1 - right, 1 - below

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -18,6 +18,7 @@ from rasteret_sql.raster.warp.output import off_nodata, to_pixels
 from rasteret_sql.raster.warp.plan import WarpPlan
 from rasteret_sql.raster.warp.points import PointMethod, Values
 from rasteret_sql.raster.warp.resampling import RADIUS
+from rasteret_sql.raster.warp.separable import AREAS, block_size, separable_areas, separable_points
 from rasteret_sql.raster.warp.shares import sum_values
 
 _WIDTH = 512
@@ -84,8 +85,7 @@ def warp(
     if plan.method == "nearest" and plan.map.is_shift(target):
         return _moved(source, plan, target, nodata, pixels, written)
     keep_freed_memory()
-    is_of_points = plan.method in RADIUS
-    work = _points(source, plan, reached, nodata) if is_of_points else _areas(source, plan, reached)
+    work, blocks = _prepared(source, plan, reached, nodata)
 
     def do(block: Window) -> None:
         with np.errstate(invalid="ignore"):  # infinite pixels
@@ -107,7 +107,6 @@ def warp(
             written[at] = has.reshape(block.shape)
             pixels[at] = np.where(has, values, data.dtype.type(fill)).reshape(block.shape)
 
-    blocks = _strips(reached) if is_of_points else _squares(reached, _TAPS_AT_ONCE // most_taps(plan.scale))
     if threads == 1:
         for block in blocks:
             do(block)
@@ -139,10 +138,32 @@ def _moved(  # noqa: PLR0917 - of one warp
     return pixels, written
 
 
-def _points(source: Source, plan: WarpPlan, target: Window, nodata: float | None) -> _Work:
+def _prepared(source: Source, plan: WarpPlan, target: Window, nodata: float | None) -> tuple[_Work, Iterable[Window]]:
+    """Gives what computes a block of a target, and the blocks that get values."""
     plain = source.valid is None and nodata is None and source.data.dtype.name in _PLAIN.get(plan.method, ())
+    method = PointMethod(plan.method, source, plan.scale, normalizes=plain) if plan.method in RADIUS else None
+    if _is_separable(source, plan, method):
+        found = (
+            separable_areas(source, plan, target) if method is None else separable_points(source, method, plan, target)
+        )
+        return found.work, () if found.inside is None else _rectangles(found.inside, *block_size(plan.scale))
+    if method is not None:
+        return _points(method, plan, target), _strips(target)
+    return _areas(source, plan, target), _squares(target, _TAPS_AT_ONCE // most_taps(plan.scale))
+
+
+def _is_separable(source: Source, plan: WarpPlan, method: PointMethod | None) -> bool:
+    """True where rows and columns are computed by themselves."""
+    if not plan.map.is_separable:
+        return False
+    if method is None:
+        return plan.method in AREAS
+    # How much of lanczos' kernel is valid is counted pixel by pixel.
+    return method.name != "lanczos" or source.valid is None
+
+
+def _points(method: PointMethod, plan: WarpPlan, target: Window) -> _Work:
     positions = plan.map.centres(target)
-    method = PointMethod(plan.method, source, plan.scale, normalizes=plain)
 
     def work(block: Window) -> Values:
         xs, ys = positions(block)
@@ -166,19 +187,20 @@ def _areas(source: Source, plan: WarpPlan, target: Window) -> _Work:
 
 def _strips(target: Window) -> Iterator[Window]:
     """Cut a window into blocks along the tiles of the lattice of positions, as wide as they may be."""
-    for row in range(target.row_off // STEP * STEP, target.row_end, STEP):
-        for col in range(target.col_off // _WIDTH * _WIDTH, target.col_end, _WIDTH):
-            block = Window(col, row, _WIDTH, STEP).intersection(target)
-            if block is not None:
-                yield block
+    return _rectangles(target, _WIDTH, STEP)
 
 
 def _squares(target: Window, pixels: int) -> Iterator[Window]:
     """Cut a window into blocks of at most about as many pixels."""
     side = max(16, int(min(_WIDTH * STEP, pixels) ** 0.5) // 16 * 16)
-    for row in range(target.row_off // side * side, target.row_end, side):
-        for col in range(target.col_off // side * side, target.col_end, side):
-            block = Window(col, row, side, side).intersection(target)
+    return _rectangles(target, side, side)
+
+
+def _rectangles(target: Window, width: int, height: int) -> Iterator[Window]:
+    """Cut a window along the multiples of a width and a height."""
+    for row in range(target.row_off // height * height, target.row_end, height):
+        for col in range(target.col_off // width * width, target.col_end, width):
+            block = Window(col, row, width, height).intersection(target)
             if block is not None:
                 yield block
 
