@@ -92,6 +92,7 @@ def test_keys_that_differ_from_item_to_item_are_warned_of(tmp_path):
         build(own_keys(tmp_path, 60), tmp_path)
 
 
+@pytest.mark.exhaustive
 def test_an_export_of_many_bands_has_every_header(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -174,6 +175,7 @@ def test_the_first_file_that_is_left_of_an_export_has_all_bands(wide, tmp_path, 
     assert seen.count_rows(ds.field("T_40_B04_header").is_valid()) == 1
 
 
+@pytest.mark.exhaustive
 def test_the_bundled_catalog_builds_as_one_collection(tmp_path):
     ids, red = set(), {}
     for file in CATALOG.parent.rglob("*.json"):

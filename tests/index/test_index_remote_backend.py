@@ -106,6 +106,7 @@ def test_python_reaches_workspace_index_and_files_by_the_backend(bucket, catalog
         np.testing.assert_array_equal(read[0], expected)
 
 
+@pytest.mark.exhaustive
 def test_sql_reaches_them_by_the_backend_of_the_connection(bucket, catalog):
     workspace = f"{bucket.url}/ws"
     with rasteret_sql.connect(workspace_dir=workspace, backend=bucket.backend) as con:

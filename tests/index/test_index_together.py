@@ -44,6 +44,7 @@ def only_the_collection(workspace: Path) -> Path:
     return path
 
 
+@pytest.mark.exhaustive
 @needs_fork
 @pytest.mark.parametrize("processes", some([2, 4], 2))
 def test_of_processes_that_build_the_same_one_does_the_work(tmp_path, processes):

@@ -187,7 +187,7 @@ GEOMETRIES = VALUES | st.fixed_dictionaries(
 )
 BOXES = VALUES | st.lists(NEAR, min_size=4, max_size=6)
 QUICK = settings(
-    max_examples=examples(80),
+    max_examples=examples(40),
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

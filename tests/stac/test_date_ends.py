@@ -81,7 +81,7 @@ def texts(given):
     return [str(end).replace(" ", "T") if end is not None else None for end in given]
 
 
-@pytest.mark.parametrize("find", some([from_api, from_catalog, from_table], 3))
+@pytest.mark.parametrize("find", some([from_api, from_catalog, from_table], 9))
 @pytest.mark.parametrize(("given", "found"), some(ENDS, 3), ids=str)
 def test_each_way_to_write_an_end_has_one_meaning(find, given, found, write):
     assert find(given, write) == found

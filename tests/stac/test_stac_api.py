@@ -525,7 +525,7 @@ BOXES = [
 
 
 @pytest.mark.filterwarnings("ignore::rasteret_sql.warning.RasteretWarning")
-@pytest.mark.parametrize("swaps", some([True, False], 3))
+@pytest.mark.parametrize("swaps", some([True, False], 9))
 @pytest.mark.parametrize("ignored", [(), ("bbox",), ("datetime", "collections"), ("bbox", "datetime", "collections")])
 def test_a_server_gives_what_a_file_of_its_items_gives(write, ignored, swaps):
     path = write("items.json", {"type": "FeatureCollection", "features": MIXED})

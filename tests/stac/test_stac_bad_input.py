@@ -113,7 +113,7 @@ def row(collection):
             ('{"id": "a/b", "cloud_config": {"region": "x"}}', "lacks its provider"),
             ('{"id": "a/b", "bbox_columns": {"left": "w"}}', "bbox_columns names"),
         ],
-        4,
+        20,
     ),
 )
 def test_malformed_descriptors(text, says):
@@ -160,7 +160,7 @@ def test_cyclic_catalogs(files):
             ('{"type": "FeatureCollection", "features": [{"type": "Feature"}]}', StacError, "Feature with an id"),
             ('{"type": "FeatureCollection", "features": [{"id": "x", "properties": 7}]}', StacError, "no JSON object"),
         ],
-        3,
+        9,
     ),
 )
 def test_documents_that_are_none(files, text, error, says):
@@ -183,7 +183,7 @@ def test_documents_that_are_none(files, text, error, says):
             (Faults(circle=True), False, "pages in a circle"),
             (Faults(503, 999), True, "answered 503 again after retries"),
         ],
-        3,
+        20,
     ),
 )
 def test_a_server_that_gives_a_part_makes_no_collection(files, monkeypatch, faults, counted, says):
@@ -291,7 +291,7 @@ def test_start_datetime_stands_for_datetime(files):
     assert row(build(files, item(properties=span)))["datetime"].isoformat() == "2024-05-01T00:00:00"
 
 
-@pytest.mark.parametrize("said", [{}, {"proj:epsg": None}, {"proj:epsg": 32633}, {"proj:code": "EPSG:3857"}])
+@pytest.mark.parametrize("said", some([{}, {"proj:epsg": None}, {"proj:epsg": 32633}, {"proj:code": "EPSG:3857"}], 9))
 def test_items_without_or_with_wrong_proj_fields(files, said):
     """The file has the last word."""
     odd = item()
@@ -341,6 +341,7 @@ def test_several_crs_in_a_collection(files):
     assert all(mean > 0 for mean in means.values())
 
 
+@pytest.mark.exhaustive
 def test_several_crs_among_the_assets_of_an_item(files):
     """Each band in that of its file; the scene's own is unknown, unless the item says one."""
     assets = {"a": asset("metres.tif", **{"proj:epsg": 32632}), "b": asset("degrees.tif", **{"proj:epsg": 4326})}
@@ -431,6 +432,7 @@ class Bucket:
         return [await self.get_range(url, *one) for one in ranges]
 
 
+@pytest.mark.exhaustive
 def test_copies_in_buckets(files):
     """`s3_a` is no band of its own; a build with a backend reads it in place of `a`, as rasteret's does."""
     assets = {"a": asset("metres.tif"), "s3_a": asset("s3://private/degrees.tif"), "s3_b": asset("metres.tif")}

@@ -8,6 +8,7 @@ import rasterio
 
 import rasteret_sql
 from rasteret_sql.stac.address import absolute, file_name, resolve
+from tests.sampling import some
 from tests.stac.stac_items import make_asset, make_item
 
 WEB, BUCKET = "https://example.com/cat/items/a.json", "s3://bucket/cat/items/a.json"
@@ -72,14 +73,17 @@ def write_tiff(path, value):
 
 @pytest.mark.parametrize(
     ("href", "files", "value"),
-    [
-        ("a%20b.tif", {"a b.tif": 1}, 1),
-        ("a%20b.tif", {"a b.tif": 1, "a%20b.tif": 2}, 2),
-        ("./S2:B04.tif", {"S2:B04.tif": 3, "B04.tif": 4}, 3),
-        ("a b+c.tif", {"a b+c.tif": 5}, 5),
-        ("x.tif?version=3", {"x.tif": 6}, 6),
-        ("h%C3%B6he.tif", {"höhe.tif": 7}, 7),
-    ],
+    some(
+        [
+            ("a%20b.tif", {"a b.tif": 1}, 1),
+            ("a%20b.tif", {"a b.tif": 1, "a%20b.tif": 2}, 2),
+            ("./S2:B04.tif", {"S2:B04.tif": 3, "B04.tif": 4}, 3),
+            ("a b+c.tif", {"a b+c.tif": 5}, 5),
+            ("x.tif?version=3", {"x.tif": 6}, 6),
+            ("h%C3%B6he.tif", {"höhe.tif": 7}, 7),
+        ],
+        3,
+    ),
 )
 def test_a_local_mirror_of_a_web_catalog(tmp_path, href, files, value):
     for name, one in files.items():

@@ -312,7 +312,7 @@ def test_items_one_a_line_in_sql(tmp_path):
             (gzip.compress(TEXT.encode())[:-20], "ends too soon"),
             (b"\x1f\x8b" + TEXT.encode(), "is damaged gzip"),
         ],
-        4,
+        9,
     ),
 )
 @pytest.mark.parametrize("remote", [False, True])
@@ -404,7 +404,7 @@ def redirecting(moved, files):
         server.server_close()
 
 
-@pytest.mark.parametrize("to_another_host", [False, True])
+@pytest.mark.parametrize("to_another_host", some([False, True], 2))
 def test_links_of_documents_behind_redirects_are_relative_to_where_they_are(tree, to_another_host):
     """The catalog, a collection and an item each lie elsewhere than where they are linked."""
     with RangeServer(tree.parent) as archive:

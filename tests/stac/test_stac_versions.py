@@ -90,7 +90,7 @@ def check(built, count=1):
     assert [np.unique(band[band > 0]).tolist() for band in pixels.swapaxes(0, 1)] == [[8], [4]]
 
 
-@pytest.mark.parametrize("together", some([False, True], 3), ids=["files apart", "one file"])
+@pytest.mark.parametrize("together", some([False, True], 40), ids=["files apart", "one file"])
 @pytest.mark.parametrize("version", some(VERSIONS, 2))
 def test_each_version_from_an_api_and_from_a_file(folder, tmp_path, version, together):
     found = {pair[0]["stac_version"]: pair[together] for pair in scenes(folder)}
@@ -119,6 +119,7 @@ def test_all_versions_in_one_catalog(folder, tmp_path):
     check(rasteret_sql.build_from_stac(name="all", stac_api=tmp_path / "catalog.json", workspace_dir=tmp_path), 6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("across", some_tuples([(179.5, -20, -179.5, -10), (179.5, -20, 180.5, -10)], 2))
 def test_a_build_across_the_antimeridian(folder, tmp_path, across):
     """From an API and from a file, in Python and in SQL: what lies on either side, and nothing in between."""

@@ -8,6 +8,8 @@ import pytest
 from craft import SHORT, header_of, image_tags, pixels_of, tiff
 from PIL import Image
 
+from tests.sampling import some
+
 SUBSAMPLINGS = {"444": (1, 1), "422": (2, 1), "420": (2, 2), "440": (1, 2), "411": (4, 1)}
 TABLES = {0xDB, 0xC4}
 """Markers of quantization and Huffman tables."""
@@ -40,7 +42,7 @@ def pillows(stream):
         return np.asarray(image)
 
 
-@pytest.mark.parametrize("quality", [30, 75, 95, 100])
+@pytest.mark.parametrize("quality", some([30, 75, 95, 100], 3))
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("layout", [(64, 96, 32, 48), (45, 83, 16, None), (7, 1, 7, None)])
