@@ -220,7 +220,8 @@ class _BandReader(ConditionReader):
         written = part.to.sql("duckdb").upper()
         kind = _TYPE_NAMES.get(written)
         if kind is None:
-            raise self.refused(part, f"; a pixel can be cast to {', '.join(CASTS)}")
+            near = did_you_mean(written, CASTS, len(CASTS))
+            raise self.refused(part, f"; a pixel cannot be cast to {written}: {near}")
         return Call(f"cast {kind}", (self.value(part.this),))
 
     def _in(self, part: exp.In) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from rasteret_sql.errors import RasteretError, UnknownBandError, did_you_mean, n
 from rasteret_sql.expr.band_expression import BandExpression, parse_band_expression
 from rasteret_sql.expr.tree import Column, Node, renamed
 from rasteret_sql.products.common_names import common_names, product_of
-from rasteret_sql.products.indices import index_meant
+from rasteret_sql.products.indices import index_meant, indices
 from rasteret_sql.products.masks import KINDS, kinds_asked, mask_condition
 from rasteret_sql.reading.asked_band import Asked, AskedBand
 from rasteret_sql.reading.derived_band import Recipe
@@ -121,6 +122,10 @@ class BandNames:
     def unknown(self, name: str, place: str = "") -> UnknownBandError:
         """The error of a name that no band has."""
         near = did_you_mean(name, self.bands)
+        if not near.startswith("did you mean"):
+            others = difflib.get_close_matches(name.lower(), self.common, 1, _ALIKE)
+            others = others or difflib.get_close_matches(name.upper(), indices(), 1, _ALIKE)
+            near = f'did you mean "{others[0]}"? {near}' if others else near
         return UnknownBandError(f'unknown band "{name}"{place} in {self.where}; {near}')
 
     def _in(self, expression: BandExpression) -> Node:
@@ -138,10 +143,12 @@ class BandNames:
         return renamed(expression.node, names)
 
 
+_ALIKE = 0.75
+"""Part of the letters of a common name or index that a name may be a misspelling of."""
 _WORDS = re.compile(r"(^|\s)(IS|NOT|AND|OR|IN|BETWEEN|LIKE|CASE|SELECT|INTERVAL)\s", re.IGNORECASE)
 """Words of SQL that stand in no name."""
 
 
 def is_name(text: str) -> bool:
     """True for texts without what only expressions have."""
-    return not any(one in text for one in "+*/%()<>=&|~'\";?[]{},") and not _WORDS.search(text)
+    return not any(one in text for one in (*"+*/%()<>=&|~'\";?[]{},", "::")) and not _WORDS.search(text)

@@ -227,7 +227,7 @@ def test_condition_that_is_null_is_not_true() -> None:
         ("qa_bits(a, 1)", "takes 3 argument(s), not 2"),
         ("qa_bits(a, 3, 1)", "first and last bit"),
         ("qa_bits(a, b, 1)", "first and last bit"),
-        ("CAST(a AS VARCHAR)", "can be cast to"),
+        ("CAST(a AS VARCHAR)", "cannot be cast to TEXT"),
         ("a.b", "in quotes"),
         ("a IS DISTINCT FROM b", "IS NULL"),
         ("+".join(["a"] * 6000), "characters long"),
@@ -238,7 +238,8 @@ def test_condition_that_is_null_is_not_true() -> None:
         ("a + random()", "(at character 5); there is no function random: "),
         ("abs(a) + sqroot(a)", "(at character 10); there is no function sqroot: did you mean"),
         ("b + 'x'", "(at character 5); a band stands without quotes"),
-        ("a + CAST(b AS VARCHAR)", "(at character 5); a pixel can be cast to"),
+        ("a + CAST(b AS VARCHAR)", "(at character 5); a pixel cannot be cast to TEXT: "),
+        ("CAST(a AS INTEGR)", 'a pixel cannot be cast to INTEGR: did you mean "INTEGER"? Known: BOOLEAN'),
         ("1 + row_number() OVER ()", "at character"),
     ],
 )
