@@ -16,7 +16,7 @@ from rasteret_sql.catalog.cloud_config import CloudConfig
 from rasteret_sql.catalog.registry import DatasetRegistry
 from rasteret_sql.collection import Collection
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
-from rasteret_sql.functions.python_arguments import progress_listener
+from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.library.adopt_table import open_table_collection

@@ -15,10 +15,10 @@ from rasteret_sql.callbacks import Progress
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.misspelt import explained
-from rasteret_sql.functions.python_arguments import progress_listener
 from rasteret_sql.hosts.area_reads import AreaReads
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
 from rasteret_sql.hosts.private_database import OwnDatabase, hold
+from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.hosts.record_windows import RecordWindows
 from rasteret_sql.hosts.training_reads import TrainingReads
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from rasteret_sql.callbacks import Progress
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.kinds import ALIGN, RESOLUTION, SHAPE
 from rasteret_sql.geo.crs import normalize_crs
@@ -57,18 +55,3 @@ def most_bytes(max_bytes: int | str | None) -> int | None:
     if max_bytes is not None and most is None:
         raise InvalidArgumentError(f"max_bytes={max_bytes!r} is no number of bytes, nor text such as '512 MiB'")
     return most
-
-
-def progress_listener(progress: bool | Progress | None) -> Progress | None:
-    """The listener that `progress=` means in Python: a function as it is, True for a line on stderr, else nothing."""
-    if callable(progress):
-        return progress
-    if progress is None or isinstance(progress, bool):
-        return _show if progress else None
-    raise InvalidArgumentError(f"progress={progress!r} cannot be used; give True, or a function (done, total, what)")
-
-
-def _show(done: int, total: int | None, what: str) -> None:
-    """Progress on stderr, in one line."""
-    sys.stderr.write(f"\r{done}/{'?' if total is None else total} {what}" + ("\n" if done == total else ""))
-    sys.stderr.flush()

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from rasteret_sql.callbacks import Progress
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
-from rasteret_sql.functions.python_arguments import band_names, progress_listener
+from rasteret_sql.functions.python_arguments import band_names
 from rasteret_sql.geo.crs import LONLAT, reaches
 from rasteret_sql.hosts.left_out import tell_left_out
+from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.reading.asked_band import Asked, ask
