@@ -20,6 +20,7 @@ from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
 from rasteret_sql.hosts.private_database import OwnDatabase, hold
 from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.hosts.record_windows import RecordWindows
+from rasteret_sql.hosts.thumbnails import shown_bands, thumbnails_sql
 from rasteret_sql.hosts.training_reads import TrainingReads
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
@@ -110,6 +111,29 @@ class Collection(RecordWindows, TrainingReads, AreaReads):
     def scenes(self) -> duckdb.DuckDBPyRelation:
         """The scenes as a DuckDB relation, to filter, join and aggregate."""
         return self.sql("FROM scenes")
+
+    def thumbnails(
+        self, bands: str | Sequence[str] | None = None, *, scenes: int = 6, size: int = 160
+    ) -> duckdb.DuckDBPyRelation:
+        """The newest scenes with small pictures of the whole images, which notebooks show as such.
+
+        Reads the smallest overviews that suffice, when the relation is shown or fetched.
+
+        Args:
+            bands: a band or several; by default red, green and blue if the collection has them, else its first band.
+            scenes: how many, at most.
+            size: longer side in pixels.
+
+        Returns:
+            A DuckDB relation of id, datetime and picture, a CHIP in the CRS of the scene.
+
+        Raises:
+            ValueError: a number cannot be used.
+        """
+        if bands is None:
+            named = self._connection.execute("SELECT band, common_name FROM rasteret_bands($1)", [self.name]).fetchall()
+            bands = shown_bands(named)
+        return self.sql(thumbnails_sql([bands] if isinstance(bands, str) else list(bands), scenes, size))
 
     # Its life
 

@@ -40,7 +40,8 @@ def bars_of_cell() -> Progress | None:
         return None
     if _bars.get("shell") is not shell:
         _bars.update(shell=shell, bars=cell_bars.CellBars(shell))
-    return _bars["bars"]
+    drawn: Progress = _bars["bars"]
+    return drawn
 
 
 def _running() -> Any:

@@ -202,3 +202,20 @@ def test_connect_and_install_follow_the_session(tmp_path):
     """
     for how in ("connect", "install", "load_ext"):
         assert output_of(text, tmp_path, how) == "['text/html', 'text/plain']\n", how
+
+
+def test_thumbnails_are_small_pictures_of_the_newest_scenes(cached, session, tmp_path):
+    ny = rasteret_sql.build_from_stac(
+        name="ny", stac_api=CATALOG, collection="landsat8-ny-2018", workspace_dir=tmp_path
+    )
+    shown = ny.thumbnails(scenes=2, size=50)
+    assert [day for (day,) in shown.project("datetime::DATE::VARCHAR").fetchall()] == ["2018-12-17", "2018-12-08"]
+    for picture in pictures(bundle(session, shown)["text/html"]):
+        assert max(picture.shape[:2]) in {50, 100}  # small ones are enlarged
+        assert picture.shape[2] in {3, 4}
+        assert len(np.unique(picture[..., :3])) > 50
+    bay = rasteret_sql.load("bay", workspace_dir=cached)
+    ((chip,),) = bay.thumbnails("SCL").project("picture").fetchall()
+    assert (chip["bands"], max(chip["height"], chip["width"])) == (["SCL"], 160)
+    with pytest.raises(ValueError, match="scenes=0 cannot be used; give a whole number from 1 to 1000"):
+        bay.thumbnails(scenes=0)
