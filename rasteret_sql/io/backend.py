@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,8 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import obstore
 from obstore.store import from_url
 
-from rasteret_sql.errors import ArgumentTypeError
+from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError
 from rasteret_sql.io.loop import connecting
+from rasteret_sql.io.second_library import store_again
 
 Buffer = Any
 """Anything that `memoryview` takes: bytes, obstore.Bytes, a numpy array."""
@@ -114,11 +116,22 @@ class ObstoreBackend:
                 f"URL of one, not {store!r}"
             )
         self.store = store
+        self._process = os.getpid()
         self.url_prefix = url_prefix
         self.client_options = dict(client_options or {})
 
     def __repr__(self) -> str:
         return f"ObstoreBackend({type(self.store).__name__}, url_prefix={self.url_prefix!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise not_sent(self)
+
+    def _here(self) -> Any:
+        """The store, made anew in a forked child."""
+        connecting()
+        if self._process != os.getpid():
+            self.store, self._process = store_again(self.store), os.getpid()
+        return self.store
 
     def path(self, url: str) -> str:
         """The path in the store that an address means."""
@@ -134,14 +147,22 @@ class ObstoreBackend:
         return {str(name): v.decode("latin-1") if isinstance(v, bytes) else str(v) for name, v in given.items()}
 
     async def get_range(self, url: str, start: int, length: int) -> Buffer:
-        connecting()
-        return await obstore.get_range_async(self.store, self.path(url), start=start, length=length)
+        return await obstore.get_range_async(self._here(), self.path(url), start=start, length=length)
 
     async def get_ranges(self, url: str, ranges: Sequence[tuple[int, int]]) -> list[Buffer]:
         return await gather_ranges(self, url, ranges)
 
     async def get_part(self, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
-        return await read_part(self.store, self.path(url), start, length)
+        return await read_part(self._here(), self.path(url), start, length)
+
+
+def not_sent(backend: object) -> InvalidArgumentError:
+    """The error of a backend that another process is to get: what it is sent would hold its keys."""
+    return InvalidArgumentError(
+        f"{backend!r} may hold keys, so it is not sent to another process. Leave backend= out, so that the process "
+        "finds credentials in its own environment, start workers with the multiprocessing method `fork`, or give a "
+        "backend of your own class, whose pickle is yours to define"
+    )
 
 
 async def read_part(store: Any, path: str, start: int, length: int) -> tuple[Buffer, FileFacts]:

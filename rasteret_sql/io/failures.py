@@ -195,15 +195,21 @@ def failure_of(error: Exception) -> Failure | None:
     return None
 
 
-_REFUSALS = (
-    (NotFoundError, Cause.MISSING),
-    (UnauthenticatedError, Cause.DENIED),
-    (PermissionDeniedError, Cause.DENIED),
-    (NotSupportedError, Cause.NO_RANGES),
-    (InvalidPathError, Cause.PATH),
-    ((AlreadyExistsError, PreconditionError, NotModifiedError, UnknownConfigurationKeyError), Cause.OTHER),
-)
-"""Errors of stores that say no by their class. The others are GenericError, and JoinError of a thread that was lost."""
+def _refusals() -> tuple[tuple[type[BaseError] | tuple[type[BaseError], ...], Cause], ...]:
+    """Errors of stores that say no by their class; the others are GenericError, and JoinError of a lost thread.
+
+    Asked each time: a forked child has the classes of another library (second_library.py).
+    """
+    return (
+        (NotFoundError, Cause.MISSING),
+        (UnauthenticatedError, Cause.DENIED),
+        (PermissionDeniedError, Cause.DENIED),
+        (NotSupportedError, Cause.NO_RANGES),
+        (InvalidPathError, Cause.PATH),
+        ((AlreadyExistsError, PreconditionError, NotModifiedError, UnknownConfigurationKeyError), Cause.OTHER),
+    )
+
+
 _LASTING = (
     *(errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENODEV, errno.ENXIO),
     *(errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT),
@@ -220,7 +226,7 @@ def _of_store(error: BaseError) -> Failure:
     code = _CODE.search(text)
     if code is not None and code[1] in _DENIALS:  # first of all: a 409 has the class of a file that exists already
         return Failure(Cause.DENIED, _answer(text))
-    for kind, cause in _REFUSALS:
+    for kind, cause in _refusals():
         if isinstance(error, kind):
             return Failure(cause, _answer(text) if cause in (Cause.DENIED, Cause.OTHER) else "")
     return _of_text(text) if isinstance(error, GenericError) else Failure(Cause.UNKNOWN)

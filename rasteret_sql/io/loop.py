@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from rasteret_sql.callbacks import POLL_SECONDS, Cancelled
 from rasteret_sql.errors import InterruptedQueryError
 from rasteret_sql.io.rate_limit import Limiter
+from rasteret_sql.io.second_library import load_again
 
 T = TypeVar("T")
 
@@ -89,14 +90,20 @@ def io_loop() -> IoLoop:
 
 
 def connecting() -> None:
-    """Note that a store is about to be used.
+    """Note that a store is about to be used; in a child of a process that had used stores, have it made anew.
 
     Raises:
-        RuntimeError: this process was forked from one that had used stores; failures.py makes a clear error of it.
+        RuntimeError: that cannot be; failures.py makes a clear error of it.
     """
     if _holder.stranded:
-        msg = "stores were used before a fork"
-        raise RuntimeError(msg)
+        with _holder.lock:
+            if _holder.stranded:
+                try:
+                    load_again()
+                except ImportError as error:
+                    msg = f"stores were used before a fork, and {error}"
+                    raise RuntimeError(msg) from error
+                _holder.stranded = False
     _holder.connected = True
 
 

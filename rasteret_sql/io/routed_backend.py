@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError, NotSupportedError
 
 from rasteret_sql.io.access import Access
 from rasteret_sql.io.addresses import Kind, Place, rewrite_url
-from rasteret_sql.io.backend import Buffer, FileFacts, gather_ranges, read_part
+from rasteret_sql.io.backend import Buffer, FileFacts, gather_ranges, not_sent, read_part
 from rasteret_sql.io.clouds.cloud import Opened
 from rasteret_sql.io.clouds.registry import VARIABLES, Opener, route
 from rasteret_sql.io.clouds.s3_region import bucket_region, said_region
@@ -64,16 +64,26 @@ class RoutedBackend:
         self._plain = plain
         self._files = LocalFiles()
         self._whole = WholeFiles()
-        self._lock = threading.Lock()
-        self._stores: OrderedDict[_Key, Opened] = OrderedDict()
+        self._begin()
         self._renewed: dict[_Key, float] = {}
         self._regions: dict[str, str] = {}
         """Bucket → where S3 said that it is."""
-        self._lookups: dict[str, asyncio.Task[str | None]] = {}
         self._routes: dict[str, Place] = {}
+
+    def _begin(self) -> None:
+        """Have no store: of this process, for those of another one are of no use after a fork."""
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._stores: OrderedDict[_Key, Opened] = OrderedDict()
+        self._lookups: dict[str, asyncio.Task[str | None]] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._stores)} stores)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self is default_backend():
+            return default_backend, ()
+        raise not_sent(self)
 
     async def get_range(self, url: str, start: int, length: int) -> Buffer:
         return (await self.get_part(url, start, length))[0]
@@ -159,6 +169,8 @@ class RoutedBackend:
 
     def _opened(self, place: Place) -> Opened:
         connecting()
+        if self._process != os.getpid():
+            self._begin()
         key = self._key(place)
         with self._lock:
             opened = self._stores.get(key)

@@ -108,28 +108,70 @@ sys.exit(os.waitpid(pid, 0)[1])
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_forked_child_says_that_connections_are_gone(range_server: RangeServer) -> None:
-    (range_server.directory / "a.bin").write_bytes(bytes(1000))
-    code = """
-import os, sys
-from rasteret_sql.errors import StorageError
+FORKS = """
+import os, signal, sys
+import obstore
+from rasteret_sql.errors import MissingObjectError, StorageError
+from rasteret_sql.io import loop
+from rasteret_sql.io.backend import ObstoreBackend
 from rasteret_sql.io.fetch import fetch
 from rasteret_sql.io.loop import run
-from rasteret_sql.io.routed_backend import default_backend
+from rasteret_sql.io.routed_backend import RoutedBackend, default_backend
 from rasteret_sql.byte_ranges import ByteRange
-read = lambda: bytes(run(fetch(default_backend(), sys.argv[1], ByteRange(0, 4))))
-read()
-pid = os.fork()
-if pid == 0:
+
+def broken():
+    raise ImportError("there is no room")
+
+url = sys.argv[1]
+backends = [default_backend(), RoutedBackend(), ObstoreBackend(url, client_options={"allow_http": True})]
+read = lambda name="a.bin": [bytes(run(fetch(backend, f"{url}/{name}", ByteRange(0, 4)))) for backend in backends]
+
+def child(work):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)
+        try:
+            work()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(2)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+def reads(deeper):
+    assert read() == first
+    store = obstore.store.HTTPStore.from_url(url, client_options={"allow_http": True})
+    assert bytes(obstore.get_range(store, "a.bin", start=0, length=4)) == first[0]
+    try:
+        read("none.bin")
+    except MissingObjectError:
+        pass
+    else:
+        raise AssertionError("a file that is not there was read")
+    if deeper:
+        child(lambda: reads(False))
+
+def refuses():
+    loop.load_again = broken
     try:
         read()
     except StorageError as error:
-        os._exit(0 if "spawn" in str(error) else 1)
-    os._exit(2)
-sys.exit(os.waitpid(pid, 0)[1])
+        assert "`spawn` or `forkserver`" in str(error), error
+    else:
+        raise AssertionError("stores of the parent were used")
+
+first = read()
+child(lambda: reads(True))
+child(refuses)
+assert read() == first
 """
-    command = [sys.executable, "-c", code, f"{range_server.url}/a.bin"]
-    assert subprocess.run(command, timeout=60, check=False).returncode == 0
+
+
+def test_a_forked_child_has_stores_of_its_own(range_server: RangeServer) -> None:
+    (range_server.directory / "a.bin").write_bytes(bytes(range(200)))
+    command = [sys.executable, "-c", FORKS, range_server.url]
+    done = subprocess.run(command, timeout=120, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_noise_at_exit_with_requests_running(range_server: RangeServer) -> None:

@@ -6,14 +6,19 @@ import pickle
 from datetime import UTC
 
 import numpy as np
+import obstore
 import pytest
 import rasterio
 import shapely
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
+import rasteret_sql
 from rasteret_sql.errors import UnknownBandError, UnknownSceneError
-from tests.training.world import ORIGINS, SIDE
+from tests.secrets.searching import Search
+from tests.servers.range_server import RangeServer
+from tests.servers.secrets import secret
+from tests.training.world import ORIGINS, SIDE, make_world
 
 torch = pytest.importorskip("torch", reason="needs the extra torch")
 from torch.utils.data import DataLoader, DistributedSampler  # noqa: E402
@@ -390,3 +395,32 @@ def test_a_pickle_opens_the_collection_anew(world):
     assert len(again) == 36
     for one, other in zip(dataset.__getitems__([3, 30]), again.__getitems__([3, 30]), strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_over_http(tmp_path, method):
+    """A process that has read over the network forks, or spawns, workers that do, too."""
+    with RangeServer(tmp_path) as server:
+        world = make_world(tmp_path, workspace=tmp_path / "ws", base=f"{server.url}/")
+        dataset = world.collection.to_torch_dataset(None, ["a"], chip_size=32, label_field="label")
+        expected = dataset.__getitems__(range(36))
+        loader = DataLoader(dataset, batch_size=9, num_workers=1, multiprocessing_context=method)
+        images = torch.cat([batch["image"] for batch in loader])
+    assert torch.equal(images, torch.cat([one["image"][None] for one in expected]))
+
+
+def test_no_pickle_holds_a_key(world):
+    """Of what a process that is spawned gets."""
+    key = secret("training-key-of-a-backend")
+    search = Search({key})
+    ours = rasteret_sql.create_backend(default_s3_config={"access_key_id": "AKIA0", "secret_access_key": key})
+    store = obstore.store.S3Store("bucket", access_key_id="AKIA0", secret_access_key=key, region="eu-west-1")
+    for backend in (ours, rasteret_sql.ObstoreBackend(store)):
+        dataset = world.collection.to_torch_dataset(None, ["a"], chip_size=32, backend=backend)
+        with pytest.raises(ValueError, match="may hold keys, so it is not sent to another process") as told:
+            pickle.dumps(dataset)
+        assert search.text(str(told.value)) == []
+    opened = rasteret_sql.load(world.collection.path, backend=ours)
+    pickled = pickle.dumps(opened.to_torch_dataset(None, ["a"], chip_size=32))
+    assert list(search.bytes(pickled, "")) == []
+    assert b"chips" in pickled

@@ -51,7 +51,7 @@ def write(path, data, place, resolution=10, *, nodata=0, tile=32, **more):
         return transform_bounds(epsg, 4326, *file.bounds)
 
 
-def make_world(directory, name="chips", workspace=None):
+def make_world(directory, name="chips", workspace=None, base=""):
     rng = np.random.default_rng(7)
     features = []
     for number, (scene, place) in enumerate(ORIGINS.items()):
@@ -61,7 +61,7 @@ def make_world(directory, name="chips", workspace=None):
             data = rng.integers(1, 900, (side, side)).astype(dtype)
             data[rng.random(data.shape) < 0.1] = 0
             bounds = write(directory / f"{scene}_{band}.tif", data, place, resolution)
-            bands[band] = {"href": f"{scene}_{band}.tif", "type": "image/tiff"}
+            bands[band] = {"href": f"{base}{scene}_{band}.tif", "type": "image/tiff"}
         west, south, east, north = bounds
         ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
         properties = {
