@@ -6,7 +6,7 @@ It is imported when such a dataset is asked for: TorchGeo need not be there othe
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,6 +90,7 @@ class RasteretGeoDataset(GeoDataset):  # type: ignore[misc]
         self._number = {scene: number for number, scene in enumerate(ids)}
         self._ids, self._labels = list(ids), labels
         self._images: SceneImages | None = None
+        self._rows: _Rows | None = None
         self._process = -1
         self.transforms = request.transforms
         self.chip_size = request.chip_size
@@ -113,7 +114,7 @@ class RasteretGeoDataset(GeoDataset):  # type: ignore[misc]
             self._check_room(request.chip_size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_images": None, "_process": -1}
+        return {**self.__dict__, "_images": None, "_rows": None, "_process": -1}
 
     def close(self) -> None:
         """Let go of the headers that are at hand; a query looks them up again."""
@@ -136,20 +137,14 @@ class RasteretGeoDataset(GeoDataset):  # type: ignore[misc]
             ValueError: a scene cannot be read.
         """
         x, y, t = self._disambiguate_slice(index)
-        intervals = self.index.index
-        found = self.index[(intervals.left <= t.stop) & (intervals.right >= t.start)].iloc[:: t.step]
-        found = found.cx[x.start : x.stop, y.start : y.stop]
-        # An edge in common is no pixel.
-        west, south, east, north = found.geometry.bounds.to_numpy().T
-        found = found[(west < x.stop) & (east > x.start) & (south < y.stop) & (north > y.start)]
-        if found.empty:
+        rows = self._rows_here()
+        numbers = rows.meeting((x.start, y.start, x.stop, y.stop), (t.start, t.stop), t.step)
+        if not numbers:
             raise IndexError(f"index: {index} not found in dataset with bounds: {self.bounds}")
         height, width = round((y.stop - y.start) / y.step), round((x.stop - x.start) / x.step)
         if min(height, width) < 1:
             raise InvalidArgumentError(f"index: {index} has no pixel of {x.step} × {y.step}; give larger slices")
-        crs = crs_or_code(normalize_crs(self.index.crs.to_wkt()))
-        grid = TargetGrid(crs, lattice_through((x.step, y.step), (x.start, y.stop)), Window(0, 0, width, height))
-        numbers = [self._number[scene] for scene in found["rid"]]
+        grid = TargetGrid(rows.crs, lattice_through((x.step, y.step), (x.start, y.stop)), Window(0, 0, width, height))
         try:
             with reading(self._request.collection, self._request.access, "to_torchgeo_dataset") as context:
                 data = context.engine.call(lambda cancelled: self._read(numbers, grid, context, cancelled))
@@ -201,6 +196,13 @@ class RasteretGeoDataset(GeoDataset):  # type: ignore[misc]
                 break
         read_blocks(blocks, arrays, context, cancelled)
         return data
+
+    def _rows_here(self) -> _Rows:
+        """The index as it is now: TorchGeo, and users, may put it into another CRS or choose some of its rows."""
+        rows = self._rows
+        if rows is None or rows.index is not self.index or rows.known_crs != self.index.crs:
+            rows = self._rows = _Rows.of(self.index, self._number)
+        return rows
 
     def _here(self) -> SceneImages:
         """The images of this process: what another one knows of files is bound to its own connections."""
@@ -267,6 +269,50 @@ class RasteretGeoDataset(GeoDataset):  # type: ignore[misc]
                 f"half a diagonal from the edges and would yield nothing: about {most} pixels would do. "
                 "GriddedPatchSampler takes them"
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """The index of a dataset as arrays: to ask the frame takes longer than to read a chip."""
+
+    index: Any
+    """The frame that they are of."""
+    known_crs: Any
+    """As the frame has it."""
+    crs: str
+    """As `geo.crs` writes it."""
+    numbers: npt.NDArray[np.int64]
+    """Of the scene of each row."""
+    begin: npt.NDArray[np.datetime64]
+    end: npt.NDArray[np.datetime64]
+    outlines: npt.NDArray[np.object_]
+    bounds: npt.NDArray[np.float64]
+    """Shape (n, 4)."""
+
+    @classmethod
+    def of(cls, index: Any, number: Mapping[str, int]) -> _Rows:
+        """Those of a frame."""
+        outlines = np.asarray(index.geometry.values, object)
+        return cls(
+            index,
+            index.crs,
+            crs_or_code(normalize_crs(index.crs.to_wkt())),
+            np.array([number[scene] for scene in index["rid"]], np.int64),
+            index.index.left.to_numpy(),
+            index.index.right.to_numpy(),
+            outlines,
+            shapely.bounds(outlines).reshape(-1, 4),
+        )
+
+    def meeting(self, box: tuple[float, float, float, float], times: tuple[Any, Any], step: int) -> list[int]:
+        """Numbers of scenes that have a pixel in a box at a time; an edge in common is none. Both ends count."""
+        first, last = (pd.Timestamp(time).to_datetime64() for time in times)
+        rows = np.flatnonzero((self.begin <= last) & (self.end >= first))[::step]
+        west, south, east, north = self.bounds[rows].T
+        rows = rows[(west < box[2]) & (east > box[0]) & (south < box[3]) & (north > box[1])]
+        rows = rows[shapely.intersects(self.outlines[rows], shapely.box(*box))]
+        found: list[int] = self.numbers[rows].tolist()
+        return found
 
 
 def _block(image: SceneImage, grid: TargetGrid, slot: int) -> Block | None:
