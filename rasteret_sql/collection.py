@@ -17,6 +17,7 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.misspelt import explained
 from rasteret_sql.hosts.area_reads import AreaReads
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
+from rasteret_sql.hosts.point_reads import PointReads
 from rasteret_sql.hosts.private_database import OwnDatabase, hold
 from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.hosts.record_windows import RecordWindows
@@ -37,7 +38,7 @@ from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session, new_session
 
 
-class Collection(RecordWindows, TrainingReads, AreaReads):
+class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
     """Scenes of one index, all or a part of them. Made by `build`, `build_from_stac`, `load` and others.
 
     `subset` and `where` give new collections over the same index; nothing is read before rows, counts or pixels are

@@ -17,7 +17,7 @@ import shapely
 
 import rasteret_sql
 from rasteret_sql.errors import MemoryLimitError
-from rasteret_sql.selection.areas import read_areas
+from rasteret_sql.selection.areas import Kinds, read_areas
 from rasteret_sql.session.session import new_session
 from tests.collection_world import make_world
 
@@ -334,7 +334,7 @@ def test_an_index_that_went_away_is_told(tmp_path):
 
 def test_points_and_lines_are_areas_of_subset_only():
     line = shapely.LineString([(0, 0), (1, 1)])
-    assert read_areas(line, only_polygons=False).geometries[0].equals(line)
+    assert read_areas(line, kinds=Kinds.ANY).geometries[0].equals(line)
     with pytest.raises(ValueError, match=re.escape("areas are polygons and multipolygons, not a LineString")):
         read_areas(line)
 

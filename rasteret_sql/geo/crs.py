@@ -81,6 +81,12 @@ def is_known(crs: str) -> bool:
     return True
 
 
+def epsg_number(crs: str | None) -> int | None:
+    """The number of a CRS in EPSG's list, as `normalize_crs` gives it; None where it has none."""
+    name, _, code = (crs or "").partition(":")
+    return int(code) if name == "EPSG" and code.isdecimal() else None
+
+
 @lru_cache(maxsize=1024)
 def _normalize_text(text: str) -> str:
     try:

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 import pyarrow as pa
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.functions.python_arguments import grid_arguments, most_bytes
 from rasteret_sql.hosts.area_frame import OF_SCENES, check_columns, frame_of, require_geopandas
 from rasteret_sql.hosts.area_samples import AreaRead, Bands
+from rasteret_sql.hosts.asked_reads import AskedReads
 from rasteret_sql.hosts.awaited import awaited
 from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
 from rasteret_sql.hosts.lazy_dataset import Chunks, lazy_dataset
-from rasteret_sql.hosts.read_arguments import AreaArguments, filters_of, takes, with_defaults
+from rasteret_sql.hosts.read_arguments import AreaArguments, takes
 from rasteret_sql.hosts.xarray_dataset import COMBINE, check_dataset, dataset_of, require_xarray, times_of
-from rasteret_sql.index.change.build_request import require_concurrency
-from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
-from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.selection.areas import read_areas
-from rasteret_sql.selection.call_access import call_backend
+from rasteret_sql.selection.areas import AUTO, read_areas
 from rasteret_sql.selection.pixels import any_shape, info_table
-from rasteret_sql.selection.scene_view import SceneView
-from rasteret_sql.session.session import Session
 
 if TYPE_CHECKING:
     import geopandas
     import xarray
 
 
-class AreaReads(SceneView):
+class AreaReads(AskedReads):
     """Has the methods of a collection that read areas."""
-
-    _session: Session
 
     @overload
     def get_numpy(
@@ -70,7 +61,7 @@ class AreaReads(SceneView):
             RasteretError: with `on_error='raise'`, why a scene could not be read.
             ByteLimitError: the call would fetch more than `max_bytes`.
         """
-        asked = self._asked("get_numpy", geometries, bands, named)
+        asked = self._areas("get_numpy", geometries, bands, named)
         samples, scenes = asked.read()
         self._follow_refreshed(asked.options.on_change)
         assert samples.pixels is not None  # it raises where there are none
@@ -120,7 +111,7 @@ class AreaReads(SceneView):
         require_xarray()
         if xr_combine not in COMBINE:
             raise InvalidArgumentError(f"xr_combine={xr_combine!r} is not known; expected one of {', '.join(COMBINE)}")
-        asked = self._asked("get_xarray", geometries, bands, named, one_grid=True)
+        asked = self._areas("get_xarray", geometries, bands, named, one_grid=True)
         count, shape = len(asked.areas.geometries), asked.options.shape
         if shape is not None and count > 1:
             raise InvalidArgumentError(
@@ -163,7 +154,7 @@ class AreaReads(SceneView):
             ByteLimitError: the call would fetch more than `max_bytes`.
         """
         require_geopandas("get_gdf", "get_numpy(..., return_info=True) works without it")
-        asked = self._asked("get_gdf", geometries, bands, named)
+        asked = self._areas("get_gdf", geometries, bands, named)
         check_columns(asked.areas)
         columns = [name for name in OF_SCENES if name in self._index.scene_columns]
         samples, scenes = asked.read(any_shape, columns=columns, apart=True)
@@ -176,49 +167,10 @@ class AreaReads(SceneView):
     get_numpy_async = awaited(get_numpy)
     get_xarray_async = awaited(get_xarray)
 
-    def _asked(
-        self, function: str, geometries: Any, bands: Bands, named: Mapping[str, Any], *, one_grid: bool = False
+    def _areas(
+        self, function: str, geometries: Any, bands: Bands, named: AreaArguments, *, one_grid: bool = False
     ) -> AreaRead:
-        """The read of areas that a call asks for.
-
-        Args:
-            function: the name of the call, for receipts.
-            geometries: the areas.
-            bands: the bands.
-            named: the shared arguments that were given.
-            one_grid: True: all scenes on one grid, also where the call says nothing of it.
-        """
-        given = with_defaults(AreaArguments, named)
-        require_concurrency(given["max_concurrent"])
-        grid = grid_arguments(given["target_crs"], given["resolution"], given["shape"], given["align"])
-        same = ("all_touched", "resampling", "on_error", "on_change", "mask", "dilate", "scaled", "nodata", "fill")
-        options = PixelOptions(
-            self.name, max_bytes=most_bytes(given["max_bytes"]), **{name: given[name] for name in same}, **grid
-        )
-        return AreaRead(
-            self._session,
-            self._selection,
-            self.bands,
-            function=function,
-            areas=read_areas(geometries, given["geometry_crs"], given["geometry_column"]),
-            bands=bands,
-            options=options,
-            reader=call_backend(
-                self._session, given["backend"], given["cloud_config"], given["data_source"], self.data_source
-            ),
-            data_source=given["data_source"],
-            progress=given["progress"],
-            filters=filters_of(named),
-            one_grid=one_grid or bool(grid),
-        )
-
-    def _read_anew(self) -> CollectionIndex:
-        """The index as it is now, reached as it was."""
-        return open_collection(self._index.place, self.name, self._index.stores)
-
-    def _follow_refreshed(self, on_change: str) -> None:
-        """Go on with the index as it is now, if headers of changed files were put into it."""
-        if on_change != "refresh" or self._index.is_current():
-            return
-        self._selection = dataclasses.replace(self._selection, index=self._read_anew())
-        self.__dict__.pop("_connection", None)
+        """The read of areas that a call asks for; with `one_grid` on one grid, also where it says nothing of that."""
+        areas = read_areas(geometries, named.get("geometry_crs", AUTO), named.get("geometry_column"))
+        asked = self._asked(function, areas, bands, AreaArguments, named)
+        return dataclasses.replace(asked, one_grid=True) if one_grid else asked

@@ -27,10 +27,13 @@ from rasteret_sql.selection.call_access import own_bands
 from rasteret_sql.selection.common_grid import on_common_grid
 from rasteret_sql.selection.conditions import near_areas
 from rasteret_sql.selection.filters import filtered
-from rasteret_sql.selection.missed_areas import explain_missed
+from rasteret_sql.selection.missed_areas import explain_missed, mistake_of
 from rasteret_sql.selection.pixels import Part, Samples, plan_samples, read_samples
+from rasteret_sql.selection.point_samples import PointCall, PointGroup, PointRules, read_points_of
+from rasteret_sql.selection.points import Points
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session
+from rasteret_sql.warning import warn
 
 Bands = str | Sequence[str] | Mapping[str, str]
 """A band or an expression over bands, several of them, or names for these."""
@@ -125,6 +128,42 @@ class AreaRead:
         self._tell(failures, near, found=bool(plans))
         return plans, options, scenes
 
+    def sample(
+        self, points: Points, rules: PointRules, columns: Sequence[str]
+    ) -> tuple[Sequence[PointGroup], pa.Table]:
+        """Read values at points; scenes that cannot be read are left out and told of, as by `read`.
+
+        Args:
+            points: of which the areas are those that are not missing.
+            rules: what is wanted.
+            columns: of the scenes that are wanted; `id` and `datetime` are among them.
+
+        Returns:
+            A group for each band of a scene that has points, and the scenes; the newest first, unless all are wanted.
+
+        Raises:
+            InvalidArgumentError: no scene could be read, or a band is not known.
+            RasteretError: why a scene cannot be read, if the options say so.
+        """
+        asked = self.asked
+        chosen = filtered(self.selection, self.filters)
+        there = bool(len(self.areas.geometries))
+        scenes = (_near(chosen, self.areas) if there else chosen).batches(list(columns)).read_all()
+        scenes = scenes if there else scenes.slice(0, 0)
+        if rules.match != "all":
+            scenes = scenes.sort_by([("datetime", "descending")])
+        near = scenes["id"].to_pylist()
+        with self.session.receipts.begin(self.function) as receipt:
+            told = dataclasses.replace(self.options, on_error="raise")  # scenes that fail are told of here
+            samples = read_points_of(self._context(receipt), near, PointCall(points, asked, told, rules))
+            self._raise(samples.failures)
+        count = len(near) * len(asked)
+        self._warn(samples.failures, near, found=len(samples.failures) < count)
+        mistake = mistake_of(chosen, self.areas) if there and not samples.groups and not samples.failures else None
+        if mistake is not None:
+            warn(f'no scene of "{self.selection.index.name}" meets the points ({self.areas.describe()}); {mistake}')
+        return samples.groups, scenes
+
     def _context(self, receipt: Receipt) -> ReadContext:
         return self.session.paying(receipt).reading(backend=self.reader, progress=progress_listener(self.progress))
 
@@ -140,21 +179,23 @@ class AreaRead:
 
     def _tell(self, failures: Mapping[Part, Exception], near: Sequence[str], *, found: bool) -> None:
         """Warn of scenes that are left out; where nothing was found, that is an error."""
-        names = self.names
-        if any(len(part.bands) < len(names) for part in failures):
-            of_bands = {
-                f"{part.scene_id} {', '.join(names[band] for band in part.bands)}": error
-                for part, error in failures.items()
-            }
-            tell_left_out(of_bands, len(near) * len(names), "bands of scenes", found=found)
-        else:
-            tell_left_out({part.scene_id: error for part, error in failures.items()}, len(near), found=found)
+        self._warn(failures, near, found=found)
         if not found:
             chosen = filtered(self.selection, self.filters)
             raise InvalidArgumentError(
                 f'no valid data found: no scene of "{self.selection.index.name}" meets the areas '
                 f"({self.areas.describe()}); {explain_missed(chosen, self.areas)}"
             )
+
+    def _warn(self, failures: Mapping[Part, Exception], near: Sequence[str], *, found: bool) -> None:
+        """Warn of scenes that are left out; where nothing else was found, that is an error."""
+        names = self.names
+        if any(len(part.bands) < len(names) for part in failures):
+            labels = {part: f"{part.scene_id} {', '.join(names[band] for band in part.bands)}" for part in failures}
+            of_bands = {labels[part]: error for part, error in failures.items()}
+            tell_left_out(of_bands, len(near) * len(names), "bands of scenes", found=found)
+        else:
+            tell_left_out({part.scene_id: error for part, error in failures.items()}, len(near), found=found)
 
 
 def asked_bands(  # noqa: PLR0917 - of one call

@@ -21,7 +21,7 @@ from rasteret_sql.errors import (
     did_you_mean,
 )
 from rasteret_sql.index.place.collection_index import CollectionIndex
-from rasteret_sql.selection.areas import Areas, Crs, read_areas
+from rasteret_sql.selection.areas import Areas, Crs, Kinds, read_areas
 from rasteret_sql.selection.conditions import sql_condition
 from rasteret_sql.selection.filters import filtered
 from rasteret_sql.selection.scene_view import SceneView
@@ -257,7 +257,7 @@ def _places(rows: pa.Table, given: Any, column: str, crs: Crs) -> Areas:
         raise InvalidArgumentError(
             f"geometry_column={column!r} names a column of a query or table with a row for each chip; give it as scenes"
         )
-    return read_areas(rows, crs, column, only_polygons=False)
+    return read_areas(rows, crs, column, kinds=Kinds.ANY)
 
 
 def times_in_seconds(times: Iterable[np.datetime64]) -> npt.NDArray[np.float64]:

@@ -17,7 +17,6 @@ from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.scenes.dates import DateLike
 from rasteret_sql.selection.areas import AUTO, Crs
-from rasteret_sql.selection.filters import NAMES
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -151,11 +150,28 @@ class AreaArguments(
     """The named arguments of every read of areas."""
 
 
+class PointFilterArguments(FilterArguments, total=False):
+    """Choose scenes, as `subset` does, of a read whose geometries are points."""
+
+    geometries: Any
+
+
+class PointArguments(AccessArguments, GeometryArguments, ValueArguments, PointFilterArguments, total=False):
+    """The named arguments of every read of points."""
+
+
+_FILTERS = frozenset(PointFilterArguments.__annotations__)
+
+
 @cache
 def _declared(arguments: type) -> dict[str, tuple[Any, Takes]]:
     """Name → type and meaning of those that have one; filters have that of `subset`."""
     hints = get_type_hints(arguments, include_extras=True)
-    return {name: (kind.__origin__, kind.__metadata__[0]) for name, kind in hints.items() if name not in NAMES}
+    return {name: (kind.__origin__, kind.__metadata__[0]) for name, kind in hints.items() if name not in _FILTERS}
+
+
+def _filter_names(arguments: type) -> list[str]:
+    return [name for name in get_type_hints(arguments) if name in _FILTERS]
 
 
 def with_defaults(arguments: type, named: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,9 +179,9 @@ def with_defaults(arguments: type, named: Mapping[str, Any]) -> dict[str, Any]:
     return {name: named.get(name, takes.default) for name, (_, takes) in _declared(arguments).items()}
 
 
-def filters_of(named: Mapping[str, Any]) -> dict[str, Any]:
+def filters_of(arguments: type, named: Mapping[str, Any]) -> dict[str, Any]:
     """The filters of a call."""
-    return {name: value for name, value in named.items() if name in NAMES}
+    return {name: named[name] for name in _filter_names(arguments) if name in named}
 
 
 def takes(arguments: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -185,7 +201,7 @@ def takes(arguments: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
         *mine, _ = own.parameters.values()
         placed = [one for one in mine if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
         signature = own.replace(parameters=[*placed, *shared, *mine[len(placed) :], filters])
-        known = [name for name in signature.parameters if name not in ("self", "filters")] + list(NAMES)
+        known = [name for name in signature.parameters if name not in ("self", "filters")] + _filter_names(arguments)
 
         @wraps(method)
         def call(*args: P.args, **named: P.kwargs) -> R:
@@ -210,7 +226,7 @@ def _documented(doc: str, arguments: type) -> str:
     end = next(number for number in range(at, len(lines)) if not lines[number].strip())
     indent = lines[at][: -len(lines[at].lstrip())]
     entries = [f"{name}: {takes.doc}." for name, (_, takes) in _declared(arguments).items()]
-    filters = f"**filters: which scenes: {', '.join(NAMES)}, as for `subset`."
+    filters = f"**filters: which scenes: {', '.join(_filter_names(arguments))}, as for `subset`."
     shared, last = ([line for entry in some for line in _filled(entry, indent)] for some in (entries, [filters]))
     return "\n".join([*lines[:at], *shared, *lines[at + 1 : end], *last, *lines[end:]])
 

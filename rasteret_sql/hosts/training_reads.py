@@ -20,7 +20,7 @@ from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.reading.options import PixelOptions, require
 from rasteret_sql.scenes.dates import DateLike
-from rasteret_sql.selection.areas import AUTO, Crs, read_areas
+from rasteret_sql.selection.areas import AUTO, Crs, Kinds, read_areas
 from rasteret_sql.selection.chip_order import Shares
 from rasteret_sql.selection.chip_places import EDGES
 from rasteret_sql.selection.chip_source import ChipForm
@@ -196,7 +196,7 @@ class TrainingReads:
             time_series=time_series,
             dtype=None if dtype is None else dtype_name(dtype),
             fill=fill,
-            areas=None if geometries is None else read_areas(geometries, geometry_crs, only_polygons=False),
+            areas=None if geometries is None else read_areas(geometries, geometry_crs, kinds=Kinds.ANY),
         )
         table = ChipTable(request, scenes)
         form = torch_dataset.SampleForm(is_image, with_valid, transforms)

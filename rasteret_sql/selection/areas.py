@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,32 @@ _FORMS = (
     "a tuple (minx, miny, maxx, maxy), WKT, WKB, GeoJSON, shapely, a list or Arrow array of these, or an Arrow table "
     "with a geometry column"
 )
-_POLYGONS = ("Polygon", "MultiPolygon")
+
+
+class Kinds(Enum):
+    """Geometries that a call takes, by their types."""
+
+    POLYGONS = ("Polygon", "MultiPolygon")
+    ANY = ()
+    POINTS = ("Point",)
+    """And missing ones."""
+
+    @property
+    def noun(self) -> str:
+        """One of them, for messages."""
+        return "point" if self is Kinds.POINTS else "area"
+
+    @property
+    def rule(self) -> str:
+        """All of them, for messages."""
+        rules = {
+            Kinds.POLYGONS: "areas are polygons and multipolygons",
+            Kinds.ANY: "areas are geometries",
+            Kinds.POINTS: "points are geometries of type Point",
+        }
+        return rules[self]
+
+
 AUTO = "auto"
 """The CRS that the areas say themselves, else lon/lat."""
 
@@ -56,7 +82,7 @@ class Areas:
 
 
 def read_areas(
-    value: Any, geometry_crs: Crs = AUTO, geometry_column: str | None = None, *, only_polygons: bool = True
+    value: Any, geometry_crs: Crs = AUTO, geometry_column: str | None = None, *, kinds: Kinds = Kinds.POLYGONS
 ) -> Areas:
     """Read areas in whatever form they come.
 
@@ -66,17 +92,17 @@ def read_areas(
         geometry_crs: CRS of the areas; "auto" or None: what GeoArrow, GeoParquet or EWKT says. Without that, plain
             geometries are lon/lat, and a table is an error.
         geometry_column: which column of a table.
-        only_polygons: True: other kinds are an error.
+        kinds: others are an error.
 
     Raises:
-        InvalidGeometryError: an area cannot be read, or is no polygon.
+        InvalidGeometryError: an area cannot be read, or is of another kind.
         InvalidArgumentError: a bbox is none, or a table does not say which column or CRS is meant.
         TypeError: there are no areas in it.
     """
     asked = None if geometry_crs is None or geometry_crs == AUTO else crs_or_code(geometry_crs)
-    table = _as_table(value)
+    table = as_table(value)
     if table is not None:
-        return _of_table(table, asked, geometry_column, only_polygons)
+        return _of_table(table, asked, geometry_column, kinds)
     if geometry_column is not None:
         raise ArgumentTypeError(
             f"geometry_column names a column of a table of areas, and the areas are {type(value).__name__}"
@@ -88,13 +114,13 @@ def read_areas(
         shapes = np.array(getattr(value, "geometry", value), dtype=object)
         shapes = plain_geometries(shapes, shapes.tolist())
         columns = value.drop(columns=value.geometry.name) if hasattr(value, "columns") else None
-        return Areas(_checked(shapes, only_polygons), asked or said or LONLAT, columns)
+        return Areas(_checked(shapes, kinds), asked or said or LONLAT, columns)
     array = _as_array(value)
     if array is not None:
         field, column = array
         said = _said_crs(field, GeoMetadata())
         if field.metadata or isinstance(field.type, pa.BaseExtensionType) or not _is_plain(field.type):
-            return Areas(_checked(_column(field, column), only_polygons), asked or said or LONLAT)
+            return Areas(_checked(_column(field, column), kinds), asked or said or LONLAT)
         value = column.to_pylist()
     one = isinstance(value, str | bytes | dict | shapely.Geometry) or hasattr(value, "__geo_interface__")
     values = [value] if one else value
@@ -103,7 +129,7 @@ def read_areas(
     parsed = [_parse(each) for each in values]
     geometries = np.empty(len(parsed), dtype=object)
     geometries[:] = parsed
-    return Areas(_checked(geometries, only_polygons), asked or _srid(geometries) or LONLAT)
+    return Areas(_checked(geometries, kinds), asked or _srid(geometries) or LONLAT)
 
 
 def _box(corners: tuple[Any, ...]) -> shapely.Polygon:
@@ -121,16 +147,17 @@ def _parse(value: Any) -> shapely.Geometry | None:
     return _box(value) if isinstance(value, tuple) else parse_geometry(value)
 
 
-def _checked(geometries: npt.NDArray[np.object_], only_polygons: bool) -> npt.NDArray[np.object_]:
+def _checked(geometries: npt.NDArray[np.object_], kinds: Kinds) -> npt.NDArray[np.object_]:
     if not len(geometries):
-        raise InvalidGeometryError("no area is given: the list is empty")
+        raise InvalidGeometryError(f"no {kinds.noun} is given: the list is empty")
     for geometry in geometries:
-        polygon = geometry is not None and geometry.geom_type in _POLYGONS
-        if geometry is None or geometry.is_empty or (only_polygons and not polygon):
-            kind = "nothing" if geometry is None else f"{'an empty' if geometry.is_empty else 'a'} {geometry.geom_type}"
-            raise InvalidGeometryError(
-                f"areas are {'polygons and multipolygons' if only_polygons else 'geometries'}, not {kind}"
-            )
+        is_missing = geometry is None or geometry.is_empty
+        if not is_missing and (kinds is Kinds.ANY or geometry.geom_type in kinds.value):
+            continue
+        if is_missing and kinds is Kinds.POINTS:
+            continue
+        kind = "nothing" if geometry is None else f"{'an empty' if is_missing else 'a'} {geometry.geom_type}"
+        raise InvalidGeometryError(f"{kinds.rule}, not {kind}")
     return geometries
 
 
@@ -147,7 +174,7 @@ def _is_frame(value: Any) -> bool:
     return hasattr(value, "crs") and (hasattr(value, "geometry") or hasattr(value, "__array__"))
 
 
-def _as_table(value: Any) -> pa.Table | None:
+def as_table(value: Any) -> pa.Table | None:
     """A table of what has columns; None for anything else."""
     if isinstance(value, pa.Table):
         return value
@@ -189,7 +216,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _of_table(table: pa.Table, asked: str | None, name: str | None, only_polygons: bool) -> Areas:
+def _of_table(table: pa.Table, asked: str | None, name: str | None, kinds: Kinds) -> Areas:
     geo = _geo_metadata(table.schema)
     field = table.schema.field(_geometry_column(table.schema, geo, name))
     said = _said_crs(field, geo)
@@ -197,7 +224,7 @@ def _of_table(table: pa.Table, asked: str | None, name: str | None, only_polygon
         raise InvalidArgumentError(
             f'the table of areas does not say the CRS of its column "{field.name}"; give geometry_crs='
         )
-    geometries = _checked(_column(field, table.column(field.name)), only_polygons)
+    geometries = _checked(_column(field, table.column(field.name)), kinds)
     return Areas(geometries, asked or said or LONLAT, table.drop_columns([field.name]))
 
 

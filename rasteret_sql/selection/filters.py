@@ -11,11 +11,8 @@ from rasteret_sql.geo.lonlat_boxes import parse_box
 from rasteret_sql.index.read.box_conditions import near_box, unclear_box
 from rasteret_sql.scenes.dates import DateLike
 from rasteret_sql.selection import conditions
-from rasteret_sql.selection.areas import read_areas
+from rasteret_sql.selection.areas import Kinds, read_areas
 from rasteret_sql.selection.selection import Selection
-
-NAMES = ("cloud_cover_lt", "date_range", "bbox", "split", "split_column")
-"""Those of calls that read pixels, whose `geometries` are what is read."""
 
 
 def subset_of(
@@ -41,7 +38,7 @@ def subset_of(
         None if box is None else near_box(box),
         None if split is None else conditions.split_condition(index, split, split_column),
     ]
-    areas = None if geometries is None else read_areas(geometries, only_polygons=False).lonlat()
+    areas = None if geometries is None else read_areas(geometries, kinds=Kinds.ANY).lonlat()
     given = [test for test in tests if test is not None]
     if areas is None and not given:
         raise InvalidArgumentError(

@@ -23,15 +23,19 @@ def explain_missed(selection: Selection, areas: Areas) -> str:
     where = bounds_of(selection)
     if where is None:
         return "there are no scenes: the filters leave none, or the collection has none"
-    if lonlat_of(areas.crs) is not None:
-        given = areas.geometries[:TRIED]
-        turned = [each for each in map(swapped, given) if is_place(each, areas.crs)]
-        if turned and selection.where(near_areas(Areas(np.array(turned, object), areas.crs).lonlat())).count():
-            return if_swapped(given[0])
-        if not any(is_place(each, areas.crs) for each in given):
-            hint = "swap x and y, or " if turned else ""
-            return (
-                f"these are no longitudes and latitudes in degrees, as {areas.crs} has them: {hint}give geometry_crs="
-            )
     bounds = ", ".join(f"{side:.6g}" for side in where)
-    return f"the scenes lie within ({bounds}) in longitude and latitude"
+    return mistake_of(selection, areas) or f"the scenes lie within ({bounds}) in longitude and latitude"
+
+
+def mistake_of(selection: Selection, areas: Areas) -> str | None:
+    """Say what must be wrong with geometries that no scene meets; None where they may just be elsewhere."""
+    if lonlat_of(areas.crs) is None:
+        return None
+    given = areas.geometries[:TRIED]
+    turned = [each for each in map(swapped, given) if is_place(each, areas.crs)]
+    if turned and selection.where(near_areas(Areas(np.array(turned, object), areas.crs).lonlat())).count():
+        return if_swapped(given[0])
+    if not any(is_place(each, areas.crs) for each in given):
+        remedy = "swap x and y, or give geometry_crs=" if turned else "give geometry_crs="
+        return f"these are no longitudes and latitudes in degrees, as {areas.crs} has them: {remedy}"
+    return None

@@ -41,7 +41,9 @@ def test_the_words_stand_in_the_docstring(name):
     assert FIRST[name] in re.sub(r"\s+", " ", inspect.getdoc(PUBLIC[name]))
 
 
-READS = {name: getattr(rasteret_sql.Collection, name) for name in ("get_gdf", "get_numpy", "get_xarray")}
+READS = {
+    name: getattr(rasteret_sql.Collection, name) for name in ("get_gdf", "get_numpy", "get_xarray", "sample_points")
+}
 READS |= {f"{name}_async": getattr(rasteret_sql.Collection, f"{name}_async") for name in READS}
 """Reads of a collection share arguments, which are declared once."""
 

@@ -218,6 +218,7 @@ LOADS = [
         "datetimes, not datetime.date"),
 ]  # fmt: skip
 
+POINT = (-122.3, 37.7)
 # In SQL an unknown column or argument is DuckDB's own error, which shows what there is.
 SCENES = "rasteret_scenes('bay', 'POINT (0 0)'"
 CALLS = [
@@ -250,6 +251,17 @@ CALLS = [
     Row("get_xarray: unknown band", lambda w: w.bay.get_xarray(area("sf-jan"), ["B99"]), ValueError,
         "B99.*Known: coastal"),
     Row("get_gdf: unknown band", lambda w: w.bay.get_gdf(area("sf-jan"), ["B99"]), ValueError, "B99.*Known: coastal"),
+    Row("sample_points: unknown band", lambda w: w.bay.sample_points(POINT, ["B99"]), ValueError,
+        "B99.*Known: coastal"),
+    Row("sample_points: bad match", lambda w: w.bay.sample_points(POINT, ["red"], match="best"), ValueError,
+        "match='best'"),
+    Row("sample_points: negative distance", lambda w: w.bay.sample_points(POINT, ["red"], max_distance_pixels=-1),
+        ValueError, "max_distance_pixels=-1"),
+    Row("sample_points: bad neighbourhood", lambda w: w.bay.sample_points(POINT, ["red"], return_neighbourhood="some"),
+        ValueError, "return_neighbourhood='some'"),
+    Row("sample_points: inconsistent neighbourhood",
+        lambda w: w.bay.sample_points(POINT, ["red"], return_neighbourhood="always"), ValueError,
+        "needs max_distance_pixels above 0"),
     Row("head: n < 0", lambda w: w.bay.head(-1), ValueError, "0 or more"),
     Row("get_*: unknown band", lambda w: w.bay.get_numpy(area("sf-jan"), ["B99"]), ValueError, "B99.*Known: coastal",
         "(SELECT read_chip(id, 'B99', 'POINT (0 0)') FROM rasteret.bay)"),
@@ -398,7 +410,7 @@ def test_crs_unresolved_or_conflicting(askew, home):
         assert con.execute("SELECT len(chip_values(read_chip('none', 'A')))").fetchone() == (256,)
 
 
-LATER = ("sample_points", "get_first_raster", "to_torchgeo_dataset")
+LATER = ("get_first_raster", "to_torchgeo_dataset")
 """Calls whose rows come with them; so do streaming collections (`hf://`) and signing by Planetary Computer's package.
 No collection without a dataset can be made, so that none can be exported."""
 
