@@ -10,11 +10,14 @@ import pyarrow as pa
 import pytest
 import rasterio
 import rasterio.merge
+import rasterio.warp
 import shapely
+from rasterio.transform import from_origin
 from rasterio.warp import transform_geom
 
-from rasteret_sql.errors import MemoryLimitError
+from rasteret_sql.errors import ByteLimitError, MemoryLimitError, RasteretError
 from tests.collection_world import make_world
+from tests.sampling import examples
 
 BOUNDS = (600_020, 5_099_870, 600_120, 5_099_980)
 
@@ -40,6 +43,64 @@ def test_a_window_is_what_rasterio_merges(world):
     )
     theirs, _ = rasterio.merge.merge(files[1:2], bounds=(600_003, 5_099_871, 600_131, 5_099_997), res=13)
     assert coarse.shape == theirs.shape == (1, 10, 10)
+
+
+def random_windows(count):
+    """Windows off the grid of the first scene, with pixels of other sizes."""
+    rng = np.random.default_rng(7)
+    for _ in range(count):
+        left, top = 600_000 + rng.uniform(-40, 120), 5_100_000 - rng.uniform(-40, 120)
+        across = float(rng.choice([rng.uniform(3, 30), 5, 7.5, 10, 20]))
+        res = across, across if rng.random() < 0.7 else float(rng.uniform(3, 30))
+        width, height = (max(1, round(side / step)) for side, step in zip(rng.uniform(20, 150, 2), res, strict=True))
+        yield (left, top - height * res[1], left + width * res[0], top), res
+
+
+def test_pixels_stay_where_they_are_whatever_the_window(world):
+    """Each is that of GDAL's warp. `rasterio.merge` agrees where the image covers the window, on every pixel; where it
+    ends inside, merge begins at a whole pixel of the window and stretches the rest to whole pixels."""
+    collection, _ = world
+    path = collection.path.parents[1] / "s00.tif"
+    covered = differ = 0
+    for bounds, res in random_windows(examples(150)):
+        (found,) = collection.read_window(record_ids=["s00"], bounds=bounds, res=res, bands=["a"])
+        warped = np.zeros_like(found)
+        with rasterio.open(path) as file:
+            rasterio.warp.reproject(
+                file.read(1), warped, src_transform=file.transform, src_crs=file.crs, dst_crs=file.crs,
+                dst_transform=from_origin(bounds[0], bounds[3], *res),
+            )  # fmt: skip
+            inside = shapely.box(*file.bounds).covers(shapely.box(*bounds))
+            meets = shapely.box(*file.bounds).intersection(shapely.box(*bounds)).area > 0
+        np.testing.assert_array_equal(found, warped)
+        if meets:
+            (merged,), _ = rasterio.merge.merge([path], bounds=bounds, res=res)
+            same = np.array_equal(found, merged)
+            assert same or not inside
+            covered, differ = covered + inside, differ + (not same)
+    assert covered > 4
+    assert differ > 5
+
+
+def test_windows_take_what_other_reads_take(world, tmp_path):
+    collection, scenes = world
+    named = {"record_ids": ["s00"], "bounds": BOUNDS, "res": 10}
+    masked = collection.read_window(bands=["a"], mask="a > 60", nodata=9, **named)
+    pixels = scenes[0].pixels[2:13, 2:12]
+    np.testing.assert_array_equal(masked[0], np.where(pixels > 60, 9, pixels))
+    told = []
+    doubled = collection.read_window(bands={"twice": "a * 2"}, progress=lambda *step: told.append(step), **named)
+    np.testing.assert_array_equal(doubled[0], pixels * 2.0)
+    assert told[-1] == (1, 1, "rows")
+    collection._session.engine.cache.clear()
+    with pytest.raises(ByteLimitError, match="nothing of it was fetched"):
+        collection.read_window(bands=["a"], max_bytes=10, **named)
+    with pytest.raises(TypeError, match="read_window has no argument 'resample'; did you mean \"resampling\""):
+        collection.read_window(bands=["a"], resample="cubic", **named)
+    broken, _ = make_world(tmp_path)
+    (tmp_path / "s00.tif").unlink()
+    with pytest.raises(RasteretError, match=r"s00\.tif"):
+        broken.read_window(bands=["a"], on_error="raise", **named)
 
 
 def test_the_first_valid_pixel_counts(world):
@@ -95,7 +156,7 @@ def test_what_cannot_be_used(world, monkeypatch):
         ("bounds", [None], r"bounds=\[None\] cannot be used; expected \(minx"),
         ("record_ids", None, "record_ids=None cannot be used; expected a list of one id or more"),
         ("bands", ["zz"], "zz"),
-        ("bands", [], "expected one name or more"),
+        ("bands", [], "bands is empty; expected names out of a"),
         ("bands", None, "bands=None cannot be used; expected a name, or a list of names"),
         ("bands", [None], r"bands=\[None\] cannot be used; expected a name, or a list of names"),
         ("resampling", ["best"], "expected one of nearest"),

@@ -11,6 +11,7 @@ from rasteret_sql.hosts.area_samples import AreaRead, Bands
 from rasteret_sql.hosts.read_arguments import filters_of, with_defaults
 from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
+from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.call_access import call_backend
@@ -41,9 +42,7 @@ class AskedReads(SceneView):
             more: further options.
         """
         given = with_defaults(arguments, named)
-        require_concurrency(given["max_concurrent"])
         grid = grid_arguments(*(given.get(name) for name in _GRID))
-        options = {name: given[name] for name in _OPTIONS if name in given} | grid | more
         return AreaRead(
             self._session,
             self._selection,
@@ -51,14 +50,24 @@ class AskedReads(SceneView):
             function=function,
             areas=areas,
             bands=bands,
-            options=PixelOptions(self.name, max_bytes=most_bytes(given["max_bytes"]), **options),
-            reader=call_backend(
-                self._session, given["backend"], given["cloud_config"], given["data_source"], self.data_source
-            ),
+            options=self._pixel_options(given, **grid, **more),
+            reader=self._reader(given),
             data_source=given["data_source"],
             progress=given["progress"],
             filters=filters_of(arguments, named),
             one_grid=bool(grid),
+        )
+
+    def _pixel_options(self, given: Mapping[str, Any], **more: Any) -> PixelOptions:
+        """The options of a call, from its shared arguments and further ones."""
+        require_concurrency(given["max_concurrent"])
+        options = {name: given[name] for name in _OPTIONS if name in given}
+        return PixelOptions(self.name, max_bytes=most_bytes(given["max_bytes"]), **(options | more))
+
+    def _reader(self, given: Mapping[str, Any]) -> StorageBackend | None:
+        """Who reads the files of a call; None: who their dataset asks for."""
+        return call_backend(
+            self._session, given["backend"], given["cloud_config"], given["data_source"], self.data_source
         )
 
     def _read_anew(self) -> CollectionIndex:

@@ -88,13 +88,17 @@ class GeometryArguments(TypedDict, total=False):
 
 
 class GridArguments(TypedDict, total=False):
-    """Say the grid of pixels, and which of them are in an area."""
+    """Say the grid of pixels, and which of them are in an area, and what the others are."""
 
     all_touched: Annotated[bool, _as_read_chip("all_touched", default=False)]
     resolution: Annotated[float | tuple[float, float] | None, _as_read_chip("resolution")]
     resampling: Annotated[str | None, _as_read_chip("resampling")]
     shape: Annotated[tuple[int, int] | None, _as_read_chip("shape")]
     align: Annotated[str | tuple[float, float] | None, _as_read_chip("align")]
+    fill: Annotated[
+        float | None,
+        Takes(None, "value of pixels outside an area, or that a mask drops; by default the nodata, else 0"),
+    ]
 
 
 class ValueArguments(TypedDict, total=False):
@@ -128,10 +132,6 @@ class ValueArguments(TypedDict, total=False):
     dilate: Annotated[int, _as_read_chip("dilate", default=0)]
     scaled: Annotated[bool, _as_read_chip("scaled", default=False)]
     nodata: Annotated[float | None, _as_read_chip("nodata")]
-    fill: Annotated[
-        float | None,
-        Takes(None, "value of pixels outside an area, or that a mask drops; by default the nodata, else 0"),
-    ]
 
 
 class FilterArguments(TypedDict, total=False):
@@ -158,6 +158,10 @@ class PointFilterArguments(FilterArguments, total=False):
 
 class PointArguments(AccessArguments, GeometryArguments, ValueArguments, PointFilterArguments, total=False):
     """The named arguments of every read of points."""
+
+
+class WindowArguments(AccessArguments, ValueArguments, total=False):
+    """The named arguments of every read of named scenes."""
 
 
 _FILTERS = frozenset(PointFilterArguments.__annotations__)
@@ -197,10 +201,11 @@ def takes(arguments: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=takes.default, annotation=kind)
             for name, (kind, takes) in _declared(arguments).items()
         ]
-        filters = inspect.Parameter("filters", inspect.Parameter.VAR_KEYWORD, annotation=Any)
+        filters = [inspect.Parameter("filters", inspect.Parameter.VAR_KEYWORD, annotation=Any)]
         *mine, _ = own.parameters.values()
-        placed = [one for one in mine if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-        signature = own.replace(parameters=[*placed, *shared, *mine[len(placed) :], filters])
+        first = [one for one in mine if one.default is inspect.Parameter.empty]
+        last = filters if _filter_names(arguments) else []
+        signature = own.replace(parameters=[*first, *shared, *mine[len(first) :], *last])
         known = [name for name in signature.parameters if name not in ("self", "filters")] + _filter_names(arguments)
 
         @wraps(method)
@@ -226,8 +231,9 @@ def _documented(doc: str, arguments: type) -> str:
     end = next(number for number in range(at, len(lines)) if not lines[number].strip())
     indent = lines[at][: -len(lines[at].lstrip())]
     entries = [f"{name}: {takes.doc}." for name, (_, takes) in _declared(arguments).items()]
-    filters = f"**filters: which scenes: {', '.join(_filter_names(arguments))}, as for `subset`."
-    shared, last = ([line for entry in some for line in _filled(entry, indent)] for some in (entries, [filters]))
+    names = ", ".join(_filter_names(arguments))
+    filters = [f"**filters: which scenes: {names}, as for `subset`."] if names else []
+    shared, last = ([line for entry in some for line in _filled(entry, indent)] for some in (entries, filters))
     return "\n".join([*lines[:at], *shared, *lines[at + 1 : end], *last, *lines[end:]])
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,25 +22,24 @@ from rasteret_sql.errors import (
     UnknownSceneError,
 )
 from rasteret_sql.functions.kinds import RESOLUTION
-from rasteret_sql.functions.python_arguments import band_names, grid_arguments
+from rasteret_sql.functions.python_arguments import grid_arguments, progress_listener
 from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs, same_crs, transformer
 from rasteret_sql.geo.grid import Grid, Window
 from rasteret_sql.geo.placement import on_lonlat
 from rasteret_sql.hosts.area_frame import require_geopandas
+from rasteret_sql.hosts.area_samples import Bands, asked_bands
+from rasteret_sql.hosts.asked_reads import AskedReads
 from rasteret_sql.hosts.awaited import awaited
 from rasteret_sql.hosts.left_out import tell_left_out
+from rasteret_sql.hosts.read_arguments import WindowArguments, takes, with_defaults
 from rasteret_sql.hosts.xarray_dataset import GridChip, combine_layers, window_of
-from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.io.backend import StorageBackend
-from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.raster.warp.resampling import RESAMPLINGS
+from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import Found, ReadContext
-from rasteret_sql.reading.options import PixelOptions, require
+from rasteret_sql.reading.options import require
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.pixels import Samples, any_shape, read_samples
-from rasteret_sql.selection.selection import Selection
-from rasteret_sql.session.session import Session
 
 _GROUPS = (None, "datetime", "id")
 _AT_ONCE = 2048
@@ -60,24 +59,21 @@ class _Records:
     images: int
 
 
-class RecordWindows:
+class RecordWindows(AskedReads):
     """Has the methods of a collection that name its scenes."""
 
-    _session: Session
-    _selection: Selection
-
+    @takes(WindowArguments)
     def read_window(
         self,
         *,
         record_ids: Sequence[str] | pa.Array | pa.ChunkedArray,
         bounds: Sequence[float],
         res: float | tuple[float, float],
-        bands: str | Sequence[str],
+        bands: Bands,
         target_crs: int | str | None = None,
-        max_concurrent: int = DEFAULT_MAX_CONCURRENT,
-        backend: StorageBackend | None = None,
         group_by: str | None = None,
         resampling: str | None = None,
+        **named: Unpack[WindowArguments],
     ) -> np.ndarray:
         """Pixels of named scenes on one grid: the first of them that has a valid pixel gives it.
 
@@ -87,9 +83,8 @@ class RecordWindows:
                 many as extent / res, rounded.
             res: size of a pixel in units of that CRS, a number or (x, y).
             bands: names, or expressions over bands.
+            **named: as `WindowArguments` has them.
             target_crs: CRS of the pixels; by default that of the first scene.
-            max_concurrent: taken for the sake of existing code: requests are bounded for the whole process.
-            backend: how pixels are read in this call.
             group_by: None: one image of all. 'datetime': one for each time, ascending; 'id': one for each scene.
             resampling: as `read_chip` has it; by default nearest for bands of integers and bilinear for floats. Pixels
                 that are only moved stay as they are.
@@ -100,36 +95,42 @@ class RecordWindows:
 
         Raises:
             ValueError: a value cannot be used, a scene or band is not known, or no scene could be read.
-            MemoryLimitError: the array would exceed `max_call_bytes`.
+            MemoryLimitError: before any request, when the array would exceed `max_call_bytes`.
+            RasteretError: with `on_error='raise'`, why a scene could not be read.
+            ByteLimitError: the call would fetch more than `max_bytes`.
         """
-        require_concurrency(max_concurrent)
+        given = with_defaults(WindowArguments, named)
         require(group_by in _GROUPS, "group_by", group_by, "None, 'datetime' or 'id'")
-        records = self._records(record_ids, group_by)
-        names = band_names(bands)
-        require(bool(names), "bands", bands, "one name or more")
         require(
             resampling is None or resampling in RESAMPLINGS,
             "resampling",
             resampling,
             f"one of {', '.join(RESAMPLINGS)}",
         )
+        options = self._pixel_options(given, clip=False)
+        records = self._records(record_ids, group_by)
+        asked = asked_bands(self._session, self._index, self.bands, bands, given["data_source"], options)
         failures: dict[str, Exception] = {}
         with self._session.receipts.begin("read_window") as receipt:
-            context = self._session.paying(receipt).reading(backend=backend)
-            sources = self._first_sources(context, records.ids, names)
+            context = self._session.paying(receipt).reading(
+                backend=self._reader(given), progress=progress_listener(given["progress"])
+            )
+            sources = self._first_sources(context, records.ids, asked)
             crs = sources[0].header.crs if target_crs is None else crs_or_code(normalize_crs(target_crs))
             if crs is None:
                 raise InvalidCrsError(f'the file of scene "{records.ids[0]}" has no CRS; give target_crs=')
             area, size = _area(bounds, res, crs)
             grid = grid_arguments(crs, res, None, (float(bounds[0]), float(bounds[3])))
-            most = self._session.settings.max_call_bytes
-            found = _unread(sources, records.images, size, most)
+            found = _unread(sources, records.images, size, self._session.settings.max_call_bytes)
             for method, some in _methods(sources, resampling).items():
-                options = PixelOptions(self._selection.index.name, clip=False, resampling=method, **grid)
-                asked = [names[band] for band in some]
-                samples = read_samples(context, records.ids, area, asked, options, check=any_shape, part=size)
+                told = replace(options, on_error="raise", resampling=method, **grid)  # failures are told of here
+                mine = [asked[band] for band in some]
+                samples = read_samples(context, records.ids, area, mine, told, check=any_shape, part=size)
                 failures |= {part.scene_id: error for part, error in samples.failures.items()}
-                _fill(found, samples, records, size, dict(zip(some, asked, strict=True)))
+                if failures and options.on_error == "raise":
+                    raise next(iter(failures.values()))
+                _fill(found, samples, records, size, {band: str(asked[band]) for band in some})
+        self._follow_refreshed(options.on_change)
         tell_left_out(failures, len(records.ids), found=len(failures) < len(records.ids))
         return found[0] if group_by is None else found
 
@@ -203,7 +204,9 @@ class RecordWindows:
             answers = context.look_up(asked, self._selection.index.name, context.backend)
             yield from ((one[0], answers[one]) for one in asked)
 
-    def _first_sources(self, context: ReadContext, ids: Sequence[str], names: Sequence[str]) -> tuple[BandSource, ...]:
+    def _first_sources(
+        self, context: ReadContext, ids: Sequence[str], names: Sequence[Asked]
+    ) -> tuple[BandSource, ...]:
         """The bands of the first scene that has them."""
         errors: list[RasteretError] = []
         for scene in ids:

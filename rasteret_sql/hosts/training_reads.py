@@ -289,7 +289,7 @@ class TrainingReads:
         }
         near = None
         if geometries is not None:
-            areas = read_areas(geometries, geometries_crs, only_polygons=False)
+            areas = read_areas(geometries, geometries_crs, kinds=Kinds.ANY)
             near = SceneView(subset_of(self._selection, geometries=list(areas.lonlat())))
         columns = ["id", *([label_field] if label_field is not None else [])]
         scenes = chosen_scenes(self, self._selection, near, filters)
