@@ -21,6 +21,7 @@ from rasteret_sql.hosts.point_reads import PointReads
 from rasteret_sql.hosts.private_database import OwnDatabase, hold
 from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.hosts.record_windows import RecordWindows
+from rasteret_sql.hosts.relation_scenes import scenes_of_relation
 from rasteret_sql.hosts.thumbnails import shown_bands, thumbnails_sql
 from rasteret_sql.hosts.training_reads import TrainingReads
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
@@ -33,6 +34,7 @@ from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.maintain import append_collection, refresh_collection
 from rasteret_sql.quoting import quote_name
 from rasteret_sql.scenes.dates import DateLike
+from rasteret_sql.selection.conditions import has_id
 from rasteret_sql.selection.private_reader import Reader
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session, new_session
@@ -65,6 +67,27 @@ class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
         """
         index = open_collection(os.fspath(path), name)
         return cls(dataclasses.replace(index, data_source=data_source or index.data_source), new_session())
+
+    @classmethod
+    def from_relation(cls, relation: duckdb.DuckDBPyRelation, *, collection: str | None = None) -> Self:
+        """Take the scenes of a relation for a collection: `from_relation(con.sql("FROM rasteret.bay WHERE ..."))`.
+
+        The relation is run once, now. The collection works with what its connection has open, as SQL does; the order of
+        the scenes is that of the index.
+
+        Args:
+            relation: of a connection with our functions, with the column `id` of scenes of one collection.
+            collection: name of that collection; by default the open one that has them all.
+
+        Raises:
+            TypeError: it is no relation.
+            ValueError: it has no ids, or its scenes are not all of one collection.
+        """
+        session, index, ids = scenes_of_relation(relation, collection)
+        selection = Selection(index, Reader())
+        if len(ids) < index.count_rows():
+            selection = selection.sift(has_id(ids))
+        return cls(index, session, part=(selection, OwnDatabase(session)))
 
     @classmethod
     def list_collections(cls, workspace_dir: str | os.PathLike[str] | None = None) -> list[dict[str, Any]]:

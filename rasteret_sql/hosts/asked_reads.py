@@ -65,7 +65,7 @@ class AskedReads(SceneView):
         return PixelOptions(self.name, max_bytes=most_bytes(given["max_bytes"]), **(options | more))
 
     def _reader(self, given: Mapping[str, Any]) -> StorageBackend | None:
-        """Who reads the files of a call; None: who their dataset asks for."""
+        """The backend that reads the files of a call; None: the one that their dataset asks for."""
         return call_backend(
             self._session, given["backend"], given["cloud_config"], given["data_source"], self.data_source
         )

@@ -195,6 +195,23 @@ def session_of(con: duckdb.DuckDBPyConnection) -> LateSession | None:
     return database.late_session() if database else None
 
 
+SESSION_KEY = f"{_SESSION_UDF}(true)"
+"""In SQL, what tells the session of a database."""
+
+
+def session_of_key(key: str) -> Session:
+    """The session that `SESSION_KEY` tells.
+
+    Raises:
+        InvalidArgumentError: the connection that it was installed in is gone.
+    """
+    database = _databases.get(key)
+    session = database.session() if database is not None else None
+    if session is None:
+        raise InvalidArgumentError("the connection that rasteret_sql was installed in is gone; keep it open")
+    return session
+
+
 def interrupt_database(con: duckdb.DuckDBPyConnection) -> None:
     """Stop the calls that run in the database behind a connection."""
     database = _database_of(con)

@@ -22,7 +22,7 @@ from rasteret_sql.errors import (
     UnknownSceneError,
 )
 from rasteret_sql.functions.kinds import RESOLUTION
-from rasteret_sql.functions.python_arguments import grid_arguments, progress_listener
+from rasteret_sql.functions.python_arguments import grid_arguments
 from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs, same_crs, transformer
 from rasteret_sql.geo.grid import Grid, Window
 from rasteret_sql.geo.placement import on_lonlat
@@ -31,6 +31,7 @@ from rasteret_sql.hosts.area_samples import Bands, asked_bands
 from rasteret_sql.hosts.asked_reads import AskedReads
 from rasteret_sql.hosts.awaited import awaited
 from rasteret_sql.hosts.left_out import tell_left_out
+from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.hosts.read_arguments import WindowArguments, takes, with_defaults
 from rasteret_sql.hosts.xarray_dataset import GridChip, combine_layers, window_of
 from rasteret_sql.index.read.band_source import BandSource

@@ -81,7 +81,7 @@ class Around:
 
     @property
     def failure(self) -> Exception | None:
-        """Why they could not be read; known when the jobs are done."""
+        """The reason for which they could not be read; known when the jobs are done."""
         if self._group is not None:
             return self._group.failure
         return next((job.error for job in self._apart if job.error is not None), None)
@@ -119,7 +119,7 @@ class Centres:
 
     @property
     def failure(self) -> Exception | None:
-        """Why they could not be read; known when the jobs are done."""
+        """The reason for which they could not be read; known when the jobs are done."""
         if self._apart is not None:
             return self._apart.failure
         return None if self._together is None else self._together.job.failure

@@ -95,6 +95,12 @@ def meets(area: Area, *, clear_boxes_suffice: bool = False) -> Keep:
     return keep
 
 
+def has_id(ids: Sequence[str]) -> Keep:
+    """A test: scenes of these ids."""
+    wanted = pa.array(list(ids), pa.string())
+    return lambda batch: batch.filter(pc.is_in(batch.column("id").cast(pa.string()), wanted))
+
+
 def split_condition(index: CollectionIndex, split: Any, split_column: Any) -> exp.Expression:
     """Scenes of one or more splits.
 
