@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 # Profiles of hypothesis say per cent of the examples that a property is given with `examples`. Neither judges a time,
 # which a busy machine changes.
 _UNTIMED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("part", max_examples=20, **_UNTIMED)
+settings.register_profile("part", max_examples=10, **_UNTIMED)
 settings.register_profile("exhaustive", max_examples=100, **_UNTIMED)
 
 

@@ -16,6 +16,7 @@ from rasteret_sql.errors import RasteretError
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.hosts.lazy_dataset import chunk_sizes
 from tests.collection_world import make_world
+from tests.sampling import some
 
 xarray = pytest.importorskip("xarray", reason="needs the extra dask")
 dask = pytest.importorskip("dask", reason="needs the extra dask")
@@ -62,7 +63,7 @@ def tiles_read(collection):
     return collection.sql("SELECT sum(tiles)::INT FROM rasteret_stats(clear := true)").fetchall()[0][0]
 
 
-@pytest.mark.parametrize("chunks", ["auto", 7, {"time": 3, "x": 50, "geometry": 2}, {"y": (5, 6, 2), "x": -1}])
+@pytest.mark.parametrize("chunks", some(["auto", 7, {"time": 3, "x": 50, "geometry": 2}, {"y": (5, 6, 2), "x": -1}], 9))
 def test_chunks_give_what_is_read_at_once(world, chunks):
     collection, _ = world
     areas = [AREA, shapely.box(600_080, 5_099_900, 600_120, 5_099_920)]
@@ -74,7 +75,7 @@ def test_chunks_give_what_is_read_at_once(world, chunks):
     assert now.a.any()
 
 
-@pytest.mark.parametrize("combine", ["combine_first", "merge_override"])
+@pytest.mark.parametrize("combine", some(["combine_first", "merge_override"], 2))
 def test_scenes_of_one_time_on_another_grid(tiled, combine):
     named = {"geometry_crs": 32632, "target_crs": 3857, "resolution": 11, "resampling": "cubic", "xr_combine": combine}
     area = shapely.Point(600_500, 5_099_500).buffer(420)

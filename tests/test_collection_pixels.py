@@ -20,6 +20,7 @@ from rasteret_sql.errors import MemoryLimitError
 from rasteret_sql.selection.areas import Kinds, read_areas
 from rasteret_sql.session.session import new_session
 from tests.collection_world import make_world
+from tests.sampling import some
 
 NATIVE = (600_000, 5_099_840, 600_160, 5_100_000)
 """Scene 0 as a whole, in EPSG:32632."""
@@ -152,7 +153,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", some(FORMS, 2))
 def test_areas_of_every_form(whole, form):
     areas, options = FORMS[form]()
     expected = whole.get_numpy(AREA, ["a"], geometry_crs=32632)

@@ -79,7 +79,7 @@ def test_an_error_of_a_job_keeps_its_cause(kind):
     assert named.note_of_test == {"kept": 1}
 
 
-@pytest.mark.parametrize("kind", some([kind for kind in KINDS if kind is not InterruptedQueryError], 3))
+@pytest.mark.parametrize("kind", some([kind for kind in KINDS if kind is not InterruptedQueryError], 4))
 def test_an_error_crosses_sql_with_its_message(kind, monkeypatch, tmp_path):
     def fails(*_):
         raise made(kind)
@@ -92,7 +92,7 @@ def test_an_error_crosses_sql_with_its_message(kind, monkeypatch, tmp_path):
     assert "TypeError" not in str(caught.value).replace(kind.__name__, "")
 
 
-@pytest.mark.parametrize("status", some([400, 405, 409, 415, 422, 501], 4))
+@pytest.mark.parametrize("status", some([400, 405, 409, 415, 422, 501], 6))
 @pytest.mark.parametrize(
     "sql", ["FROM rasteret_stac_search($1)", "FROM rasteret_build_from_stac('x', $1, collection := 'demo')"]
 )

@@ -67,6 +67,7 @@ def test_a_statement_of_the_shell_imports_none_of_them(tmp_path):
     assert imported_by(program, tmp_path) == set()
 
 
+@pytest.mark.exhaustive
 def test_a_call_imports_what_it_runs(tmp_path):
     program = "import rasteret_sql; rasteret_sql.connect().sql('FROM rasteret_collections()').fetchall()"
     imported = imported_by(program, tmp_path)
@@ -90,6 +91,7 @@ def test_a_name_that_the_package_has_not_is_an_attribute_error():
         rasteret_sql.conect  # noqa: B018
 
 
+@pytest.mark.exhaustive
 def test_a_session_is_made_once_for_calls_from_many_threads(tmp_path):
     program = """
 import threading, rasteret_sql

@@ -475,6 +475,7 @@ def test_a_user_without_a_home(monkeypatch, exported):
         catalog.save_local_descriptor(DatasetDescriptor(id="x"))
 
 
+@pytest.mark.exhaustive
 def test_processes_that_write_at_once_lose_nothing(tmp_path):
     program = textwrap.dedent("""
         import sys

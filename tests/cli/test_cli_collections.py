@@ -87,6 +87,7 @@ def test_a_dataset_and_a_table_are_sources_too(call, tmp_path):
     assert 0 < table["scene_count"] < 19
 
 
+@pytest.mark.exhaustive
 def test_the_same_build_again_is_cached_and_force_is_not(call):
     first = answer(call("build", "ny", *NY, "--json"))
     assert answer(call("build", "ny", *NY, "--json"))["created"] == first["created"]
@@ -142,6 +143,7 @@ def test_dropping_asks_first(call, monkeypatch):
     assert call("drop", "ny")[:2] == (0, "removed ny, 19 scenes\n")
 
 
+@pytest.mark.exhaustive
 def test_a_query_as_json_and_as_sql(call):
     json_form = answer(call("build", "a", *NY, "--query", '{"eo:cloud_cover": {"lt": 20}}', "--json"))
     sql_form = answer(call("build", "b", *NY, "--query", '"eo:cloud_cover" < 20', "--json"))

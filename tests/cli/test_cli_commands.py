@@ -42,11 +42,13 @@ def shell(tmp_path, capsys, monkeypatch, workspace):
     return run
 
 
+@pytest.mark.exhaustive
 def test_lines_have_a_field_of_a_struct_each(shell):
     text = shell(".mode line", "SELECT 1 AS a, {'mean': 2.5, 'n': NULL} AS stats, 'x\ny' AS long;", "SELECT 2 AS b;")
     assert text == "         a = 1\nstats.mean = 2.5\n   stats.n = NULL\n      long = x\n             y\n\nb = 2\n"
 
 
+@pytest.mark.exhaustive
 def test_lines_of_several_rows_and_of_none(shell):
     assert shell(".mode line", "FROM range(2);") == "range = 0\n\nrange = 1\n"
     assert shell(".mode line", "FROM range(0);") == ""

@@ -18,6 +18,7 @@ import rasterio.warp
 
 from rasteret_sql.cli.contact_sheet import contact_sheet
 from tests.cli.processes import SHELL, environment
+from tests.sampling import some
 
 DATA = Path(__file__).resolve().parents[2] / "examples" / "data"
 CLEAR_DAY = "sentinel2-eopatch-slovenia/S2_L1C_EOPATCH_20160814T100604"
@@ -72,11 +73,13 @@ def test_it_takes_seconds_and_leaves_home_alone(first):
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.exhaustive
 def test_it_fits_a_terminal(first):
     data = str(DATA)
     assert [line for line in first[2].splitlines() if len(line) > 110 and data not in line] == []
 
 
+@pytest.mark.exhaustive
 def test_it_shows_collections_series_zones_points_and_costs(first):
     out = first[2]
     for name, scenes in (("naip", 6), ("ndvi", 68), ("ny", 19), ("sahara", 1)):
@@ -90,6 +93,7 @@ def test_it_shows_collections_series_zones_points_and_costs(first):
     assert "rasteret-sql --workspace rasteret-demo/workspace" in out
 
 
+@pytest.mark.exhaustive
 def test_points_are_the_pixels_of_the_file(first):
     with rasterio.open(DATA / "naip" / "m_3008501_ne_16_1_20110815" / "image.tif") as image:
         cells = row(first[2], "m_3008501_ne_16_1")
@@ -153,7 +157,7 @@ sys.exit(main())
 
 @pytest.mark.skipif(sys.platform != "linux" and hasattr(os, "geteuid") and os.geteuid() == 0, reason="no capset")
 @pytest.mark.skipif(sys.platform == "win32", reason="no such modes of folders")
-@pytest.mark.parametrize(("arguments", "folder"), [((), "rasteret-demo"), (("--output", "a/b"), "a/b")])
+@pytest.mark.parametrize(("arguments", "folder"), some([((), "rasteret-demo"), (("--output", "a/b"), "a/b")], 9))
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, arguments, folder):
     place = tmp_path / "kept"
     place.mkdir()

@@ -132,6 +132,7 @@ def test_files_here_tables_and_names_that_are_nothing(capsys, tmp_path):
     assert "no/such-dataset" in capsys.readouterr().err
 
 
+@pytest.mark.exhaustive
 def test_what_is_found_is_what_reads_use(monkeypatch, tmp_path):
     def of(provider, environment):
         return next(one for one in found_credentials(environment) if one.provider == provider)

@@ -87,6 +87,7 @@ def test_a_collection_by_its_name_and_directory(capsys, built):
     assert "bay" in message
 
 
+@pytest.mark.exhaustive
 def test_a_file_that_was_changed_since_it_was_indexed(capsys, built):
     server, workspace = built
     write_small(server.directory / "a.tif", 4)

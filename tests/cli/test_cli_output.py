@@ -155,6 +155,7 @@ def test_a_place_that_cannot_be_written_is_named_as_given(connection, tmp_path):
         written(connection, "csv", tmp_path / "none" / "a.csv", "SELECT 1")
 
 
+@pytest.mark.exhaustive
 def test_no_progress_bar_of_duckdb_is_written_into_a_file(tmp_path):
     sql = "SET progress_bar_time = 0; SELECT sum(a.range % 7 * b.range) AS s FROM range(20_000) a, range(3_000) b"
     done = subprocess.run(

@@ -179,6 +179,7 @@ def test_an_error_is_shown_and_the_prompt_comes_again(connection, capsys):
     assert "nope" in str(errors[0])
 
 
+@pytest.mark.exhaustive
 def test_ctrl_c_at_the_prompt_drops_what_was_typed(connection, capsys):
     out, errors = typed(connection, "SELECT broken\x03SELECT 2 AS b;\r\x04", capsys)
     assert (out, errors) == ("b\n2\n", [])

@@ -90,6 +90,7 @@ def said(report: Report, bucket: str, surface: str) -> str:
     return report.words
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("surface", "case"), by_turns(*CASES))
 def test_b34_a20_refused_by_s3(users: Users, surface: str, case: str) -> None:
     bucket, environment, words, setup = CASES[case]

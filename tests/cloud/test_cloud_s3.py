@@ -85,6 +85,7 @@ def test_b15_skip_signature_reads_without_the_keys_of_the_environment(users: Use
     assert {(seen.access_key, seen.endpoint, seen.status) for seen in amazon.log} == {(None, "us-west-2", 206)}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("surface", "how"), by_turns("registered", "environment", "config"))
 def test_a5_b9_b10_requester_pays(users: Users, amazon: S3Gate, surface: str, how: str) -> None:
     """Buckets where the reader pays: told by a variable, by a CloudConfig, or by the one of a dataset."""
@@ -110,6 +111,7 @@ def test_a5_b9_b10_requester_pays(users: Users, amazon: S3Gate, surface: str, ho
     assert came == {(ACCESS_KEY, "us-west-2", "requester", 206)}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("surface", "region"), some([("python", "us-east-1"), ("sql", None)], 2))
 def test_b35_wrong_region_is_found_and_asked_once(
     users: Users, amazon: S3Gate, surface: str, region: str | None

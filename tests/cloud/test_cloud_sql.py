@@ -44,6 +44,7 @@ def test_b16_keys_of_a_named_backend_sign(users: Users, amazon: S3Gate) -> None:
     assert came(amazon) == SIGNED
 
 
+@pytest.mark.exhaustive
 def test_b12_a_profile_through_botos_chain(users: Users, amazon: S3Gate) -> None:
     pytest.importorskip("boto3")
     (users.directory / "home" / ".aws").mkdir(parents=True)

@@ -79,6 +79,7 @@ def test_an_api_is_searched_once_and_each_file_asked_once(server, tmp_path):
         assert (api.count(), traffic(server)) == (0, (0, 0))
 
 
+@pytest.mark.exhaustive
 def test_what_changes_the_result_is_another_build(server, tmp_path):
     with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as connection:
 
@@ -236,6 +237,7 @@ def test_chips_beyond_the_limit_are_an_error_before_any_request(server, tmp_path
         assert rows == [(True,)] * SCENES
 
 
+@pytest.mark.exhaustive
 def test_a_forced_build_reads_the_files_anew(tmp_path):
     """Files may be replaced under the same address: neither headers nor tiles of the old ones are kept."""
     write_small(tmp_path / "a.tif", 1)

@@ -173,6 +173,7 @@ print("went on")
 """
 
 
+@pytest.mark.exhaustive
 def test_a_thread_of_duckdbs_does_not_stop_where_garbage_is_collected():
     """Where it hangs, Python's own signals and timeouts do not come through: so it is a process."""
     command = [sys.executable, "-c", GARBAGE_AT_EACH_STEP]

@@ -176,6 +176,7 @@ def test_a_file_that_was_changed_is_an_error_or_read_anew(server, tmp_path, on_c
                 assert con.execute(sql).fetchone() == (int(dataset.read(1).sum(dtype="int64")),)
 
 
+@pytest.mark.exhaustive
 def test_threads_and_cursors(con):
     sql = "SELECT count(one), sum(one) FROM rasteret.read_pixels('rasteret.w', 'one') WHERE row % 8 = 0"
     with ThreadPoolExecutor(4) as pool:

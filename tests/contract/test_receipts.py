@@ -212,6 +212,7 @@ def test_each_statement_of_several_cursors_has_its_own(con, server):
     assert sum(row[2] for row in got) == SCENES + 1, "one of them has a mask"
 
 
+@pytest.mark.exhaustive
 def test_the_latest_hundred_are_kept(con):
     con.execute("CREATE OR REPLACE TABLE ids AS SELECT unnest(['s0', 's1', 's2']) AS id")
     read = f"SELECT sample_point(id, 'b', 'POINT ({WEST + 5} {NORTH - 5})', {IN_UTM}) FROM ids LIMIT "

@@ -220,6 +220,7 @@ def test_every_function_takes_it(http, sql, now):
         assert connection.execute(nothing).fetchone() == (now,), "the index was brought up to date"
 
 
+@pytest.mark.exhaustive
 def test_a_row_is_planned_anew_on_another_grid(http):
     with http.connect() as connection:
         http.build(connection)
@@ -231,6 +232,7 @@ def test_a_row_is_planned_anew_on_another_grid(http):
         assert (found[:3], values(found[3])) == ((128, 128, 600_640.0), [7])
 
 
+@pytest.mark.exhaustive
 def test_many_rows_with_some_changed(http):
     with http.connect() as connection:
         http.build(connection)
@@ -292,6 +294,7 @@ def test_a_query_over_many_parts_goes_on_when_one_of_them_is_refreshed(http):
             assert got == (100 + month,)
 
 
+@pytest.mark.exhaustive
 def test_rows_that_do_not_ask_for_it_are_not_refreshed(http):
     with http.connect() as connection:
         http.build(connection)
@@ -323,6 +326,7 @@ def fewer_retries():
 BROKEN = {"empty": b"", "text": b"<html>please log in</html>" * 8000, "magic": b"II*\0\x08\0\0\0"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("fewer_retries")
 @pytest.mark.parametrize("kind", some(BROKEN, 3))
 @pytest.mark.filterwarnings("ignore:collection:RuntimeWarning")
@@ -451,6 +455,7 @@ def test_an_index_that_knows_nothing_of_its_files_does_not_mix_either(switching,
     connection.close()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("count", "after"), some([(3, 1), (2, 3)], 2))
 def test_an_index_that_knows_nothing_of_its_files_is_refreshed(switching, count, after):
     connection, backend = switching(count, after, tells=False)
@@ -460,6 +465,7 @@ def test_an_index_that_knows_nothing_of_its_files_is_refreshed(switching, count,
     connection.close()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("more", some([REFRESH, REFRESH + ", on_error := 'raise'"], 2))
 def test_a_file_that_changes_again_and_again_is_an_error_in_bounded_requests(switching, more):
     connection, backend = switching(40, 1)
@@ -470,6 +476,7 @@ def test_a_file_that_changes_again_and_again_is_an_error_in_bounded_requests(swi
     connection.close()
 
 
+@pytest.mark.exhaustive
 def test_calls_at_once_while_a_file_is_replaced_and_refreshed(http):
     stop = threading.Event()
     latest = {}
@@ -499,6 +506,7 @@ def test_calls_at_once_while_a_file_is_replaced_and_refreshed(http):
     assert latest == dict.fromkeys(range(4), 203)
 
 
+@pytest.mark.exhaustive
 def test_two_processes_worth_of_sessions_refresh_one_collection(http):
     with http.connect() as one, http.connect() as other:
         http.build(one)
@@ -512,6 +520,7 @@ def test_two_processes_worth_of_sessions_refresh_one_collection(http):
         assert not [entry for entry in http.requests() if entry[2] == 0 and (entry[3] or 0) > 16_384 * 8]
 
 
+@pytest.mark.exhaustive
 def test_a_file_shared_by_two_scenes_is_brought_up_to_date_for_both(http):
     write_version(http.folder / "both.tif", 10, bands=2)
     url = f"{http.server.url}/both.tif"
@@ -557,6 +566,7 @@ def test_an_export_is_read_anew_by_the_session_and_stays_as_it_was(http, tmp_pat
     assert tree(tmp_path / "out") == before
 
 
+@pytest.mark.exhaustive
 def test_python_takes_it_too(http):
     with http.connect() as connection:
         http.build(connection)

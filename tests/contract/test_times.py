@@ -104,6 +104,7 @@ def test_scenes_of_a_relation_with_naive_times(zoned, call, kind):
     assert zoned.execute(query).fetchone() == (4, "TIMESTAMP WITH TIME ZONE")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("zone", some(["Asia/Tokyo", "America/Los_Angeles"], 2))
 def test_on_a_machine_of_another_zone(catalog, zone):
     """The zone of the process, for connections of ours and of a user."""

@@ -11,6 +11,7 @@ from rasteret_sql.io.fetch import RetryPolicy, fetch, fetch_prefix
 from rasteret_sql.io.loop import io_loop, run
 from rasteret_sql.io.routed_backend import RoutedBackend
 from rasteret_sql.io.settings import IoSettings, change_io_settings
+from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
 DATA = bytes(range(256)) * 400
@@ -38,7 +39,7 @@ async def parts(server, count, policy=QUICK):
     return [bytes(answer) == DATA[i : i + 100] for i, answer in enumerate(answers)]
 
 
-@pytest.mark.parametrize("status", ["429", "503"])
+@pytest.mark.parametrize("status", some(["429", "503"], 2))
 def test_requests_to_a_host_that_throttles_wait_together(served, status):
     """After the first refusals the others do not even ask, so that the host sees few of them in vain."""
     change_io_settings(max_requests_per_host=16)

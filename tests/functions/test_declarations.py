@@ -163,7 +163,7 @@ def test_null_in_a_required_argument_gives_null(world, name, argument):
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    some([(f.name, a.name) for f in SCALARS for a in f.arguments if not a.required and a.name != "geom"], 4),
+    some([(f.name, a.name) for f in SCALARS for a in f.arguments if not a.required and a.name != "geom"], 8),
 )
 def test_null_in_a_named_argument_means_not_given(world, name, argument):
     con, _ = world
@@ -263,7 +263,7 @@ statements took is another list after each statement."""
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    some(sorted({(f.name, a.name) for f in FUNCTIONS if f.table for a in f.arguments if not a.required} - NEEDED), 6),
+    some(sorted({(f.name, a.name) for f in FUNCTIONS if f.table for a in f.arguments if not a.required} - NEEDED), 12),
 )
 def test_null_in_a_named_argument_of_a_table_means_not_given(world, name, argument):
     con, _ = world

@@ -9,6 +9,7 @@ import shapely
 
 import rasteret_sql
 from rasteret_sql.geo.geometry import parse_geometry
+from tests.sampling import some
 
 TINY = Path(__file__).resolve().parents[1] / "sql" / "data" / "tiny.json"
 FEATURE = '{"type": "Feature", "properties": {}, "geometry": null}'
@@ -28,7 +29,7 @@ def con(tmp_path_factory):
         yield connection
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", some(CALLS, 3))
 @pytest.mark.parametrize(
     "geometry",
     [

@@ -8,6 +8,7 @@ import pytest
 
 import rasteret_sql
 from rasteret_sql.functions.misspelt import explained
+from tests.sampling import some
 
 TINY = Path(__file__).resolve().parents[1] / "sql" / "data" / "tiny.json"
 
@@ -81,11 +82,14 @@ def test_sql_of_a_collection_says_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("call", "names"),
-    [
-        ("SELECT zonal_stats('s', 'b', 'x', all_touch := true)", ("scene_id", "geom", "all_touched", "weighted")),
-        ("SELECT geo.read_chip('s', 'b', clipp := true)", ("scene_id", "band", "clip", "geom_crs")),
-        ("FROM rasteret_build('a/b', bboxx := [1, 2, 3, 4])", ("dataset", "bbox", "date_range", "stac_api")),
-    ],
+    some(
+        [
+            ("SELECT zonal_stats('s', 'b', 'x', all_touch := true)", ("scene_id", "geom", "all_touched", "weighted")),
+            ("SELECT geo.read_chip('s', 'b', clipp := true)", ("scene_id", "band", "clip", "geom_crs")),
+            ("FROM rasteret_build('a/b', bboxx := [1, 2, 3, 4])", ("dataset", "bbox", "date_range", "stac_api")),
+        ],
+        3,
+    ),
 )
 def test_duckdbs_own_message_lists_the_arguments_where_ours_cannot_be_told(tmp_path, call, names):
     """On a user's connection and in dbt the binder refuses a call before any code of ours runs."""

@@ -17,6 +17,7 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.io.settings import IoSettings, change_io_settings, io_settings
 from rasteret_sql.reading.context import FailedRow
 from rasteret_sql.session.failures import Failures
+from tests.sampling import some
 from tests.servers.range_server import RangeServer
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.s3_gate import Bucket, S3Gate
@@ -49,6 +50,7 @@ CONFIG = "default_s3_config := {{'endpoint': '{}', 'region': 'us-east-1', 'skip_
 REWRITE = "cloud_config := {{'provider': 'aws', 'url_patterns': {{'{}/': 's3://scenes/'}}}}"
 
 
+@pytest.mark.exhaustive
 def test_rows_of_one_call_read_by_different_backends(con, bucket: Path):
     """Two stores that have a bucket of the same name; tiles of one are not given for those of the other."""
     with RangeServer(bucket) as one, RangeServer(bucket) as two:
@@ -68,7 +70,7 @@ def test_rows_of_one_call_read_by_different_backends(con, bucket: Path):
         assert two.counts()["requests"] == 1
 
 
-@pytest.mark.parametrize("order", ["", " DESC"])
+@pytest.mark.parametrize("order", some(["", " DESC"], 2))
 def test_two_datasets_on_one_host_are_each_read_as_registered(con, bucket: Path, order: str):
     """Rows of one call: a look-up in one collection says nothing of who reads the files of another."""
     with RangeServer(bucket) as home, RangeServer(bucket) as elsewhere:
@@ -119,6 +121,7 @@ def test_b16_a_backend_is_for_the_database_and_for_its_calls_alone(con, bucket: 
         assert len(gate.log) == refused
 
 
+@pytest.mark.exhaustive
 def test_a_catalog_in_a_bucket_is_read_by_the_backend(con, bucket: Path):
     """A build, an append, a refresh and a search of a static catalog whose documents nobody else may read."""
     with RangeServer(bucket) as behind, S3Gate(behind.url) as gate:

@@ -102,6 +102,7 @@ def run_and_interrupt(tmp_path, how, *, kind="stall-early", statements="[READ, B
     return report, said
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("how", some(["execute", "sql"], 2))
 def test_ctrl_c_on_a_server_that_never_answers(how, tmp_path):
     report, _ = run_and_interrupt(tmp_path, how)

@@ -41,6 +41,7 @@ def test_twenty_connections_leave_nothing(cached):
     assert [session for session in sessions if session() is not None] == []
 
 
+@pytest.mark.exhaustive
 def test_each_database_has_its_session_and_its_connections_share_it(cached, tmp_path):
     one = rasteret_sql.connect(workspace_dir=cached)
     other = rasteret_sql.connect(workspace_dir=tmp_path)
@@ -74,6 +75,7 @@ def test_a_cursor_that_outlives_its_connection_says_what_to_do(cached):
     assert cursor.execute("SELECT id FROM rasteret.new").fetchone() == (SAHARA,)
 
 
+@pytest.mark.exhaustive
 def test_cached_collections_are_named_but_not_opened_at_connect(tmp_path, cached, monkeypatch):
     """Of one without a manifest, as rasteret writes them, a footer is read for its name; of others nothing."""
     full = tmp_path / "full"
@@ -160,6 +162,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("program", some(PROGRAMS.values(), 9), ids=PROGRAMS)
 def test_no_noise_at_the_interpreter_end(program, cached):
     text = "import sys, duckdb, rasteret_sql\n" + textwrap.dedent(program)

@@ -18,6 +18,7 @@ from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, Unknown
 from rasteret_sql.hosts.ipython_session import load_ipython_extension, unload_ipython_extension
 from rasteret_sql.selection.footprint_map import svg_of
 from tests.hosts.hosting import CATALOG, SAHARA, SQUARE, output_of
+from tests.sampling import some
 
 formatters = pytest.importorskip("IPython.core.formatters")
 CHIP = f"read_chip('{SAHARA}', 'B04', '{SQUARE}', collection := 'bay')"
@@ -103,7 +104,7 @@ def test_rows_are_computed_once_and_no_more_than_are_shown(con, session):
     assert sorted(asked) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("statement", ["SELECT 1 AS a", "SELECT id FROM rasteret.bay"])
+@pytest.mark.parametrize("statement", some(["SELECT 1 AS a", "SELECT id FROM rasteret.bay"], 2))
 def test_other_relations_look_as_duckdb_shows_them(con, session, statement):
     relation = con.sql(statement)
     assert bundle(session, relation)["text/plain"] == str(relation)
@@ -111,7 +112,9 @@ def test_other_relations_look_as_duckdb_shows_them(con, session, statement):
     assert bundle(session, con.sql(statement))["text/plain"].strip() == str(relation).strip()
 
 
-@pytest.mark.parametrize("column", ["read_chip(id, 'B99') AS c", "error('no') AS c", "1 AS n, error('no')::BLOB AS c"])
+@pytest.mark.parametrize(
+    "column", some(["read_chip(id, 'B99') AS c", "error('no') AS c", "1 AS n, error('no')::BLOB AS c"], 2)
+)
 @pytest.mark.parametrize("shown", [lambda relation: relation, rasteret_sql.show], ids=["itself", "show"])
 def test_an_error_is_said_once_without_our_frames(con, session, capsys, column, shown):
     data = bundle(session, shown(con.sql(f"SELECT {column} FROM rasteret.bay")))

@@ -112,6 +112,7 @@ def forked(workspace: Path, catalog: Path | str) -> list:
     return json.loads(output_of(FORK, workspace, path, MEAN, timeout=90))
 
 
+@pytest.mark.exhaustive
 def test_a_forked_child_connects_and_reads(tmp_path):
     children, expected, status, afterwards = forked(tmp_path, CATALOG)
     assert children == [[[expected, 3], 0]] * 2

@@ -19,6 +19,7 @@ from rasteret_sql.io.allowed_addresses import AllowedAddresses
 from tests.cli.processes import SHELL, environment
 from tests.hosts.hosting import DATA, SAHARA, SQUARE, build
 from tests.hosts.test_quack import EXTENSIONS, extension_file
+from tests.sampling import some
 
 TIF = DATA / "sentinel-s2-l2a-cogs" / SAHARA / "B04.tif"
 
@@ -49,23 +50,29 @@ def test_what_a_read_only_server_runs(guard, statement):
 
 @pytest.mark.parametrize(
     ("statement", "says"),
-    [
-        ("DROP VIEW bay", "DROP is refused: this server is read-only"),
-        ("SELECT 1; CREATE TABLE t AS SELECT 1", "CREATE is refused"),
-        ("WITH a AS (SELECT 1) INSERT INTO t FROM a", "INSERT is refused"),
-        ("EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1", "CREATE is refused"),
-        ("SET threads = 1", "SET is refused"),
-        ("COPY (SELECT 1) TO '/tmp/a.csv'", "COPY is refused"),
-        ("ATTACH '/tmp/a.db'", "ATTACH is refused"),
-        ("FROM rasteret_drop('bay')", "rasteret_drop is refused, since it changes something"),
-        ('SELECT 1 WHERE EXISTS (FROM "rasteret".main."RASTERET_DROP"(\'bay\'))', "rasteret_drop is refused"),
-        ("FROM rasteret_build_from_stac('a', 'http://169.254.169.254/', 'c')", "rasteret_build_from_stac is refused"),
-        ("FROM rasteret_export('bay', '/tmp/x')", "rasteret_export is refused"),
-        ("SELECT __rasteret_drop('{}')", "__rasteret_drop is refused: call the public functions"),
-        ("FROM query('FROM query(''FROM rasteret_drop(''''bay'''')'')')", "rasteret_drop is refused"),
-        ("FROM query('FROM rasteret_' || 'drop(1)')", "query() is allowed of a text alone"),
-        ("FROM quack_stop('quack:localhost:1')", "quack_stop is refused"),
-    ],
+    some(
+        [
+            ("DROP VIEW bay", "DROP is refused: this server is read-only"),
+            ("SELECT 1; CREATE TABLE t AS SELECT 1", "CREATE is refused"),
+            ("WITH a AS (SELECT 1) INSERT INTO t FROM a", "INSERT is refused"),
+            ("EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1", "CREATE is refused"),
+            ("SET threads = 1", "SET is refused"),
+            ("COPY (SELECT 1) TO '/tmp/a.csv'", "COPY is refused"),
+            ("ATTACH '/tmp/a.db'", "ATTACH is refused"),
+            ("FROM rasteret_drop('bay')", "rasteret_drop is refused, since it changes something"),
+            ('SELECT 1 WHERE EXISTS (FROM "rasteret".main."RASTERET_DROP"(\'bay\'))', "rasteret_drop is refused"),
+            (
+                "FROM rasteret_build_from_stac('a', 'http://169.254.169.254/', 'c')",
+                "rasteret_build_from_stac is refused",
+            ),
+            ("FROM rasteret_export('bay', '/tmp/x')", "rasteret_export is refused"),
+            ("SELECT __rasteret_drop('{}')", "__rasteret_drop is refused: call the public functions"),
+            ("FROM query('FROM query(''FROM rasteret_drop(''''bay'''')'')')", "rasteret_drop is refused"),
+            ("FROM query('FROM rasteret_' || 'drop(1)')", "query() is allowed of a text alone"),
+            ("FROM quack_stop('quack:localhost:1')", "quack_stop is refused"),
+        ],
+        3,
+    ),
 )
 def test_what_a_read_only_server_refuses(guard, statement, says):
     with duckdb.connect() as con, pytest.raises(duckdb.Error) as raised:
@@ -154,6 +161,7 @@ def test_paths_in_rows_are_checked_too(tmp_path):
             con.execute(statement).fetchall()
 
 
+@pytest.mark.exhaustive
 def test_one_statement_is_stopped_and_others_go_on(tmp_path):
     con = rasteret_sql.connect(workspace_dir=tmp_path)
     con.execute(build("m", "sentinel2-eopatch-slovenia")).fetchall()

@@ -154,6 +154,7 @@ def test_nothing_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.exhaustive
 def test_what_a_killed_process_kept_comes_back_as_far_as_it_was_written(tmp_path):
     filled_and_killed(tmp_path / "c")
     left = {file.name: file.read_bytes() for file in journal_of(tmp_path).iterdir()}

@@ -144,6 +144,7 @@ def test_the_only_collection_of_a_name_needs_no_file_that_says_so(catalog, works
     assert [entry.name for entry in workspace.iterdir()] == [path.name]
 
 
+@pytest.mark.exhaustive
 def test_listings_show_a_name_once(catalog, workspace, capsys):
     build(request(catalog, workspace))
     build(request(catalog, workspace, "Bay", search={"max_items": 2}))
@@ -287,6 +288,7 @@ def test_an_append_goes_to_what_the_name_means(catalog, workspace):
         assert (count(con), in_another_process(workspace, COUNT)) == (3, [[3]])
 
 
+@pytest.mark.exhaustive
 def test_an_append_in_a_workspace_that_is_given_relative_says_nothing(catalog, workspace, monkeypatch):
     with rasteret_sql.connect(workspace_dir=workspace) as con:
         con.execute(sql(catalog)).fetchall()

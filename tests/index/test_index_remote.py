@@ -113,6 +113,7 @@ def test_e37_from_sql_and_python_with_the_life_of_a_collection(bucket, catalog):
     assert len(collection) == 4
 
 
+@pytest.mark.exhaustive
 def test_a_name_means_one_collection_in_a_bucket(bucket, catalog):
     workspace = f"{bucket.url}/names"
     first = build(request(catalog, workspace))

@@ -124,6 +124,7 @@ def test_sql_reaches_them_by_the_backend_of_the_connection(bucket, catalog):
         assert not [name for name in bucket.names("ws") if name.endswith("_manifest.json")]
 
 
+@pytest.mark.exhaustive
 def test_a_collection_opened_by_a_backend_goes_on_with_it(bucket, catalog, tmp_path):
     """The backend is named once, where the collection is built; the session has none."""
     with rasteret_sql.connect(workspace_dir=tmp_path / "here") as con:

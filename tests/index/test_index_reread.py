@@ -163,6 +163,7 @@ def test_a_file_that_lost_a_band_says_so(catalog, tmp_path):
     assert "two.tif has 1 bands now, and no band_index 1" in found["B08"].reason
 
 
+@pytest.mark.exhaustive
 def test_many_refreshes_stay_right_and_export(index, catalog, tmp_path):
     for number in range(12):
         path = catalog.parent / f"s{number % 3}_B04.tif"

@@ -58,6 +58,7 @@ def test_an_append_adds_what_is_new(bay, tmp_path):
     assert {url.rpartition("/")[2] for url in backend.requests} == {"s1_B04.tif", "s1_B08.tif"}
 
 
+@pytest.mark.exhaustive
 def test_a_refresh_marks_what_is_gone_and_reads_again_what_changed(bay, tmp_path):
     catalog = write_items(tmp_path, 0, 1, 3, s0="2024-09-01T00:00:00Z")
     with pytest.warns(RuntimeWarning, match="1 bands could not be read"):  # which is tried again each time

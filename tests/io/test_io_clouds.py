@@ -156,6 +156,7 @@ main(["doctor", "--json"])
 """
 
 
+@pytest.mark.exhaustive
 def test_a_new_provider_is_one_file_and_its_word_in_the_registry(tmp_path):
     """Routing, the doctor, configs of datasets and both create_backend find it; no other file is touched."""
     root = Path(rasteret_sql.__file__).parents[1]

@@ -232,7 +232,7 @@ CASES: dict[str, Case] = {
 }
 
 
-@pytest.mark.parametrize("words", some(CASES, 3))
+@pytest.mark.parametrize("words", some(CASES, 4))
 def test_b34_b35_what_is_seen(words: str, range_server: RangeServer, gate: S3Gate, monkeypatch, tmp_path) -> None:
     for name in ("EARTHDATA_TOKEN", "EARTHDATA_USERNAME", "EARTHDATA_PASSWORD", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -16,6 +16,7 @@ import shapely
 import rasteret_sql
 from rasteret_sql.errors import InvalidArgumentError, InvalidGeometryError
 from rasteret_sql.library.feature_files import read_features
+from tests.sampling import some
 
 ROOT = Path(__file__).resolve().parents[2]
 ZONES = ROOT / "examples" / "data" / "zones"
@@ -102,6 +103,7 @@ def test_the_statements_of_the_page(con):
     assert found[0][0] == 2
 
 
+@pytest.mark.exhaustive
 def test_series_of_the_zones_of_a_file(con):
     con.sql(
         "FROM rasteret_build_from_stac('meadows', rasteret_example('catalog/catalog.json'), "
@@ -116,7 +118,7 @@ def test_series_of_the_zones_of_a_file(con):
         con.sql(read.format("'nothere.geojson'")).fetchall()
 
 
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("named", some([True, False], 2))
 def test_the_crs_that_geojson_names_is_that_of_its_geometries(con, tmp_path, named):
     of_2008 = {"crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}} if named else {}
     zone = shapely.transform(SQUARE, lambda xy: xy if named else _lonlat(xy))
@@ -148,7 +150,7 @@ def test_a_file_that_changed_is_read_again(con, tmp_path):
 
 
 @needs_pyogrio
-@pytest.mark.parametrize("ending", ["gpkg", "shp", "fgb"])
+@pytest.mark.parametrize("ending", some(["gpkg", "shp", "fgb"], 3))
 def test_files_of_pyogrio_with_their_crs(con, tmp_path, ending):
     import pyarrow as pa
     import pyogrio

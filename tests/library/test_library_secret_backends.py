@@ -12,6 +12,7 @@ from rasteret_sql.io.clouds.registry import OF_SECRET
 from rasteret_sql.io.fetch import fetch_prefix
 from rasteret_sql.io.loop import run
 from rasteret_sql.library.secret_backends import backend_of_secret, parse_secret
+from tests.sampling import some
 from tests.servers.range_server import RangeServer
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 from tests.servers.s3_gate import Bucket, S3Gate
@@ -62,13 +63,16 @@ def read(backend, address: str) -> bytes:
 
 @pytest.mark.parametrize(
     ("kind", "scope", "address"),
-    [
-        ("s3", "s3://", "s3://scenes/x.bin"),
-        ("s3", "s3://scenes", "https://scenes.s3.us-west-2.amazonaws.com/x.bin"),
-        ("r2", "r2://", "r2://scenes/x.bin"),
-        ("gcs", "gs://", "gs://scenes/x.bin"),
-        ("gcs", "gs://", "https://storage.googleapis.com/scenes/x.bin"),
-    ],
+    some(
+        [
+            ("s3", "s3://", "s3://scenes/x.bin"),
+            ("s3", "s3://scenes", "https://scenes.s3.us-west-2.amazonaws.com/x.bin"),
+            ("r2", "r2://", "r2://scenes/x.bin"),
+            ("gcs", "gs://", "gs://scenes/x.bin"),
+            ("gcs", "gs://", "https://storage.googleapis.com/scenes/x.bin"),
+        ],
+        3,
+    ),
 )
 def test_keys_sign_whichever_way_the_bucket_is_written(gate: S3Gate, kind: str, scope: str, address: str):
     endpoint = gate.url.removeprefix("http://")

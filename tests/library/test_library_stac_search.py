@@ -59,7 +59,7 @@ def searches(api):
             ("EXPLAIN FROM rasteret_stac_search($1)", (None, 0)),
             ("DESCRIBE FROM rasteret_stac_search($1)", (None, 0)),
         ],
-        3,
+        99,
     ),
 )
 @pytest.mark.parametrize("threads", some([4, 1], 2))
@@ -73,6 +73,7 @@ def test_pages_are_asked_for_as_rows_are_used(api, con, statement, expected, thr
     assert searches(api) == requests
 
 
+@pytest.mark.exhaustive
 def test_relations_prepared_statements_and_cursors_search_anew_each_time(api, con):
     relation = con.sql(f"FROM rasteret_stac_search('{api.url}')")
     assert api.count() == 0
@@ -91,6 +92,7 @@ def test_an_installed_connection_searches(api):
         assert plain.execute("SELECT count(*) FROM rasteret_stac_search($1)", [api.url]).fetchall() == [(450,)]
 
 
+@pytest.mark.exhaustive
 def test_a_full_scan_leaves_nothing_and_unread_ones_are_few(api, con):
     before = len(SEARCHES)
     con.execute("FROM rasteret_stac_search($1)", [api.url]).fetchall()

@@ -300,7 +300,7 @@ def bare(world: World) -> Collection:
     return rasteret.build_from_table(world.table(), name="bare", workspace_dir=world.home / "rasteret_workspace")
 
 
-@pytest.mark.parametrize("row", some([*BUILDS, *LOADS, *CALLS, *REGISTRY], 4), ids=lambda row: row.condition)
+@pytest.mark.parametrize("row", some([*BUILDS, *LOADS, *CALLS, *REGISTRY], 8), ids=lambda row: row.condition)
 def test_every_row(world, row):
     """C3, C4, C5, C9, D5, E12, E16, E31 among them."""
     with pytest.raises(row.error, match=row.says):

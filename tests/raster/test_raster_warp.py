@@ -32,7 +32,7 @@ def part_of(plan, data):
     return data[plan.source.row_off : plan.source.row_end, plan.source.col_off : plan.source.col_end]
 
 
-@pytest.mark.parametrize("method", some(RESAMPLINGS, 3))
+@pytest.mark.parametrize("method", some(RESAMPLINGS, 9))
 @pytest.mark.parametrize(("crs", "pixel"), some([(UTM, 37.0), (UTM, 4.0), ("EPSG:3857", 23.0), ("EPSG:4326", 4e-4)], 2))
 def test_a_part_is_the_part_of_the_whole_to_the_last_bit(method, crs, pixel):
     rng = np.random.default_rng(3)
@@ -51,7 +51,7 @@ def test_a_part_is_the_part_of_the_whole_to_the_last_bit(method, crs, pixel):
         np.testing.assert_array_equal(some_written, written[at])
 
 
-@pytest.mark.parametrize("method", RESAMPLINGS)
+@pytest.mark.parametrize("method", some(RESAMPLINGS, 5))
 @pytest.mark.parametrize("pixel", [4.0, 10.0, 25.0])
 def test_a_plain_is_plain_whatever_is_not_valid(method, pixel):
     """No pixel that is not valid has any weight: what it holds cannot be seen."""

@@ -11,6 +11,7 @@ from rasteret_sql.raster import zone_area
 from rasteret_sql.raster.coverage import coverage_fraction
 from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.zone_area import zone_pixels
+from tests.sampling import some_tuples
 
 GRIDS = [Affine(10, 0, 1000, 0, -10, 9000), Affine(3, 1, 40, -0.5, -4, 90)]
 ZONES = [
@@ -20,7 +21,7 @@ ZONES = [
 ]
 
 
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("grid", some_tuples(GRIDS, 9))
 @pytest.mark.parametrize("zone", ZONES)
 def test_as_many_as_the_mask_has(grid, zone, monkeypatch):
     monkeypatch.setattr(zone_area, "_CLOSE", 3000)

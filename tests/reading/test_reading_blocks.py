@@ -71,7 +71,7 @@ OVERLAP = shapely.MultiPolygon(
 ).wkt
 
 
-@pytest.mark.parametrize("dtype", some(["uint8", "int16", "float32", "uint32"], 3))
+@pytest.mark.parametrize("dtype", some(["uint8", "int16", "float32", "uint32"], 4))
 @pytest.mark.parametrize("zone", [CORNERS, RING, WHOLE, OVERLAP], ids=["corners", "ring", "whole", "overlap"])
 def test_statistics_by_blocks_are_those_of_all_pixels(tmp_path, con, monkeypatch, dtype, zone):
     monkeypatch.setattr(zonal, "BLOCK_PIXELS", 9000)

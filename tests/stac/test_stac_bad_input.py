@@ -132,6 +132,7 @@ def test_malformed_descriptors(text, says):
 # Documents
 
 
+@pytest.mark.exhaustive
 def test_cyclic_catalogs(files):
     """Catalogs that link to each other, to themselves, and to one item by several ways."""
     here = {"rel": "item", "href": "odd.json"}
@@ -328,6 +329,7 @@ def test_an_id_twice(files):
     assert row(build(files, item(), item(assets={"a": asset("degrees.tif")}), expect=[told]))["proj:epsg"] == 32632
 
 
+@pytest.mark.exhaustive
 def test_several_crs_in_a_collection(files):
     """Each scene in its own; arrays of two sizes are no one array, and are not reprojected unsaid."""
     other = item("other", assets={"a": asset("degrees.tif")}, properties={"proj:epsg": 4326})
@@ -362,6 +364,7 @@ def test_several_crs_among_the_assets_of_an_item(files):
 # Files
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("href", "why"),
     some(
@@ -389,6 +392,7 @@ def test_hrefs_that_are_no_tiff(files, href, why):
     refused(files, errors, "none of the 1 files could be read", item(assets={"b": asset(href)}))
 
 
+@pytest.mark.exhaustive
 def test_assets_that_do_not_claim_to_be_tiffs(files):
     """They are no bands; a band map that names one makes it one."""
     words = {"href": "page.txt", "type": "text/plain"}
@@ -402,6 +406,7 @@ def test_assets_that_do_not_claim_to_be_tiffs(files):
     assert build(files, item(assets=unsaid), band_map={"B1": "a"}).get_numpy(AREA, ["B1"]).any()
 
 
+@pytest.mark.exhaustive
 def test_alternate_hrefs(files):
     """`href` where there is one; else s3, aws, https, http, cloudfront, then any."""
     here, there = {"href": "metres.tif"}, {"href": "degrees.tif"}

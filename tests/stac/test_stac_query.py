@@ -222,7 +222,7 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("server", some([*SERVERS, "ignoring", "comparisons"], 2))
+@pytest.mark.parametrize("server", some([*SERVERS, "ignoring", "comparisons"], 5))
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_the_same_scenes_whatever_the_server_knows(query, server):
     ignores, restricted = server == "ignoring", server == "comparisons"

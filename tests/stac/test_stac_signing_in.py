@@ -126,6 +126,7 @@ def test_a_backend_with_headers_signs_in(api, tmp_path):
     kept_nowhere(tmp_path)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("ready", some([False, True], 2))
 def test_a_backend_of_obstore_with_headers_signs_in_below_its_address(api, ready, tmp_path):
     options = {"default_headers": HEADERS, "allow_http": True}
@@ -157,6 +158,7 @@ def test_plans_do_not_show_headers_that_are_parameters(api, tmp_path):
             assert API_KEY not in str(con.execute(f"{how} FROM {call}", {"key": API_KEY}).fetchall())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("form", some(["words", "file", "variables"], 3))
 def test_command_line(api, tmp_path, monkeypatch, capsys, form):
     lines = [f"{name}: {value}" for name, value in HEADERS.items()]

@@ -83,6 +83,7 @@ def test_pixels_of_a_table_equal_those_of_rasterio(tmp_path):
         assert np.array_equal(np.array(values).reshape(32, 32), pixels(AEF / path, 64))
 
 
+@pytest.mark.exhaustive
 def test_the_same_build_again_reads_nothing(tmp_path):
     """E13 with E3: cached by what was asked and by the table's own content."""
     backend = Counting()
@@ -128,6 +129,7 @@ def test_only_files_of_rows_that_fit_are_touched(tmp_path):
         aef(name="none", workspace_dir=tmp_path, filter_expr="year = 1999")
 
 
+@pytest.mark.exhaustive
 def test_a_table_without_a_name_is_kept_while_it_is_used():
     """Without name and workspace nothing is left behind."""
     collection = aef()
@@ -161,6 +163,7 @@ def test_geometries_of_duckdb_keep_their_crs(tmp_path):
     assert find(relation).scenes[0].bbox == (11.0, 48.0, 12.0, 49.0)
 
 
+@pytest.mark.exhaustive
 def test_pixels_of_a_table_in_memory_and_of_its_columns(tmp_path):
     """E17: source columns stay, with their types."""
     collection = aef(name="emb", workspace_dir=tmp_path)
@@ -172,6 +175,7 @@ def test_pixels_of_a_table_in_memory_and_of_its_columns(tmp_path):
 # ---- tables elsewhere
 
 
+@pytest.mark.exhaustive
 def test_a_table_in_a_bucket(s3_server, tmp_path):
     """E21: s3:// paths, of files and of directories; what the statistics rule out is not read."""
     store = s3_server.store("tables", public=True)
@@ -260,6 +264,7 @@ def replica(tmp_path, prefix, names):
     return root
 
 
+@pytest.mark.exhaustive
 def test_the_built_in_aef_dataset_builds_from_a_replica(tmp_path):
     """D32, C7, F4, F7: the built-in maps https to s3; the replica's bucket is a directory."""
     assert rasteret_sql.DatasetRegistry.get("aef/v1-annual") is not None
@@ -294,6 +299,7 @@ def custom(uri, **changes):
     )
 
 
+@pytest.mark.exhaustive
 def test_the_custom_aef_descriptor_builds_with_its_own_direction_of_urls(tmp_path):
     """D33, D35, D8, D7, F7: s3 mapped to where the replica is."""
     names = "tge-labs/aef/v1/annual/aef_index.parquet"
@@ -438,6 +444,7 @@ def test_rows_of_a_collection_are_a_table_too(tmp_path):
     assert np.array_equal(first.get_numpy(area, ["A63"]), again.get_numpy(area, ["A63"]))
 
 
+@pytest.mark.exhaustive
 def test_a_dataset_that_is_a_table_builds_in_sql(tmp_path):
     """C7, D33 in SQL; bbox, dates and query choose rows."""
     rasteret_sql.register(custom(str(AEF / "aef_index.parquet")))

@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.processes import environment
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.exhaustive
 def test_the_aef_example_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "aef_duckdb_query.py")],
