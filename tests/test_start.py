@@ -62,6 +62,7 @@ def test_opening_a_connection_imports_none_of_them(tmp_path):
     assert imported_by("import duckdb, rasteret_sql; rasteret_sql.install(duckdb)", tmp_path) == set()
 
 
+@pytest.mark.exhaustive
 def test_a_statement_of_the_shell_imports_none_of_them(tmp_path):
     program = "from rasteret_sql.cli.main import main; assert main(['-c', 'SELECT 1']) == 0"
     assert imported_by(program, tmp_path) == set()

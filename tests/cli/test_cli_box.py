@@ -65,7 +65,7 @@ def cells(text):
             "SELECT [{'a': 1, 'b': NULL}] AS s, MAP {'k': 1.5} AS m, 'ab'::BLOB AS b, DATE '2024-01-02' AS d",
             "SELECT repeat('long text ', 40) AS t",
         ],
-        3,
+        8,
     ),
 )
 @pytest.mark.parametrize("width", [80, 200])

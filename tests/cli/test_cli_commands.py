@@ -55,6 +55,7 @@ def test_lines_of_several_rows_and_of_none(shell):
     assert shell(".mode line", "SELECT 1 AS a, 2 AS a;") == "a = 1\na = 2\n"
 
 
+@pytest.mark.exhaustive
 def test_chips_are_words_in_lines_and_markdown(shell):
     text = shell(".mode line", f"{OPEN};", f"{READ};")
     assert "chip = chip 1×" in text

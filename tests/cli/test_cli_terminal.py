@@ -84,6 +84,7 @@ def test_a_warning_is_one_line_and_stays(tmp_path, slow):
     assert lines[-2:] == ["n", "6"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("word", some(["exit;", "exit", ".quit", "quit;"], 4))
 def test_the_prompt_is_left(tmp_path, word):
     with shell(tmp_path) as terminal:

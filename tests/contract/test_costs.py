@@ -162,6 +162,7 @@ def test_fields_of_a_call_under_order_by_and_limit_read_each_tile_once(con, serv
     assert_each_byte_once(server)
 
 
+@pytest.mark.exhaustive
 def test_calls_of_many_chunks_read_each_tile_once(con, server):
     """More rows than DuckDB hands over at once, jumping between scenes and places."""
     con.execute(
@@ -174,6 +175,7 @@ def test_calls_of_many_chunks_read_each_tile_once(con, server):
     assert_each_byte_once(server)
 
 
+@pytest.mark.exhaustive
 def test_threads_with_different_functions_share_their_tiles(con, server):
     server.settings(latency_ms=30)  # so that all are under way before the first is done
     try:

@@ -105,6 +105,7 @@ def test_a_retry_from_the_same_line_tries_again_after_a_moment(con, server, cloc
     assert counts[0] == counts[1] > 0
 
 
+@pytest.mark.exhaustive
 def test_a_loop_without_pause_is_served_in_the_end(con, server, clock):
     server.faults("403", match="s0.tif")
     counts = []

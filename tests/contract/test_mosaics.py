@@ -214,6 +214,7 @@ def test_a_file_that_was_changed_is_read_anew_where_that_is_asked_for(tmp_path):
         assert mosaic_of(con, more=", method := 'max'", shown=shown) == [(3, 65_000)]
 
 
+@pytest.mark.exhaustive
 def test_examples_of_the_page(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "composites.md").read_text()
     blocks = re.findall(r"<!-- test: sql -->\n```sql\n(.*?)```", page, re.DOTALL)

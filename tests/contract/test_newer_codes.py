@@ -55,6 +55,7 @@ def build(folder, **properties):
     )
 
 
+@pytest.mark.exhaustive
 def test_geometries_in_the_same_crs_are_placed_without_proj(tmp_path):
     collection = build(tmp_path)
     code = f"EPSG:{UNKNOWN}"

@@ -394,6 +394,7 @@ def test_a_plan_takes_frames_and_python_variables(con, server):
     assert traffic(server) == (0, 0)
 
 
+@pytest.mark.exhaustive
 def test_a_limit_is_an_error_also_where_failures_are_null(con, server):
     for call in (LIMITED["zonal_stats"], LIMITED["zonal_stats_table"], LIMITED["sample_points"]):
         with pytest.raises(duckdb.Error, match="max_bytes := 5 allows"):

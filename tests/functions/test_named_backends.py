@@ -186,6 +186,7 @@ def test_settings_of_a_session_are_of_all_its_connections(con):
     assert (rows["on_error"], rows["on_change"]) == ("raise", "raise")
 
 
+@pytest.mark.exhaustive
 def test_failures_are_bounded_and_hold_no_error():
     failures = Failures()
     for number in range(10_050):

@@ -286,6 +286,7 @@ def test_cached_collections_are_views_from_the_first_statement(cached):
     assert again.execute('SELECT id FROM rasteret."my site ""2024""; DROP"').fetchone() == (SAHARA,)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "statement",
     some(

@@ -19,6 +19,7 @@ from tests.sampling import some
 CHIP = f"read_chip('{SAHARA}', 'B04', '{SQUARE}', collection := 'bay').width"
 
 
+@pytest.mark.exhaustive
 def test_a_dropped_connection_frees_its_session(cached):
     con = rasteret_sql.connect(workspace_dir=cached)
     con.execute(f"SELECT {CHIP}").fetchall()

@@ -47,6 +47,7 @@ def test_it_opens_and_its_pixels_are_those_of_rasterio(bay):
         np.testing.assert_array_equal(np.frombuffer(data, dtype).reshape(height, width), expected)
 
 
+@pytest.mark.exhaustive
 def test_an_append_adds_what_is_new(bay, tmp_path):
     catalog = write_items(tmp_path, 0, 1, 2, 3, 4)
     more = bay.append(stac_api=catalog, date_range=("2024-05-01", "2024-05-31"), backend=(backend := FilesOfHost()))

@@ -252,6 +252,7 @@ class TestExport:
             else:
                 assert values["B04_metadata"] is None
 
+    @pytest.mark.exhaustive
     def test_some_ids(self, index, tmp_path):
         wanted = ["s1", "s11", "t4", "not there"]
         other = open_collection(export_collection(index, tmp_path / "export", ids=wanted))
@@ -260,6 +261,7 @@ class TestExport:
             found = SceneLookup(connection).bands(other, ["t4"], ["B04"])
         assert found["t4", "B04"].header.nodata == 4
 
+    @pytest.mark.exhaustive
     def test_other_partitions(self, index, tmp_path):
         other = open_collection(export_collection(index, tmp_path / "export", partition_by=("collection", "year")))
         assert other.hive == ("collection", "year")

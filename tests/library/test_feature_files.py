@@ -93,6 +93,7 @@ def con(tmp_path, monkeypatch):
     return rasteret_sql.connect(workspace_dir=tmp_path / "workspace")
 
 
+@pytest.mark.exhaustive
 def test_the_statements_of_the_page(con):
     blocks = re.findall(r"<!-- test: sql -->\n```sql\n(.*?)```", (ROOT / "docs" / "zones.md").read_text(), re.DOTALL)
     results = [con.sql(text) for block in blocks for text in block.split(";") if text.strip()]

@@ -86,6 +86,7 @@ def test_relations_prepared_statements_and_cursors_search_anew_each_time(api, co
     assert other.execute(query, [api.url]).fetchall() == [(450,)]
 
 
+@pytest.mark.exhaustive
 def test_an_installed_connection_searches(api):
     with duckdb.connect() as plain:
         rasteret_sql.install(plain)

@@ -118,7 +118,7 @@ def test_composites_of_rasterios_pixels(world, method, side, monkeypatch):
     check(chip, scenes, reduced(method, stack, valid & inside, scores), inside)
 
 
-@pytest.mark.parametrize("number", some(list(range(40)), 20))
+@pytest.mark.parametrize("number", some(list(range(40)), 40))
 def test_composites_of_chips_on_random_grids(world, number, monkeypatch):
     con, _ = world
     rng = np.random.default_rng(number)

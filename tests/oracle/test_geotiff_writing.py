@@ -122,7 +122,7 @@ def test_without_position_and_crs() -> None:
             "+proj=ob_tran +o_proj=moll +o_lat_p=45 +o_lon_p=0 +lon_0=-90 +R=6371007",
             "+proj=omerc +lat_0=4 +lonc=115 +alpha=53.3 +gamma=53.1 +k=0.9998 +x_0=5 +y_0=6 +ellps=evrstSS",
         ],
-        4,
+        8,
     ),
 )
 def test_crs_reads_back_as_itself(crs: str) -> None:

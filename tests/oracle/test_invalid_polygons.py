@@ -102,6 +102,7 @@ def rings(draw: st.DrawFn) -> list[tuple[float, float]]:
 polygons = st.builds(Polygon, rings(), st.lists(rings(), max_size=2))
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=examples(250))
 @given(st.lists(polygons, min_size=1, max_size=4))
 def test_any_rings_cover_what_gdal_burns(parts: list[shapely.Polygon]) -> None:

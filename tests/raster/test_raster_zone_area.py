@@ -36,6 +36,7 @@ def test_as_many_as_the_mask_has(grid, zone, monkeypatch):
     assert weighted == pytest.approx(float(coverage_fraction(zone, grid, window).sum()), rel=1e-9)
 
 
+@pytest.mark.exhaustive
 def test_a_large_zone_is_counted_along_its_edges():
     zone = shapely.box(0.3, 0.3, 60_000.3, 30_000.3)
     assert zone_pixels(zone, Affine(1, 0, 0, 0, -1, 30_001), Window(0, 0, 60_001, 30_001)) == 1.8e9

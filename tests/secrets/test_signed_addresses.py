@@ -242,6 +242,7 @@ def test_a_table_is_stored_without_its_signatures(world, tmp_path):
     assert Search({token.rpartition("=")[2]}).folder(world.workspace) == []
 
 
+@pytest.mark.exhaustive
 def test_exports_of_what_rasteret_wrote_and_tables_handed_in_are_plain(world, tmp_path):
     token = world.sign()
     built = world.build()

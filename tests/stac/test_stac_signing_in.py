@@ -99,6 +99,7 @@ def test_sql(api, tmp_path, given):
     kept_nowhere(tmp_path)
 
 
+@pytest.mark.exhaustive
 def test_a_backend_with_headers_signs_in(api, tmp_path):
     with rasteret_sql.connect(workspace_dir=tmp_path / "ws", config={"allow_unredacted_secrets": "true"}) as con:
         others = ", ".join(f"'{name}': '{value}'" for name, value in list(HEADERS.items())[1:])

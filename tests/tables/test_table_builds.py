@@ -198,6 +198,7 @@ def test_a_table_in_a_bucket(s3_server, tmp_path):
         rasteret_sql.build_from_table("s3://tables/none/", **given)
 
 
+@pytest.mark.exhaustive
 def test_a_table_of_a_web_server_is_read_in_parts(range_server, tmp_path):
     """E21, E19: of a large file only the footer and the row groups that fit are asked for."""
     count = 40_000
@@ -353,6 +354,7 @@ def test_a_ready_collection_ignores_bbox_and_dates_but_a_table_does_not(tmp_path
 # ---- tables that are collections
 
 
+@pytest.mark.exhaustive
 def test_a_table_with_headers_becomes_a_collection_as_it_is(tmp_path, monkeypatch):
     """as_collection: rasteret's export, read as a table, gives rasteret's pixels without a build."""
     monkeypatch.chdir(SAMPLE)

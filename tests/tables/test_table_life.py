@@ -47,6 +47,7 @@ def test_an_identity_is_the_same_source_again(tmp_path):
     assert [scene.id for scene in again.find(lambda *_: None, None).scenes] == ["2", "3"]
 
 
+@pytest.mark.exhaustive
 def test_an_append_takes_other_rows_of_the_table(con, tmp_path):
     path = index_of(tmp_path, 3)
     con.execute(f"FROM rasteret_build_from_table('{path}', name := 'grow', {MAPS}, date_range := ['2022', '2022'])")
