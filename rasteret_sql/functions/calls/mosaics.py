@@ -38,7 +38,7 @@ from rasteret_sql.reading.request import Scene
 from rasteret_sql.session.kept_relations import Kept
 from rasteret_sql.session.session import Session
 
-_PERIODS = ("day", "week", "month", "quarter", "year")
+PERIODS = ("day", "week", "month", "quarter", "year")
 _INTERVAL = re.compile(r"\s*(\d+)\s*(second|minute|hour|day|week|month|quarter|year)s?\s*", re.IGNORECASE)
 _CLOCK = re.compile(r"\s*(\d+):([0-5]\d):([0-5]\d)\s*")
 """As an INTERVAL of hours crosses into Python."""
@@ -149,33 +149,48 @@ def period_sql(function: str, every: str | None) -> str:
     """The begin of a scene's period, as SQL: periods are those of UTC, whatever the zone of the connection."""
     if every is None:
         return "CAST(NULL AS TIMESTAMPTZ)"
-    lacking = quote_text(
-        f"{function}: every := {every!r} needs a time of each scene, and the column datetime of scenes is NULL or not "
-        "there; leave such scenes out with WHERE datetime IS NOT NULL, or give all a time with SELECT ... AS datetime"
-    )
+    lacking = quote_text(f"{function}: {lacking_time(every)}")
     begin = f"make_timestamptz(epoch_us({_begin(every)}))"
     return f"CASE WHEN datetime IS NULL THEN error({lacking}) ELSE {begin} END"
+
+
+def lacking_time(every: str) -> str:
+    """The message of scenes without a time."""
+    return (
+        f"every := {every!r} needs a time of each scene, and the column datetime of scenes is NULL or not there; leave "
+        "such scenes out with WHERE datetime IS NOT NULL, or give all a time with SELECT ... AS datetime"
+    )
 
 
 def _begin(every: str) -> str:
     """The begin of a period without its zone."""
     at = "make_timestamp(epoch_us(datetime))"
-    if every.lower() in _PERIODS:
+    if every.lower() in PERIODS:
         return f"date_trunc({quote_text(every.lower())}, {at})"
     return f"time_bucket({step_of(every)}, {at})"
 
 
 def step_of(every: str) -> str:
     """The length of a period, as SQL."""
-    if every.lower() in _PERIODS:
-        return f"CAST({quote_text(f'1 {every.lower()}')} AS INTERVAL)"
+    count, unit = length_of(every)
+    return f"CAST({quote_text(f'{count} {unit}')} AS INTERVAL)"
+
+
+def length_of(every: str) -> tuple[int, str]:
+    """The length of a period: how many of a unit.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    if every.lower() in PERIODS:
+        return 1, every.lower()
     said, clock = _INTERVAL.fullmatch(every), _CLOCK.fullmatch(every)
     count, unit = (int(said[1]), said[2].lower()) if said else (0, "second")
     if clock:
         count = int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
-    expected = f"{', '.join(map(repr, _PERIODS))} or an interval of one unit, such as '10 days'"
+    expected = f"{', '.join(map(repr, PERIODS))} or an interval of one unit, such as '10 days'"
     require(0 < count < 1_000_000_000, "every", every, expected)
-    return f"CAST({quote_text(f'{count} {unit}')} AS INTERVAL)"
+    return count, unit
 
 
 _NOT_OF_A_SCENE = (exp.Query, exp.Subquery, exp.Exists, exp.Window, exp.AggFunc, exp.Star)
@@ -189,14 +204,14 @@ class _Order:
     """
 
     def __init__(self, text: str | None) -> None:
-        parts = _order_terms(text)
+        parts = order_terms(text)
         self.columns = {f"__order_{number}": part.this.sql("duckdb") for number, part in enumerate(parts)}
         """Names of columns, and what each is of those of scenes."""
         self.terms = ", ".join([*map(_term, parts, self.columns), "datetime", "id"])
         """SQL over these columns."""
 
 
-def _order_terms(text: str | None) -> list[exp.Ordered]:
+def order_terms(text: str | None) -> list[exp.Ordered]:
     """The terms of an order."""
     if text is None:
         return []
@@ -236,7 +251,7 @@ def keep_geometry(
         functions.to_pylist(), bands.to_pylist(), texts.to_pylist(), geometries.to_pylist(), strict=True
     ):
         with named_error(function):
-            relation = relation_of(session, function, band, text)
+            relation = relation_of(session.settings.of_calls(), function, band, text)
             shape, crs = one_geometry(geometry, named_arguments(function, text).get("geom_crs"))
             column = np.empty(1, object)
             column[0] = shape

@@ -74,8 +74,9 @@ READERS: dict[str, type[ZoneReader | PointReader]] = {
 }
 Read = Callable[[Kept, Numbers, Numbers], pa.Array]
 """(relation, part and number from 0 of each pair) → a value each."""
-_X, _Y = ("lon", "longitude", "x"), ("lat", "latitude", "y")
-"""Columns of points without a geometry."""
+POINT_COLUMNS = ("lon", "longitude", "x"), ("lat", "latitude", "y")
+"""Names of the columns of points without a geometry."""
+_X, _Y = POINT_COLUMNS
 
 
 def zonal_stats_table(
@@ -87,7 +88,7 @@ def zonal_stats_table(
 
 def zonal_stats_sql(scene: str, zone: str, band: str, text: str) -> str:
     """The SQL of a call of zonal_stats_table, by the names of its relations and the JSON of its other arguments."""
-    names = _asked_statistics(named_arguments("zonal_stats_table", text))
+    names = asked_statistics(named_arguments("zonal_stats_table", text))
     places = {name: at for at, name in enumerate((name for name in names if name != HIST), 1)}
     columns = [
         f"counted.value AS {HIST}" if name == HIST else f"got[{places[name]}] AS {quote_name(name)}" for name in names
@@ -221,18 +222,18 @@ def keep(  # noqa: PLR0917 - columns
         with named_error(function):
             shapes = geometries[row].values if geometries[row].is_valid else pa.array([], geometries.type.value_type)
             places = tuple(_numbers(side[row], len(shapes)) for side in (xs, ys))
-            relation = relation_of(session, function, bands[row].as_py(), texts[row].as_py())
+            relation = relation_of(session.settings.of_calls(), function, bands[row].as_py(), texts[row].as_py())
             if columns[row].is_valid:
                 _fill(relation, columns[row].as_py(), shapes, places, texts[row].as_py())
             is_read = relation.function == relation.call
             planner = None
             if relation.max_bytes is not None or not is_read:
-                planner = PairPlanner(relation, _reader(relation), Forecast(session.engine, warm=is_read))
-            tokens.append(session.relations.keep(Kept(relation, _reader(relation), planner)))
+                planner = PairPlanner(relation, reader_of(relation), Forecast(session.engine, warm=is_read))
+            tokens.append(session.relations.keep(Kept(relation, reader_of(relation), planner)))
     return pa.array(tokens, pa.int64())
 
 
-def _reader(relation: Relation) -> PairReader | None:
+def reader_of(relation: Relation) -> PairReader | None:
     """Make what reads the pairs of a relation; None where they are chips."""
     return READERS[relation.call](relation) if relation.call in READERS else None
 
@@ -243,10 +244,17 @@ def _numbers(column: pa.ListScalar, count: int) -> npt.NDArray[np.float64]:
     return np.asarray(column.values.to_numpy(zero_copy_only=False), np.float64)
 
 
-def relation_of(session: Session, function: str, bands: str, text: str) -> Relation:
-    """A relation without geometries, as a call describes it."""
-    given = dict(session.settings.of_calls()) | named_arguments(function, text)
-    statistics = tuple(name for name in _asked_statistics(given) if name != HIST)
+def relation_of(defaults: Mapping[str, str], function: str, bands: str, text: str) -> Relation:
+    """A relation without geometries, as a call describes it.
+
+    Args:
+        defaults: Named arguments that a session sets where the call does not say them.
+        function: What is called.
+        bands: JSON of the bands.
+        text: JSON of the named arguments.
+    """
+    given = dict(defaults) | named_arguments(function, text)
+    statistics = tuple(name for name in asked_statistics(given) if name != HIST)
     call = explained_call(given) if function == "rasteret_explain_table" else function
     most = given.pop("max_bytes", None)
     best_by = given.pop("best_by", None)
@@ -268,7 +276,7 @@ def relation_of(session: Session, function: str, bands: str, text: str) -> Relat
     )
 
 
-def _asked_statistics(given: dict[str, Any]) -> tuple[str, ...]:
+def asked_statistics(given: dict[str, Any]) -> tuple[str, ...]:
     """The statistics that a call asks for, `HIST` among them."""
     names = tuple(dict.fromkeys(given.get("stats") or STATS))
     for name in names:
@@ -302,6 +310,20 @@ def _fill(relation: Relation, columns: list[str], shapes: pa.StructArray, places
         )
     other = " or two columns lon and lat, or x and y" if has_places else ""
     require_one_geometry(counts[0], what, asked, other)
+    take_geometries(relation, shapes, crs)
+
+
+def take_geometries(relation: Relation, shapes: pa.StructArray, crs: str | None) -> None:
+    """Read the geometries of a relation from a column of them.
+
+    Args:
+        relation: gets them.
+        shapes: STRUCT(kind, wkb, text) of each row.
+        crs: that of the call; None: that of the type, their own, or lon/lat.
+
+    Raises:
+        RasteretError: one cannot be read, or is of a kind that the call does not take.
+    """
     known: Geometries | None = points_with_crs(shapes, crs) if relation.of_points else None
     if known is None:
         geometries, crs_of_each = geometries_with_crs(shapes, crs)

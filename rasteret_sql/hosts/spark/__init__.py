@@ -5,7 +5,9 @@ A driver imports this package; executors import `executor`, which the errands of
 
 from __future__ import annotations
 
+from rasteret_sql.hosts.spark.mosaic_frames import read_mosaic
+from rasteret_sql.hosts.spark.pair_frames import read_chips, sample_points, zonal_stats_table
 from rasteret_sql.hosts.spark.scalar_functions import register
 from rasteret_sql.hosts.spark.scene_table import scenes
 
-__all__ = ["register", "scenes"]
+__all__ = ["read_chips", "read_mosaic", "register", "sample_points", "scenes", "zonal_stats_table"]

@@ -7,10 +7,15 @@ executor that lacks this package still gets as far as a message that says so.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.version import __version__
+
+if TYPE_CHECKING:
+    from pyspark.sql.types import DataType
 
 
 def errand(task: str, **given: Any) -> Callable[..., Any]:
@@ -24,6 +29,19 @@ def errand(task: str, **given: Any) -> Callable[..., Any]:
         (*columns, **named columns) → whatever the task gives.
     """
     return _carried(task, json.dumps(given), __version__)
+
+
+def arrow_errand(task: str, kind: DataType, **given: Any) -> Any:
+    """An Arrow function of Spark that runs a task on executors; arguments as of `errand`."""
+    try:
+        from pyspark.sql.functions import ArrowUDFType, arrow_udf  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise InvalidArgumentError(
+            f"this Spark has no Arrow functions ({error}); pip install 'rasteret-sql[spark]'"
+        ) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of type hints, which a function with any arguments cannot have
+        return arrow_udf(errand(task, **given), kind, ArrowUDFType.SCALAR)
 
 
 def _carried(task: str, text: str, version: str) -> Callable[..., Any]:

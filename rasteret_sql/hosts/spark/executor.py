@@ -6,8 +6,9 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -17,8 +18,9 @@ import pyarrow as pa
 from rasteret_sql.engine.machine_memory import machine_memory
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError, MissingObjectError, RasteretError, UnknownCollectionError
-from rasteret_sql.hosts.spark import scalar_batches
+from rasteret_sql.hosts.spark import mosaic_batches, pair_batches, scalar_batches
 from rasteret_sql.hosts.spark.executor_setup import Setup
+from rasteret_sql.hosts.spark.frame_call import FrameCall
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.library.load import find_loaded
 from rasteret_sql.library.named_backends import NamedBackend, make_backend
@@ -35,6 +37,38 @@ def scalar(
 ) -> pa.Array:
     """Run a function over a batch of rows."""
     return _told(lambda: scalar_batches.run(session_of(setup), function, columns, named))
+
+
+def placed_scenes(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]
+) -> Iterator[pa.RecordBatch]:
+    """Find where scenes lie on the globe."""
+    return _streamed(pair_batches.placed_scenes, call, columns[0])
+
+
+def places(columns: Sequence[pa.Array], _named: Mapping[str, pa.Array], call: Mapping[str, Any]) -> pa.StructArray:
+    """Find where geometries lie on the globe."""
+    asked = FrameCall.of_words(call)
+    return _told(lambda: pair_batches.places(session_of(asked.setup), asked, columns))
+
+
+def read_pairs(columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Read pairs of scenes and zones or points."""
+    return _streamed(pair_batches.read_pairs, call, columns[0])
+
+
+def near_scenes(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
+) -> Iterator[pa.RecordBatch]:
+    """Find the scenes that may meet a geometry."""
+    return _streamed(partial(mosaic_batches.near_scenes, geometry=geometry), call, columns[0])
+
+
+def read_mosaic(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
+) -> Iterator[pa.RecordBatch]:
+    """Make composites of scenes."""
+    return _streamed(partial(mosaic_batches.read_mosaic, geometry=geometry), call, columns[0])
 
 
 def session_of(words: Mapping[str, Any]) -> Session:
@@ -111,5 +145,18 @@ def _told(work: Callable[[], Any]) -> Any:
     """Do work; its errors come without our own frames, for all that Spark shows is a traceback."""
     try:
         return work()
+    except RasteretError as error:
+        raise error.with_traceback(None) from None
+
+
+def _streamed(
+    work: Callable[[Session, FrameCall, Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    words: Mapping[str, Any],
+    batches: Iterator[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    """Batches of rows for batches of rows, with errors as `_told` has them."""
+    try:
+        call = FrameCall.of_words(words)
+        yield from work(session_of(call.setup), call, batches)
     except RasteretError as error:
         raise error.with_traceback(None) from None

@@ -6,7 +6,7 @@ import json
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rasteret_sql.errors import InvalidArgumentError, did_you_mean
@@ -75,11 +75,16 @@ def make_setup(
             raise InvalidArgumentError(f'no setting "{name}"; {did_you_mean(name, known)}')
     return Setup(
         _absolute(workspace_of(workspace_dir)),
-        tuple(_absolute(one) if _is_path(one) else os.fspath(one) for one in collections),
+        _collections(collections),
         backend,
         named,
         dict(settings or {}),
     )
+
+
+def _collections(given: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Names as they are, and paths in full."""
+    return tuple(_absolute(one) if _is_path(one) else os.fspath(one) for one in given)
 
 
 def _is_path(collection: str | os.PathLike[str]) -> bool:
@@ -139,3 +144,9 @@ def keep_setup(spark: SparkSession, setup: Setup) -> None:
 def setup_of(spark: SparkSession) -> Setup:
     """The surroundings of the calls of a session; the default ones where it has none."""
     return _setups.get(spark) or make_setup()
+
+
+def with_collection(setup: Setup, collection: str | os.PathLike[str]) -> Setup:
+    """The same with one more collection, in which scene ids are looked up."""
+    (name,) = _collections((collection,))
+    return setup if name in setup.collections else replace(setup, collections=(*setup.collections, name))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import warnings
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.registry import FUNCTIONS
 from rasteret_sql.functions.spec import Function
-from rasteret_sql.hosts.spark.errand import errand
-from rasteret_sql.hosts.spark.executor_setup import Setup, keep_setup, make_setup
+from rasteret_sql.hosts.spark.errand import arrow_errand
+from rasteret_sql.hosts.spark.executor_setup import Setup, keep_setup, make_setup, setup_of, with_collection
 from rasteret_sql.hosts.spark.spark_types import spark_type
 
 if TYPE_CHECKING:
@@ -55,29 +54,28 @@ def register(
         InvalidArgumentError: an argument cannot be used, or would put a secret into plans.
     """
     setup = make_setup(workspace_dir, collections, backend, backends, settings)
+    _register(spark, setup, deterministic=deterministic)
+
+
+def open_for_calls(spark: SparkSession, collection: str | os.PathLike[str]) -> None:
+    """Let calls look for scenes in one more collection, as a query of it does in DuckDB."""
+    before = setup_of(spark)
+    setup = with_collection(before, collection)
+    if setup is before:
+        return
+    if spark in _deterministic:
+        _register(spark, setup, deterministic=_deterministic[spark])
+    else:
+        keep_setup(spark, setup)
+
+
+_deterministic: weakref.WeakKeyDictionary[SparkSession, bool] = weakref.WeakKeyDictionary()
+"""Sessions that have the functions, and how these were registered."""
+
+
+def _register(spark: SparkSession, setup: Setup, *, deterministic: bool) -> None:
     keep_setup(spark, setup)
+    _deterministic[spark] = deterministic
     for function in scalar_functions():
-        made = _udf(function, setup)
+        made = arrow_errand("scalar", spark_type(function.returns), function=function.name, setup=setup.words())
         spark.udf.register(function.name, made if deterministic else made.asNondeterministic())
-
-
-def _udf(function: Function, setup: Setup) -> Any:
-    try:
-        from pyspark.sql.functions import ArrowUDFType, arrow_udf  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise InvalidArgumentError(
-            f"Spark {_version()} has no Arrow functions ({error}); pip install 'rasteret-sql[spark]'"
-        ) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of type hints, which a function with any arguments cannot have
-        return arrow_udf(
-            errand("scalar", function=function.name, setup=setup.words()),
-            spark_type(function.returns),
-            ArrowUDFType.SCALAR,
-        )
-
-
-def _version() -> str:
-    from pyspark import __version__  # noqa: PLC0415 - an extra
-
-    return str(__version__)

@@ -1,0 +1,364 @@
+"""Does the executors' part of the calls over pairs: places scenes and geometries, and reads pairs scene by scene."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import shapely
+
+from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.errors import RasteretError
+from rasteret_sql.functions.calls.pixel_request import point_crs
+from rasteret_sql.functions.calls.relation_sql import named_error
+from rasteret_sql.functions.calls.relations import HIST, asked_statistics, reader_of, reading_of, take_geometries
+from rasteret_sql.geo.grid import Grid
+from rasteret_sql.geo.lonlat_cells import Boxes, cells, first_cells, geometry_boxes, grid_box
+from rasteret_sql.hosts.spark.argument_columns import geometries
+from rasteret_sql.hosts.spark.frame_call import FrameCall
+from rasteret_sql.hosts.spark.spark_types import as_spark_takes
+from rasteret_sql.reading.asked_band import Asked
+from rasteret_sql.reading.context import FailedRow, Found, ReadContext
+from rasteret_sql.reading.pairs import PairReader, chips_of, histograms_of, samples_of
+from rasteret_sql.reading.relation import Met, Relation
+from rasteret_sql.reading.relation_geometries import Numbers, Points
+from rasteret_sql.reading.request import Scene
+from rasteret_sql.reading.resolve import unplaced
+from rasteret_sql.result_types import CHIP
+from rasteret_sql.session.session import Session
+
+LOOKED_UP = 256
+"""Scenes whose headers are looked up together."""
+_MOST_ROWS = 1 << 16
+"""Pairs that are read together, at most."""
+_MOST_BYTES = 64 * 1024 * 1024
+"""Bytes of their rows, and of the chips that are handed on together."""
+_SCENES_AT_A_TIME = 4
+"""Scenes of which pixels are on their way while others are computed."""
+_KEPT = 4
+"""Relations that wait for the next scene, which often has the same geometries."""
+
+
+class _Kept(NamedTuple):
+    relation: Relation
+    reader: PairReader | None
+
+
+_kept: OrderedDict[tuple[str, str, bytes], _Kept] = OrderedDict()
+_lock = threading.Lock()
+
+
+def placed_scenes(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Add the column `place` to scenes: where the image of each lies on the globe. Scenes that are not found fail."""
+    relation = call.relation(session.settings.of_calls())
+    for batch in batches:
+        for begin in range(0, batch.num_rows, LOOKED_UP):
+            some = batch.slice(begin, LOOKED_UP)
+            scenes = scenes_of(some.column("scene"))
+
+            def work(_: Cancelled, scenes: Sequence[Scene] = scenes) -> Boxes:
+                with named_error(call.function):
+                    return image_boxes(relation, scenes, reading_of(session, relation))
+
+            boxes = session.engine.call(work)
+            yield pa.RecordBatch.from_arrays(
+                [*some.columns, _places(boxes, images=True)], names=[*some.schema.names, "place"]
+            )
+
+
+def scenes_of(column: pa.StructArray) -> list[Scene]:
+    """The scenes of a column; one without an id has an empty one, and is nowhere."""
+    ids, collections = (column.field(name).to_pylist() for name in ("id", "collection"))
+    return [Scene(one or "", collection) for one, collection in zip(ids, collections, strict=True)]
+
+
+def image_boxes(relation: Relation, scenes: Sequence[Scene], context: ReadContext) -> Boxes:
+    """The box of each scene's images on the globe: of those of all bands together."""
+    bands: list[tuple[Asked, ...]] = [(band,) for band in relation.bands] if relation.apart else [relation.bands]
+    found = relation.look_up([scene for scene in scenes if scene.id], bands, context)
+    boxes = np.full((len(scenes), 4), np.nan)
+    for row, scene in enumerate(scenes):
+        of_bands = [_image_box(relation, scene, found[scene, band], context) for band in bands if scene.id]
+        there = [box for box in of_bands if box is not None]
+        if there:
+            sides = np.array(there)
+            turned = sides[:, :1] - sides[:1, :1]
+            with np.errstate(invalid="ignore"):  # those that are anywhere
+                sides[:, ::2] -= 360.0 * np.nan_to_num(np.round(turned / 360.0))
+            boxes[row] = (*sides[:, :2].min(0), *sides[:, 2:].max(0))
+    return boxes
+
+
+def _image_box(
+    relation: Relation, scene: Scene, found: Found, context: ReadContext
+) -> tuple[float, float, float, float] | None:
+    """The box of an image; None where it cannot be read, and the call asks for no error."""
+    error = found if isinstance(found, RasteretError) else unplaced(found)
+    if error is not None:
+        if not relation.options.tolerates(error):
+            raise error
+        named = relation.options.of_scene(scene.collection).collection_name
+        context.report(FailedRow(named, scene.id, ", ".join(map(str, relation.bands)), error))
+        return None
+    assert not isinstance(found, RasteretError)
+    header = found[0].header
+    assert header.crs is not None and header.transform is not None  # noqa: PT018 - it has a place
+    return grid_box(header.crs, Grid(header.transform, header.width, header.height))
+
+
+def places(session: Session, call: FrameCall, columns: Sequence[pa.Array]) -> pa.StructArray:
+    """The places of geometries, or of points by x and y.
+
+    Raises:
+        RasteretError: one cannot be read, or is of a kind that the call does not take.
+    """
+
+    def work(_: Cancelled) -> Boxes:
+        with named_error(call.function):
+            relation = call.relation(session.settings.of_calls())
+            _take(relation, call, columns)
+            known = relation.geometries
+            boxes = np.full((len(known), 4), np.nan)
+            for crs, numbers in known.groups.items():
+                bounds = (
+                    np.tile(known.xy[numbers], 2)
+                    if isinstance(known, Points)
+                    else shapely.bounds(np.array(known.of(numbers.tolist()), object)).reshape(-1, 4)
+                )
+                boxes[numbers] = geometry_boxes(bounds, crs)
+            return boxes
+
+    return _places(session.engine.call(work), images=False)
+
+
+def _take(relation: Relation, call: FrameCall, columns: Sequence[pa.Array]) -> None:
+    """Read the geometries of a relation."""
+    crs = call.given.get("geom_crs")
+    if len(columns) == 2:
+        xy = np.column_stack([column.cast(pa.float64()).to_numpy(zero_copy_only=False) for column in columns])
+        relation.geometries = Points(xy, [point_crs(crs)] * len(xy))
+    else:
+        take_geometries(relation, geometries(columns[0]), crs)
+
+
+def _places(boxes: Boxes, *, images: bool) -> pa.StructArray:
+    """STRUCT(west, south, east, north, col, row, cells) of each box."""
+    offsets, numbers = cells(boxes, images=images)
+    cols, rows = first_cells(boxes)
+    listed = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(numbers))
+    sides = {name: pa.array(boxes[:, at]) for at, name in enumerate(("west", "south", "east", "north"))}
+    parts = {**sides, "col": pa.array(cols), "row": pa.array(rows), "cells": listed}
+    return pa.StructArray.from_arrays([*parts.values()], names=[*parts])
+
+
+def read_pairs(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Read pairs, which come scene by scene: columns scene and row, the zone or point with all its columns."""
+    for chunk in _chunks(batches):
+        yield from _read(session, call, chunk)
+
+
+def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows that are read together: some scenes with all their rows, or a part of the rows of one."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        while True:
+            rows = sum(one.num_rows for one in waiting)
+            held = sum(one.nbytes for one in waiting)
+            most = min(_MOST_ROWS, max(1, rows * _MOST_BYTES // max(held, 1)))
+            if rows <= most:
+                break
+            joined = _joined(waiting)
+            begins = _begins(joined.column("scene"))
+            fitting = begins[(begins > 0) & (begins <= most)]
+            cut = int(fitting[-1]) if len(fitting) else most
+            yield joined.slice(0, cut)
+            waiting = [joined.slice(cut)]
+    if any(one.num_rows for one in waiting):
+        yield _joined(waiting)
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _begins(scenes: pa.StructArray) -> Numbers:
+    """The rows with which the scenes begin."""
+    changes = np.zeros(len(scenes), bool)
+    changes[:1] = True
+    for name in ("id", "collection"):
+        codes = scenes.field(name).dictionary_encode().indices.fill_null(-1).to_numpy()
+        changes[1:] |= codes[1:] != codes[:-1]
+    return np.flatnonzero(changes)
+
+
+class _Rows(NamedTuple):
+    """The rows of a scene, or of a band of it, that are read."""
+
+    rows: Numbers
+    """Of the chunk."""
+    numbers: Numbers
+    """Geometry of each in the relation."""
+    met: Met
+
+
+def _read(session: Session, call: FrameCall, chunk: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The results of a chunk."""
+    row = chunk.column("row")
+    names = [field.name for field in row.type]
+    columns = dict(zip(names, row.flatten(), strict=True))
+    distinct, codes = _distinct([columns[name] for name in call.geometry])
+    begins = _begins(chunk.column("scene"))
+    ends = np.append(begins[1:], len(row))
+    scenes = scenes_of(chunk.column("scene").take(pa.array(begins)))
+
+    def find(_: Cancelled) -> tuple[_Kept, list[list[Met]]]:
+        with named_error(call.function):
+            kept = _relation(session, call, distinct)
+            return kept, kept.relation.pairs(scenes, reading_of(session, kept.relation))
+
+    kept, met = session.engine.call(find)
+    asked: list[_Rows] = []
+    for of_scene, begin, end in zip(met, begins.tolist(), ends.tolist(), strict=True):
+        for one in of_scene:
+            meets = np.zeros(len(kept.relation.geometries), bool)
+            meets[one.numbers] = True
+            rows = begin + np.flatnonzero(meets[codes[begin:end]])
+            if len(rows):
+                asked.append(_Rows(rows, codes[rows], one))
+    with ThreadPoolExecutor(_SCENES_AT_A_TIME, "rasteret-scene") as pool:
+        try:
+            for some, values in pool.map(lambda one: (one, _values(session, call, kept, one)), asked):
+                for begin, result in values:
+                    yield _batch(call, chunk, columns, some, begin, result)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _distinct(columns: Sequence[pa.Array]) -> tuple[list[pa.Array], Numbers]:
+    """The distinct geometries of rows, and the number of each row's among them."""
+    codes = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        parts = column.flatten() if pa.types.is_struct(column.type) else [column]
+        for part in parts:
+            if pa.types.is_nested(part.type):  # such as [x, y]
+                return list(columns), np.arange(len(columns[0]))
+            encoded = part.dictionary_encode()
+            of_part = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy().astype(np.int64)
+            codes = codes * (len(encoded.dictionary) + 1) + of_part
+            _, codes = np.unique(codes, return_inverse=True)
+    _, first, numbers = np.unique(codes, return_index=True, return_inverse=True)
+    # In the order in which they came, so that they are the same for the next scene.
+    order = np.argsort(first)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return [column.take(pa.array(first[order])) for column in columns], place[numbers]
+
+
+def _relation(session: Session, call: FrameCall, distinct: Sequence[pa.Array]) -> _Kept:
+    """The relation of some geometries, with what reads its pairs; that of the chunk before, if it has the same."""
+    digest = hashlib.sha256()
+    sink = pa.BufferOutputStream()
+    table = pa.table(list(distinct), names=[str(at) for at in range(len(distinct))])
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    digest.update(sink.getvalue())
+    key = (session.key, repr(call), digest.digest())
+    with _lock:
+        kept = _kept.get(key)
+        if kept is None:
+            relation = call.relation(session.settings.of_calls())
+            _take(relation, call, distinct)
+            kept = _Kept(relation, reader_of(relation))
+        _kept[key] = kept
+        _kept.move_to_end(key)
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+        return kept
+
+
+Values = tuple[int, dict[str, pa.Array]]
+"""The first of the rows, and the results of some from there on, by name."""
+
+
+def _values(session: Session, call: FrameCall, kept: _Kept, asked: _Rows) -> Iterator[Values]:
+    """The results of the rows of a scene."""
+    relation, reader = kept
+    context = reading_of(session, relation)
+
+    def work(cancelled: Cancelled) -> dict[str, pa.Array]:
+        with named_error(call.function):
+            return _numbers(call, kept, asked, context, cancelled)
+
+    if reader is not None:
+        return iter([(0, session.engine.call(work))])
+    return _chips(session, call, kept, asked, context)
+
+
+def _numbers(
+    call: FrameCall, kept: _Kept, asked: _Rows, context: ReadContext, cancelled: Cancelled
+) -> dict[str, pa.Array]:
+    """The numbers of pairs."""
+    relation, reader = kept
+    assert reader is not None
+    parts = np.full(len(asked.rows), asked.met.part)
+    found: dict[str, pa.Array] = {}
+    if relation.of_points:
+        values, missing = samples_of(reader, parts, asked.numbers, context, cancelled)
+        return _columns(call.after, values, missing)
+    names = asked_statistics(call.given)
+    if relation.statistics:
+        values, missing = reader.read(parts, asked.numbers, context, cancelled)
+        found |= _columns([name for name in names if name != HIST], values, missing)
+    if HIST in names:
+        found[HIST] = histograms_of(relation, parts, asked.numbers, context, cancelled)
+    return found
+
+
+def _columns(
+    names: Sequence[str], values: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]
+) -> dict[str, pa.Array]:
+    return {name: pa.array(values[:, at], mask=missing[:, at]) for at, name in enumerate(names)}
+
+
+def _chips(session: Session, call: FrameCall, kept: _Kept, asked: _Rows, context: ReadContext) -> Iterator[Values]:
+    """The chips of pairs, some at a time, so that they take little memory."""
+    begin, step = 0, 16
+    while begin < len(asked.rows):
+        some = slice(begin, begin + step)
+
+        def work(cancelled: Cancelled, some: slice = some) -> pa.Array:
+            numbers = asked.numbers[some]
+            with named_error(call.function):
+                return chips_of(kept.relation, np.full(len(numbers), asked.met.part), numbers, context, cancelled)
+
+        chips = session.engine.call(work)
+        yield begin, {"chip": as_spark_takes(chips, CHIP, large=False)}
+        begin += len(chips)
+        step = int(min(1024, max(1, len(chips) * _MOST_BYTES // max(chips.nbytes, 1))))
+
+
+def _batch(  # noqa: PLR0917 - parts of one row
+    call: FrameCall,
+    chunk: pa.RecordBatch,
+    columns: dict[str, pa.Array],
+    asked: _Rows,
+    begin: int,
+    values: dict[str, pa.Array],
+) -> pa.RecordBatch:
+    """Rows of the result."""
+    count = len(next(iter(values.values())))
+    rows = pa.array(asked.rows[begin : begin + count])
+    scene = chunk.column("scene").take(rows)
+    found = {"scene_id": scene.field("id"), "datetime": scene.field("datetime")}
+    found |= {name: pa.array([", ".join(asked.met.names)] * count, pa.string()) for name in call.before[2:]}
+    found |= {name: column.take(rows) for name, column in columns.items()}
+    found |= {name: values[name] for name in call.after}
+    return pa.RecordBatch.from_arrays([*found.values()], names=[*found])
