@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rasteret_sql.collection import Collection
     from rasteret_sql.connection import connect, install, interrupt
     from rasteret_sql.errors import RasteretError
+    from rasteret_sql.hosts.chip_dataset import to_xarray
     from rasteret_sql.hosts.ipython_session import load_ipython_extension, unload_ipython_extension
     from rasteret_sql.hosts.notebook import show
     from rasteret_sql.io.backend import ObstoreBackend, StorageBackend
@@ -54,6 +55,7 @@ else:
             "register_local": "rasteret_sql.library.register",
             "show": "rasteret_sql.hosts.notebook",
             "to_numpy": "rasteret_sql.reading.chip_arrays",
+            "to_xarray": "rasteret_sql.hosts.chip_dataset",
             "unload_ipython_extension": "rasteret_sql.hosts.ipython_session",
         },
     )
@@ -85,5 +87,6 @@ __all__ = [
     "register_local",
     "show",
     "to_numpy",
+    "to_xarray",
     "unload_ipython_extension",
 ]

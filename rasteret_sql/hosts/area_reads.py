@@ -108,7 +108,7 @@ class AreaReads(AskedReads):
             ByteLimitError: the call would fetch more than `max_bytes`.
             xarray.MergeError: with `xr_combine='merge'`, scenes of one time differ.
         """
-        require_xarray()
+        require_xarray("get_xarray", "get_numpy works without it")
         if xr_combine not in COMBINE:
             raise InvalidArgumentError(f"xr_combine={xr_combine!r} is not known; expected one of {', '.join(COMBINE)}")
         asked = self._areas("get_xarray", geometries, bands, named, one_grid=True)

@@ -32,14 +32,15 @@ COMBINE = ("combine_first", "merge", "merge_override")
 class GridChip:
     """Pixels of an area on a scene."""
 
-    time: np.datetime64
+    time: Any
+    """An instant, or the number of a row."""
     area: int
     """Number of the area, from 0."""
     window: Window
     """Its pixels in the lattice that all chips have."""
-    pixels: np.ndarray
-    """(bands, height, width)"""
-    valid: np.ndarray | None
+    pixels: Sequence[np.ndarray] | np.ndarray
+    """Of each band, shape (height, width)."""
+    valid: Sequence[np.ndarray] | np.ndarray | None
     """Likewise, True is valid; None: all are."""
 
 
@@ -183,14 +184,18 @@ def _mapping(transform: Affine, crs: str | None) -> dict[str, Any]:
     return {**known.to_cf(), "crs_wkt": wkt, "spatial_ref": wkt, "projjson": known.to_json(), **attributes}
 
 
-def require_xarray() -> None:
+def require_xarray(function: str, instead: str) -> None:
     """Raise if xarray is not installed, before anything is read.
+
+    Args:
+        function: what needs it.
+        instead: what to do without it.
 
     Raises:
         ImportError: says how to install it.
     """
     if find_spec("xarray") is None:
-        raise ImportError("get_xarray needs xarray: pip install 'rasteret-sql[xarray]'; get_numpy works without it")
+        raise ImportError(f"{function} needs xarray: pip install 'rasteret-sql[xarray]'; {instead}")
 
 
 def check_dataset(plans: Sequence[ChipPlan], areas: int, most: int) -> None:
