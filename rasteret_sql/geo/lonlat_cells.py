@@ -42,6 +42,27 @@ _POSITIONS = np.array([(x, y) for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0)]
 """Positions in a box at which it is looked up on the globe; the fifth is its centre."""
 
 
+_OFF = "(pmod(place.west - image.west + 180, 360) - 180)"
+_LATER = "IF(pmod(place.col - image.col + 180, 360) >= 180, place.col, image.col)"
+MEETING = (
+    f"cell < 0 OR (cell = greatest(image.row, place.row) * {COLUMNS} + {_LATER} "
+    "AND image.south <= place.north AND place.south <= image.north AND "
+    f"IF({_OFF} >= 0, {_OFF} <= image.east - image.west + 1e-9, -{_OFF} <= place.east - place.west + 1e-9))"
+)
+"""SQL of Spark: the box `image` and the box `place`, which have a cell in common, meet, and this is their first one.
+
+Cells are whole numbers, so that a pair is found in one of them whatever is rounded.
+"""
+
+
+def box_of_all(boxes: Boxes) -> Boxes:
+    """The box that holds boxes of one place, in the turn of the first one; shape (4,)."""
+    sides = boxes.copy()
+    with np.errstate(invalid="ignore"):  # those that are anywhere
+        sides[:, ::2] -= 360.0 * np.nan_to_num(np.round((sides[:, :1] - sides[:1, :1]) / 360.0))
+    return np.concatenate([sides[:, :2].min(0), sides[:, 2:].max(0)])
+
+
 def geometry_boxes(bounds: Boxes, crs: str) -> Boxes:
     """The boxes on the globe that surely hold geometries, larger by how far their windows on an image may reach.
 

@@ -1,4 +1,4 @@
-"""Does the executors' part of read_mosaic: finds the scenes near a geometry, and makes the composites of periods."""
+"""Finds the scenes near a geometry, and makes the composites of periods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the executors' part of the calls over pairs: places scenes and geometries, and reads pairs scene by scene."""
+"""Places scenes and geometries, and reads pairs scene by scene."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rasteret_sql.functions.calls.pixel_request import point_crs
 from rasteret_sql.functions.calls.relation_sql import named_error
 from rasteret_sql.functions.calls.relations import HIST, asked_statistics, reader_of, reading_of, take_geometries
 from rasteret_sql.geo.grid import Grid
-from rasteret_sql.geo.lonlat_cells import Boxes, cells, first_cells, geometry_boxes, grid_box
+from rasteret_sql.geo.lonlat_cells import Boxes, box_of_all, cells, first_cells, geometry_boxes, grid_box
 from rasteret_sql.hosts.spark.argument_columns import geometries
 from rasteret_sql.hosts.spark.frame_call import FrameCall
 from rasteret_sql.hosts.spark.spark_types import as_spark_takes
@@ -88,11 +88,7 @@ def image_boxes(relation: Relation, scenes: Sequence[Scene], context: ReadContex
         of_bands = [_image_box(relation, scene, found[scene, band], context) for band in bands if scene.id]
         there = [box for box in of_bands if box is not None]
         if there:
-            sides = np.array(there)
-            turned = sides[:, :1] - sides[:1, :1]
-            with np.errstate(invalid="ignore"):  # those that are anywhere
-                sides[:, ::2] -= 360.0 * np.nan_to_num(np.round(turned / 360.0))
-            boxes[row] = (*sides[:, :2].min(0), *sides[:, 2:].max(0))
+            boxes[row] = box_of_all(np.array(there))
     return boxes
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.calls.relation_sql import named_error
 from rasteret_sql.functions.calls.relations import HIST, asked_statistics
-from rasteret_sql.geo.lonlat_cells import COLUMNS
+from rasteret_sql.geo.lonlat_cells import MEETING
 from rasteret_sql.hosts.spark.errand import arrow_errand, errand
 from rasteret_sql.hosts.spark.frame_call import (
     FrameCall,
@@ -165,7 +165,7 @@ def _placed_scenes(call: FrameCall, scenes: DataFrame) -> DataFrame:
 
 
 def scene_columns(call: FrameCall, scenes: DataFrame, more: Mapping[str, Column] | None = None) -> DataFrame:
-    """What a read wants to know of scenes: the column scene, and `more`.
+    """The columns of scenes that a read uses: the column scene, and `more`.
 
     Raises:
         InvalidArgumentError: there is no column of ids.
@@ -207,17 +207,7 @@ def _pairs(scenes: DataFrame, others: DataFrame) -> DataFrame:
     """The scenes and rows whose boxes meet: columns scene, row, and the place of the row."""
     ours = scenes.select("scene", sql.col("place").alias("image"), sql.explode("place.cells").alias("cell"))
     theirs = others.select("row", "place", sql.explode("place.cells").alias("cell"))
-    # Both in whole numbers, so that a pair is found in one cell whatever is rounded.
-    later = "IF(pmod(place.col - image.col + 180, 360) >= 180, place.col, image.col)"
-    first = f"cell = greatest(image.row, place.row) * {COLUMNS} + {later}"
-    off = "(pmod(place.west - image.west + 180, 360) - 180)"
-    beside = f"IF({off} >= 0, {off} <= image.east - image.west + 1e-9, -{off} <= place.east - place.west + 1e-9)"
-    above = "image.south <= place.north AND place.south <= image.north"
-    return (
-        ours.join(theirs, "cell")
-        .where(f"cell < 0 OR ({first} AND {above} AND {beside})")
-        .select("scene", "row", "place")
-    )
+    return ours.join(theirs, "cell").where(MEETING).select("scene", "row", "place")
 
 
 def quoted(name: str) -> str:
