@@ -23,7 +23,7 @@ from rasteret_sql.errors import (
 from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.selection.areas import Areas, Crs, Kinds, read_areas
 from rasteret_sql.selection.conditions import sql_condition
-from rasteret_sql.selection.filters import filtered
+from rasteret_sql.selection.filters import NAMES, filtered
 from rasteret_sql.selection.scene_view import SceneView
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.tables.open_table import arrow_table
@@ -84,6 +84,9 @@ def chosen_scenes(
         UnknownSceneError: an id is none of the collection's.
         duckdb.Error: the query is none.
     """
+    unknown = next((name for name in filters if name not in NAMES), None)
+    if unknown is not None:
+        raise ArgumentTypeError(f"unknown argument {unknown!r}; {did_you_mean(unknown, NAMES)}")
     scenes = filtered(selection, filters)
     columns = ["id", "datetime"]
     if label_field is not None and label_field in scenes.index.scene_columns:
