@@ -52,6 +52,10 @@ def subset_of(
     return chosen.where(conditions.near_areas(areas)).sift(conditions.meets(Area(areas)))
 
 
+NAMES = tuple(subset_of.__kwdefaults__ or ())
+"""The filters that there are."""
+
+
 def filtered(selection: Selection, filters: Mapping[str, Any]) -> Selection:
     """The scenes that meet the filters of a reading call; None and no filters at all leave them all.
 
