@@ -68,12 +68,16 @@ class _Input:
     shape: tuple[int, int]
     """Of the window with what is around."""
 
+    def own_pixels(self) -> Pixels:
+        """Pixels on the grid of the input, and where they are valid."""
+        assert self.job is not None
+        return self.job.pixels()[0], None if self.job.invalid is None else ~self.job.invalid[0]
+
     def pixels(self, source: BandSource) -> Pixels:
         """Pixels on the grid of the window, and where they are valid."""
         if self.job is None:
             return np.zeros(self.shape, source.header.dtype), np.zeros(self.shape, bool)
-        values = self.job.pixels()[0]
-        valid = None if self.job.invalid is None else ~self.job.invalid[0]
+        values, valid = self.own_pixels()
         if self.warp is None:
             return values, valid
         # Nearest makes no values, so none has to be moved off nodata.
@@ -188,9 +192,9 @@ class DerivedWindow:
             if source.mask is not None:
                 masked = self._mask(source)
                 if source.fill is not None:
-                    data[band][masked] = source.fill
+                    np.copyto(data[band], source.fill, casting="unsafe", where=masked)
                 elif masked.any():
-                    data[band][masked] = fill
+                    np.copyto(data[band], fill, casting="unsafe", where=masked)
                     valid = ~masked if valid is None else valid & ~masked
             if valid is not None and not valid.all():
                 if invalid is None:
@@ -212,7 +216,7 @@ class DerivedWindow:
         # By the condition itself: each band has an object of its own for it.
         key = source.mask.node, source.dilate, tuple(id(source.input(name)) for name in source.mask.bands)
         if key not in self._masks:
-            masked = source.mask.true(self._pixels(source, source.mask, source.dilate, of_mask=True))
+            masked = self._true(source, source.mask)
             if source.dilate:
                 plan = self._plan
                 around = _grown(plan.window, source.dilate, *self._grid[1:])
@@ -220,6 +224,22 @@ class DerivedWindow:
                 masked = dilate(masked, source.dilate)[row : row + plan.window.height, col : col + plan.window.width]
             self._masks[key] = masked
         return self._masks[key]
+
+    def _true(self, source: DerivedBand, condition: Computation) -> npt.NDArray[np.bool_]:
+        """True where a mask's condition is true, in the window with what is around.
+
+        Nearest chooses pixels: where all bands lie on one grid, the condition is computed there, of fewer pixels as a
+        rule, and what it gives is chosen.
+        """
+        sources = [source.input(name) for name in condition.bands]
+        inputs = [self._inputs[self._key(one, source.dilate, of_mask=True)] for one in sources]
+        onto = inputs[0].warp
+        if onto is None or any(one.warp is not onto for one in inputs):
+            return condition.true(self._pixels(source, condition, source.dilate, of_mask=True))
+        found = condition.true({one.band: given.own_pixels() for one, given in zip(sources, inputs, strict=True)})
+        nothing = {one.band: (np.zeros(1, one.header.dtype), np.zeros(1, bool)) for one in sources}
+        warped, _ = warp(found.view(np.uint8), None, onto, fill=int(condition.true(nothing)[0]))
+        return warped.view(bool)
 
     @property
     def nbytes(self) -> int:

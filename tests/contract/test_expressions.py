@@ -160,6 +160,28 @@ def test_a_mask_that_is_null_drops_nothing(con):
     assert np.array_equal(valid[0], band("B04", 0)[1] & ~((scl < 3) & scl_valid))
 
 
+@pytest.mark.parametrize("metres", [20, 10])
+def test_a_mask_is_null_beside_its_band_and_on_its_nodata(tmp_path, metres):
+    """A mask band of the left half alone, of coarser pixels and of as fine ones: elsewhere it is NULL."""
+    classes = np.random.default_rng(5).integers(0, 3, (400 // metres, 200 // metres), dtype=np.uint8)
+    for name, values, pixel in (("B04", np.full((40, 40), 7, np.uint8), 10), ("QA", classes, metres)):
+        with rasterio.open(
+            tmp_path / f"{name}.tif", "w", driver="GTiff", count=1, dtype="uint8", crs="EPSG:32632", nodata=0,
+            width=values.shape[1], height=values.shape[0], transform=from_origin(WEST, NORTH, pixel, pixel),
+        ) as file:  # fmt: skip
+            file.write(values, 1)
+    made = item("s", day=1, B04="B04.tif", QA="QA.tif")
+    made["geometry"] = mapping(box(10.29, 46.0, 10.4, 46.06))
+    write_items(tmp_path / "items.json", [made | {"bbox": [10.29, 46.0, 10.4, 46.06]}])
+    classes = np.pad(classes.repeat(metres // 10, 0).repeat(metres // 10, 1), ((0, 0), (0, 20)))
+    con = rasteret_sql.connect(workspace_dir=tmp_path / "workspace")
+    con.execute(f"FROM rasteret_build_from_stac('w', '{tmp_path / 'items.json'}')").fetchall()
+    for mask, dropped in (("QA = 1", classes == 1), ("QA IS NULL", classes == 0), ("NOT QA = 1", classes == 2)):
+        _, valid = chip(con, f"read_chip('s', 'B04', mask := '{mask}')")
+        assert np.array_equal(valid[0], ~dropped)
+    con.close()
+
+
 @pytest.mark.parametrize("pixels", some([3, 1, 12], 3))
 def test_a_mask_grows(con, pixels):
     zone = text(WEST + 1000, NORTH - 2000, WEST + 2000, NORTH - 1000)
