@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.expr.pixel_chunk import Evaluator, Pixels, Valid, Values, finite
 from rasteret_sql.expr.pixel_functions import CASTS, FUNCTIONS
+from rasteret_sql.expr.pixel_parts import parts, parts_checked_later
 from rasteret_sql.expr.tree import (
     And,
     Call,
@@ -23,29 +28,24 @@ from rasteret_sql.expr.tree import (
     Literal,
     Node,
     Not,
-    Operator,
     Or,
     columns,
     rebuilt,
 )
 from rasteret_sql.expr.value_type import FRACTIONS, TRUTH, ValueType, common, integers, type_of_dtype
 
-Values = npt.NDArray[Any]
-Valid = npt.NDArray[np.bool_] | None
-"""True where a value is not NULL; None: none is."""
-Pixels = tuple[Values, Valid]
-_CHUNK = 1 << 14
-"""Pixels that are computed at a time: their arrays stay in the processor's cache."""
-_TESTS: dict[Operator, Callable[[Any, Any], Any]] = {
-    "=": np.equal,
-    "<>": np.not_equal,
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-}
-_FEW = 16
-"""Choices of IN that are compared one by one."""
+_CHUNK_BYTES = 1 << 18
+"""Bytes of an array of the pixels that are computed at a time: some of them fit into the processor's cache."""
+_MOST_PIXELS = 1 << 20
+"""Pixels that one thread computes."""
+_MOST_THREADS = 8
+_EXACT = 2**24
+"""Integers up to here are exact in float32."""
+_EXACT_FUNCTIONS = {"+", "-", "*", "negative", "abs", "sign"}
+"""Functions that give integers of integers."""
+_ROUNDED_ONCE = {"/", "sqrt"}
+"""Functions of exact float32 whose result in float32 is that of float64, rounded: it has more than twice the digits and
+two (S. A. Figueroa, When is double rounding innocuous?, 1995)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +55,8 @@ class Computation:
     node: Node
     dtype: np.dtype
     """Of the result."""
+    numbers: np.dtype = field(default_factory=lambda: np.dtype("float64"))
+    """In which it is computed: float32 where that gives the same."""
 
     @classmethod
     def of(cls, node: Node, dtypes: Mapping[str, np.dtype]) -> Computation:
@@ -73,7 +75,9 @@ class Computation:
             return cls(node, dtypes[node.name])
         if isinstance(node, Call) and node.function == "cast DOUBLE":
             return cls(node, np.dtype("float64"))
-        return cls(node, type_of(node, types).dtype)
+        return cls(
+            node, type_of(node, types).dtype, np.dtype("float32" if _is_same_in_float32(node, types) else "float64")
+        )
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -86,7 +90,7 @@ class Computation:
         return isinstance(self.node, Column)
 
     def compute(self, bands: Mapping[str, Pixels]) -> Pixels:
-        """Compute the expression.
+        """Compute the expression; of many pixels, on several threads.
 
         Args:
             bands: Pixels of each band, of one shape, and True where they are valid; None: all are.
@@ -98,28 +102,111 @@ class Computation:
             return bands[self.node.name]
         shape = _shape(bands)
         values = np.empty(math.prod(shape), self.dtype)
-        valid: Valid = None
-        with np.errstate(all="ignore"):
-            for some, part in _chunks(bands):
-                found, ok = part.value(self.node)
+        valid = _ValidPixels(len(values))
+        is_float = self.dtype.kind == "f"
+        checked_later = parts_checked_later(self.node) if is_float else frozenset[int]()
+
+        def take(some: slice, found: Values, ok: Valid) -> None:
+            if is_float:
+                values[some] = found
+                ok = finite(values[some], ok)
+            else:
                 values[some] = found if ok is None else np.where(ok, found, 0)
-                if self.dtype.kind == "f":
-                    ok = _finite(values[some], ok)
-                if ok is not None and not np.all(ok):
-                    if valid is None:
-                        valid = np.ones(len(values), bool)
-                    valid[some] = ok
-        return values.reshape(shape), None if valid is None else valid.reshape(shape)
+            if ok is not None:
+                valid.set(some, ok)
+
+        self._run(bands, take, checked_later)
+        return values.reshape(shape), None if valid.found is None else valid.found.reshape(shape)
 
     def true(self, bands: Mapping[str, Pixels]) -> npt.NDArray[np.bool_]:
         """True for pixels of which the expression, a condition, is true: neither false nor NULL."""
         shape = _shape(bands)
         found = np.empty(math.prod(shape), bool)
-        with np.errstate(all="ignore"):
-            for some, part in _chunks(bands):
-                values, ok = part.truth(self.node)
-                found[some] = values if ok is None else values & ok
+
+        def take(some: slice, values: Values, ok: Valid) -> None:
+            found[some] = values if ok is None else values & ok
+
+        self._run(bands, take, frozenset(), of_truth=True)
         return found.reshape(shape)
+
+    def _run(
+        self,
+        bands: Mapping[str, Pixels],
+        take: Callable[[slice, Values, Valid], None],
+        checked_later: frozenset[int],
+        *,
+        of_truth: bool = False,
+    ) -> None:
+        """Compute all pixels, some at a time, and give these to `take`."""
+        masks = [ok for _, ok in bands.values()]
+        flat = [values.reshape(-1) for values, _ in bands.values()]
+        # A mask that several bands have stays one object.
+        known = {id(ok): ok.reshape(-1) for ok in masks if ok is not None}
+        count, size = math.prod(_shape(bands)), _CHUNK_BYTES // self.numbers.itemsize
+
+        def do(begin: int, end: int) -> None:
+            evaluator = Evaluator(
+                self.node,
+                list(bands),
+                [one.dtype for one in flat],
+                min(size, end - begin),
+                self.numbers,
+                checked_later,
+                of_truth=of_truth,
+            )
+            with np.errstate(all="ignore"):
+                for first in range(begin, end, size):
+                    some = slice(first, min(first + size, end))
+                    here = {key: ok[some] for key, ok in known.items()}
+                    found = evaluator.compute(
+                        [one[some] for one in flat], [None if ok is None else here[id(ok)] for ok in masks]
+                    )
+                    take(some, *found)
+
+        threads = min(_MOST_THREADS, os.cpu_count() or 1, count // _MOST_PIXELS)
+        if threads < 2:
+            do(0, count)
+            return
+        ends = [count * number // threads // size * size for number in range(threads)] + [count]
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(do, ends[:-1], ends[1:]):
+                pass
+
+
+class _ValidPixels:
+    """Notes which of so many pixels are valid; several threads may tell."""
+
+    def __init__(self, count: int) -> None:
+        self.found: Valid = None
+        """None: all of them."""
+        self._count = count
+        self._lock = threading.Lock()
+
+    def set(self, some: slice, valid: npt.NDArray[np.bool_]) -> None:
+        """Take note of some."""
+        if np.all(valid):
+            return
+        with self._lock:
+            if self.found is None:
+                self.found = np.ones(self._count, bool)
+        self.found[some] = valid
+
+
+def _is_same_in_float32(node: Node, types: Mapping[str, ValueType]) -> bool:
+    """True where an expression, computed in float32, gives what it gives in float64, as float32."""
+    if isinstance(node, Call) and node.function in _ROUNDED_ONCE:
+        return all(_is_exact_in_float32(one, types) for one in node.arguments)
+    return _is_exact_in_float32(node, types)
+
+
+def _is_exact_in_float32(node: Node, types: Mapping[str, ValueType]) -> bool:
+    """True where the values, and all of which they are computed, are integers that float32 holds."""
+    is_known = isinstance(node, Column) or (isinstance(node, Call) and node.function in _EXACT_FUNCTIONS)
+    if not is_known and not (isinstance(node, Literal) and isinstance(node.value, int)):
+        return False
+    found = type_of(node, types)
+    fits = found.is_integer and max(-found.low, found.high) <= _EXACT
+    return fits and all(_is_exact_in_float32(one, types) for one in parts(node))
 
 
 def type_of(node: Node, types: Mapping[str, ValueType]) -> ValueType:
@@ -191,206 +278,5 @@ def _check_integers(function: str, given: list[ValueType]) -> None:
         )
 
 
-class _Chunk:
-    """Some pixels of the bands of an expression."""
-
-    def __init__(self, bands: Mapping[str, Pixels]) -> None:
-        self._bands = bands
-        self._values: dict[int, Pixels] = {}
-        """Identity of a part of the expression → its values, since parts stand in it several times."""
-
-    def value(self, node: Node) -> Pixels:
-        """Numbers, as float64."""
-        found = self._values.get(id(node))
-        if found is None:
-            found = self._values[id(node)] = self._value(node)
-        return found
-
-    def _value(self, node: Node) -> Pixels:
-        match node:
-            case Column(name):
-                values, valid = self._bands[name]
-                numbers = values.astype(np.float64)
-                return numbers, _not_nan(numbers, valid) if values.dtype.kind == "f" else valid
-            case Literal(None):
-                return np.float64(0), np.False_  # type: ignore[return-value]
-            case Literal(bool() | int() | float() as value):
-                return np.float64(value), None  # type: ignore[return-value]
-            case Case(branches, otherwise):
-                return self._case(branches, otherwise)
-            case Call(function, arguments):
-                return self._call(function, arguments)
-        truth, valid = self.truth(node)
-        return np.asarray(truth, np.float64), valid
-
-    def _call(self, function: str, arguments: tuple[Node, ...]) -> Pixels:
-        match function:
-            case "coalesce":
-                return self._coalesce(arguments)
-            case "greatest" | "least":
-                return self._extreme(arguments, np.maximum if function == "greatest" else np.minimum)
-            case "nullif":
-                return self._nullif(*arguments)
-        if function.startswith("cast "):
-            return _cast(*self.value(arguments[0]), function.removeprefix("cast "))
-        known = FUNCTIONS[function]
-        given = [self._bits(one) if known.of_bits else self.value(one) for one in arguments]
-        valid = _all(ok for _, ok in given)
-        values = [one for one, _ in given]
-        if known.allowed is not None:
-            allowed = known.allowed(*values)
-            valid = _all((valid, allowed))
-            if not np.all(allowed):
-                values[-1] = np.where(allowed, values[-1], 0)
-        found = known.compute(*values)
-        if known.of_bits:
-            found = np.asarray(found).astype(np.float64)
-        return found, _finite(found, valid) if known.partial else valid
-
-    def _bits(self, node: Node) -> Pixels:
-        """Integers as int64; those of a band without a way over float64, which has 53 bits."""
-        if isinstance(node, Column):
-            values, valid = self._bands[node.name]
-            return values.astype(np.int64), valid
-        values, valid = self.value(node)
-        return np.asarray(values).astype(np.int64), valid
-
-    def _coalesce(self, arguments: tuple[Node, ...]) -> Pixels:
-        values, valid = self.value(arguments[0])
-        for argument in arguments[1:]:
-            if valid is None:
-                break
-            others, there = self.value(argument)
-            values = np.where(valid, values, others)
-            valid = None if there is None else valid | there
-        return values, valid
-
-    def _extreme(self, arguments: tuple[Node, ...], of_two: Callable[[Any, Any], Any]) -> Pixels:
-        """The greatest or least of those that are not NULL."""
-        values, valid = self.value(arguments[0])
-        for argument in arguments[1:]:
-            others, there = self.value(argument)
-            both = of_two(values, others)
-            if valid is not None:
-                both = np.where(valid, both, others)
-            if there is not None:
-                both = np.where(there, both, values)
-            values = both
-            valid = None if valid is None or there is None else valid | there
-        return values, valid
-
-    def _nullif(self, value: Node, other: Node) -> Pixels:
-        values, valid = self.value(value)
-        others, there = self.value(other)
-        same = values == others
-        if there is not None:
-            same = same & there
-        return values, _all((valid, ~same))
-
-    def _case(self, branches: tuple[tuple[Node, Node], ...], otherwise: Node) -> Pixels:
-        values, valid = self.value(otherwise)
-        for when, then in reversed(branches):
-            truth, known = self.truth(when)
-            holds = truth if known is None else truth & known
-            found, there = self.value(then)
-            values = np.where(holds, found, values)
-            if valid is not None or there is not None:
-                valid = np.where(holds, True if there is None else there, True if valid is None else valid)
-        return values, valid
-
-    def truth(self, node: Node) -> tuple[Any, Any]:
-        """True or false, and where it is not NULL."""
-        match node:
-            case Compare(op, left, right):
-                (a, a_there), (b, b_there) = self.value(left), self.value(right)
-                return _TESTS[op](a, b), _all((a_there, b_there))
-            case And(terms):
-                return self._decided(terms, by=False)
-            case Or(terms):
-                return self._decided(terms, by=True)
-            case Not(term):
-                truth, valid = self.truth(term)
-                return ~truth, valid
-            case IsNull(value):
-                _, valid = self.value(value)
-                return (np.False_ if valid is None else ~valid), None
-            case In(value, choices):
-                return self._in(value, [choice.value for choice in choices])
-            case Literal(bool() as value):
-                return np.bool_(value), None
-        values, valid = self.value(node)
-        return values != 0, valid
-
-    def _decided(self, terms: tuple[Node, ...], *, by: bool) -> tuple[Any, Any]:
-        """AND, which a single false term decides, and OR, which a single true one does."""
-        truth, valid = self.truth(terms[0])
-        for term in terms[1:]:
-            other, there = self.truth(term)
-            decided = truth == by
-            other_decides = other == by
-            if valid is not None or there is not None:
-                first = True if valid is None else valid
-                second = True if there is None else there
-                # A NULL side has any truth: it decides nothing.
-                decided, other_decides = decided & first, other_decides & second
-                valid = (first & second) | decided | other_decides
-            either = decided | other_decides
-            truth = either if by else ~either
-        return truth, valid
-
-    def _in(self, value: Node, choices: list[Any]) -> tuple[Any, Any]:
-        values, valid = self.value(value)
-        numbers = [float(choice) for choice in choices if choice is not None]
-        if len(numbers) <= _FEW:
-            found = np.zeros(np.shape(values), bool)
-            for number in numbers:
-                found |= values == number
-        else:
-            found = np.isin(values, numbers)
-        return found, valid if len(numbers) == len(choices) else _all((valid, found))
-
-
-def _cast(values: Values, valid: Valid, kind: str) -> Pixels:
-    """As DuckDB's TRY_CAST: integers are rounded, half to even, and NULL where the type does not have them."""
-    if kind == "BOOLEAN":
-        return np.asarray(values != 0, np.float64), valid
-    if kind == "DOUBLE":
-        return values, valid
-    if kind == "REAL":
-        single = np.asarray(values, np.float32).astype(np.float64)
-        return single, _finite(single, valid)
-    whole = np.rint(values)
-    limits = CASTS[kind]
-    inside = (whole >= limits.low) & (whole <= limits.high)
-    return whole, valid if np.all(inside) else _all((valid, inside))
-
-
-def _finite(values: Values, valid: Valid) -> Valid:
-    finite = np.isfinite(values)
-    return valid if np.all(finite) else _all((valid, finite))
-
-
-def _not_nan(values: Values, valid: Valid) -> Valid:
-    missing = np.isnan(values)
-    return _all((valid, ~missing)) if missing.any() else valid
-
-
-def _all(parts: Any) -> Valid:
-    """True where all are; None counts as true everywhere."""
-    found: Valid = None
-    for part in parts:
-        if part is not None:
-            found = part if found is None else found & part
-    return found
-
-
 def _shape(bands: Mapping[str, Pixels]) -> tuple[int, ...]:
     return next(iter(bands.values()))[0].shape
-
-
-def _chunks(bands: Mapping[str, Pixels]) -> Iterator[tuple[slice, _Chunk]]:
-    """The pixels of bands, some thousands at a time, in one row."""
-    flat = {name: (one.reshape(-1), None if ok is None else ok.reshape(-1)) for name, (one, ok) in bands.items()}
-    for begin in range(0, math.prod(_shape(bands)), _CHUNK):
-        some = slice(begin, begin + _CHUNK)
-        yield some, _Chunk({name: (one[some], None if ok is None else ok[some]) for name, (one, ok) in flat.items()})

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.expr.pixels import Computation, Pixels
+from rasteret_sql.expr.pixel_chunk import Pixels
+from rasteret_sql.expr.pixels import Computation
 from rasteret_sql.expr.tree import Column, Node, columns
 from rasteret_sql.raster.dilate import dilate
 from rasteret_sql.reading.asked_band import Asked, AskedBand

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.engine.job import TileNeed
-from rasteret_sql.expr.pixels import Computation, Pixels
+from rasteret_sql.expr.pixel_chunk import Pixels
+from rasteret_sql.expr.pixels import Computation
 from rasteret_sql.expr.tree import Node
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.geo.pixel_map import pixel_map

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.engine.job import Job, TileNeed
-from rasteret_sql.expr.pixels import Pixels
+from rasteret_sql.expr.pixel_chunk import Pixels
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.expand import expand
 from rasteret_sql.raster.runs import Runs, TilePieces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.expr import pixels
 from rasteret_sql.expr.band_expression import parse_band_expression
 from rasteret_sql.expr.pixels import Computation
 from tests.sampling import examples
@@ -265,3 +267,64 @@ def test_many_pixels_as_few() -> None:
     assert valid is not None
     assert np.array_equal(valid, right)
     assert np.allclose(found[right], 1 / (values[0][right].astype(float) - 7))
+
+
+@pytest.mark.parametrize("text", ["(a - b) / (a + b)", "a / (b - 3)", "sqrt(a)", "a * 300 - b", "abs(a - b)"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16"])
+def test_integers_in_float32_as_in_float64(text: str, dtype: str) -> None:
+    """To the last bit, where it is said to be so: every pair of some, with the ends of what there is."""
+    info = np.iinfo(dtype)
+    some = np.unique(np.r_[info.min, info.min + 1, -1, 0, 1, 3, 7, 100, 255, info.max - 1, info.max].clip(info.min))
+    some = np.concatenate([some, np.random.default_rng(2).integers(info.min, info.max, 300)]).astype(dtype)
+    pairs = {name: (one.ravel(), None) for name, one in zip("ab", np.meshgrid(some, some), strict=True)}
+    expression = parse_band_expression(text)
+    used = {name: pairs[name] for name in expression.bands}
+    single = Computation.of(expression.node, {name: np.dtype(dtype) for name in used})
+    values, valid = single.compute(used)
+    right, right_valid = replace(single, numbers=np.dtype("float64")).compute(used)
+    assert single.numbers == ("float64" if text.startswith("a * 300") and dtype == "uint16" else "float32")
+    assert values.dtype == right.dtype
+    np.testing.assert_array_equal(valid, right_valid)
+    at = slice(None) if valid is None else valid
+    assert values[at].tobytes() == right[at].tobytes()
+
+
+@pytest.mark.parametrize("text", ["a / 3 + d", "(a - 7.5) * 3 + d", "a * 100000", "a / b / b", "0.5 / b", "d / a"])
+def test_what_is_rounded_more_than_once_is_computed_in_float64(text: str) -> None:
+    expression = parse_band_expression(text)
+    dtypes = {name: np.dtype("float32" if name == "d" else "uint16") for name in expression.bands}
+    assert Computation.of(expression.node, dtypes).numbers == "float64"
+
+
+def test_threads_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where pixels of one thread alone are NULL."""
+    rng = np.random.default_rng(3)
+    values = rng.random((500, 401)).astype(np.float32)
+    values[-1, -5:] = 0
+    expression = parse_band_expression("CASE WHEN d > 0.5 THEN 1 / d ELSE d END + 1 / d")
+    made = Computation.of(expression.node, {"d": values.dtype})
+    one, one_valid = made.compute({"d": (values, None)})
+    monkeypatch.setattr(pixels, "_MOST_PIXELS", 60_000)
+    monkeypatch.setattr(pixels, "_CHUNK_BYTES", 1 << 15)
+    monkeypatch.setattr(pixels.os, "cpu_count", lambda: 3)
+    several, several_valid = made.compute({"d": (values, None)})
+    assert one_valid is not None
+    assert (~one_valid).sum() == 5
+    np.testing.assert_array_equal(one_valid, several_valid)
+    np.testing.assert_array_equal(one[one_valid], several[one_valid])
+
+
+def test_a_part_that_recurs_is_computed_though_it_was_left_out_before() -> None:
+    """coalesce leaves its second argument out where the first is never NULL, in one chunk and not in another."""
+    count = 200_000
+    values = np.arange(count, dtype=np.float64) % 97 + 1
+    valid = np.arange(count) >= 150_000
+    expression = parse_band_expression("coalesce(d, sqrt(e * 3 + 1)) + (e - 2) * (sqrt(e * 3 + 1) - e / 7)")
+    made = Computation.of(expression.node, {"d": values.dtype, "e": values.dtype})
+    for mask in (valid, ~valid):
+        found, known = made.compute({"d": (values, mask), "e": (values[::-1].copy(), None)})
+        other = values[::-1]
+        root = np.sqrt(other * 3 + 1)
+        right = np.where(mask, values, root) + (other - 2) * (root - other / 7)
+        assert known is None
+        np.testing.assert_array_equal(found, right.astype(np.float32))
