@@ -58,6 +58,13 @@ else:
             "to_xarray": "rasteret_sql.hosts.chip_dataset",
             "unload_ipython_extension": "rasteret_sql.hosts.ipython_session",
         },
+        {
+            "BandRegistry": "names of bands are those of DatasetRegistry.get(id).band_map, and band_map= of a build",
+            "get_options": "give progress=True to a call",
+            "options": "give progress=True to a call",
+            "set_options": "give progress=True to a call",
+            "version": "use __version__",
+        },
     )
 
 __all__ = [

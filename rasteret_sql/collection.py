@@ -39,6 +39,14 @@ from rasteret_sql.selection.private_reader import Reader
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session, new_session
 
+_INSTEAD = {
+    "get_first_raster": "use head(1) for its row, and get_numpy or read_window(record_ids=[...]) for its pixels",
+    "iterate_rasters": "use to_batches() for rows, and get_gdf or read_window for pixels; scenes are read side by side",
+    "from_arrow": "use rasteret_sql.as_collection(table)",
+    "dataset": "use to_reader(), to_table() or scenes() for rows",
+}
+"""Names of rasteret's collection → the way here."""
+
 
 class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
     """Scenes of one index, all or a part of them. Made by `build`, `build_from_stac`, `load` and others.
@@ -67,6 +75,12 @@ class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
         """
         index = open_collection(os.fspath(path), name)
         return cls(dataclasses.replace(index, data_source=data_source or index.data_source), new_session())
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to use in place of a method that rasteret has and this does not."""
+        instead = _INSTEAD.get(name)
+        hint = f"; {instead}" if instead else ""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}", name=name, obj=self)
 
     @classmethod
     def from_relation(cls, relation: duckdb.DuckDBPyRelation, *, collection: str | None = None) -> Self:

@@ -45,19 +45,24 @@ def lazy_module(name: str) -> Any:
     return LazyModule(name)
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_names(
+    package: str, homes: Mapping[str, str], instead: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a package whose names are imported when they are first asked for.
 
     Args:
         package: Its `__name__`.
         homes: Name → the module that has it, or the module itself where they have the same name.
+        instead: Name that is not there → words for what to use.
     """
     namespace = vars(sys.modules[package])
 
     def get(name: str) -> Any:
         home = homes.get(name)
         if home is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
+            hint = f"; {instead[name]}" if instead and name in instead else ""
+            text = f"module {package!r} has no attribute {name!r}{hint}"
+            raise AttributeError(text, name=name, obj=sys.modules[package])
         module = import_module(home)
         value = namespace[name] = module if home == f"{package}.{name}" else getattr(module, name)
         return value

@@ -192,12 +192,11 @@ _CHANGES = {
     "from obstore.auth.planetary_computer import PlanetaryComputerCredentialProvider": (
         "from rasteret_sql import SasTokenEndpoint as PlanetaryComputerCredentialProvider"
     ),
-    ".get_xarray(": ".get_numpy(",
 }
 
 
 def changed(snippet: str) -> str:
-    """The program with its imports changed, and the method that does not exist yet."""
+    """The program with its imports changed."""
     for theirs, ours in _CHANGES.items():
         snippet = snippet.replace(theirs, ours)
     return snippet

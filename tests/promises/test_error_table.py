@@ -410,12 +410,20 @@ def test_crs_unresolved_or_conflicting(askew, home):
         assert con.execute("SELECT len(chip_values(read_chip('none', 'A')))").fetchone() == (256,)
 
 
-LATER = ("get_first_raster", "to_torchgeo_dataset")
-"""Calls whose rows come with them; so do streaming collections (`hf://`) and signing by Planetary Computer's package.
-No collection without a dataset can be made, so that none can be exported."""
+INSTEAD = {
+    "get_first_raster": r"use head\(1\) for its row",
+    "iterate_rasters": r"use to_batches\(\) for rows",
+    "from_arrow": "use rasteret_sql.as_collection",
+}
+"""Calls that are not there say what to use. Nor are there streaming collections (`hf://`) and signing by Planetary
+Computer's package. No collection without a dataset can be made, so that none can be exported."""
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_rows_of_calls_that_are_not_there_yet(name):
-    """Once it is there, its rows of the table belong above."""
-    assert not hasattr(Collection, name)
+@pytest.mark.parametrize("name", INSTEAD)
+def test_calls_that_are_not_there_say_what_to_use(world, name):
+    with pytest.raises(AttributeError, match=f"Collection has no attribute '{name}'; {INSTEAD[name]}"):
+        getattr(world.bay, name)
+    with pytest.raises(AttributeError, match=r"has no attribute 'nothing'$"):
+        world.bay.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'set_options'; give progress=True to a call"):
+        rasteret.set_options  # noqa: B018

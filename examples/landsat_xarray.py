@@ -1,6 +1,6 @@
-"""Build a collection of Landsat scenes and read red and near infrared into numpy: NDVI of an area, day by day.
+"""Build a collection of Landsat scenes and read red and near infrared into xarray: NDVI of an area, day by day.
 
-    AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... python examples/landsat.py --requester-pays
+    AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... python examples/landsat_xarray.py --requester-pays
 
 reads Landsat Collection 2 through Earth Search. Its bucket, usgs-landsat, bills the reader: that requests say so, and
 to which region they go, is registered with the dataset. Without the flag the small Landsat scenes of examples/data are
@@ -50,14 +50,13 @@ def main() -> None:
     collection, area = requester_pays() if parser.parse_args().requester_pays else replica()
     print(f"{len(collection)} scenes, bands {', '.join(collection.bands)}")
 
-    days = collection.sql("SELECT DISTINCT datetime::DATE::VARCHAR FROM scenes ORDER BY 1").fetchall()
-    for (day,) in days:
-        # (scenes of the day that meet the area, bands, rows, columns)
-        pixels = collection.get_numpy(area, bands=["B4", "B5"], date_range=(day, day)).astype("float64")
-        red, nir = pixels[:, 0], pixels[:, 1]
-        seen = red + nir > 0
-        ndvi = (nir[seen] - red[seen]) / (nir[seen] + red[seen])
-        print(f"{day}: pixels {pixels.shape}, NDVI {np.mean(ndvi):.3f} on average")
+    ds = collection.get_xarray(geometries=area, bands=["B4", "B5"])  # time, geometry, y, x; all scenes on one grid
+    red, nir = ds["B4"].astype("float64"), ds["B5"].astype("float64")
+    seen = red + nir > 0
+    ndvi = ((nir - red) / (nir + red)).where(seen)
+    for time in ds["time"].values:
+        day = ndvi.sel(time=time)
+        print(f"{np.datetime_as_string(time, 'D')}: pixels {day.shape}, NDVI {float(day.mean()):.3f} on average")
 
 
 if __name__ == "__main__":
