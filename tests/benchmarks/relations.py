@@ -121,6 +121,15 @@ def zones_by_table(world: World, workspace: Path, count: int, scenes: int, optio
     )
 
 
+def zones_of_expression(world: World, workspace: Path, count: int, scenes: int, options: str) -> Answer:
+    """NDVI with a mask of classes of 20 m, or the plain band where there are no options."""
+    con = connected(world, workspace, scenes)
+    register(con, "z", octagons(count))
+    band = "(B08 - B04) / (B08 + B04)" if options else "B04"
+    call = f"zonal_stats_table(s, z, '{band}', geom_crs := {EPSG}{MEAN}{options})"
+    return answer(con, f"SELECT count(*), count(mean) * 0 FROM {call}")
+
+
 def zones_by_rows(world: World, workspace: Path, count: int, scenes: int, options: str) -> Answer:
     con = connected(world, workspace, scenes)
     register(con, "z", octagons(count))
@@ -245,6 +254,10 @@ WORKS: dict[str, dict[str, Work]] = {
     "rows-2000": {
         "zonal_stat": (zones_by_rows, 2_000, SCENES, ""),
         "exactextract": (zones_by_exactextract, 2_000, SCENES, "mean"),
+    },
+    "expression-2000": {
+        "the plain band": (zones_of_expression, 2_000, SCENES, ""),
+        "an expression with a mask": (zones_of_expression, 2_000, SCENES, ", mask := 'SCL IN (3, 8, 9, 10)'"),
     },
     "misses": {"zonal_stats": (misses_by_rows, 28_334, 12, "")},
     "points-1000000": {
