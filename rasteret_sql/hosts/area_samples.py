@@ -19,7 +19,7 @@ from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.reading.asked_band import Asked, ask
 from rasteret_sql.reading.band_names import is_name
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.target_plan import ChipPlan
 from rasteret_sql.receipt import Receipt
 from rasteret_sql.selection.areas import Areas
@@ -225,6 +225,6 @@ def asked_bands(  # noqa: PLR0917 - of one call
 
 def _near(chosen: Selection, areas: Areas) -> Selection:
     """Scenes that may meet the areas by their box; all where the areas are of another globe than boxes."""
-    if not reaches(areas.crs, LONLAT):
+    if areas.geometries[0] is Whole.IMAGE or not reaches(areas.crs, LONLAT):
         return chosen
     return chosen.where(near_areas(areas.lonlat()))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.hosts.area_samples import AreaRead
 from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
@@ -58,26 +59,45 @@ class BlockReader:
     """Of each number of a time and an area, the first one first."""
     window: Window
     """The pixels of the dataset in the lattice of the grid."""
+    counts: tuple[int, int]
+    """How many times and areas there are."""
     variable: Variable
     combine: str
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Times, areas, height and width."""
+        return (*self.counts, self.window.height, self.window.width)
+
     def __call__(self, block_info: Any = None) -> np.ndarray:
         """The chunk that dask asks for."""
-        (first_time, end_time), (first_area, end_area), rows, cols = block_info[None]["array-location"]
-        col, row = self.window.col_off + cols[0], self.window.row_off + rows[0]
-        part = Window(col, row, cols[1] - cols[0], rows[1] - rows[0])
-        shape = end_time - first_time, end_area - first_area, part.height, part.width
+        times, areas, rows, cols = (range(*each) for each in block_info[None]["array-location"])
+        return self.read(times, areas, rows, cols)
+
+    def read(self, times: Sequence[int], areas: Sequence[int], rows: range, cols: range) -> np.ndarray:
+        """Pixels of some times and areas.
+
+        Raises:
+            MemoryLimitError: they are more than a call may hold.
+        """
+        part = Window(self.window.col_off + cols.start, self.window.row_off + rows.start, len(cols), len(rows))
+        shape = len(times), len(areas), part.height, part.width
+        size, most = math.prod(shape) * self.variable.dtype.itemsize, self.collection.session.settings.max_call_bytes
+        if size > most:
+            raise MemoryLimitError(
+                f'{shape[0]} times, {shape[1]} areas and {shape[2]} × {shape[3]} pixels of "{self.variable.name}" need '
+                f"{size:,} bytes at once, more than max_call_bytes = {most:,}; nothing was fetched. Select less of it, "
+                "or give chunks="
+            )
         found = np.full(shape, self.variable.fill, self.variable.dtype)
-        for area in range(first_area, end_area):
-            times = range(first_time, end_time)
+        for number, area in enumerate(areas):
             at = {time: self.scenes.get((time, area), ()) for time in times}
             chips = self._chips([scene for time in times for scene in at[time]], area, part)
-            for time in times:
+            for place, time in enumerate(times):
                 some = [chips[scene] for scene in at[time] if scene in chips]
                 layers = [(chip, chip.pixels[0], None if chip.valid is None else chip.valid[0]) for chip in some]
                 if layers:
-                    target = found[time - first_time, area - first_area]
-                    combine_layers(target, layers, part, self.combine, self.variable.name)
+                    combine_layers(found[place, number], layers, part, self.combine, self.variable.name)
         return found
 
     def _chips(self, scenes: Sequence[str], area: int, part: Window) -> dict[str, GridChip]:
@@ -105,6 +125,10 @@ class BlockReader:
         return chips
 
 
+Wrap = Callable[[BlockReader, tuple[tuple[int, ...], ...]], Any]
+"""Makes the array of a variable of what reads it and the sizes of its chunks."""
+
+
 def lazy_dataset(
     asked: AreaRead, collection: CollectionHandle, access: CallAccess, chunks: Chunks, combine: str
 ) -> xarray.Dataset:
@@ -123,6 +147,24 @@ def lazy_dataset(
     """
     if find_spec("dask") is None:
         raise ImportError("chunks= needs dask: pip install 'rasteret-sql[dask]'; without chunks= it reads at once")
+    array = import_module("dask.array")
+
+    def of_dask(reader: BlockReader, sizes: tuple[tuple[int, ...], ...]) -> Any:
+        return array.map_blocks(
+            reader,
+            chunks=sizes,
+            dtype=reader.variable.dtype,
+            meta=np.empty((0,) * len(_DIMS), reader.variable.dtype),
+            name=f"rasteret-{reader.variable.name}-{uuid.uuid4().hex}",
+        )
+
+    return planned_dataset(asked, collection, access, chunks, combine, of_dask)
+
+
+def planned_dataset(  # noqa: PLR0917 - of one call
+    asked: AreaRead, collection: CollectionHandle, access: CallAccess, chunks: Chunks, combine: str, wrap: Wrap
+) -> xarray.Dataset:
+    """Plan a dataset whose arrays `wrap` makes; else as `lazy_dataset`."""
     plans, options, scenes = asked.plan()
     options = replace(options, on_error=asked.options.on_error)
     first = plans[0]
@@ -135,17 +177,13 @@ def lazy_dataset(
         time = int(np.searchsorted(times, all_times[plan.read.scene_id]))
         slots[time, plan.read.row % count].append(plan.read.scene_id)
     areas = 1 + max(area for _, area in slots)
-    sizes = chunk_sizes(chunks, (len(times), areas), whole, _tile(first))
+    counts = len(times), areas
+    sizes = chunk_sizes(chunks, counts, whole, _tile(first))
     variables = variables_of(first, asked.names)
     named = {slot: tuple(some) for slot, some in slots.items()}
-    array = import_module("dask.array")
     data = [
-        array.map_blocks(
-            BlockReader(collection, access, asked.areas, band, options, named, whole, variable, combine),
-            chunks=sizes,
-            dtype=variable.dtype,
-            meta=np.empty((0,) * len(_DIMS), variable.dtype),
-            name=f"rasteret-{variable.name}-{uuid.uuid4().hex}",
+        wrap(
+            BlockReader(collection, access, asked.areas, band, options, named, whole, counts, variable, combine), sizes
         )
         for band, variable in zip(asked.asked, variables, strict=True)
     ]

@@ -188,6 +188,11 @@ def filters_of(arguments: type, named: Mapping[str, Any]) -> dict[str, Any]:
     return {name: named[name] for name in _filter_names(arguments) if name in named}
 
 
+def argument_names(arguments: type) -> list[str]:
+    """The shared arguments and the filters."""
+    return [*_declared(arguments), *_filter_names(arguments)]
+
+
 def takes(arguments: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Give a method that takes `**named` the signature and docstring of all that it takes, and refuse other names.
 

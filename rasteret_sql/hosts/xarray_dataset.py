@@ -106,7 +106,7 @@ def dataset_on_grid(
     """Put arrays on their coordinates.
 
     Args:
-        data: of each variable, shape (times, areas, height, width), of numpy or dask.
+        data: of each variable, shape (times, areas, height, width), of numpy or dask, or a Variable that has one.
         variables: of each band.
         times: ascending.
         areas: how many.
@@ -124,12 +124,7 @@ def dataset_on_grid(
     lattice, whole, crs = grid
     dims = "time", "geometry", "y", "x"
     return xarray.Dataset(
-        {
-            one.name: xarray.Variable(
-                dims, array, {"_FillValue": one.dtype.type(one.fill)}, {"grid_mapping": "spatial_ref"}
-            )
-            for one, array in zip(variables, data, strict=True)
-        },
+        {one.name: _variable(dims, array, one) for one, array in zip(variables, data, strict=True)},
         {
             "time": ("time", times),
             "geometry": ("geometry", np.arange(1, areas + 1)),
@@ -138,6 +133,14 @@ def dataset_on_grid(
             "spatial_ref": ((), np.int64(0), _mapping(lattice.shifted(whole.col_off, whole.row_off), crs)),
         },
     )
+
+
+def _variable(dims: tuple[str, ...], array: Any, one: Variable) -> xarray.Variable:
+    """A variable of an array, or of one that has its own way to read."""
+    attributes, encoding = {"_FillValue": one.dtype.type(one.fill)}, {"grid_mapping": "spatial_ref"}
+    if isinstance(array, xarray.Variable):
+        return xarray.Variable(dims, array._data, attributes, array.encoding | encoding)  # noqa: SLF001 - not read yet
+    return xarray.Variable(dims, array, attributes, encoding)
 
 
 def combine_layers(target: np.ndarray, layers: Sequence[Layer], whole: Window, combine: str, name: str) -> None:
