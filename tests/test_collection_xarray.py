@@ -203,3 +203,36 @@ def test_fill_is_the_value_where_nothing_is_valid_as_in_sql(world):
     for read in (collection.get_numpy, collection.get_xarray):
         with pytest.raises(ValueError, match=r"fill := -1 is no value of uint16; expected an integer from 0 to 65535"):
             read(triangle, ["a"], geometry_crs=32632, fill=-1)
+
+
+def test_areas_that_no_scene_meets_keep_their_number(world):
+    collection, scenes = world
+    areas = [box(0, 0, 10, 10), box(600_020, 5_099_900, 600_080, 5_099_960), box(20, 20, 30, 30)]
+    found = collection.get_xarray(areas, ["a"], geometry_crs=32632)
+    assert found.geometry.values.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(found.a.sel(geometry=2)[0], scenes[0].pixels[4:10, 2:8])
+    assert not found.a.sel(geometry=[1, 3]).any()
+    later = collection.get_xarray(areas, ["a"], geometry_crs=32632, chunks=100)
+    xarray.testing.assert_identical(later.compute(), found)
+
+
+def test_scenes_of_different_dtypes_keep_their_values(tmp_path):
+    items = []
+    for number, (dtype, value) in enumerate((("uint8", 200), ("uint16", 40_000), ("int16", -5))):
+        name = f"s{number}"
+        with rasterio.open(
+            tmp_path / f"{name}.tif", "w", driver="GTiff", width=4, height=4, count=1, dtype=dtype, crs=UTM,
+            transform=from_origin(600_000, 5_100_000, 10, 10),
+        ) as file:  # fmt: skip
+            file.write(np.full((4, 4), value, dtype), 1)
+            bounds = rasterio.warp.transform_bounds(UTM, 4326, *file.bounds)
+        scene = type("Scene", (), {})()
+        scene.id, scene.bounds, scene.split, scene.epsg, scene.cloud = name, bounds, "train", 32632, None
+        scene.at = np.datetime64(f"2024-01-0{number + 1}T10:00:00").astype(object)
+        items.append(feature(scene))
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    mixed = rasteret_sql.build_from_stac(name="mixed", stac_api=tmp_path / "items.json", workspace_dir=tmp_path / "ws")
+    for chunks in (None, 3):
+        found = mixed.get_xarray(AREA, ["a"], geometry_crs=32632, chunks=chunks)
+        assert found.a.dtype == "int32"
+        assert found.a.max(("geometry", "y", "x")).values.tolist() == [200, 40_000, -5]

@@ -125,7 +125,7 @@ class AreaReads(AskedReads):
         most = self._session.settings.max_call_bytes
         samples, scenes = asked.read(lambda plans: check_dataset(plans, count, most))
         self._follow_refreshed(asked.options.on_change)
-        return dataset_of(samples, times_of(scenes), asked.names, xr_combine)
+        return dataset_of(samples, times_of(scenes), asked.names, count, xr_combine)
 
     @takes(AreaArguments)
     def get_gdf(self, geometries: Any, bands: Bands, **named: Unpack[AreaArguments]) -> geopandas.GeoDataFrame:

@@ -143,7 +143,7 @@ def _dataset(rows: _Rows, time: str | None, by: str | None, combine: str) -> xar
             f"the chips lie so far apart that a dataset of {whole.height} × {whole.width} pixels needs {size:,} bytes, "
             f"more than half of the memory ({most:,}); take fewer of them at a time, or by= where they are of zones"
         )
-    found = make_dataset(chips, variables, lattice, crs, combine)
+    found = make_dataset(chips, variables, (lattice, crs), len(values), combine)
     dims: dict[str, npt.NDArray[Any]] = {}
     if by is None:
         found = found.isel(geometry=0, drop=True)

@@ -176,10 +176,9 @@ def planned_dataset(  # noqa: PLR0917 - of one call
     for plan in plans:
         time = int(np.searchsorted(times, all_times[plan.read.scene_id]))
         slots[time, plan.read.row % count].append(plan.read.scene_id)
-    areas = 1 + max(area for _, area in slots)
-    counts = len(times), areas
+    counts = len(times), count
     sizes = chunk_sizes(chunks, counts, whole, _tile(first))
-    variables = variables_of(first, asked.names)
+    variables = variables_of(plans, asked.names)
     named = {slot: tuple(some) for slot, some in slots.items()}
     data = [
         wrap(
@@ -187,7 +186,7 @@ def planned_dataset(  # noqa: PLR0917 - of one call
         )
         for band, variable in zip(asked.asked, variables, strict=True)
     ]
-    return dataset_on_grid(data, variables, times, areas, (first.target.lattice, whole, first.crs))
+    return dataset_on_grid(data, variables, times, count, (first.target.lattice, whole, first.crs))
 
 
 def _tile(plan: TargetPlan) -> tuple[int, int]:

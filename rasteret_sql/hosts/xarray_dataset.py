@@ -66,15 +66,19 @@ def union(windows: Sequence[Window]) -> Window:
 
 
 def make_dataset(
-    chips: Sequence[GridChip], variables: Sequence[Variable], lattice: Affine, crs: str | None, combine: str
+    chips: Sequence[GridChip],
+    variables: Sequence[Variable],
+    grid: tuple[Affine, str | None],
+    areas: int,
+    combine: str,
 ) -> xarray.Dataset:
     """Put chips together.
 
     Args:
         chips: at least one, in the order in which scenes come first.
         variables: of each band.
-        lattice: pixel corner → CRS, north-up.
-        crs: as `geo.crs` writes it.
+        grid: pixel corner → CRS, north-up; and the CRS as `geo.crs` writes it.
+        areas: how many there are, also those without a chip.
         combine: one of `COMBINE`: how scenes of one time are put together.
 
     Raises:
@@ -83,7 +87,6 @@ def make_dataset(
     """
     whole = union([chip.window for chip in chips])
     times = np.unique([chip.time for chip in chips])
-    areas = max(chip.area for chip in chips) + 1
     shape = len(times), areas, whole.height, whole.width
     data = [np.full(shape, one.fill, one.dtype) for one in variables]
     slots: dict[tuple[int, int], list[GridChip]] = defaultdict(list)
@@ -93,6 +96,7 @@ def make_dataset(
         for band, one in enumerate(variables):
             layers = [(chip, chip.pixels[band], None if chip.valid is None else chip.valid[band]) for chip in some]
             combine_layers(data[band][time, area], layers, whole, combine, one.name)
+    lattice, crs = grid
     return dataset_on_grid(data, variables, times, areas, (lattice, whole, crs))
 
 
@@ -226,7 +230,7 @@ def check_dataset(plans: Sequence[ChipPlan], areas: int, most: int) -> None:
 
 
 def dataset_of(
-    samples: Samples, times: Mapping[str, np.datetime64], names: Sequence[str], combine: str
+    samples: Samples, times: Mapping[str, np.datetime64], names: Sequence[str], areas: int, combine: str
 ) -> xarray.Dataset:
     """The dataset of what was read on one grid.
 
@@ -234,23 +238,26 @@ def dataset_of(
         samples: at least one.
         times: of each scene, naive UTC.
         names: of the bands.
+        areas: how many were asked for.
         combine: one of `COMBINE`.
     """
-    chips, first = [], samples.jobs[0].plan
+    chips, plans = [], [job.plan for job in samples.jobs]
     for place, job in zip(samples.places, samples.jobs, strict=True):
         valid = None if job.invalid is None else ~job.invalid
         chips.append(GridChip(times[place.scene_id], place.area, window_of(job.plan), job.pixels(), valid))
+    first = plans[0]
     assert isinstance(first, TargetPlan)  # all are read on one grid
-    return make_dataset(chips, variables_of(first, names), first.target.lattice, first.crs, combine)
+    return make_dataset(chips, variables_of(plans, names), (first.target.lattice, first.crs), areas, combine)
 
 
-def variables_of(plan: ChipPlan, names: Sequence[str]) -> list[Variable]:
-    """The variables of the bands of a plan."""
-    headers = [source.header for source in plan.sources]
-    return [
-        Variable(name, header.dtype, fill_value(plan.read, header.nodata))
-        for name, header in zip(names, headers, strict=True)
-    ]
+def variables_of(plans: Sequence[ChipPlan], names: Sequence[str]) -> list[Variable]:
+    """The variables of the bands of plans, of which scenes may have different dtypes: the one that holds all."""
+    found = []
+    for band, name in enumerate(names):
+        dtypes = {plan.sources[band].header.dtype for plan in plans}
+        header = plans[0].sources[band].header
+        found.append(Variable(name, np.result_type(*dtypes), fill_value(plans[0].read, header.nodata)))
+    return found
 
 
 def times_of(scenes: pa.Table) -> dict[str, np.datetime64]:
