@@ -90,8 +90,15 @@ OF_PIXELS = (
     Argument("dilate", INTEGER, "pixels by which the mask grows in all directions, 0 (default) to 256", "NULL"),
     Argument("scaled", FLAG, "true: values in units, by scale and offset; false (default): as stored", "NULL"),
     Argument("nodata", NUMBER, "value of pixels that are not valid, in place of what the file says", "NULL"),
+    Argument(
+        "gcp",
+        TEXT,
+        "'polynomial', 'tps' or 'homography': how ground control points place the pixels of a file that has no "
+        "transform; not given: 'homography' of four or five points, else 'polynomial', of order 2 from six points",
+        "NULL",
+    ),
 )
-"""Of every function that reads or explains a read: they change the values of bands."""
+"""Of every function that reads or explains a read: they change the values of bands, or their place."""
 READING = (
     *OF_PIXELS,
     _OVERVIEW,

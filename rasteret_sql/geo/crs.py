@@ -21,6 +21,7 @@ import shapely
 from pyproj.exceptions import CRSError, ProjError
 
 from rasteret_sql.errors import InvalidCrsError
+from rasteret_sql.geo.image_crs import ImageCrs, Move, Moves, from_image, map_crs, onto_image, pixel_side
 
 LONLAT = "EPSG:4326"
 """The CRS of geometries that do not say theirs."""
@@ -47,6 +48,8 @@ def normalize_crs(value: int | str | dict[str, Any]) -> str:
     Raises:
         InvalidCrsError: PROJ does not know it.
     """
+    if isinstance(value, ImageCrs):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | str | dict | np.integer):
         raise InvalidCrsError(f"a CRS cannot be read from {value!r} ({type(value).__name__}); give {ACCEPTED}")
     text = json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value).strip()
@@ -104,13 +107,14 @@ def _normalize_text(text: str) -> str:
     return str(crs.to_wkt())
 
 
-def transformer(src: str, dst: str) -> pyproj.Transformer:
+def transformer(src: str, dst: str) -> pyproj.Transformer | Moves:
     """The transformer between two CRS, x before y, kept for this thread.
 
     Raises:
-        InvalidCrsError: a CRS is unknown, or PROJ has no way from one to the other.
+        InvalidCrsError: a CRS is unknown, PROJ has no way from one to the other, or ground control points do not place
+            an image.
     """
-    cache: OrderedDict[tuple[str, str], pyproj.Transformer] | None = getattr(_local, "transformers", None)
+    cache: OrderedDict[tuple[str, str], pyproj.Transformer | Moves] | None = getattr(_local, "transformers", None)
     if cache is None:
         cache = _local.transformers = OrderedDict()
     found = cache.get((src, dst))
@@ -118,14 +122,35 @@ def transformer(src: str, dst: str) -> pyproj.Transformer:
         cache.move_to_end((src, dst))
         return found
     known_src, known_dst = normalize_crs(src), normalize_crs(dst)
+    made: pyproj.Transformer | Moves
     try:
-        made = pyproj.Transformer.from_crs(known_src, known_dst, always_xy=True)
+        made = _by_points(known_src, known_dst) or pyproj.Transformer.from_crs(known_src, known_dst, always_xy=True)
     except (CRSError, ProjError) as error:
         raise InvalidCrsError(f"PROJ has no transform from {_shorten(src)} to {_shorten(dst)}") from error
     cache[src, dst] = made
     if len(cache) > _TRANSFORMERS_PER_THREAD:
         cache.popitem(last=False)
     return made
+
+
+def _by_points(src: str, dst: str) -> Moves | None:
+    """Moves from or to the pixels of an image with ground control points; None where neither CRS is one."""
+    if not isinstance(src, ImageCrs) and not isinstance(dst, ImageCrs):
+        return None
+    moves: list[Move] = []
+    if isinstance(src, ImageCrs):
+        moves.append(from_image(src, _turn_of(src.base)))
+    between = map_crs(src), map_crs(dst)
+    if not same_crs(*between):
+        moves.append(transformer(*between).transform)
+    if isinstance(dst, ImageCrs):
+        moves.append(onto_image(dst, _turn_of(dst.base)))
+    return Moves(moves)
+
+
+def _turn_of(crs: str) -> float | None:
+    lonlat = lonlat_of(crs)
+    return None if lonlat is None else lonlat.turn
 
 
 def reaches(src: str, dst: str) -> bool:
@@ -149,7 +174,7 @@ class LonLat:
 @lru_cache(maxsize=1024)
 def lonlat_of(crs: str) -> LonLat | None:
     """A CRS as longitudes and latitudes; None where it is projected, rotated, unknown, or not of the Earth."""
-    if not is_known(crs):
+    if isinstance(crs, ImageCrs) or not is_known(crs):
         return None
     known = pyproj.CRS.from_user_input(normalize_crs(crs))
     if not known.is_geographic or known.is_derived:
@@ -165,7 +190,7 @@ def geographic_base(crs: str) -> str | None:
     Raises:
         InvalidCrsError: it is not known.
     """
-    known = pyproj.CRS.from_user_input(normalize_crs(crs))
+    known = pyproj.CRS.from_user_input(normalize_crs(map_crs(crs)))
     if known.is_bound or known.geodetic_crs is None or not known.geodetic_crs.is_geographic:
         return None
     base = normalize_crs(known.geodetic_crs.to_2d().to_wkt())
@@ -176,6 +201,8 @@ def geographic_base(crs: str) -> str | None:
 @lru_cache(maxsize=1024)
 def area_of_use(crs: str) -> tuple[float, float, float, float] | None:
     """The box in longitude and latitude for which a CRS is made; None where it is unknown, or crosses 180 degrees."""
+    if isinstance(crs, ImageCrs):
+        return None
     area = pyproj.CRS.from_user_input(normalize_crs(crs)).area_of_use
     if area is None or not area.west < area.east:
         return None
@@ -185,6 +212,8 @@ def area_of_use(crs: str) -> tuple[float, float, float, float] | None:
 @lru_cache(maxsize=1024)
 def metres_a_unit(crs: str) -> float:
     """Metres in a unit of a CRS; on a sphere's equator where these are angles."""
+    if isinstance(crs, ImageCrs):
+        return pixel_side(crs, _turn_of(crs.base), metres_a_unit(crs.base))
     unit = pyproj.CRS.from_user_input(normalize_crs(crs)).axis_info[0]
     angular = unit.unit_name in ("degree", "grad", "radian") or "degree" in unit.unit_name
     return float(unit.unit_conversion_factor) * (6_371_000.0 if angular else 1.0)

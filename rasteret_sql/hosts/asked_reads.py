@@ -18,7 +18,7 @@ from rasteret_sql.selection.call_access import call_backend
 from rasteret_sql.selection.scene_view import SceneView
 from rasteret_sql.session.session import Session
 
-_OPTIONS = ("all_touched", "resampling", "on_error", "on_change", "mask", "dilate", "scaled", "nodata", "fill")
+_OPTIONS = ("all_touched", "resampling", "on_error", "on_change", "mask", "dilate", "scaled", "nodata", "gcp", "fill")
 """Arguments that `PixelOptions` has by the same name."""
 _GRID = ("target_crs", "resolution", "shape", "align")
 

@@ -132,6 +132,7 @@ class ValueArguments(TypedDict, total=False):
     dilate: Annotated[int, _as_read_chip("dilate", default=0)]
     scaled: Annotated[bool, _as_read_chip("scaled", default=False)]
     nodata: Annotated[float | None, _as_read_chip("nodata")]
+    gcp: Annotated[str | None, _as_read_chip("gcp")]
 
 
 class FilterArguments(TypedDict, total=False):

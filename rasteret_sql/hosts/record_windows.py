@@ -25,6 +25,7 @@ from rasteret_sql.functions.kinds import RESOLUTION
 from rasteret_sql.functions.python_arguments import grid_arguments
 from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs, same_crs, transformer
 from rasteret_sql.geo.grid import Grid, Window
+from rasteret_sql.geo.image_crs import map_crs
 from rasteret_sql.geo.placement import on_lonlat
 from rasteret_sql.hosts.area_frame import require_geopandas
 from rasteret_sql.hosts.area_samples import Bands, asked_bands
@@ -39,6 +40,7 @@ from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import Found, ReadContext
 from rasteret_sql.reading.options import require
+from rasteret_sql.reading.own_lattice import own_lattice
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.pixels import Samples, any_shape, read_samples
 
@@ -117,7 +119,7 @@ class RecordWindows(AskedReads):
                 backend=self._reader(given), progress=progress_listener(given["progress"])
             )
             sources = self._first_sources(context, records.ids, asked)
-            crs = sources[0].header.crs if target_crs is None else crs_or_code(normalize_crs(target_crs))
+            crs = sources[0].header.map_crs if target_crs is None else crs_or_code(normalize_crs(target_crs))
             if crs is None:
                 raise InvalidCrsError(f'the file of scene "{records.ids[0]}" has no CRS; give target_crs=')
             area, size = _area(bounds, res, crs)
@@ -149,7 +151,7 @@ class RecordWindows(AskedReads):
         ids = self._selection.batches(["id"], limit=1).read_all()["id"].to_pylist()
         if not ids:
             raise InvalidArgumentError(f'collection "{self._selection.index.name}" has no scenes, so no resolution')
-        transform = self._first_sources(self._session.reading(), ids, [self._band(band)])[0].header.transform
+        transform = own_lattice(self._first_sources(self._session.reading(), ids, [self._band(band)])[0].header)
         if transform is None:
             raise InvalidArgumentError(
                 f'the file of scene "{ids[0]}" does not say where it lies, so it has no resolution'
@@ -186,8 +188,9 @@ class RecordWindows(AskedReads):
             own.append(header.crs)
         tell_left_out(lost, len(ids), found=len(lost) < len(ids))
         kept = [at for at, scene in enumerate(ids) if scene not in lost]
-        several = any(not same_crs(one, own[0]) for one in own)
-        wanted = crs_or_code(normalize_crs(crs)) if crs is not None else LONLAT if several or not own else own[0]
+        maps = list(map(map_crs, own))
+        several = any(not same_crs(one, maps[0]) for one in maps)
+        wanted = crs_or_code(normalize_crs(crs)) if crs is not None else LONLAT if several or not own else maps[0]
         return import_module("geopandas").GeoDataFrame(
             {"record_id": [ids[at] for at in kept], "datetime": table["datetime"].to_numpy()[kept]},
             geometry=_moved(images, own, wanted),

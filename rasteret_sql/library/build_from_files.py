@@ -94,10 +94,11 @@ def _row(address: str, found: FileHeader | RasteretError) -> dict[str, Any]:
     header, facts = found.header, found.facts
     first = header.levels[0]
     region = None
-    if header.crs is not None and header.transform is not None:
+    place = header.band(0).by_points()
+    if place.crs is not None and place.transform is not None:
         try:
-            region = image_region(header.transform, first.width, first.height, header.crs)
-        except RasteretError:  # a CRS newer than PROJ's: the file has a place, but nobody can say where
+            region = image_region(place.transform, first.width, first.height, place.crs)
+        except RasteretError:  # a CRS newer than PROJ's, or points on a line: nobody can say where its place is
             region = None
     box = None if region is None else box_of_row(shapely.bounds(region))
     return {
@@ -109,7 +110,7 @@ def _row(address: str, found: FileHeader | RasteretError) -> dict[str, Any]:
         "height": first.height,
         "bands": header.count,
         "dtype": str(first.dtype),
-        "crs": header.crs,
+        "crs": place.map_crs,
         "transform": None if header.transform is None else list(header.transform),
         "nodata": [None if one is None else float(one) for one in header.nodata],
         "overviews": [round(first.width / level.width) for level in header.levels[1:]],

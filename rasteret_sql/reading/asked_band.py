@@ -25,6 +25,8 @@ class AskedBand:
     """In place of that of the file."""
     fill: float | None = None
     """Value of pixels that are not valid, which are valid then."""
+    gcp: str | None = None
+    """How ground control points place the pixels; None: as the file's own number of them says."""
 
     def __str__(self) -> str:
         return str(self.band) if self.name is None else self.name
@@ -39,7 +41,7 @@ def ask(bands: Sequence[str | int] | Mapping[str, str | int], pixels: Mapping[st
 
     Args:
         bands: as they are asked for, or name in the result → what is asked for.
-        pixels: mask, dilate, scaled, nodata, fill of the call; empty where it says none of them.
+        pixels: mask, dilate, scaled, nodata, fill, gcp of the call; empty where it says none of them.
     """
     names: Sequence[str | None] = list(bands) if isinstance(bands, Mapping) else [None] * len(bands)
     asked = list(bands.values()) if isinstance(bands, Mapping) else bands

@@ -29,6 +29,8 @@ class MeantBand:
     """How they are put together; None: the one band as it is."""
     nodata: float | None = None
     """In place of that of the files."""
+    gcp: str | None = None
+    """How ground control points place the pixels."""
 
 
 class BandNames:
@@ -80,10 +82,10 @@ class BandNames:
         node, text = self._node(asked.band)
         if isinstance(node, Column) and asked.mask is None and asked.fill is None and not asked.scaled:
             recipe = None if asked.name in (None, node.name) else Recipe(asked.name or "", node)
-            return MeantBand((node.name,), recipe, asked.nodata)
+            return MeantBand((node.name,), recipe, asked.nodata, asked.gcp)
         mask = None if asked.mask is None else self._mask(asked.mask)
         recipe = Recipe(asked.name or text, node, mask, asked.dilate, asked.scaled, self.product, asked.fill)
-        return MeantBand(recipe.bands, recipe, asked.nodata)
+        return MeantBand(recipe.bands, recipe, asked.nodata, asked.gcp)
 
     def _node(self, band: str | int) -> tuple[Node, str]:
         """The expression that a band stands for, by the names of the collection, and what it is called."""

@@ -106,7 +106,7 @@ def read_windows(
         MemoryLimitError: before any request, when the chips together exceed `max_call_bytes`.
     """
     plans: list[ChipPlan | None] = [None] * len(request)
-    reads = resolve(request, context)
+    reads = resolve(request, context, on_map=True)
     with context.receipt.plan:
         for read in reads:
             try:

@@ -25,7 +25,7 @@ from rasteret_sql.tiff.validity import describe
 def rasteret_explain(request: Request, context: ReadContext) -> pa.Array:
     """STRUCT of each row as if it were read alone, with nothing cached; NULL where the read would give NULL."""
     results: list[dict[str, Any] | None] = [None] * len(request)
-    for read in resolve(request, context):
+    for read in resolve(request, context, on_map=True):
         try:
             results[read.row] = _explain(read)
         except RasteretError as error:

@@ -15,6 +15,7 @@ from rasteret_sql.raster.composite import AVERAGES, result_dtype
 from rasteret_sql.reading.chips import require_fill
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import Whole
+from rasteret_sql.reading.own_lattice import own_lattice
 from rasteret_sql.reading.relation import Relation
 from rasteret_sql.reading.relation_geometries import Numbers
 from rasteret_sql.reading.request import RowRead, Scene
@@ -233,16 +234,17 @@ class _Grids:
     def add(self, scene: Scene, sources: tuple[BandSource, ...], zones: Numbers) -> None:
         """Take a scene that meets some zones."""
         header = finest(sources).header
-        assert header.crs is not None and header.transform is not None  # noqa: PT018 - it has a place
-        number = next((at for at, crs in enumerate(self._crs) if same_crs(crs, header.crs)), len(self._crs))
+        lattice, its_crs = own_lattice(header), header.map_crs
+        assert its_crs is not None and lattice is not None  # noqa: PT018 - it has a place
+        number = next((at for at, crs in enumerate(self._crs) if same_crs(crs, its_crs)), len(self._crs))
         if number == len(self._crs):
-            self._crs.append(header.crs)
+            self._crs.append(its_crs)
         self._counts[self._crs[number]] += 1
         new = self._first_crs[zones] < 0
         self._has_several[zones] |= ~new & (self._first_crs[zones] != number)
         self._first_crs[zones[new]] = number
-        metres = abs(header.transform.determinant) ** 0.5 * metres_a_unit(header.crs)
-        if self._asked is not None and same_crs(self._asked, header.crs):
+        metres = abs(lattice.determinant) ** 0.5 * metres_a_unit(its_crs)
+        if self._asked is not None and same_crs(self._asked, its_crs):
             metres /= 1e9  # whatever its pixels are, before those in other CRSs
         finer = zones[metres < self._metres[zones] * _FINER]
         if len(finer):

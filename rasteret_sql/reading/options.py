@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError
+from rasteret_sql.geo.gcps import METHODS
 from rasteret_sql.raster.warp.resampling import INTERPOLATIONS, RESAMPLINGS
 from rasteret_sql.tiff.validity import ALPHA_RULES
 
@@ -86,13 +87,16 @@ class PixelOptions:
     """True: values in units, by scale and offset; False: as stored."""
     nodata: float | None = None
     """In place of that of the files."""
+    gcp: str | None = None
+    """One of `METHODS`: how ground control points place pixels; None: by the number of points."""
 
     def of_bands(self) -> dict[str, Any]:
         """Those that change the pixels of bands, for `AskedBand`; empty where none is given."""
         # A point that looks at the pixels around it is filled once it has found nothing.
         fill = self.fill_invalid if self.max_distance_pixels == 0 and self.interpolation is None else None
         given = {"mask": self.mask, "dilate": self.dilate, "scaled": self.scaled, "nodata": self.nodata, "fill": fill}
-        is_plain = self.mask is None and self.nodata is None and fill is None and not self.scaled
+        given["gcp"] = self.gcp
+        is_plain = self.mask is None and self.nodata is None and fill is None and not self.scaled and self.gcp is None
         return {} if is_plain else given
 
     @property
@@ -155,6 +159,7 @@ class PixelOptions:
             self.interpolation,
             "'nearest', 'bilinear' or 'cubic'",
         )
+        require(self.gcp is None or self.gcp in METHODS, "gcp", self.gcp, f"one of {', '.join(METHODS)}")
         if self.shape is not None:
             for name in ("resolution", "align"):
                 value = getattr(self, name)

@@ -229,7 +229,7 @@ def cut_blocks(plan: ChipPlan) -> BlockGrid:
         lattice: Affine | None = plan.target.lattice
     else:
         level = plan.sources[0].header.levels[plan.level]
-        origin, lattice = (0, 0), plan.grid
+        origin, lattice = (0, 0), None if plan.transform is None else plan.grid
         windows = list(blocks(plan.window, level.tile_width, level.tile_height, _BLOCK_PIXELS))
     if geometry is not None and plan.grid is not None:
         spans = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in windows], np.float64)

@@ -128,7 +128,7 @@ class PixelTable:
             [options[scene.collection] for scene in scenes],
         )
         found = {}
-        for read in resolve(request, context):
+        for read in resolve(request, context, on_map=True):
             try:
                 plan = plan_chip(read)
             except RasteretError as error:

@@ -21,23 +21,30 @@ from rasteret_sql.geo.grid import Grid
 from rasteret_sql.geo.placement import is_place, place
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import FailedRow, ReadContext, SceneBands
+from rasteret_sql.reading.lack_of_place import lack_of_place, remedy
 from rasteret_sql.reading.options import SaidCollection, Whole
 from rasteret_sql.reading.request import Request, RowRead, each_or_error
 from rasteret_sql.reading.swapped_axes import Missed, some_meet, warn_if_swapped
 from rasteret_sql.reading.target_grids import place_on_targets
 
 
-def resolve(request: Request, context: ReadContext) -> list[RowRead]:
+def resolve(request: Request, context: ReadContext, *, on_map: bool = False) -> list[RowRead]:
     """Find what each row reads. Rows with a NULL scene, band or geometry, or an empty geometry, are left out.
+
+    Args:
+        request: the rows.
+        context: what they are looked up with.
+        on_map: True: pixels that ground control points place are wanted on a grid, also where none is asked for; False:
+            as they lie in the file. A whole image is wanted so only where the call says how they are placed.
 
     Raises:
         RasteretError: of the first row that cannot be read, unless its `on_error` is 'null'.
     """
     with context.receipt.plan:
-        return _resolve(request, context)
+        return _resolve(request, context, on_map)
 
 
-def _resolve(request: Request, context: ReadContext) -> list[RowRead]:
+def _resolve(request: Request, context: ReadContext, on_map: bool) -> list[RowRead]:
     options, geometries, given = request.options, request.geometries, request.crs
     rows = [
         row
@@ -62,13 +69,13 @@ def _resolve(request: Request, context: ReadContext) -> list[RowRead]:
             context.report(FailedRow(options[row].collection_name, request.scene_ids[row] or "", bands, failed))
             continue
         assert geometry is not None and not isinstance(geometry, RasteretError) and isinstance(crs, str)  # noqa: PT018
-        if geometry is not Whole.IMAGE:
-            if geometry.is_empty:
-                continue
-            if not options[row].has_target:
-                todo[crs, found[0].header.crs].append(len(reads))
-        if options[row].has_target:
+        if geometry is not Whole.IMAGE and geometry.is_empty:
+            continue
+        says_how = geometry is not Whole.IMAGE or options[row].gcp is not None
+        if options[row].has_target or (on_map and says_how and found[0].header.is_by_points):
             on_targets[len(reads)] = crs
+        elif geometry is not Whole.IMAGE:
+            todo[crs, found[0].header.crs].append(len(reads))
         reads.append(
             RowRead(row, request.scene_ids[row] or "", found, geometry, options[row], context.report, request.changed)
         )
@@ -89,8 +96,8 @@ def unplaced(sources: tuple[BandSource, ...]) -> InvalidCrsError | None:
     if source.header.crs is not None and source.header.transform is not None:
         return None
     return InvalidCrsError(
-        f'scene "{source.scene_id}", band {source.band}: the file has no georeference, so a geometry cannot be placed '
-        "on it; leave geom out to read the whole image"
+        f'scene "{source.scene_id}", band {source.band}: {lack_of_place(source)}, so a geometry cannot be placed on '
+        f"it; {remedy(source)}leave geom out to read the whole image"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rasteret_sql.errors import RasteretError, UnknownBandError
+from rasteret_sql.errors import InvalidArgumentError, RasteretError, UnknownBandError
 from rasteret_sql.index.read.band_source import BandSource, UnreadableBand
 from rasteret_sql.reading.band_names import MeantBand
 from rasteret_sql.reading.derived_band import derive
@@ -42,20 +42,39 @@ def sources_of(
         if part is None:
             raise UnknownBandError(f'scene "{scene_id}" of {where} has no band "{name}"; other scenes of it do')
         there[name] = part
-    with_nodata: dict[tuple[str, float | None], BandSource] = {}
+    made: dict[tuple[str, float | None, str | None], BandSource] = {}
 
-    def source(name: str, nodata: float | None) -> BandSource:
+    def source(name: str, one: MeantBand) -> BandSource:
         # One object for a band: what is computed from several reads it once.
-        if (name, nodata) not in with_nodata:
-            with_nodata[name, nodata] = there[name] if nodata is None else _with_nodata(there[name], nodata)
-        return with_nodata[name, nodata]
+        key = name, one.nodata, one.gcp
+        if key not in made:
+            placed = _placed(there[name], one.gcp)
+            made[key] = placed if one.nodata is None else _with_nodata(placed, one.nodata)
+        return made[key]
 
     return tuple(
-        source(one.bands[0], one.nodata)
+        source(one.bands[0], one)
         if one.recipe is None
-        else derive(one.recipe, {name: source(name, one.nodata) for name in one.bands})
+        else derive(one.recipe, {name: source(name, one) for name in one.bands})
         for one in asked
     )
+
+
+def _placed(source: BandSource, method: str | None) -> BandSource:
+    """The band on the plane of its pixels, where ground control points place these.
+
+    Raises:
+        InvalidArgumentError: a method is asked for, and the file has none.
+    """
+    header = source.header
+    if method is not None and header.gcps is None:
+        lies = "has a transform" if header.transform is not None else "has RPCs" if header.rpcs else "has no place"
+        raise InvalidArgumentError(
+            f'gcp := {method!r} cannot be used: the file of scene "{source.scene_id}", band {source.band} {lies} and '
+            "no ground control points; leave gcp out"
+        )
+    placed = header.by_points(method)
+    return source if placed is header else replace(source, header=placed)
 
 
 def _with_nodata(source: BandSource, nodata: float) -> BandSource:

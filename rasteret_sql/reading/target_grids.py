@@ -10,14 +10,16 @@ import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError
 from rasteret_sql.geo.crs import crs_or_code, no_place, same_crs, transformer
-from rasteret_sql.geo.grid import Grid
+from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.geo.placement import is_place
 from rasteret_sql.geo.target_grid import lattice_through, resolution_in
 from rasteret_sql.geo.wanted_grid import WantedGrid
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.derived_band import DerivedBand
+from rasteret_sql.reading.lack_of_place import lack_of_place, remedy
 from rasteret_sql.reading.options import PixelOptions, Whole
+from rasteret_sql.reading.own_lattice import own_lattice
 from rasteret_sql.reading.request import RowRead
 
 
@@ -81,17 +83,12 @@ def _lose(lost: set[int], at: int, read: RowRead, error: RasteretError) -> None:
 def _wanted(read: RowRead, context: ReadContext) -> WantedGrid:
     """The target but for the area."""
     options, source = read.options, finest(read.sources)
-    transform, native = source.header.transform, source.header.crs
-    if transform is None or native is None:
-        raise InvalidCrsError(
-            f"{read.describe()}: the file has no georeference, so its pixels have no place on another grid; leave crs, "
-            "resolution, shape and align out"
-        )
+    # Where no grid is asked for, an overview is one of its own.
+    transform, native = _own(read, source, 0 if options.has_target else options.level)
     asked = None if options.crs is None else crs_or_code(options.crs)
     if isinstance(options.align, str):
         aligned = _aligned(options.align, read, context)
-        of_scene, scene_crs = aligned.header.transform, aligned.header.crs
-        assert of_scene is not None and scene_crs is not None  # noqa: PT018 - `_aligned` refuses others
+        of_scene, scene_crs = _own(read, aligned, 0)
         if asked is not None and not same_crs(asked, scene_crs):
             raise InvalidArgumentError(
                 f"{read.describe()}: scene {options.align!r} of align := is in {scene_crs}, not in crs := {asked}; "
@@ -105,11 +102,27 @@ def _wanted(read: RowRead, context: ReadContext) -> WantedGrid:
     if options.shape is not None:
         return WantedGrid(crs, None, options.shape)
     if options.resolution is None and options.align is None and same_crs(crs, native):
-        # Where no grid is asked for, an overview is one of its own.
-        level = 0 if options.has_target else options.level
-        return WantedGrid(native, source.header.level_transform(level) or transform, None)
+        return WantedGrid(native, transform, None)
     resolution = options.resolution or resolution_in(crs, native, transform)
     return WantedGrid(crs, lattice_through(resolution, options.align or (0.0, 0.0)), None)
+
+
+def _own(read: RowRead, source: BandSource, level: int) -> tuple[Affine, str]:
+    """The lattice on which a level of a band is shown, and its CRS.
+
+    Raises:
+        InvalidCrsError: the band has no place.
+    """
+    try:
+        lattice, crs = own_lattice(source.header, level), source.header.map_crs
+    except InvalidCrsError as error:
+        raise InvalidCrsError(f"{read.describe()}: {error}") from error
+    if lattice is None or crs is None:
+        raise InvalidCrsError(
+            f"{read.describe()}: {lack_of_place(source)}, so its pixels have no place on another grid; "
+            f"{remedy(source)}leave crs, resolution, shape and align out"
+        )
+    return lattice, crs
 
 
 def _aligned(scene: str, read: RowRead, context: ReadContext) -> BandSource:

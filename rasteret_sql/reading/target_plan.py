@@ -117,7 +117,7 @@ def plan_chip(read: RowRead) -> ChipPlan | None:
 
 def _differs(one: BandHeader, other: BandHeader) -> bool:
     """True for grids of another resolution of one place in one CRS."""
-    placed = one.transform is not None and other.transform is not None and one.crs == other.crs
+    placed = one.transform is not None and other.transform is not None and one.crs == other.crs and not one.is_by_points
     return placed and (one.width, one.height, one.transform) != (other.width, other.height, other.transform)
 
 

@@ -25,7 +25,7 @@ class WindowPlan:
     read: RowRead
     window: Window
     grid: Affine | None
-    """Pixel → CRS of the level that is read; None where the file is not georeferenced."""
+    """Pixel → CRS of the level that is read, or the plane of its pixels; None where the file is not georeferenced."""
     dtype: np.dtype
     """Common dtype of the bands."""
 
@@ -40,8 +40,10 @@ class WindowPlan:
 
     @property
     def transform(self) -> Affine | None:
-        """Of the window's corner."""
-        return self.grid.shifted(self.window.col_off, self.window.row_off) if self.grid else None
+        """Of the window's corner; None of pixels that no transform places."""
+        if self.grid is None or self.sources[0].header.is_by_points:
+            return None
+        return self.grid.shifted(self.window.col_off, self.window.row_off)
 
     @property
     def nbytes(self) -> int:
@@ -50,7 +52,7 @@ class WindowPlan:
 
     @property
     def crs(self) -> str | None:
-        return self.sources[0].header.crs
+        return self.sources[0].header.map_crs
 
     @property
     def level(self) -> int:

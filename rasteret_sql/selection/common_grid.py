@@ -13,6 +13,7 @@ from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.options import PixelOptions
+from rasteret_sql.reading.own_lattice import lattice_if_placed
 from rasteret_sql.reading.target_grids import finest
 from rasteret_sql.warning import warn
 
@@ -35,7 +36,7 @@ def on_common_grid(
     asked = [(scene, tuple(bands)) for scene in ids]
     found = context.look_up(asked, options.collection, context.backend)
     sources = [finest(each) for each in map(found.__getitem__, asked) if not isinstance(each, RasteretError)]
-    sources = [source for source in sources if source.header.crs and source.header.transform]
+    sources = [source for source in sources if source.header.crs and lattice_if_placed(source.header)]
     if not sources:
         return options
     crs = crs_or_code(options.crs) if options.crs is not None else _most_common(sources)
@@ -45,7 +46,7 @@ def on_common_grid(
     if options.shape is not None or isinstance(options.align, str):
         return replace(options, crs=crs)
     first = next((source for source in sources if same_crs(_crs(source), crs)), sources[0])
-    transform = first.header.transform
+    transform = lattice_if_placed(first.header)
     assert transform is not None
     native = resolution_in(crs, _crs(first), transform)
     align = options.align
@@ -55,8 +56,9 @@ def on_common_grid(
 
 
 def _crs(source: BandSource) -> str:
-    assert source.header.crs is not None
-    return source.header.crs
+    crs = source.header.map_crs
+    assert crs is not None
+    return crs
 
 
 def _most_common(sources: Sequence[BandSource]) -> str:

@@ -243,7 +243,7 @@ def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: di
 
     def work(some: Sequence[Part]) -> list[list[ChipPlan]]:
         found: list[list[ChipPlan]] = [[] for _ in some]
-        for read in resolve(asked.of(some), context):
+        for read in resolve(asked.of(some), context, on_map=True):
             plan = plan_chip(read)
             if plan is not None and asked.part is not None:
                 assert isinstance(plan, TargetPlan)  # a part is one of a grid

@@ -10,7 +10,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rasteret_sql.geo.gcps import Gcps
 from rasteret_sql.geo.grid import Affine
+from rasteret_sql.geo.image_crs import PIXELS, ImageCrs, image_crs, map_crs
 from rasteret_sql.tiff.nodata import Nodata, parse_nodata
 
 
@@ -146,6 +148,10 @@ class Header:
     """Files beside it that were read: they hold tiles of `levels` or masks, or say more of the file."""
     items: Mapping[str, str] = field(default_factory=dict)
     """Items of GDAL_METADATA that speak of the whole file. An index does not keep them."""
+    gcps: Gcps | None = None
+    """Ground control points; they place the image where it has no transform."""
+    rpcs: bool = False
+    """True where it has rational polynomial coefficients, of which nothing is read."""
 
     @property
     def count(self) -> int:
@@ -172,12 +178,13 @@ class Header:
         nodata = self.nodata[sample]
         tells = nodata is not None or self.has_masks or self.nodata_values is not None or self.alpha_counts
         of_item = None if tells else parse_nodata(item_nodata, self.levels[0].dtype)
+        gcps = None if self.transform is not None else self.gcps
         return BandHeader(
             levels=tuple(level for level in own.levels if level is not None),
             sample=own.sample,
             validity=self._validity(sample, planes),
             transform=self.transform,
-            crs=self.crs,
+            crs=(gcps and gcps.crs) or self.crs,
             nodata=nodata if tells else of_item,
             scale=self.scales[sample],
             offset=self.offsets[sample],
@@ -185,6 +192,8 @@ class Header:
             nodata_of_item=of_item is not None,
             sidecars=self.sidecars,
             item=item,
+            gcps=gcps,
+            rpcs=self.rpcs,
         )
 
     @property
@@ -265,6 +274,10 @@ class BandHeader:
     """Files beside its own that were read with the header."""
     item: ItemBand | None = None
     """What its item says of it; None where that is nothing."""
+    gcps: Gcps | None = None
+    """Ground control points of a file without a transform, in `crs`; None where it has none."""
+    rpcs: bool = False
+    """True where the file has rational polynomial coefficients."""
 
     @property
     def item_nodata(self) -> str | None:
@@ -282,6 +295,28 @@ class BandHeader:
     @property
     def height(self) -> int:
         return self.levels[0].height
+
+    @property
+    def is_by_points(self) -> bool:
+        """True of what `by_points` gives."""
+        return isinstance(self.crs, ImageCrs)
+
+    @property
+    def map_crs(self) -> str | None:
+        """The CRS in which its pixels can be shown: `crs`, or that of ground control points."""
+        return None if self.crs is None else map_crs(self.crs)
+
+    def by_points(self, method: str | None = None) -> BandHeader:
+        """The same on the plane of its own pixels, where ground control points alone place these; else itself.
+
+        Its transform is the identity then, and its CRS an `ImageCrs`.
+
+        Args:
+            method: one of `geo.gcps.METHODS`; None: by the number of points.
+        """
+        if self.transform is not None or self.gcps is None or self.crs is None:
+            return self
+        return replace(self, transform=PIXELS, crs=image_crs(Gcps(self.gcps.data), self.crs, method))
 
     def images(self) -> list[Level]:
         """All levels whose tiles it may need, each once: its own, then those that tell which pixels are valid."""

@@ -21,7 +21,7 @@ from rasteret_sql.errors import CorruptTiffError, TiffError, UnsupportedTiffErro
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.gdal_metadata import read_metadata
 from rasteret_sql.tiff.geokeys import crs_from_geokeys, read_geokeys
-from rasteret_sql.tiff.georeference import GEO_TAGS, read_transform
+from rasteret_sql.tiff.georeference import GEO_TAGS, read_gcps, read_transform
 from rasteret_sql.tiff.header import Header, Level
 from rasteret_sql.tiff.ifd import Ifd, TiffBytes, open_tiff, read_ifd
 from rasteret_sql.tiff.levels import missing_ranges, read_level
@@ -154,10 +154,11 @@ def _header(main: Ifd, overview_ifds: list[Ifd], mask_ifds: list[Ifd]) -> Header
     meta = read_metadata(main.text(tags.GDAL_METADATA), base.samples)
     nodata_text = main.text(tags.GDAL_NODATA)
     own = {text: parse_nodata(text, base.dtype) for text in {nodata_text, *meta.nodata}}
+    transform = read_transform(main, pixel_is_point=keys.pixel_is_point)
     return Header(
         levels=levels,
         masks=masks,
-        transform=read_transform(main, pixel_is_point=keys.pixel_is_point),
+        transform=transform,
         crs=crs_from_geokeys(keys),
         nodata=tuple(own[nodata_text if text is None else text] for text in meta.nodata),
         scales=meta.scales,
@@ -167,6 +168,8 @@ def _header(main: Ifd, overview_ifds: list[Ifd], mask_ifds: list[Ifd]) -> Header
         alpha_counts=alpha_counts(base),
         nodata_values=None if meta.nodata_values is None else parse_nodata_values(meta.nodata_values, base.dtype),
         items=meta.items,
+        gcps=read_gcps(main, pixel_is_point=keys.pixel_is_point) if transform is None else None,
+        rpcs=tags.RPC_COEFFICIENTS in main,
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from rasteret_sql.errors import CorruptTiffError, InvalidCrsError, UnsupportedTiffError
 from rasteret_sql.geo.crs import normalize_crs
+from rasteret_sql.geo.gcps import Gcps
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.tiff.gdal_metadata import values_of_bands
 from rasteret_sql.tiff.header import Header, Level, Plane
@@ -167,7 +168,7 @@ def with_pam(header: Header, data: bytes, address: str) -> tuple[Header, str | N
 
 
 def _pam_place(root: ET.Element) -> tuple[Mapping[str, object], str | None]:
-    """CRS and transform, and why its SRS cannot be read."""
+    """CRS, transform and ground control points, and why its SRS cannot be read."""
     changes: dict[str, object] = {}
     unread = None
     srs = (root.findtext("SRS") or "").strip()
@@ -180,7 +181,27 @@ def _pam_place(root: ET.Element) -> tuple[Mapping[str, object], str | None]:
     if len(numbers) == 6 and None not in numbers:
         c, a, b, f, d, e = (value or 0.0 for value in numbers)
         changes["transform"] = Affine(a, b, c, d, e, f)
+    gcps, unread_crs = _pam_gcps(root)
+    if gcps is not None:
+        changes["gcps"] = gcps
+        unread = unread or unread_crs
+    if any(group.get("domain") == "RPC" for group in root.findall("Metadata")):
+        changes["rpcs"] = True
     return changes, unread
+
+
+def _pam_gcps(root: ET.Element) -> tuple[Gcps | None, str | None]:
+    """Ground control points, and why their CRS cannot be read; None where there are none. A number it lacks is 0."""
+    listed = root.find("GCPList")
+    points = [] if listed is None else listed.findall("GCP")
+    if listed is None or not points:
+        return None, None
+    numbers = [[_coordinate(point.get(name)) for name in ("Pixel", "Line", "X", "Y")] for point in points]
+    srs = (listed.get("Projection") or "").strip()
+    try:
+        return Gcps.of(numbers, normalize_crs(srs) if srs else None), None
+    except InvalidCrsError as error:
+        return Gcps.of(numbers), str(error)
 
 
 def _pam_bands(root: ET.Element) -> dict[int, _Band]:
@@ -207,6 +228,13 @@ def with_world_file(header: Header, text: str) -> Header:
     if a * e == b * d:
         return header  # all pixels on one line
     return replace(header, transform=Affine(a, b, c - 0.5 * a - 0.5 * b, d, e, f - 0.5 * d - 0.5 * e))
+
+
+def _coordinate(text: str | None) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        return math.nan
 
 
 def _real(text: str | None) -> float | None:

@@ -46,6 +46,7 @@ GEO_DOUBLE_PARAMS = 34736
 GEO_ASCII_PARAMS = 34737
 GDAL_METADATA = 42112
 GDAL_NODATA = 42113
+RPC_COEFFICIENTS = 50844
 
 TAG_NAMES = MappingProxyType(
     {
@@ -91,6 +92,7 @@ TAG_NAMES = MappingProxyType(
         GEO_ASCII_PARAMS: "GeoAsciiParams",
         GDAL_METADATA: "GDAL_METADATA",
         GDAL_NODATA: "GDAL_NODATA",
+        RPC_COEFFICIENTS: "RPCCoefficient",
     }
 )
 """Every tag that is read; all others are skipped, wherever their values lie."""

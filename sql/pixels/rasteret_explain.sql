@@ -3,15 +3,15 @@
 CREATE OR REPLACE MACRO rasteret_explain(
   scene_id, band,
   geom := '(whole image)', collection := NULL, geom_crs := NULL, mask := NULL, dilate := NULL, scaled := NULL,
-  nodata := NULL, crs := NULL, resolution := NULL, shape := NULL, align := NULL, resampling := NULL,
-  overview := NULL, alpha := NULL, on_error := NULL
+  nodata := NULL, gcp := NULL, crs := NULL, resolution := NULL, shape := NULL, align := NULL,
+  resampling := NULL, overview := NULL, alpha := NULL, on_error := NULL
 ) AS __rasteret_explain(
   CAST(scene_id AS VARCHAR),
   CAST(to_json(band) AS VARCHAR),
   rasteret.__geometry(geom),
   CAST(json_object(
     'collection', collection, 'geom_crs', geom_crs, 'mask', mask, 'dilate', dilate, 'scaled', scaled,
-    'nodata', nodata, 'crs', crs, 'resolution', resolution, 'shape', shape, 'align', align,
+    'nodata', nodata, 'gcp', gcp, 'crs', crs, 'resolution', resolution, 'shape', shape, 'align', align,
     'resampling', resampling, 'overview', overview, 'alpha', alpha, 'on_error', on_error
   ) AS VARCHAR),
   epoch_us(now())

@@ -5,8 +5,8 @@ CREATE OR REPLACE MACRO rasteret_explain_table(
   geom := '(whole image)', method := NULL, every := NULL, order_by := NULL, best_by := NULL, weighted := NULL,
   max_distance_pixels := NULL, geom_column := NULL, collection := NULL, geom_crs := NULL, all_touched := NULL,
   clip := NULL, fill := NULL, stats := NULL, crs := NULL, resolution := NULL, shape := NULL, align := NULL,
-  resampling := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL,
-  alpha := NULL, on_error := NULL, on_change := NULL, backend := NULL
+  resampling := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, gcp := NULL,
+  overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_explain_table(
     CAST(scenes AS VARCHAR),
@@ -18,7 +18,7 @@ CREATE OR REPLACE MACRO rasteret_explain_table(
       'weighted', weighted, 'max_distance_pixels', max_distance_pixels, 'geom_column', geom_column,
       'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'clip', clip, 'fill', fill,
       'stats', stats, 'crs', crs, 'resolution', resolution, 'shape', shape, 'align', align,
-      'resampling', resampling, 'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata,
+      'resampling', resampling, 'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'gcp', gcp,
       'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())

@@ -3,8 +3,8 @@
 CREATE OR REPLACE MACRO read_chips(
   scenes, zones, band, geom_column := NULL, collection := NULL, geom_crs := NULL, all_touched := NULL,
   clip := NULL, fill := NULL, crs := NULL, resolution := NULL, shape := NULL, align := NULL,
-  resampling := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL,
-  alpha := NULL, on_error := NULL, on_change := NULL, max_bytes := NULL, backend := NULL
+  resampling := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, gcp := NULL,
+  overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL, max_bytes := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_read_chips(
     CAST(scenes AS VARCHAR),
@@ -13,7 +13,7 @@ CREATE OR REPLACE MACRO read_chips(
     CAST(json_object(
       'geom_column', geom_column, 'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched,
       'clip', clip, 'fill', fill, 'crs', crs, 'resolution', resolution, 'shape', shape, 'align', align,
-      'resampling', resampling, 'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata,
+      'resampling', resampling, 'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'gcp', gcp,
       'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'max_bytes', max_bytes,
       'backend', backend
     ) AS VARCHAR),

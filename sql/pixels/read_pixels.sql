@@ -4,7 +4,7 @@ CREATE OR REPLACE MACRO read_pixels(
   scenes, band,
   geom := '(whole image)', collection := NULL, geom_crs := NULL, all_touched := NULL, clip := NULL,
   fill := NULL, crs := NULL, resolution := NULL, shape := NULL, align := NULL, resampling := NULL,
-  mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL, alpha := NULL,
+  mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, gcp := NULL, overview := NULL, alpha := NULL,
   on_error := NULL, on_change := NULL, max_bytes := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_read_pixels(
@@ -14,7 +14,7 @@ CREATE OR REPLACE MACRO read_pixels(
     CAST(json_object(
       'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'clip', clip, 'fill', fill,
       'crs', crs, 'resolution', resolution, 'shape', shape, 'align', align, 'resampling', resampling, 'mask', mask,
-      'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'overview', overview, 'alpha', alpha,
+      'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'gcp', gcp, 'overview', overview, 'alpha', alpha,
       'on_error', on_error, 'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())

@@ -3,8 +3,8 @@
 CREATE OR REPLACE MACRO sample_points(
   scenes, points, band, max_distance_pixels := NULL, resampling := NULL, geom_column := NULL,
   collection := NULL, geom_crs := NULL, fill := NULL, mask := NULL, dilate := NULL, scaled := NULL,
-  nodata := NULL, overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL, max_bytes := NULL,
-  backend := NULL
+  nodata := NULL, gcp := NULL, overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL,
+  max_bytes := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_sample_points(
     CAST(scenes AS VARCHAR),
@@ -13,7 +13,7 @@ CREATE OR REPLACE MACRO sample_points(
     CAST(json_object(
       'max_distance_pixels', max_distance_pixels, 'resampling', resampling, 'geom_column', geom_column,
       'collection', collection, 'geom_crs', geom_crs, 'fill', fill, 'mask', mask, 'dilate', dilate,
-      'scaled', scaled, 'nodata', nodata, 'overview', overview, 'alpha', alpha, 'on_error', on_error,
+      'scaled', scaled, 'nodata', nodata, 'gcp', gcp, 'overview', overview, 'alpha', alpha, 'on_error', on_error,
       'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())

@@ -3,7 +3,7 @@
 CREATE OR REPLACE MACRO zonal_series(
   scenes, zones, band, every := NULL, agg := NULL, fill := NULL, weighted := NULL, geom_column := NULL,
   collection := NULL, geom_crs := NULL, all_touched := NULL, crs := NULL, resolution := NULL, shape := NULL,
-  align := NULL, resampling := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL,
+  align := NULL, resampling := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, gcp := NULL,
   overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL, max_bytes := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_zonal_series(
@@ -14,7 +14,7 @@ CREATE OR REPLACE MACRO zonal_series(
       'every', every, 'agg', agg, 'fill', fill, 'weighted', weighted, 'geom_column', geom_column,
       'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched, 'crs', crs,
       'resolution', resolution, 'shape', shape, 'align', align, 'resampling', resampling, 'mask', mask,
-      'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'overview', overview, 'alpha', alpha,
+      'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'gcp', gcp, 'overview', overview, 'alpha', alpha,
       'on_error', on_error, 'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())

@@ -3,7 +3,7 @@
 CREATE OR REPLACE MACRO zonal_stats(
   scene_id, band, geom, weighted := NULL, collection := NULL, geom_crs := NULL, all_touched := NULL,
   fill := NULL, crs := NULL, resolution := NULL, shape := NULL, align := NULL, resampling := NULL,
-  mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, overview := NULL, alpha := NULL,
+  mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, gcp := NULL, overview := NULL, alpha := NULL,
   on_error := NULL, on_change := NULL, max_bytes := NULL, backend := NULL
 ) AS __rasteret_zonal_stats(
   CAST(scene_id AS VARCHAR),
@@ -12,8 +12,8 @@ CREATE OR REPLACE MACRO zonal_stats(
   CAST(json_object(
     'weighted', weighted, 'collection', collection, 'geom_crs', geom_crs, 'all_touched', all_touched,
     'fill', fill, 'crs', crs, 'resolution', resolution, 'shape', shape, 'align', align, 'resampling', resampling,
-    'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'overview', overview, 'alpha', alpha,
-    'on_error', on_error, 'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
+    'mask', mask, 'dilate', dilate, 'scaled', scaled, 'nodata', nodata, 'gcp', gcp, 'overview', overview,
+    'alpha', alpha, 'on_error', on_error, 'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
   ) AS VARCHAR),
   epoch_us(now())
 );

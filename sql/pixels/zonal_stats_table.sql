@@ -3,7 +3,7 @@
 CREATE OR REPLACE MACRO zonal_stats_table(
   scenes, zones, band, stats := NULL, weighted := NULL, geom_column := NULL, collection := NULL,
   geom_crs := NULL, all_touched := NULL, fill := NULL, crs := NULL, resolution := NULL, shape := NULL,
-  align := NULL, resampling := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL,
+  align := NULL, resampling := NULL, mask := NULL, dilate := NULL, scaled := NULL, nodata := NULL, gcp := NULL,
   overview := NULL, alpha := NULL, on_error := NULL, on_change := NULL, max_bytes := NULL, backend := NULL
 ) AS TABLE
   FROM query(__rasteret_zonal_stats_table(
@@ -14,8 +14,8 @@ CREATE OR REPLACE MACRO zonal_stats_table(
       'stats', stats, 'weighted', weighted, 'geom_column', geom_column, 'collection', collection,
       'geom_crs', geom_crs, 'all_touched', all_touched, 'fill', fill, 'crs', crs, 'resolution', resolution,
       'shape', shape, 'align', align, 'resampling', resampling, 'mask', mask, 'dilate', dilate, 'scaled', scaled,
-      'nodata', nodata, 'overview', overview, 'alpha', alpha, 'on_error', on_error, 'on_change', on_change,
-      'max_bytes', max_bytes, 'backend', backend
+      'nodata', nodata, 'gcp', gcp, 'overview', overview, 'alpha', alpha, 'on_error', on_error,
+      'on_change', on_change, 'max_bytes', max_bytes, 'backend', backend
     ) AS VARCHAR),
     epoch_us(now())
   ));

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from index_samples import NORTH_UP, alpha_of, assert_same, header, level, mask_of
 
 from rasteret_sql.errors import IndexFormatError
+from rasteret_sql.geo.gcps import Gcps
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.format.header_codec import Packed, pack_file, pack_header, unpack_file, unpack_header
 from rasteret_sql.tiff.header import Header, Plane, Sidecar, Validity
@@ -66,6 +67,9 @@ SHAPES = {
     "scaled": header(scale=0.0001, offset=-0.1, description='say "red"\n'),
     "fill order": header(level(fill_order=2)),
     "photometric unknown": header(level(photometric=None)),
+    "ground control points": header(transform=None, gcps=Gcps.of(np.random.default_rng(1).random((210, 4)) * 1e7)),
+    "one that is not finite": header(transform=None, crs=None, gcps=Gcps.of([[0.5, -0.0, np.nan, np.inf]])),
+    "RPCs": header(transform=None, rpcs=True),
 }  # fmt: skip
 
 
@@ -162,6 +166,7 @@ def file_header(**changes) -> Header:
     [
         {},
         {"masks": (None, None), "alpha": None, "transform": None, "crs": None},
+        {"transform": None, "gcps": Gcps.of(np.arange(12.0).reshape(3, 4), "EPSG:32633"), "rpcs": True},
         {
             "levels": (CHUNKY,),
             "masks": (None,),

@@ -202,10 +202,12 @@ def test_scales_of_any_type_of_numbers(code, numbers):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 10])
-def test_tiepoints_alone_give_pixels_without_a_place(count):
+def test_tiepoints_alone_are_ground_control_points(count):
     points = RNG.uniform(0, 8, (count, 6)).reshape(-1).tolist()
     data = tiff((image_tags(16, 8) | {33922: (DOUBLE, points)}, [GREY.tobytes()]))
-    assert header_of(data).transform is None
+    header = header_of(data)
+    assert header.transform is None
+    assert len(header.gcps) == count
     np.testing.assert_array_equal(assert_as_rasterio(data)[0], GREY)
 
 

@@ -13,6 +13,7 @@ from rasteret_sql.functions.products import BAND, INDEX
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.products.indices import indices
 from rasteret_sql.reading.derived_band import in_units
+from rasteret_sql.reading.own_lattice import lattice_if_placed
 from rasteret_sql.session.session import Session
 
 
@@ -65,11 +66,12 @@ def _band(name: str, common: str | None, source: BandSource | None, product: str
     of_item = item is not None and (item.scale is not None or item.offset is not None)
     scale, offset = (item.scale, item.offset) if item is not None and of_item else (header.scale, header.offset)
     _, text = in_units(source, product)
+    lattice = lattice_if_placed(header.by_points())
     return row | {
         "common_name": common or (None if item is None else item.common_name),
         "dtype": header.dtype.name,
         "nodata": None if header.nodata is None else str(header.nodata),
-        "resolution": None if header.transform is None else math.sqrt(abs(header.transform.determinant)),
+        "resolution": None if lattice is None else math.sqrt(abs(lattice.determinant)),
         "scale": 1.0 if scale is None else scale,
         "offset": 0.0 if offset is None else offset,
         "unit": None if item is None else item.unit,

@@ -11,6 +11,7 @@ from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
 from rasteret_sql.errors import RasteretError
+from rasteret_sql.geo.crs import LONLAT, transformer
 from rasteret_sql.geo.image_region import image_region
 from rasteret_sql.geo.lonlat_boxes import box_of_row
 from rasteret_sql.index.format.band_encode import BandRecord
@@ -41,13 +42,16 @@ def placed(scene: SceneItem, bands: Iterable[BandRecord]) -> SceneItem:
 def _extent(header: BandHeader, epsg: int | None) -> tuple[shapely.Geometry | None, str | None]:
     """The part of the globe of an image, in lon/lat, or why that cannot be told; neither where it does not say."""
     crs = header.crs or (None if epsg is None else f"EPSG:{epsg}")
-    if crs is None or header.transform is None:
+    header = replace(header, crs=crs).by_points()
+    if header.crs is None or header.transform is None:
         return None, None
     corners = [header.transform.apply(x, y) for x in (0, header.width) for y in (0, header.height)]
     if not all(map(math.isfinite, (side for corner in corners for side in corner))):
         return None, "its files have a transform that is not finite, so they give no footprint"
     try:
-        found = image_region(header.transform, header.width, header.height, crs)
+        if header.is_by_points:
+            transformer(header.crs, LONLAT)  # says what is wrong with its points
+        found = image_region(header.transform, header.width, header.height, header.crs)
     except (RasteretError, ShapelyError, ProjError) as error:
         return None, f"no footprint can be made of its files: {' '.join(str(error).split())}"
     if found is None:

@@ -102,7 +102,8 @@ def _where_said(header: BandHeader, place: SaidPlace, epsg: int | None) -> BandH
     if place.crs is not None and (header.crs is None or not is_known(header.crs)):
         # What the scene's code says is not said again in each header.
         header = replace(header, crs=None if place.crs == f"EPSG:{epsg}" else place.crs)
-    if header.transform is None and place.transform is not None and place.fits(header.width, header.height):
+    is_placed = header.transform is not None or header.gcps is not None
+    if not is_placed and place.transform is not None and place.fits(header.width, header.height):
         header = replace(header, transform=place.transform)
     return header
 

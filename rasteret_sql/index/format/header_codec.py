@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from rasteret_sql.errors import IndexFormatError
+from rasteret_sql.geo.gcps import Gcps
 from rasteret_sql.geo.grid import Affine
 from rasteret_sql.index.format.tile_tables import Words, pack_tables, unpack_tables
 from rasteret_sql.tiff.header import BandHeader, Header, ItemBand, Level, Plane, Sidecar, Validity
@@ -47,6 +49,8 @@ _LEVEL_FIELDS = (
 _RARE: dict[str, Any] = {"stored_samples": 0, "colours": [], "t4_options": 0, "file_head": None}
 """Fields of an image that are left out of the first one where they say this."""
 
+_MOST_POINT_BYTES = 16 << 20
+"""Of the ground control points of a header: no tag of a file has more."""
 
 _json = json.JSONEncoder(separators=(",", ":")).encode
 _values_of = attrgetter(
@@ -91,6 +95,7 @@ def pack_header(header: BandHeader) -> Packed:
         said["sidecars"] = _sidecars_said(header.sidecars)
     if header.item is not None:
         said["item"] = {name: value for name, value in asdict(header.item).items() if value is not None}
+    said |= _points_said(header)
     return _pack(images, said)
 
 
@@ -116,8 +121,10 @@ def unpack_header(packed: Packed) -> BandHeader:
             nodata_of_item=said.get("nodata_of_item", False),
             sidecars=_sidecars(said),
             item=ItemBand(**said["item"]) if "item" in said else None,
+            gcps=_gcps(said),
+            rpcs=said.get("rpcs", False),
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, zlib.error) as error:
         raise _damaged(error) from error
 
 
@@ -170,7 +177,7 @@ def pack_file(header: Header) -> Packed:
         "band_masks": [images.plane(plane) for plane in header.band_masks],
         "sidecars": _sidecars_said(header.sidecars),
         "nodata_values": header.nodata_values and [_nodata_text(value) for value in header.nodata_values],
-    }
+    } | _points_said(header)
     return _pack(images, said)
 
 
@@ -197,8 +204,10 @@ def unpack_file(packed: Packed) -> Header:
             nodata_values=None if values is None else tuple(_nodata(text) for text in values),
             band_masks=tuple(_known(plane, images) for plane in said["band_masks"]),
             sidecars=_sidecars(said),
+            gcps=_gcps(said),
+            rpcs=said.get("rpcs", False),
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, zlib.error) as error:
         raise _damaged(error) from error
 
 
@@ -363,6 +372,26 @@ def _sidecars(said: Mapping[str, Any]) -> tuple[Sidecar, ...]:
         Sidecar(suffix, size, etag, modified and datetime.fromisoformat(modified))
         for suffix, size, etag, modified in said.get("sidecars", ())
     )
+
+
+def _points_said(header: BandHeader | Header) -> dict[str, Any]:
+    """Ground control points and RPCs, where a header has them."""
+    said: dict[str, Any] = {}
+    if header.gcps is not None:
+        # Numbers of a kind together, and of these the bytes of a place: points are mostly a grid.
+        planes = header.gcps.points.astype("<f8").T.copy().view(np.uint8).reshape(4, -1, 8).transpose(0, 2, 1)
+        said["gcps"] = _text(zlib.compress(planes.tobytes()))
+        if header.gcps.crs is not None:
+            said["gcps_crs"] = header.gcps.crs
+    return said | ({"rpcs": True} if header.rpcs else {})
+
+
+def _gcps(said: Mapping[str, Any]) -> Gcps | None:
+    data = _bytes(said.get("gcps"))
+    if data is None:
+        return None
+    planes = np.frombuffer(zlib.decompressobj().decompress(data, _MOST_POINT_BYTES), np.uint8).reshape(4, 8, -1)
+    return Gcps.of(planes.transpose(0, 2, 1).copy().view("<f8").reshape(4, -1).T, said.get("gcps_crs"))
 
 
 def _affine_numbers(transform: Affine | None) -> list[float] | None:

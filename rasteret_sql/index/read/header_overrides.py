@@ -132,5 +132,5 @@ def band_now(found: FileHeader, sample: int, before: BandHeader | None) -> BandH
     return replace(
         header,
         crs=header.crs or before.crs,
-        transform=header.transform or (before.transform if same_grid else None),
+        transform=header.transform or (before.transform if same_grid and header.gcps is None else None),
     )
