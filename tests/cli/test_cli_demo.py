@@ -204,6 +204,7 @@ def test_a_sheet_takes_every_kind_of_picture(samples, dtype):
     assert sheet[-2, -2].tolist() == [255] * 4
 
 
+@pytest.mark.exhaustive
 def test_each_picture_has_its_day_in_the_same_place(first):
     """The oracle is the file of that day, coloured here: where its NDVI is highest the picture is yellow, not blue."""
     folder, _, out, _ = first
