@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
@@ -24,12 +24,14 @@ from rasteret_sql.hosts.record_windows import RecordWindows
 from rasteret_sql.hosts.relation_scenes import scenes_of_relation
 from rasteret_sql.hosts.thumbnails import shown_bands, thumbnails_sql
 from rasteret_sql.hosts.training_reads import TrainingReads
+from rasteret_sql.hosts.view.extra import require_bokeh
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
 from rasteret_sql.index.place.location import workspace_of
 from rasteret_sql.index.place.workspace import list_collections
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
+from rasteret_sql.lazy import lazy_module
 from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.maintain import append_collection, refresh_collection
 from rasteret_sql.quoting import quote_name
@@ -38,6 +40,11 @@ from rasteret_sql.selection.conditions import has_id
 from rasteret_sql.selection.private_reader import Reader
 from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session, new_session
+
+if TYPE_CHECKING:
+    from rasteret_sql.hosts.view import page_server
+else:
+    page_server = lazy_module("rasteret_sql.hosts.view.page_server")
 
 _INSTEAD = {
     "get_first_raster": "use head(1) for its row, and get_numpy or read_window(record_ids=[...]) for its pixels",
@@ -172,6 +179,25 @@ class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
             named = self._connection.execute("SELECT band, common_name FROM rasteret_bands($1)", [self.name]).fetchall()
             bands = shown_bands(named)
         return self.sql(thumbnails_sql([bands] if isinstance(bands, str) else list(bands), scenes, size))
+
+    def explore(self, *, height: int = 760, port: int = 0) -> page_server.PageServer:
+        """Show the scenes on a map in a cell of a notebook, as `rasteret-sql view` does. Needs rasteret-sql[view].
+
+        Args:
+            height: of the cell, in pixels.
+            port: of this machine, on which the map is served; 0: any.
+
+        Returns:
+            A server with a token of its own, which a notebook shows as a map: as the last line of a cell. `print` gives
+            its address, and `.stop()` ends it before the process does.
+
+        Raises:
+            ValueError: Bokeh is not installed, or the port is taken.
+        """
+        require_bokeh()
+        con = self._database.connect(self.name)
+        hold(con, self._selection)
+        return page_server.explore_collection(con, self._session, self._selection, height=height, port=port)
 
     # Its life
 

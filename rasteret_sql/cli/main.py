@@ -26,7 +26,7 @@ from rasteret_sql.lazy import lazy_module
 
 if TYPE_CHECKING:
     from rasteret_sql import version
-    from rasteret_sql.cli import collections, datasets, demo, doctor, prompt, serve
+    from rasteret_sql.cli import collections, datasets, demo, doctor, prompt, serve, view
     from rasteret_sql.functions import misspelt
 else:
     version = lazy_module("rasteret_sql.version")
@@ -36,6 +36,7 @@ else:
     doctor = lazy_module("rasteret_sql.cli.doctor")
     prompt = lazy_module("rasteret_sql.cli.prompt")
     serve = lazy_module("rasteret_sql.cli.serve")
+    view = lazy_module("rasteret_sql.cli.view")
     misspelt = lazy_module("rasteret_sql.functions.misspelt")
 
 BROKEN_PIPE = 141
@@ -49,6 +50,7 @@ examples:
   rasteret-sql collections list                   what is cached; build, append, refresh, export, drop
   rasteret-sql doctor earthsearch/naip            which credentials are found, whether a dataset can be read
   rasteret-sql serve --read-only                  let stock duckdb shells use it
+  rasteret-sql view bay                           a collection on a map in a browser, and its tiles for QGIS
   rasteret-sql -c "FROM rasteret_datasets()"      run SQL and leave
   rasteret-sql build.sql report.sql               run files, one connection for all
   rasteret-sql --format csv -c "SELECT ..." > values.csv
@@ -81,6 +83,7 @@ _COMMANDS = {
     "collections": _Command(collections, frozenset({"--workspace", "--no-progress"}), has_verbs=True),
     "doctor": _Command(doctor, frozenset({"--workspace"})),
     "serve": _Command(serve, frozenset({"--workspace", "--database"})),
+    "view": _Command(view, frozenset({"--workspace", "--database"})),
 }
 
 
@@ -156,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="SQL files to run; or demo, datasets, collections, doctor or serve",
+        help="SQL files to run; or demo, datasets, collections, doctor, serve or view",
     )
     _add_options(parsed)
     parsed.add_argument("--version", action=_Version, nargs=0, help="say the versions and leave")

@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
         )
         sys.stdout.flush()
         try:
-            _wait()
+            wait_for_end()
         finally:
             server.stop()
     finally:
@@ -106,7 +106,8 @@ def read_token(file: Path | None) -> str:
     return token
 
 
-def _wait() -> None:
+def wait_for_end() -> None:
+    """Wait for Ctrl-C or a signal to end."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -53,16 +53,13 @@ class Shown:
 
     @cached_property
     def _table(self) -> pa.Table:
-        wanted = ", ".join(f"{_wanted(n, kind)} AS c{n}" for n, kind in enumerate(self._kinds, 1))
+        wanted = ", ".join(f"{shown_sql(n, kind)} AS c{n}" for n, kind in enumerate(self._kinds, 1))
         return self._relation.limit(self._rows).project(wanted).to_arrow_table()
 
     @cached_property
     def _columns(self) -> list[list[Any]]:
         """The values of each column: chips, else texts."""
-        return [
-            _chips(column) if is_chip_type(kind) else _lists(column) if _is_chip_list(kind) else column.to_pylist()
-            for column, kind in zip(self._table.columns, self._kinds, strict=True)
-        ]
+        return [_values(column, kind) for column, kind in zip(self._table.columns, self._kinds, strict=True)]
 
     def bundle(self) -> Bundle:
         """Both forms."""
@@ -73,7 +70,7 @@ class Shown:
 
     def _repr_html_(self) -> str:
         heads = "".join(
-            f"<th>{html.escape(name)}<br><small{_GREY}>{html.escape(_kind_name(kind))}</small></th>"
+            f"<th>{html.escape(name)}<br><small{_GREY}>{html.escape(kind_name(kind))}</small></th>"
             for name, kind in zip(self._relation.columns, self._kinds, strict=True)
         )
         cells = [[_cell(value) for value in column] for column in self._columns]
@@ -81,7 +78,7 @@ class Shown:
         return f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>{self._note(html=True)}"
 
     def __repr__(self) -> str:
-        texts = [[_text(value) for value in column] for column in self._columns]
+        texts = [[text_of(value) for value in column] for column in self._columns]
         names = [f"c{n}" for n in range(1, len(texts) + 1)]
         with duckdb.connect() as con:
             table = con.from_arrow(pa.table([pa.array(column, pa.string()) for column in texts], names=names))
@@ -179,11 +176,11 @@ def _or_error(made: Callable[[], Bundle]) -> Bundle:
     try:
         return made()
     except Exception as error:  # noqa: BLE001 - shown
-        text = _said(error)
+        text = said_error(error)
         return {"text/plain": text, "text/html": f'<pre style="color:#c00">{html.escape(text)}</pre>'}
 
 
-def _said(error: Exception) -> str:
+def said_error(error: Exception) -> str:
     """The message of an error; what our functions raise without what DuckDB puts around it, in 1.5 frames of ours."""
     text = str(error).split("\n\nAt:\n", maxsplit=1)[0]
     _, found, own = text.rpartition("exception occurred while executing the UDF: ")
@@ -195,16 +192,23 @@ def _is_special(kind: str) -> bool:
     return "BLOB" in kind or "GEOMETRY" in kind
 
 
-def _is_chip_list(kind: str) -> bool:
+def _values(column: pa.ChunkedArray, kind: str) -> list[Any]:
+    if is_chip_type(kind):
+        return chip_column(column)
+    return chip_lists(column) if is_chip_list(kind) else column.to_pylist()
+
+
+def is_chip_list(kind: str) -> bool:
+    """True for a type of lists of chips."""
     return kind.endswith("[]") and is_chip_type(kind[:-2])
 
 
-def _wanted(position: int, kind: str) -> str:
+def shown_sql(position: int, kind: str) -> str:
     """The SQL of a column as it is shown: by position, since names may come twice."""
     value = f"#{position}"
     if is_chip_type(kind):
         return value
-    if _is_chip_list(kind):
+    if is_chip_list(kind):
         return f"{value}[1:{_IN_A_LIST}]"
     if kind == "BLOB":
         return f"format('BLOB of {{:,}} bytes', octet_length({value}))"
@@ -214,21 +218,23 @@ def _wanted(position: int, kind: str) -> str:
     return f"CASE WHEN length({text}) > {_TEXT} THEN left({text}, {_TEXT - 1}) || '…' ELSE {text} END"
 
 
-def _kind_name(kind: str) -> str:
+def kind_name(kind: str) -> str:
+    """A type as it is shown: a short one."""
     if is_chip_type(kind):
         return "CHIP"
-    if _is_chip_list(kind):
+    if is_chip_list(kind):
         return "CHIP[]"
     return kind if len(kind) <= _TEXT else kind[: _TEXT - 1] + "…"
 
 
-def _chips(column: pa.ChunkedArray) -> list[Chip | None]:
+def chip_column(column: pa.ChunkedArray) -> list[Chip | None]:
+    """The chips of a column."""
     array = column.combine_chunks()
     chunks: Sequence[pa.Array] = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
     return [chip for chunk in chunks for chip in chips_of(chunk.cast(CHIP))]
 
 
-def _lists(column: pa.ChunkedArray) -> list[list[Chip | None] | None]:
+def chip_lists(column: pa.ChunkedArray) -> list[list[Chip | None] | None]:
     """The chips of each list."""
     return [
         chips_of(scalar.values.cast(CHIP)) if scalar.is_valid else None for chunk in column.chunks for scalar in chunk
@@ -240,10 +246,10 @@ def _words(chip: Chip) -> str:
     return " ".join(filter(None, ["chip", shape, chip.data.dtype.name, chip.crs]))
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """A value in words: a chip, a list of chips, or a text."""
     if isinstance(value, list):
-        return ", ".join(_text(one) or "NULL" for one in value)
+        return ", ".join(text_of(one) or "NULL" for one in value)
     return _words(value) if isinstance(value, Chip) else value
 
 

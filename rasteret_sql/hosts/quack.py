@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ import duckdb
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
 from rasteret_sql.hosts.quack_guard import Guard
-from rasteret_sql.io.addresses import is_local
+from rasteret_sql.hosts.restricted import restrict
 from rasteret_sql.quoting import quote_name, quote_text
 from rasteret_sql.session.session import Session
 
@@ -71,25 +69,13 @@ def serve(
         InvalidArgumentError: DuckDB's extension quack is not there.
     """
     load_quack(con)
-    scratch = tempfile.mkdtemp(prefix="rasteret-sql-served-")
-    tempfile.tempdir = scratch  # of this process: copies of scenes are made there, which DuckDB has to read
+    scratch = restrict(con, session, allowed)
     if shows_collections:
         _show_collections(con)
-    places = [str(session.workspace_dir), *allowed]
-    session.allowed.restrict(places)
-    folders = [scratch, *(str(Path(one).expanduser().absolute()) for one in places if is_local(one))]
-    listed = ", ".join(quote_text(os.path.join(folder, "")) for folder in folders)  # noqa: PTH118 - with its slash
     guard = Guard(is_read_only=is_read_only)
     con.create_function(_GUARD, guard.answer, ["VARCHAR", "VARCHAR"], "VARCHAR", side_effects=True)
-    for statement in (
-        "SET python_enable_replacements = false",
-        f"SET temp_directory = {quote_text(scratch)}",
-        f"SET allowed_directories = [{listed}]",
-        "SET enable_external_access = false",
-        f"SET GLOBAL quack_authorization_function = '{_GUARD}'",
-        "SET lock_configuration = true",
-    ):
-        con.execute(statement)
+    con.execute(f"SET GLOBAL quack_authorization_function = '{_GUARD}'")
+    con.execute("SET lock_configuration = true")
     server = Server(con, f"quack:localhost:{port}", scratch)
     con.execute(f"CALL quack_serve({quote_text(server.address)}, token = {quote_text(token)})").fetchall()
     if max_seconds is not None:

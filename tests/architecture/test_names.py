@@ -18,8 +18,8 @@ VERBS = set(
         "draws encodes evaluates explains fetches fills finds follows gathers gets gives goes grows hands holds "
         "imports joins keeps knows limits lists loads locks looks makes maps masks mends merges moves name names "
         "opens packs parses passes places plans prints probes puts quotes reads registers remembers removes repeats "
-        "replaces resolves route routes rules runs says searches serves sets shows sorts spells stops streams takes "
-        "tells tests transforms unpacks upgrades waits walks warns warps works writes",
+        "replaces resolves restricts route routes rules runs says searches serves sets shows sorts spells stops "
+        "streams takes tells tests transforms unpacks upgrades waits walks warns warps works writes",
     )
 )
 """A verb of a new module's first line is added here."""

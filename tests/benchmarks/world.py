@@ -101,7 +101,7 @@ def ensure_world(directory: Path | None = None) -> World:
         making = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
         try:
             with ThreadPoolExecutor(2) as threads:
-                list(threads.map(lambda task: _write_band(making, *task), [(s, b) for s in SCENES for b in BANDS]))
+                list(threads.map(lambda task: write_band(making, *task), [(s, b) for s in SCENES for b in BANDS]))
             _write_catalog(making)
             making.rename(target)
         except OSError:
@@ -135,7 +135,8 @@ def _smooth(rng: np.random.Generator, size: int, cells: int) -> npt.NDArray[np.f
     return weights @ rng.standard_normal((cells + 1, cells + 1)).astype(np.float32) @ weights.T
 
 
-def _write_band(directory: Path, scene: Scene, band: str) -> None:
+def write_band(directory: Path, scene: Scene, band: str, origin: tuple[float, float] | None = None) -> None:
+    """Write the COG of a band, at the scene's own origin if no other is said."""
     data = pixels(scene, band)
     target = directory / scene.path(band)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ def _write_band(directory: Path, scene: Scene, band: str) -> None:
             count=1,
             dtype=data.dtype,
             crs=scene.crs,
-            transform=from_origin(*scene.origin, pixel, pixel),
+            transform=from_origin(*(origin or scene.origin), pixel, pixel),
             nodata=0,
             tiled=True,
         ) as source:

@@ -49,10 +49,12 @@ class MapTiles:
 
     Args:
         session: opens and reads them.
+        part: scenes of a collection that are shown in place of all; None: all are.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, part: Selection | None = None) -> None:
         self.session = session
+        self._part = part
         self._maps: OrderedDict[tuple[str, str], CollectionMap] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -63,13 +65,16 @@ class MapTiles:
             UnknownCollectionError: there is none of that name.
         """
         index = self.session.open(name)
+        part = self._part if self._part is not None and self._part.index.name == name else None
+        if part is not None:
+            index = part.index
         key = str(index.path), index.stamp
         with self._lock:
             found = self._maps.get(key)
             if found is None:
                 for other in [other for other in self._maps if other[0] == key[0]]:
                     del self._maps[other]
-                found = self._maps[key] = CollectionMap(self.session, Selection(index, Reader()))
+                found = self._maps[key] = CollectionMap(self.session, part or Selection(index, Reader()))
                 if len(self._maps) > _MAPS:
                     self._maps.popitem(last=False)
             self._maps.move_to_end(key)

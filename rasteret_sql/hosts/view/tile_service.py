@@ -95,7 +95,7 @@ class TileService:
     def __init__(self, tiles: MapTiles, token: Token, prefix: str = "") -> None:
         self.tiles = tiles
         self.token = token
-        self._prefix = prefix
+        self.prefix = prefix
 
     def answer(self, asked: Asked, receipt: Receipt | None = None) -> Answer:
         """Answer a request.
@@ -106,7 +106,7 @@ class TileService:
         """
         if not self.token.is_in(asked):
             return _error(403, "the token is missing or wrong; the address that the server printed has it: ?token=...")
-        parts = [unquote(part) for part in asked.path.removeprefix(self._prefix).strip("/").split("/")]
+        parts = [unquote(part) for part in asked.path.removeprefix(self.prefix).strip("/").split("/")]
         try:
             match parts:
                 case ["tiles", collection, "tilejson.json"]:
@@ -154,7 +154,7 @@ class TileService:
         said = urlencode([*((name, text) for name, texts in given.items() for text in texts)])
         last = urlencode({"v": shown.stamp, "token": self.token.value})
         name = quote(shown.index.name, safe="")
-        return f"{asked.origin}{self._prefix}/tiles/{name}/{{z}}/{{x}}/{{y}}.png?{said}{'&' if said else ''}{last}"
+        return f"{asked.origin}{self.prefix}/tiles/{name}/{{z}}/{{x}}/{{y}}.png?{said}{'&' if said else ''}{last}"
 
 
 def style_of(asked: Asked) -> TileStyle:
