@@ -156,6 +156,9 @@ def _is_separable(source: Source, plan: WarpPlan, method: PointMethod | None) ->
     """True where rows and columns are computed by themselves."""
     if not plan.map.is_separable:
         return False
+    # What is computed along a row serves pixels that an infinite one does not reach.
+    if source.data.dtype.kind in "fc" and np.isinf(source.data).any():
+        return False
     if method is None:
         return plan.method in AREAS
     # How much of lanczos' kernel is valid is counted pixel by pixel.
