@@ -22,7 +22,7 @@ from rasteret_sql.hosts.private_database import OwnDatabase, hold
 from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.hosts.record_windows import RecordWindows
 from rasteret_sql.hosts.relation_scenes import scenes_of_relation
-from rasteret_sql.hosts.thumbnails import shown_bands, thumbnails_sql
+from rasteret_sql.hosts.thumbnails import thumbnails_sql
 from rasteret_sql.hosts.training_reads import TrainingReads
 from rasteret_sql.hosts.view.extra import require_bokeh
 from rasteret_sql.index.change.export import DEFAULT_PARTITIONS, export_collection
@@ -176,8 +176,7 @@ class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
             ValueError: a number cannot be used.
         """
         if bands is None:
-            named = self._connection.execute("SELECT band, common_name FROM rasteret_bands($1)", [self.name]).fetchall()
-            bands = shown_bands(named)
+            bands = self._session.band_names(self._index).true_colour() or self.bands[:1]
         return self.sql(thumbnails_sql([bands] if isinstance(bands, str) else list(bands), scenes, size))
 
     def explore(self, *, height: int = 760, port: int = 0) -> page_server.PageServer:

@@ -7,20 +7,6 @@ from collections.abc import Sequence
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.quoting import quote_text
 
-_TRUE_COLOUR = ("red", "green", "blue")
-
-
-def shown_bands(bands: Sequence[tuple[str, str | None]]) -> list[str]:
-    """The bands of a picture: red, green and blue if there are such, else the first.
-
-    Args:
-        bands: name and common name of each.
-    """
-    by_common = {common: band for band, common in reversed(bands) if common}
-    if by_common.keys() >= set(_TRUE_COLOUR):
-        return [by_common[common] for common in _TRUE_COLOUR]
-    return [bands[0][0]]
-
 
 def thumbnails_sql(bands: Sequence[str], scenes: int, size: int) -> str:
     """Select the newest scenes of the table `scenes`, each with a chip of the whole image.

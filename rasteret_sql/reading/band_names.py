@@ -121,6 +121,12 @@ class BandNames:
         """The band of a name: its own, else its common name; None where there is none."""
         return name_meant(name, self.bands) or self.common.get(name.lower())
 
+    def true_colour(self) -> tuple[str, ...] | None:
+        """The bands of red, green and blue; None where one of them is missing."""
+        found = [self.band(name) for name in ("red", "green", "blue")]
+        there = tuple(band for band in found if band is not None)
+        return there if len(there) == len(found) else None
+
     def unknown(self, name: str, place: str = "") -> UnknownBandError:
         """The error of a name that no band has."""
         near = did_you_mean(name, self.bands)

@@ -11,7 +11,7 @@ import numpy as np
 
 from rasteret_sql import schema
 from rasteret_sql.callbacks import Cancelled
-from rasteret_sql.errors import StorageError, UnknownBandError, UnknownSceneError, did_you_mean
+from rasteret_sql.errors import StorageError, UnknownSceneError, did_you_mean
 from rasteret_sql.geo.grid import Bounds
 from rasteret_sql.geo.web_mercator import MapTile, within_map
 from rasteret_sql.hosts.view.tile_limits import picture_limits
@@ -161,13 +161,8 @@ class CollectionMap:
         """Those that are shown where nothing else is said: red, green and blue, else the first one."""
 
         def find() -> tuple[str, ...]:
-            names = self.session.band_names(self.index)
-            try:
-                for name in _RGB:
-                    names.meant(name)
-            except UnknownBandError:
-                return (self.index.bands[0],)
-            return _RGB
+            has_colours = self.session.band_names(self.index).true_colour() is not None
+            return _RGB if has_colours else (self.index.bands[0],)
 
         found: tuple[str, ...] = self._remember("bands", find)
         return found
