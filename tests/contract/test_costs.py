@@ -10,7 +10,7 @@ import rasterio
 
 import rasteret_sql
 from rasteret_sql.tiff.parse import HEADER_PREFETCH
-from tests.contract.scenes import SIZE, forget, item, opened, small_pixels, write_items, write_scene, write_small
+from tests.contract.scenes import SIZE, forget, item, small_pixels, write_items, write_scene, write_small
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
 from tests.servers.stac_api import StacApiServer
@@ -28,24 +28,6 @@ def server(tmp_path_factory):
     write_items(folder / "items.json", [item(f"s{n}", day=n + 1, b=f"s{n}.tif") for n in range(SCENES)])
     with RangeServer(folder) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return tmp_path_factory.mktemp("ws")
-
-
-@pytest.fixture(scope="module")
-def connection(server, workspace):
-    with opened(server, workspace) as connection:
-        yield connection
-
-
-@pytest.fixture
-def con(connection, server):
-    forget(connection, server)
-    with connection.cursor() as cursor:
-        yield cursor
 
 
 def ranges(server):

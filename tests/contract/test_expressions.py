@@ -17,7 +17,7 @@ import rasteret_sql
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
 from rasteret_sql.expr.pixels import Computation
 from rasteret_sql.reading.derived_window import DerivedWindow
-from tests.contract.scenes import forget, item, opened, write_items
+from tests.contract.scenes import forget, item, write_items
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
@@ -61,24 +61,6 @@ def server(tmp_path_factory):
     write_items(folder / "items.json", items)
     with RangeServer(folder) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return tmp_path_factory.mktemp("ws")
-
-
-@pytest.fixture(scope="module")
-def connection(server, workspace):
-    with opened(server, workspace) as connection:
-        yield connection
-
-
-@pytest.fixture
-def con(connection, server):
-    forget(connection, server)
-    with connection.cursor() as cursor:
-        yield cursor
 
 
 def band(name, scene):

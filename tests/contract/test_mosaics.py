@@ -14,7 +14,7 @@ import shapely
 
 import rasteret_sql
 from rasteret_sql.reading import composites, mosaic
-from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene, write_small
+from tests.contract.scenes import SIZE, forget, item, write_items, write_scene, write_small
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
@@ -34,24 +34,6 @@ def server(tmp_path_factory):
     with RangeServer(folder) as running:
         running.folder = folder
         yield running
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return tmp_path_factory.mktemp("ws")
-
-
-@pytest.fixture(scope="module")
-def connection(server, workspace):
-    with opened(server, workspace) as connection:
-        yield connection
-
-
-@pytest.fixture
-def con(connection, server):
-    forget(connection, server)
-    with connection.cursor() as cursor:
-        yield cursor
 
 
 def fetched(server):

@@ -13,7 +13,7 @@ import rasterio.windows
 import shapely
 
 import rasteret_sql
-from tests.contract.scenes import SIZE, TILE, forget, item, opened, write_items, write_scene
+from tests.contract.scenes import SIZE, TILE, item, write_items, write_scene
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
@@ -34,24 +34,6 @@ def server(tmp_path_factory):
     with RangeServer(folder) as running:
         running.folder = folder
         yield running
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return tmp_path_factory.mktemp("ws")
-
-
-@pytest.fixture(scope="module")
-def connection(server, workspace):
-    with opened(server, workspace) as connection:
-        yield connection
-
-
-@pytest.fixture
-def con(connection, server):
-    forget(connection, server)
-    with connection.cursor() as cursor:
-        yield cursor
 
 
 def tiles(server, scene):

@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 import rasteret_sql
-from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene
+from tests.contract.scenes import SIZE, forget, item, write_items, write_scene
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
@@ -27,17 +27,6 @@ def server(tmp_path_factory):
     with RangeServer(folder) as running:
         running.folder = folder
         yield running
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return tmp_path_factory.mktemp("ws")
-
-
-@pytest.fixture(scope="module")
-def connection(server, workspace):
-    with opened(server, workspace) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import rasterio.features
 import shapely
 from rasterio.warp import transform_geom
 
-from tests.contract.scenes import SIZE, forget, item, opened, write_items, write_scene
+from tests.contract.scenes import SIZE, item, write_items, write_scene
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
@@ -31,24 +31,6 @@ def server(tmp_path_factory):
     with RangeServer(folder) as running:
         running.folder = folder
         yield running
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return tmp_path_factory.mktemp("ws")
-
-
-@pytest.fixture(scope="module")
-def connection(server, workspace):
-    with opened(server, workspace) as connection:
-        yield connection
-
-
-@pytest.fixture
-def con(connection, server):
-    forget(connection, server)
-    with connection.cursor() as cursor:
-        yield cursor
 
 
 def octagons(seed, count=ZONES):
