@@ -143,6 +143,6 @@ def test_chunks_that_are_none(world, chunks):
 
 def test_without_dask_it_says_what_to_install(world, monkeypatch):
     collection, _ = world
-    monkeypatch.setattr("rasteret_sql.hosts.lazy_dataset.find_spec", lambda _name: None)
+    monkeypatch.setattr("rasteret_sql.hosts.extras.find_spec", lambda name: None if name == "dask" else name)
     with pytest.raises(ImportError, match=r"pip install 'rasteret-sql\[dask\]'"):
         collection.get_xarray(AREA, ["a"], geometry_crs=32632, chunks=8)

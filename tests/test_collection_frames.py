@@ -150,6 +150,6 @@ def test_what_cannot_be(world, monkeypatch):
         small.get_gdf(shapely.box(9, 45, 16, 47), "a")
     with pytest.raises(TypeError, match="get_gdf has no argument 'reslution'"):
         collection.get_gdf(AREAS[0], "a", reslution=5)
-    monkeypatch.setattr("rasteret_sql.hosts.area_frame.find_spec", lambda _name: None)
+    monkeypatch.setattr("rasteret_sql.hosts.extras.find_spec", lambda _name: None)
     with pytest.raises(ImportError, match=r"get_gdf needs geopandas: pip install 'rasteret-sql\[geopandas\]'"):
         collection.get_gdf(AREAS[0], "a")

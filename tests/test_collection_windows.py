@@ -213,7 +213,7 @@ def test_footprints_are_the_outlines_of_the_images(world):
 
 
 def test_footprints_say_what_to_install(world, monkeypatch):
-    monkeypatch.setattr("rasteret_sql.hosts.area_frame.find_spec", lambda _name: None)
+    monkeypatch.setattr("rasteret_sql.hosts.extras.find_spec", lambda _name: None)
     with pytest.raises(ImportError, match=r"pip install 'rasteret-sql\[geopandas\]'"):
         world[0].footprints()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.crs import same_crs, transformer
+from rasteret_sql.hosts.extras import require_extra
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.conditions import CLOUD_COVER
@@ -42,8 +42,7 @@ def require_geopandas(function: str, instead: str) -> None:
     Raises:
         ImportError: says how to install it.
     """
-    if find_spec("geopandas") is None or find_spec("affine") is None:
-        raise ImportError(f"{function} needs geopandas: pip install 'rasteret-sql[geopandas]'; {instead}")
+    require_extra(function, "geopandas", {"geopandas": "geopandas", "affine": "geopandas"}, instead)
 
 
 def check_columns(areas: Areas) -> None:

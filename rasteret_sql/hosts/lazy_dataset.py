@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.hosts.area_samples import AreaRead
 from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
+from rasteret_sql.hosts.extras import require_extra
 from rasteret_sql.hosts.xarray_dataset import (
     GridChip,
     Variable,
@@ -145,8 +145,7 @@ def lazy_dataset(
         ImportError: dask is not installed.
         InvalidArgumentError: chunks are none, or nothing meets the areas.
     """
-    if find_spec("dask") is None:
-        raise ImportError("chunks= needs dask: pip install 'rasteret-sql[dask]'; without chunks= it reads at once")
+    require_extra("chunks=", "dask", {"dask": "dask"}, "without chunks= it reads at once")
     array = import_module("dask.array")
 
     def of_dask(reader: BlockReader, sizes: tuple[tuple[int, ...], ...]) -> Any:

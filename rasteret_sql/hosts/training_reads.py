@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rasteret_sql.catalog.cloud_config import CloudConfig
@@ -14,6 +13,7 @@ from rasteret_sql.hosts.area_samples import Bands, asked_bands
 from rasteret_sql.hosts.chip_table import ChipRequest, ChipTable
 from rasteret_sql.hosts.chosen_scenes import chosen_scenes, require_label, scene_labels
 from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
+from rasteret_sql.hosts.extras import require_extra
 from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
@@ -158,7 +158,7 @@ class TrainingReads:
             ImportError: PyTorch is not installed.
             RasteretError: with `on_error='raise'`, why a scene cannot be read.
         """
-        require_torch("to_torch_dataset")
+        require_extra("to_torch_dataset", "torch", {"torch": "PyTorch"}, "get_numpy works without it")
         size = pair("chip_size", chip_size)
         require(edges in EDGES, "edges", edges, "'drop' or 'pad'")
         grid = grid_arguments(target_crs, resolution, None, None)
@@ -276,7 +276,8 @@ class TrainingReads:
             ValueError: unknown band, no scene, or bands of different pixels.
             ImportError: PyTorch or TorchGeo is not installed.
         """
-        require_torchgeo()
+        packages = {name: name for name in ("torch", "torchgeo")}
+        require_extra("to_torchgeo_dataset", "torchgeo", packages, "to_torch_dataset needs PyTorch alone")
         require_concurrency(max_concurrent)
         options = PixelOptions(self.name, clip=False, resampling=resampling)
         asked = asked_bands(self._session, self._selection.index, self.bands, bands, None, options)
@@ -309,30 +310,6 @@ class TrainingReads:
             transforms,
         )
         return torchgeo_dataset.RasteretGeoDataset(request, scenes.ids, scenes.times, labels)
-
-
-def require_torchgeo() -> None:
-    """Raise if PyTorch or TorchGeo is not installed.
-
-    Raises:
-        ImportError: says how to install it.
-    """
-    missing = [name for name in ("torch", "torchgeo") if find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"to_torchgeo_dataset needs {' and '.join(missing)}: pip install 'rasteret-sql[torchgeo]'; "
-            "to_torch_dataset needs PyTorch alone"
-        )
-
-
-def require_torch(method: str) -> None:
-    """Raise if PyTorch is not installed.
-
-    Raises:
-        ImportError: says how to install it.
-    """
-    if find_spec("torch") is None:
-        raise ImportError(f"{method} needs PyTorch: pip install 'rasteret-sql[torch]'; get_numpy works without it")
 
 
 def pair(name: str, value: Any) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyproj
 
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.hosts.extras import require_extra
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
 from rasteret_sql.reading.window_plan import fill_value
@@ -201,8 +201,7 @@ def require_xarray(function: str, instead: str) -> None:
     Raises:
         ImportError: says how to install it.
     """
-    if find_spec("xarray") is None:
-        raise ImportError(f"{function} needs xarray: pip install 'rasteret-sql[xarray]'; {instead}")
+    require_extra(function, "xarray", {"xarray": "xarray"}, instead)
 
 
 def check_dataset(plans: Sequence[ChipPlan], areas: int, most: int) -> None:
