@@ -109,14 +109,6 @@ def zoom_of(resolution: float, size: int = 256) -> int:
     return min(max(zoom, 0), MAX_ZOOM)
 
 
-def tile_at(lon: float, lat: float, z: int) -> MapTile:
-    """The tile that holds a place; the nearest one beyond the ends of the map."""
-    x, y = from_lonlat(np.array([lon]), np.array([lat]))
-    side, last = 2 * HALF / 2**z, 2**z - 1
-    col, row = (min(max(int(metres // side), 0), last) for metres in (float(x[0]) + HALF, HALF - float(y[0])))
-    return MapTile(z, col, row)
-
-
 def from_lonlat(lon: Numbers, lat: Numbers) -> tuple[Numbers, Numbers]:
     """X and y in EPSG:3857 of lon/lat; latitudes beyond the end of the map are at its end."""
     bounded = np.radians(np.clip(lat, -MAX_LATITUDE, MAX_LATITUDE))

@@ -20,10 +20,10 @@ from rasteret_sql.geo.web_mercator import (
     lattice,
     metres_a_pixel,
     on_map,
-    tile_at,
     to_lonlat,
     zoom_of,
 )
+from tests.geo.tiles_of_places import tile_at
 from tests.sampling import examples
 
 PROJ = Transformer.from_crs("EPSG:4326", "EPSG:3857", always_xy=True)

@@ -15,11 +15,12 @@ from rasterio.vrt import WarpedVRT
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
-from rasteret_sql.geo.web_mercator import HALF, MapTile, metres_a_pixel, tile_at
+from rasteret_sql.geo.web_mercator import HALF, MapTile, metres_a_pixel
 from rasteret_sql.hosts.view.map_tiles import MapTiles
 from rasteret_sql.hosts.view.tile_service import Asked, TileService, Token
 from rasteret_sql.hosts.view.tile_style import TileStyle
 from rasteret_sql.receipt import Receipt
+from tests.geo.tiles_of_places import tile_at
 from tests.hosts.hosting import DATA, SAHARA, build
 
 B04 = DATA / "sentinel-s2-l2a-cogs" / SAHARA / "B04.tif"

@@ -23,8 +23,9 @@ import numpy as np
 import pytest
 
 import rasteret_sql
-from rasteret_sql.geo.web_mercator import from_lonlat, tile_at
+from rasteret_sql.geo.web_mercator import from_lonlat
 from tests.cli.processes import SHELL, environment
+from tests.geo.tiles_of_places import tile_at
 from tests.hosts.hosting import build
 from tests.hosts.view.browser import Browser, require_browser
 
