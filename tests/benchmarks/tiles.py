@@ -81,7 +81,7 @@ def tiles() -> list[tuple[int, int]]:
     """Columns and rows of the tiles, from the middle outwards as map clients ask."""
     from pyproj import Transformer
 
-    from rasteret_sql.geo.web_mercator import tile_at
+    from tests.geo.tiles_of_places import tile_at
 
     middle = WEST + (STEP + 40_960) / 2, NORTH - (STEP + 40_960) / 2
     centre = tile_at(*Transformer.from_crs(EPSG, 4326, always_xy=True).transform(*middle), ZOOM)
