@@ -96,7 +96,9 @@ def table_of_dataset(
 
 def known_bands(data_source: str) -> list[KnownBands]:
     """Band maps of the datasets that a data source may mean: the dataset of that id, else those of that collection."""
-    exact = DatasetRegistry.get(data_source) if data_source else None
+    if not data_source:
+        return []
+    exact = DatasetRegistry.get(data_source)
     wanted = data_source.casefold()
     candidates = (
         [exact]
@@ -104,7 +106,7 @@ def known_bands(data_source: str) -> list[KnownBands]:
         else [
             one
             for one in DatasetRegistry.list()
-            if data_source and wanted in ((one.stac_collection or "").casefold(), one.id.rpartition("/")[2].casefold())
+            if wanted in ((one.stac_collection or "").casefold(), one.id.rpartition("/")[2].casefold())
         ]
     )
     return [KnownBands(one.band_map, one.band_index_map) for one in candidates if one.band_map]

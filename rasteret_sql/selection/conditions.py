@@ -69,7 +69,7 @@ def near_areas(areas: Geometries) -> exp.Expression:
     """Scenes whose box may meet that of an area (lon/lat)."""
     boxes = shapely.bounds(areas) if len(areas) <= _MOST_BOXES else shapely.total_bounds(areas)[None]
     near = [near_box((west, south, east, north)) for west, south, east, north in boxes.tolist()]
-    return exp.paren(exp.or_(*map(exp.paren, near)))
+    return exp.paren(exp.or_(*(exp.paren(each, copy=False) for each in near), copy=False), copy=False)
 
 
 def meets(area: Area, *, clear_boxes_suffice: bool = False) -> Keep:

@@ -19,23 +19,31 @@ def near_box(box: Bounds) -> exp.Expression:
         box: in lon/lat, in whichever turn; its east may lie beyond 180.
     """
     west, south, east, north = box
-    left, right = struct_field("bbox", "xmin"), struct_field("bbox", "xmax")
+    # Copies of what is made here only would take most of the time.
     across = [
-        exp.and_(exp.LTE(this=left, expression=_number(last)), exp.GTE(this=right, expression=_number(first)))
+        exp.and_(
+            exp.LTE(this=_side("xmin"), expression=_number(last)),
+            exp.GTE(this=_side("xmax"), expression=_number(first)),
+            copy=False,
+        )
         for last, first in longitude_limits(west, east)
     ]
     return exp.and_(
-        exp.LTE(this=struct_field("bbox", "ymin"), expression=_number(north)),
-        exp.GTE(this=struct_field("bbox", "ymax"), expression=_number(south)),
-        exp.paren(exp.or_(*across, exp.GT(this=left, expression=right))),
+        exp.LTE(this=_side("ymin"), expression=_number(north)),
+        exp.GTE(this=_side("ymax"), expression=_number(south)),
+        exp.paren(exp.or_(*across, exp.GT(this=_side("xmin"), expression=_side("xmax")), copy=False), copy=False),
+        copy=False,
     )
 
 
 def unclear_box() -> exp.Expression:
     """SQL: scenes whose box does not say where they are, as `lonlat_boxes.are_unclear`."""
-    left, right = struct_field("bbox", "xmin"), struct_field("bbox", "xmax")
-    wide = exp.GTE(this=exp.Sub(this=right, expression=left), expression=_number(UNCLEAR))
-    return exp.paren(exp.or_(exp.GT(this=left, expression=right), wide))
+    wide = exp.GTE(this=exp.Sub(this=_side("xmax"), expression=_side("xmin")), expression=_number(UNCLEAR))
+    return exp.paren(exp.or_(exp.GT(this=_side("xmin"), expression=_side("xmax")), wide))
+
+
+def _side(name: str) -> exp.Expression:
+    return struct_field("bbox", name)
 
 
 def _number(value: float) -> exp.Expression:
