@@ -71,7 +71,7 @@ def _column(function: Function, argument: Argument, value: pa.Array | None, coun
     form = argument.column
     assert form is not None
     if value is None:
-        value = pa.nulls(count) if argument.default == "NULL" else pa.array([argument.default] * count, pa.string())
+        value = pa.nulls(count) if argument.default == "NULL" else pa.array([_literal(argument.default)] * count)
     convert = _CONVERTERS.get(form, lambda column: column.cast(form.type))
     try:
         return convert(value)
@@ -79,6 +79,12 @@ def _column(function: Function, argument: Argument, value: pa.Array | None, coun
         raise ArgumentTypeError(
             f"{function.name}: {argument.name} is of type {value.type}; expected {argument.kind.sql}"
         ) from None
+
+
+def _literal(default: object) -> int | str:
+    """The value of a default: a number, or the text that stands for a whole image."""
+    sql = str(default)
+    return int(sql) if sql.isdigit() else sql
 
 
 def _objects(named: Mapping[str, pa.Array], count: int) -> pa.Array:
@@ -168,9 +174,10 @@ def _chips(column: pa.Array) -> pa.StructArray:
     )
     if _is_chip(kind):
         one = column.cast(CHIP)
-    elif pa.types.is_struct(kind) and all(_is_chip(field.type) for field in kind):
+    elif pa.types.is_struct(kind):
         names = [field.name for field in kind]
-        chips = [part.cast(CHIP) for part in column.flatten()]
+        # What is no CHIP is told of by its name among the kinds.
+        chips = [part.cast(CHIP) if _is_chip(part.type) else pa.nulls(count, CHIP) for part in column.flatten()]
         order = [part * count + row for row in range(count) for part in range(len(names))]
         keys = pa.array(names * count, pa.string())
         offsets = pa.array(range(0, len(order) + 1, max(len(names), 1)), pa.int32())
@@ -188,8 +195,13 @@ def _is_chip(kind: pa.DataType) -> bool:
 
 
 def _name(kind: pa.DataType) -> str:
+    """The type as DuckDB names it."""
+    if pa.types.is_null(kind):
+        return '"NULL"'
+    if pa.types.is_struct(kind) and not _is_chip(kind):
+        return f"STRUCT({', '.join(f'{field.name} {_name(field.type)}' for field in kind)})"
     try:
-        return '"NULL"' if pa.types.is_null(kind) else sql_type(kind)
+        return sql_type(kind)
     except TypeError:
         return str(kind)
 

@@ -14,6 +14,7 @@ import pytest
 
 import rasteret_sql
 from tests.hosts.hosting import ROOT
+from tests.hosts.spark.planted import FOLDER
 
 TINY = ROOT / "tests" / "sql" / "data" / "tiny.json"
 MASTER = os.environ.get("RASTERET_TESTS_SPARK_MASTER", "local-cluster[2,1,2048]")
@@ -39,7 +40,13 @@ def missing() -> str:
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory):
+def executors_folder(tmp_path_factory):
+    """A folder that executors know, for tests that plant something there (`planted.py`)."""
+    return tmp_path_factory.mktemp("executors")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory, executors_folder):
     """The session."""
     why = missing()
     if why:
@@ -51,12 +58,15 @@ def spark(tmp_path_factory):
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
         patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv(FOLDER, str(executors_folder))
         settings = {
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.executor.memory": "1g",
             "spark.executorEnv.PYTHONPATH": str(ROOT),
+            f"spark.executorEnv.{FOLDER}": str(executors_folder),
             "spark.local.dir": str(folder / "local"),
+            "spark.task.maxFailures": "2",  # a task that fails is tried once more
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.shuffle.partitions": "4",
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
