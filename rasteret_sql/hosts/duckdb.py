@@ -29,7 +29,7 @@ from rasteret_sql.hosts.late_session import LateSession
 from rasteret_sql.hosts.recent_failures import RecentFailures
 from rasteret_sql.index.place.location import may_hold_collections
 from rasteret_sql.lazy import lazy_module
-from rasteret_sql.quoting import quote_name
+from rasteret_sql.quoting import quote_name, quote_text
 from rasteret_sql.receipt import carrying
 
 if TYPE_CHECKING:
@@ -265,6 +265,18 @@ def install_session(
         return late
 
 
+def look_in_catalog(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Let a cursor find bare names in the catalog, after all that it finds without it: `read_chip(...)`.
+
+    Takes 0.2 ms, where making the macros on a cursor takes 25. They are gone after `USE`.
+    """
+    ((path, database, schema),) = cursor.execute(
+        "SELECT current_setting('search_path'), current_database(), current_schema()"
+    ).fetchall()
+    here = path or f"{quote_name(database)}.{quote_name(schema)}"
+    cursor.execute(f"SET search_path = {quote_text(f'{here},{quote_name(catalog)}.main')}")
+
+
 def _names_in(late: LateSession) -> Iterable[str]:
     """Names of the collections in the workspace of a session; reads nothing where it cannot have any."""
     if not may_hold_collections(late.workspace):
@@ -335,7 +347,9 @@ def _create_view_udf(cursor: duckdb.DuckDBPyConnection, database: _Database, ope
     def view_query(name: str) -> str:
         if not database.views.creating:
             return str(opener(pa.array([name]))[0].as_py())
-        session = database.session()
+        # Not made for this: what was not asked for anything has nothing open.
+        late = database.late_session()
+        session = late.made() if late is not None else None
         index = session.collections.get(name) if session else None
         if session is None or index is None:
             return CollectionViews.STUB

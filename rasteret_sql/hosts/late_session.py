@@ -53,6 +53,10 @@ class LateSession:
         """Say what the database does for the session, as `Session.for_host` takes it."""
         self._host = host
 
+    def made(self) -> session.Session | None:
+        """The session where somebody asked for it before, else None."""
+        return self._session
+
     def get(self) -> session.Session:
         """The session. It is made on a thread of ours.
 

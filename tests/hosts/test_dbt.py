@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -11,10 +12,16 @@ import textwrap
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
+import rasterio
+from pyproj import Transformer
+from rasterio.features import geometry_mask
+from shapely import from_wkt, transform
 
 import rasteret_sql
-from tests.hosts.hosting import CATALOG, ROOT, build
+from tests.hosts.hosting import CATALOG, DATA, ROOT, build
+from tests.servers.range_server import RangeServer
 
 pytest.importorskip("dbt.adapters.duckdb", reason="dbt-duckdb is not installed (extra `dbt`)")
 
@@ -78,6 +85,51 @@ def rows(project: Path, query: str) -> list[tuple]:
         return con.execute(query).fetchall()
 
 
+def patchiness() -> list[tuple]:
+    """The rows of the Python model, of whole images that rasterio read."""
+    with (ROOT / "examples" / "dbt" / "seeds" / "fields.csv").open() as file:
+        fields = [(int(row["field"]), from_wkt(row["wkt"])) for row in csv.DictReader(file)]
+    expected = []
+    for item in sorted(CATALOG.parent.glob("sentinel2-eopatch-slovenia/*/*.json")):
+        assets = {name: asset["href"] for name, asset in json.loads(item.read_text())["assets"].items()}
+        with rasterio.open(item.parent / assets["ndvi"]) as ndvi, rasterio.open(item.parent / assets["clm"]) as clouds:
+            for field, polygon in fields:
+                placed = transform(
+                    polygon, Transformer.from_crs(4326, ndvi.crs, always_xy=True).transform, interleaved=False
+                )
+                inside = geometry_mask([placed], ndvi.shape, ndvi.transform, invert=True)
+                valid = inside & (clouds.read(1) != 1) & ndvi.read_masks(1).astype(bool)
+                pixels = np.where(valid, ndvi.read(1), np.nan)
+                steps = np.concatenate([np.diff(pixels, axis=axis).ravel() for axis in (0, 1)])
+                steps = np.abs(steps[np.isfinite(steps)])
+                expected.append(
+                    (item.stem, field, int(valid.sum()), round(float(steps.mean()), 9) if steps.size else None)
+                )
+    return expected
+
+
+@pytest.mark.exhaustive
+def test_a_second_run_asks_no_server_and_docs_have_the_columns_of_sources(project):
+    with RangeServer(DATA) as server:
+        catalog = f"{server.url}/catalog/catalog.json"
+        ((ended_well, said),) = dbt(project, ["build"], catalog=catalog)
+        assert ended_well, said
+        assert server.counts()["requests"] > 68
+        server.reset()
+        # In a process of its own: the views of collections were not opened there.
+        ((ended_well, said),) = dbt(project, ["docs", "generate"], catalog=catalog)
+        assert ended_well, said
+        ((ended_well, said),) = dbt(project, ["build"], catalog=catalog)
+        assert ended_well, said
+        assert "PASS=14 WARN=0 ERROR=0" in said
+        assert server.counts()["requests"] == 0
+    (source,) = json.loads((project / "target" / "catalog.json").read_text())["sources"].values()
+    with rasteret_sql.connect(workspace_dir=project / "workspace") as con:
+        described = con.execute("DESCRIBE rasteret.slovenia").fetchall()
+    assert [(name, one["type"]) for name, one in source["columns"].items()] == [row[:2] for row in described]
+    assert len(described) > 10
+
+
 @pytest.mark.exhaustive  # tests/test_readme.py runs dbt once
 def test_the_example_runs_twice_and_gives_the_numbers_of_a_connection(project, tmp_path):
     con = rasteret_sql.connect(workspace_dir=tmp_path / "workspace")
@@ -88,7 +140,7 @@ def test_the_example_runs_twice_and_gives_the_numbers_of_a_connection(project, t
         f"WHERE {call % 'clm'}.mean < 0.1 ORDER BY id"
     ).fetchall()
     assert 20 < len(expected) < 68
-    series = "SELECT id, datetime, ndvi, pixels FROM ndvi_series ORDER BY id"
+    series = "SELECT id, datetime, ndvi, pixels FROM ndvi_series WHERE ndvi IS NOT NULL ORDER BY id"
 
     until_2017 = ["--vars", json.dumps({"before": "2017-01-01"})]
     (first,) = dbt(project, ["build", *until_2017])
@@ -105,7 +157,7 @@ def test_the_example_runs_twice_and_gives_the_numbers_of_a_connection(project, t
     (project / "models" / "in_place.sql").write_text("SELECT count(*) AS n FROM {{ source('here', 'slovenia') }}")
     append = ["run-operation", "append_scenes", "--args", "{name: slovenia}"]
     (_, said), (ended_well, appended) = dbt(project, ["build"], append)
-    assert "PASS=14 WARN=0 ERROR=1" in said
+    assert "PASS=16 WARN=0 ERROR=1" in said
     assert "rasteret_source: there is no file" in said
     assert ended_well
     assert "('added', 0)" in appended
@@ -117,6 +169,8 @@ def test_the_example_runs_twice_and_gives_the_numbers_of_a_connection(project, t
     measured = con.execute(f"SELECT scene_id, field, mean, count FROM {call} ORDER BY ALL").fetchall()
     assert rows(project, "SELECT scene_id, field, ndvi, pixels FROM field_ndvi ORDER BY ALL") == measured
     assert rows(project, "FROM scenes_by_year") == [(2015, 11, 11), (2016, 21, 21), (2017, 36, 36)]
+
+    assert rows(project, "SELECT id, field, pixels, round(step, 9) FROM patchiness ORDER BY ALL") == patchiness()
 
     # Nothing is left behind in the database but the models.
     ours = "WHERE database_name = 'vegetation' AND NOT internal"

@@ -1,4 +1,5 @@
--- Vegetation of one field, a row for each cloudless scene. A later run reads the pixels of newer scenes only.
+-- Vegetation of one field, a row for each scene: NULL where it is clouded. A later run reads the pixels of newer scenes
+-- only. Clouded ones stay as rows, else each run would read those after the last clear one again.
 {{ config(materialized='incremental', unique_key='id') }}
 
 WITH scenes AS (
@@ -18,6 +19,5 @@ measured AS (
   FROM scenes
 )
 
-SELECT id, datetime, ndvi.mean AS ndvi, ndvi.count AS pixels, cloud
+SELECT id, datetime, if(cloud < 0.1, ndvi.mean, NULL) AS ndvi, ndvi.count AS pixels, cloud
 FROM measured
-WHERE cloud < 0.1
