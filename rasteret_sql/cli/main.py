@@ -213,7 +213,9 @@ def report(error: BaseException, place: str = "") -> None:
     """Show an error on stderr: one message, where it happened, no traceback."""
     sys.stdout.flush()
     text = readable(error)
-    if isinstance(error, StatementError):
+    if isinstance(error, StatementError) and error.hint:
+        text = error.hint
+    elif isinstance(error, StatementError):
         text = misspelt.explained(error.statement.text, readable(error.cause))
     if not text.split(":", 1)[0].endswith("Error"):
         text = f"Error: {text}"

@@ -71,14 +71,19 @@ class Output:
             raise InvalidArgumentError("Parquet is not for a terminal: name a file with -o, or redirect the output")
         self.form = form
 
-    def write(self, result: Result) -> int:
-        """Write a result to its end; gives the number of its rows."""
+    def write(self, result: Result, max_rows: int | None = None) -> int:
+        """Write a result to its end; gives the number of its rows.
+
+        Args:
+            result: The result.
+            max_rows: Rows of a table that are shown at most, where that is less than `self.max_rows`.
+        """
         self._results += 1
         try:
             if result.is_plan and self.form == "table":
                 return self._plan(result)
             writers: dict[str, Callable[[Result], int]] = {
-                "table": self._table,
+                "table": lambda result: self._table(result, max_rows and min(max_rows, self.max_rows)),
                 "line": lambda result: self._texts(line_texts(result, self._formatter)),
                 "markdown": lambda result: self._texts(markdown_texts(result, self._formatter)),
                 "csv": self._csv,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import duckdb
 
+from rasteret_sql.cli import missing_collection
 from rasteret_sql.cli.messages import is_interrupt
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
@@ -26,14 +28,25 @@ INTERRUPTED = 130
 LAST_PRESS = 3
 """After more Ctrl-C than this the process ends, whatever the statement is doing."""
 
+FEW_SCENES = 4
+"""Rows of a table that are shown of a collection that was just made."""
+
+_ONLY_BUILDS = re.compile(
+    r"""\s*(SELECT\s*\*\s*)?FROM\s+(\w+\s*\.\s*)*rasteret_(build\w*|load)\s*
+    (\((?:'[^']*'|"[^"]*"|[^()'"]|\((?:'[^']*'|"[^"]*"|[^()'"])*\))*\))\s*$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""All scenes of what a call makes: who writes no more than that wants the collection, not its rows."""
+
 
 class StatementError(Exception):
-    """A statement failed; the cause is what DuckDB or we raised, `line` where it stands in its script."""
+    """A statement failed; the cause is what DuckDB or we raised, `hint` says it better where that can be."""
 
-    def __init__(self, statement: Statement, cause: BaseException) -> None:
+    def __init__(self, statement: Statement, cause: BaseException, hint: str | None = None) -> None:
         super().__init__(str(cause))
         self.statement = statement
         self.cause = cause
+        self.hint = hint
 
 
 class LeaveShell(Exception):  # noqa: N818 - not an error
@@ -112,7 +125,8 @@ class Runner:
         except Exception as error:
             if is_interrupt(error):
                 raise KeyboardInterrupt from error
-            raise StatementError(statement, error) from error
+            hint = missing_collection.hint(error, statement.text, self.connection)
+            raise StatementError(statement, error, hint) from error
         finally:
             if once:
                 self.end_redirect(keep=sys.exc_info()[0] is None)
@@ -131,7 +145,7 @@ class Runner:
         self.last = sql
         result = run(self.connection, sql)
         if result is not None:
-            self.output.write(result)
+            self.output.write(result, FEW_SCENES if _ONLY_BUILDS.match(sql) else None)
 
     def _supervised(self, work: Callable[[], None]) -> None:
         errors: list[BaseException] = []

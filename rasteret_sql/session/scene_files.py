@@ -28,7 +28,17 @@ Now = Callable[[BandSource], BandSource | FileChangedError]
 
 def is_file(scene_id: str) -> bool:
     """True for an id that may be the path or address of a GeoTIFF: it has a slash, or ends in .tif or .tiff."""
-    return "/" in scene_id or scene_id.lower().endswith(_ENDINGS)
+    return "/" in scene_id or has_ending(scene_id)
+
+
+def has_ending(scene_id: str) -> bool:
+    """True for an id that ends in .tif or .tiff."""
+    return scene_id.lower().endswith(_ENDINGS)
+
+
+def shown_address(scene_id: str) -> str:
+    """The address of a file for messages: a path is one of the directory where the process is now."""
+    return safe_address(_address(scene_id))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

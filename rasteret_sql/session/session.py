@@ -60,7 +60,7 @@ from rasteret_sql.session.named_backends import NamedBackends
 from rasteret_sql.session.open_collections import OpenCollections
 from rasteret_sql.session.progress_hook import ProgressHook
 from rasteret_sql.session.receipts import Receipts
-from rasteret_sql.session.scene_files import SceneFiles, is_file
+from rasteret_sql.session.scene_files import SceneFiles, has_ending, is_file, shown_address
 from rasteret_sql.session.session_settings import SessionSettings
 
 
@@ -305,7 +305,7 @@ class Session:
             self.allowed.require(request[0])
         if of_files:
             for request, sources in self.files.sources(of_files, reader, self.fresh.now).items():
-                found[request] = _of_file(sources, found.get(request))
+                found[request] = _of_file(request[0], sources, found.get(request))
         return found
 
     def _in_collections(
@@ -419,16 +419,19 @@ class Session:
         return files[0]
 
 
-def _of_file(sources: Found, unknown: Found | None) -> Found:
+def _of_file(scene_id: str, sources: Found, unknown: Found | None) -> Found:
     """The bands of a file, or why there are none.
 
     Args:
+        scene_id: As it was asked for.
         sources: What the file gives.
         unknown: The error that no collection has a scene of that name; None where none was asked.
     """
-    if isinstance(sources, MissingObjectError) and isinstance(unknown, UnknownSceneError):
-        return UnknownSceneError(f"{unknown}. As the path of a file: {sources}")
-    return sources
+    if not (isinstance(sources, MissingObjectError) and isinstance(unknown, UnknownSceneError)):
+        return sources
+    if has_ending(scene_id):  # nothing but a file is called so
+        return UnknownSceneError(f"there is no file {shown_address(scene_id)}, and no open collection has such a scene")
+    return UnknownSceneError(f"{unknown}. As the path of a file: {sources}")
 
 
 def new_session(

@@ -1,0 +1,40 @@
+"""Says which collections there are where a statement names one that is not; DuckDB suggests any table."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+
+from rasteret_sql.connection import session_for
+from rasteret_sql.errors import UnknownCollectionError
+from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
+
+_NO_TABLE = re.compile(r"^Catalog Error: Table with name (?P<name>.+?) does not exist!", re.MULTILINE)
+_OF_OURS = re.compile(
+    rf'\b{DEFAULT_CATALOG}\s*\.\s*(?:main\s*\.\s*)?(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>\w+))', re.IGNORECASE
+)
+
+
+def hint(error: BaseException, statement: str, connection: duckdb.DuckDBPyConnection) -> str | None:
+    """The collections of the workspace, where an error says that one of them does not exist; None for other errors.
+
+    Args:
+        error: of DuckDB.
+        statement: the SQL that was refused.
+        connection: the one that refused it.
+    """
+    missing = _NO_TABLE.search(str(error)) if isinstance(error, duckdb.CatalogException) else None
+    if missing is None:
+        return None
+    named = {(one["quoted"] or one["plain"]).replace('""', '"').casefold() for one in _OF_OURS.finditer(statement)}
+    name = missing["name"]
+    if name.casefold() not in named:
+        return None
+    session = session_for(connection)
+    try:
+        index = session.open(name)
+    except UnknownCollectionError as unknown:
+        return str(unknown)
+    session.publish(index.name)
+    return f'another process has built "{index.name}" since this shell began. It is there now: run the statement again'
