@@ -123,7 +123,7 @@ class AreaReads(AskedReads):
                 asked, CollectionHandle.of(self._session, self._index, self.data_source), access, chunks, xr_combine
             )
         most = self._session.settings.max_call_bytes
-        samples, scenes = asked.read(lambda plans: check_dataset(plans, count, most))
+        samples, scenes = asked.read(lambda plans: check_dataset(plans, count, most), each_band=True)
         self._follow_refreshed(asked.options.on_change)
         return dataset_of(samples, times_of(scenes), asked.names, count, xr_combine)
 

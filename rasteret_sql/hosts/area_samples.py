@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ from rasteret_sql.selection.common_grid import on_common_grid
 from rasteret_sql.selection.conditions import near_areas
 from rasteret_sql.selection.filters import filtered
 from rasteret_sql.selection.missed_areas import explain_missed, mistake_of
-from rasteret_sql.selection.pixels import Part, Samples, plan_samples, read_samples
+from rasteret_sql.selection.pixels import Part, Planned, Samples, plan_samples, read_samples
 from rasteret_sql.selection.point_samples import PointCall, PointGroup, PointRules, read_points_of
 from rasteret_sql.selection.points import Points
 from rasteret_sql.selection.selection import Selection
@@ -85,6 +86,7 @@ class AreaRead:
         *,
         columns: Sequence[str] = ("id", "datetime"),
         apart: bool = False,
+        each_band: bool = False,
     ) -> tuple[Samples, pa.Table]:
         """Read; scenes that cannot be read are left out and told of, unless the options say 'raise'.
 
@@ -92,6 +94,7 @@ class AreaRead:
             check: as `read_samples` takes it.
             columns: of the scenes that are wanted; `id` is among them.
             apart: as `read_samples` takes it.
+            each_band: as `read_samples` takes it.
 
         Returns:
             Samples, at least one; and `scenes`.
@@ -106,16 +109,18 @@ class AreaRead:
         with self.session.receipts.begin(self.function) as receipt:
             context = self._context(receipt)
             options = self._on_grid(context, near, asked, only_crs=check is None or apart)
-            samples = read_samples(context, near, self.areas, asked, options, check=check, apart=apart)
+            samples = read_samples(
+                context, near, self.areas, asked, options, check=check, apart=apart, each_band=each_band
+            )
             self._raise(samples.failures)
         self._tell(samples.failures, near, found=bool(samples.places))
         return samples, scenes
 
-    def plan(self) -> tuple[list[ChipPlan], PixelOptions, pa.Table]:
-        """Plan the same and read nothing.
+    def plan(self) -> tuple[list[Planned], Mapping[Part, Exception], PixelOptions, pa.Table]:
+        """Plan the same, each band by itself, and read nothing.
 
         Returns:
-            The plan of each sample, the options with the grid of all, and `scenes`.
+            The plan of each sample, why bands of scenes have none, the options with the grid of all, and `scenes`.
         """
         scenes = self.scenes()
         asked = self.asked
@@ -126,7 +131,7 @@ class AreaRead:
             plans, failures = plan_samples(context, near, self.areas, asked, options)
             self._raise(failures)
         self._tell(failures, near, found=bool(plans))
-        return plans, options, scenes
+        return plans, failures, options, scenes
 
     def sample(
         self, points: Points, rules: PointRules, columns: Sequence[str]
@@ -190,12 +195,16 @@ class AreaRead:
     def _warn(self, failures: Mapping[Part, Exception], near: Sequence[str], *, found: bool) -> None:
         """Warn of scenes that are left out; where nothing else was found, that is an error."""
         names = self.names
-        if any(len(part.bands) < len(names) for part in failures):
+        bands = Counter(part.scene_id for part in failures for _ in part.bands)
+        if any(count < len(names) for count in bands.values()):
             labels = {part: f"{part.scene_id} {', '.join(names[band] for band in part.bands)}" for part in failures}
             of_bands = {labels[part]: error for part, error in failures.items()}
             tell_left_out(of_bands, len(near) * len(names), "bands of scenes", found=found)
         else:
-            tell_left_out({part.scene_id: error for part, error in failures.items()}, len(near), found=found)
+            errors: dict[str, Exception] = {}
+            for part, error in failures.items():
+                errors.setdefault(part.scene_id, error)
+            tell_left_out(errors, len(near), found=found)
 
 
 def asked_bands(  # noqa: PLR0917 - of one call

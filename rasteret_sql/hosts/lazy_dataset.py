@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -22,6 +21,7 @@ from rasteret_sql.hosts.xarray_dataset import (
     Variable,
     combine_layers,
     dataset_on_grid,
+    layers_of,
     times_of,
     union,
     variables_of,
@@ -94,8 +94,7 @@ class BlockReader:
             at = {time: self.scenes.get((time, area), ()) for time in times}
             chips = self._chips([scene for time in times for scene in at[time]], area, part)
             for place, time in enumerate(times):
-                some = [chips[scene] for scene in at[time] if scene in chips]
-                layers = [(chip, chip.pixels[0], None if chip.valid is None else chip.valid[0]) for chip in some]
+                layers = layers_of((chips[scene] for scene in at[time] if scene in chips), 0)
                 if layers:
                     combine_layers(found[place, number], layers, part, self.combine, self.variable.name)
         return found
@@ -164,26 +163,23 @@ def planned_dataset(  # noqa: PLR0917 - of one call
     asked: AreaRead, collection: CollectionHandle, access: CallAccess, chunks: Chunks, combine: str, wrap: Wrap
 ) -> xarray.Dataset:
     """Plan a dataset whose arrays `wrap` makes; else as `lazy_dataset`."""
-    plans, options, scenes = asked.plan()
+    planned, failures, options, scenes = asked.plan()
     options = replace(options, on_error=asked.options.on_error)
-    first = plans[0]
+    variables = variables_of(planned, asked.names, failures)
+    first = planned[0].plan
     assert isinstance(first, TargetPlan)  # all are on one grid
     count, all_times = len(asked.areas.geometries), times_of(scenes)
-    whole = union([window_of(plan) for plan in plans])
-    times = np.unique([all_times[plan.read.scene_id] for plan in plans])
-    slots: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for plan in plans:
-        time = int(np.searchsorted(times, all_times[plan.read.scene_id]))
-        slots[time, plan.read.row % count].append(plan.read.scene_id)
+    whole = union([window_of(one.plan) for one in planned])
+    times = np.unique([all_times[one.part.scene_id] for one in planned])
+    slots: list[dict[tuple[int, int], tuple[str, ...]]] = [{} for _ in variables]
+    for (scene, (band,)), plan in planned:
+        slot = int(np.searchsorted(times, all_times[scene])), plan.read.row % count
+        slots[band][slot] = (*slots[band].get(slot, ()), scene)
     counts = len(times), count
     sizes = chunk_sizes(chunks, counts, whole, _tile(first))
-    variables = variables_of(plans, asked.names)
-    named = {slot: tuple(some) for slot, some in slots.items()}
     data = [
-        wrap(
-            BlockReader(collection, access, asked.areas, band, options, named, whole, counts, variable, combine), sizes
-        )
-        for band, variable in zip(asked.asked, variables, strict=True)
+        wrap(BlockReader(collection, access, asked.areas, band, options, some, whole, counts, variable, combine), sizes)
+        for band, some, variable in zip(asked.asked, slots, variables, strict=True)
     ]
     return dataset_on_grid(data, variables, times, count, (first.target.lattice, whole, first.crs))
 

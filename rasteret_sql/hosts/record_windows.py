@@ -34,7 +34,7 @@ from rasteret_sql.hosts.awaited import awaited
 from rasteret_sql.hosts.left_out import tell_left_out
 from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.hosts.read_arguments import WindowArguments, takes, with_defaults
-from rasteret_sql.hosts.xarray_dataset import GridChip, combine_layers, window_of
+from rasteret_sql.hosts.xarray_dataset import GridChip, combine_layers, layers_of, window_of
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 from rasteret_sql.reading.asked_band import Asked
@@ -292,8 +292,7 @@ def _fill(found: npt.NDArray[Any], samples: Samples, records: _Records, size: Wi
         chips[records.image[place.scene_id]].append(chip)
     for image, of_image in chips.items():
         for at, (band, name) in enumerate(bands.items()):
-            layers = [(one, one.pixels[at], None if one.valid is None else one.valid[at]) for one in of_image]
-            combine_layers(found[image, band], layers, size, "combine_first", name)
+            combine_layers(found[image, band], layers_of(of_image, at), size, "combine_first", name)
 
 
 def _methods(sources: Sequence[BandSource], resampling: str | None) -> dict[str, list[int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.hosts.extras import require_extra
 from rasteret_sql.lazy import lazy_module
+from rasteret_sql.reading.chips import ChipJob
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
 from rasteret_sql.reading.window_plan import fill_value
-from rasteret_sql.selection.pixels import Samples
+from rasteret_sql.selection.pixels import Part, Planned, Samples
 
 if TYPE_CHECKING:
     import xarray
@@ -38,9 +39,9 @@ class GridChip:
     """Number of the area, from 0."""
     window: Window
     """Its pixels in the lattice that all chips have."""
-    pixels: Sequence[np.ndarray] | np.ndarray
-    """Of each band, shape (height, width)."""
-    valid: Sequence[np.ndarray] | np.ndarray | None
+    pixels: Sequence[np.ndarray | None] | np.ndarray
+    """Of each band, shape (height, width); None: it is not there."""
+    valid: Sequence[np.ndarray | None] | np.ndarray | None
     """Likewise, True is valid; None: all are."""
 
 
@@ -56,6 +57,15 @@ class Variable:
     dtype: np.dtype
     fill: float
     """Value where no scene has a valid pixel."""
+
+
+def layers_of(chips: Iterable[GridChip], band: int) -> list[Layer]:
+    """One band of chips, of those that have it."""
+    return [
+        (chip, pixels, None if chip.valid is None else chip.valid[band])
+        for chip in chips
+        if (pixels := chip.pixels[band]) is not None
+    ]
 
 
 def union(windows: Sequence[Window]) -> Window:
@@ -94,8 +104,7 @@ def make_dataset(
         slots[int(np.searchsorted(times, chip.time)), chip.area].append(chip)
     for (time, area), some in slots.items():
         for band, one in enumerate(variables):
-            layers = [(chip, chip.pixels[band], None if chip.valid is None else chip.valid[band]) for chip in some]
-            combine_layers(data[band][time, area], layers, whole, combine, one.name)
+            combine_layers(data[band][time, area], layers_of(some, band), whole, combine, one.name)
     lattice, crs = grid
     return dataset_on_grid(data, variables, times, areas, (lattice, whole, crs))
 
@@ -219,7 +228,10 @@ def check_dataset(plans: Sequence[ChipPlan], areas: int, most: int) -> None:
         return
     whole = union([window_of(plan) for plan in plans])
     scenes = len({plan.read.scene_id for plan in plans})
-    size = scenes * areas * whole.width * whole.height * sum(one.header.dtype.itemsize for one in plans[0].sources)
+    widths: Counter[tuple[str, int]] = Counter()
+    for plan in plans:
+        widths[plan.read.scene_id, plan.read.row % areas] += sum(one.header.dtype.itemsize for one in plan.sources)
+    size = scenes * areas * whole.width * whole.height * max(widths.values())
     if size > most:
         raise MemoryLimitError(
             f"the dataset of {scenes} scenes and {areas} areas within {whole.height} × {whole.width} pixels needs up "
@@ -234,28 +246,60 @@ def dataset_of(
     """The dataset of what was read on one grid.
 
     Args:
-        samples: at least one.
+        samples: at least one, each of one band.
         times: of each scene, naive UTC.
         names: of the bands.
         areas: how many were asked for.
         combine: one of `COMBINE`.
+
+    Raises:
+        InvalidArgumentError: no scene says the dtype of a band.
     """
-    chips, plans = [], [job.plan for job in samples.jobs]
+    jobs: dict[tuple[str, int, Window], dict[int, ChipJob]] = defaultdict(dict)
     for place, job in zip(samples.places, samples.jobs, strict=True):
-        valid = None if job.invalid is None else ~job.invalid
-        chips.append(GridChip(times[place.scene_id], place.area, window_of(job.plan), job.pixels(), valid))
-    first = plans[0]
+        jobs[place.scene_id, place.area, window_of(job.plan)][place.bands[0]] = job
+    chips, bands = [], range(len(names))
+    for (scene, area, window), of in jobs.items():
+        pixels = [of[band].pixels()[0] if band in of else None for band in bands]
+        invalid = [of[band].invalid if band in of else None for band in bands]
+        valid = [None if each is None else ~each[0] for each in invalid]
+        chips.append(GridChip(times[scene], area, window, pixels, valid))
+    first = samples.jobs[0].plan
     assert isinstance(first, TargetPlan)  # all are read on one grid
-    return make_dataset(chips, variables_of(plans, names), (first.target.lattice, first.crs), areas, combine)
+    read = [one for one in samples.planned if one.part not in samples.failures]
+    has = {one.part.bands for one in read}
+    read += [one for one in samples.planned if one.part.bands not in has]
+    variables = variables_of(read, names, samples.failures)
+    return make_dataset(chips, variables, (first.target.lattice, first.crs), areas, combine)
 
 
-def variables_of(plans: Sequence[ChipPlan], names: Sequence[str]) -> list[Variable]:
-    """The variables of the bands of plans, of which scenes may have different dtypes: the one that holds all."""
+def variables_of(
+    planned: Sequence[Planned], names: Sequence[str], failures: Mapping[Part, Exception]
+) -> list[Variable]:
+    """The variables of bands, of which scenes may have different dtypes: the one that holds all.
+
+    Args:
+        planned: plans, each of one band.
+        names: of all bands.
+        failures: why bands of scenes have no plan.
+
+    Raises:
+        InvalidArgumentError: a band has no plan.
+    """
+    plans: list[list[ChipPlan]] = [[] for _ in names]
+    for part, plan in planned:
+        plans[part.bands[0]].append(plan)
     found = []
-    for band, name in enumerate(names):
-        dtypes = {plan.sources[band].header.dtype for plan in plans}
-        header = plans[0].sources[band].header
-        found.append(Variable(name, np.result_type(*dtypes), fill_value(plans[0].read, header.nodata)))
+    for band, (name, some) in enumerate(zip(names, plans, strict=True)):
+        if not some:
+            errors = [error for part, error in failures.items() if band in part.bands]
+            why = f"; the first is: {errors[0]}" if errors else ""
+            raise InvalidArgumentError(
+                f'no scene has a file of band "{name}" that can be read, so nothing says its dtype{why}. Leave it out'
+            )
+        header = some[0].sources[0].header
+        dtypes = {plan.sources[0].header.dtype for plan in some}
+        found.append(Variable(name, np.result_type(*dtypes), fill_value(some[0].read, header.nodata)))
     return found
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError, RasteretError
-from rasteret_sql.raster.scanline import polygon_mask
+from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.raster.scanline import Mask, polygon_mask
 from rasteret_sql.reading.arrow_types import binary_array
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.request import Request
@@ -20,6 +23,19 @@ from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory,
 from rasteret_sql.reading.window_job import WindowJob
 from rasteret_sql.reading.window_plan import WindowPlan, fill_value, geometry_of
 from rasteret_sql.result_types import CHIP
+
+_KEPT_MASK = 1 << 20
+"""Pixels of a mask that is kept for the next chips of the same pixels."""
+
+
+def _outside(geometry: shapely.Geometry, grid: Affine, window: Window, all_touched: bool) -> Mask | None:
+    """True for pixels outside of a geometry; None where there are none. It is shared and stays as it is."""
+    outside = ~polygon_mask(geometry, grid, window, all_touched)
+    return outside if outside.any() else None
+
+
+_outside_again = lru_cache(maxsize=16)(_outside)
+"""For an area on many scenes of a grid, and for the bands of each."""
 
 
 class _Clipped:
@@ -39,10 +55,11 @@ class _Clipped:
         if geometry is None:
             return
         assert self.plan.grid is not None
-        inside = polygon_mask(geometry, self.plan.grid, self.plan.window, self.plan.read.options.all_touched)
-        if inside.all():
+        window = self.plan.window
+        find = _outside_again if window.width * window.height <= _KEPT_MASK else _outside
+        outside = find(geometry, self.plan.grid, window, self.plan.read.options.all_touched)
+        if outside is None:
             return
-        outside = ~inside
         for band, source in enumerate(self.plan.sources):
             self.pixels()[band][outside] = fill_value(self.plan.read, source.header.nodata)
         self.invalid = np.broadcast_to(outside, self.plan.shape) if self.invalid is None else self.invalid | outside

@@ -97,6 +97,15 @@ class TargetPlan:
 ChipPlan = WindowPlan | TargetPlan
 
 
+def bands_of(plan: TargetPlan) -> list[TargetPlan | None]:
+    """The plans of its bands, each by itself on the same target; None where the target misses one."""
+    plans: list[TargetPlan | None] = []
+    for source, each in zip(plan.sources, plan.warps, strict=True):
+        read = replace(plan.read, sources=(source,))
+        plans.append(None if each is None else TargetPlan(read, plan.target, (each,), common_dtype(read)))
+    return plans
+
+
 def plan_chip(read: RowRead) -> ChipPlan | None:
     """Plan the pixels of a row: on the target that it asks for, else on the grid of the file.
 

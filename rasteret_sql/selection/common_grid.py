@@ -28,14 +28,12 @@ def on_common_grid(
 
     Args:
         context: looks the scenes up.
-        ids: scenes; those that cannot be read have no say.
+        ids: scenes; those of which no band can be read have no say.
         bands: names.
         options: what is said of the grid.
         only_crs: True: scenes that are all in its CRS are read on their own grids, where nothing else is said.
     """
-    asked = [(scene, tuple(bands)) for scene in ids]
-    found = context.look_up(asked, options.collection, context.backend)
-    sources = [finest(each) for each in map(found.__getitem__, asked) if not isinstance(each, RasteretError)]
+    sources = [finest(each) for each in map(_found(context, ids, bands, options).__getitem__, ids) if each]
     sources = [source for source in sources if source.header.crs and lattice_if_placed(source.header)]
     if not sources:
         return options
@@ -53,6 +51,22 @@ def on_common_grid(
     if align is None and options.resolution in (None, native) and same_crs(_crs(first), crs):
         align = transform.c, transform.f
     return replace(options, crs=crs, resolution=options.resolution or native, align=align)
+
+
+def _found(
+    context: ReadContext, ids: Sequence[str], bands: Sequence[Asked], options: PixelOptions
+) -> dict[str, list[BandSource]]:
+    """Scene → the bands of it whose headers are there."""
+    asked = [(scene, tuple(bands)) for scene in ids]
+    found = context.look_up(asked, options.collection, context.backend)
+    sources = {one[0]: [] if isinstance(each := found[one], RasteretError) else list(each) for one in asked}
+    lacking = [(scene, (band,)) for scene, some in sources.items() if not some and len(bands) > 1 for band in bands]
+    if lacking:
+        found = context.look_up(lacking, options.collection, context.backend)
+        for one in lacking:
+            if not isinstance(each := found[one], RasteretError):
+                sources[one[0]] += each
+    return sources
 
 
 def _crs(source: BandSource) -> str:

@@ -28,7 +28,7 @@ from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import Request, each_or_error
 from rasteret_sql.reading.resolve import resolve
 from rasteret_sql.reading.target_part import part_of
-from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, check_memory, plan_chip
+from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan, bands_of, check_memory, plan_chip
 from rasteret_sql.selection.areas import Areas
 
 
@@ -38,6 +38,10 @@ class Part(NamedTuple):
     scene_id: str
     bands: tuple[int, ...]
     """Numbers among those that were asked for, from 0."""
+
+    def by_bands(self) -> list[Part]:
+        """A part for each of its bands."""
+        return [Part(self.scene_id, (band,)) for band in self.bands]
 
 
 class SamplePlace(NamedTuple):
@@ -93,6 +97,8 @@ class Samples:
     """Of each sample."""
     jobs: Sequence[ChipJob] = ()
     """What has the pixels of each sample, and their mask."""
+    planned: Sequence[Planned] = ()
+    """All that was to be read, also what failed then."""
 
 
 def read_samples(
@@ -105,6 +111,7 @@ def read_samples(
     check: Callable[[Sequence[ChipPlan]], None] | None = None,
     part: Window | None = None,
     apart: bool = False,
+    each_band: bool = False,
 ) -> Samples:
     """Read every area on every scene, on the scene's own grid unless the options ask for another.
 
@@ -117,6 +124,8 @@ def read_samples(
         check: raises where what is planned cannot be; None: samples of different shapes cannot.
         part: pixels of the lattice that are read, where the options ask for a grid; None: all.
         apart: True: each band is read by itself, on its own grid; of a scene, all areas of a band come before the next.
+        each_band: True, where the options ask for a grid: each band is read by itself on the grid of all, so that one
+            that cannot be read leaves the others.
 
     Raises:
         InvalidArgumentError: the windows differ in size.
@@ -125,22 +134,22 @@ def read_samples(
     """
     if not ids:
         return Samples(None)
-    asked = _Asked(areas, bands, options, check, part, apart)
+    asked = _Asked(areas, bands, options, check, part, apart=apart, each_band=each_band)
     return context.engine.call(lambda cancelled: _read(context, ids, asked, cancelled))
 
 
 def plan_samples(
     context: ReadContext, ids: Sequence[str], areas: Areas, bands: Sequence[Asked], options: PixelOptions
-) -> tuple[list[ChipPlan], dict[Part, Exception]]:
-    """Plan what `read_samples` would read, and read nothing.
+) -> tuple[list[Planned], dict[Part, Exception]]:
+    """Plan what `read_samples` with `each_band` would read, and read nothing.
 
     Returns:
-        The plan of each sample, scene by scene, whatever size it has; and why scenes have none that would.
+        The plan of each sample, scene by scene, whatever size it has; and why bands of scenes have none that would.
     """
     failures: dict[Part, Exception] = {}
-    asked = _Asked(areas, bands, options, None, None, apart=False, is_read=False)
+    asked = _Asked(areas, bands, options, None, None, apart=False, each_band=True, is_read=False)
     planned = context.engine.call(lambda _: _plans(context, ids, asked, failures)) if ids else []
-    return [one.plan for one in planned], failures
+    return planned, failures
 
 
 def _read(context: ReadContext, ids: Sequence[str], asked: _Asked, cancelled: Cancelled) -> Samples:
@@ -184,18 +193,18 @@ def _read_once(
     order = {scene: at for at, scene in enumerate(ids)}
     failures = dict(sorted(failures.items(), key=lambda failure: (order[failure[0].scene_id], failure[0].bands)))
     if not kept:
-        return Samples(None, failures), changed
+        return Samples(None, failures, planned=planned), changed
     places = [planned[at].place(len(asked.areas.geometries)) for at in kept]
     read = [job for at in kept if (job := jobs[at]) is not None]
     if asked.check is not None:
-        return Samples(None, failures, places, read), changed
+        return Samples(None, failures, places, read, planned), changed
     if len({plan.dtype for plan in plans}) == 1:
         pixels = buffer.view(plans[0].dtype).reshape(len(plans), *plans[0].shape)
         return Samples(pixels if len(kept) == len(plans) else pixels[kept], failures, places, read), changed
     return Samples(np.stack([job.pixels() for job in read]), failures, places, read), changed
 
 
-class _Planned(NamedTuple):
+class Planned(NamedTuple):
     """The plan of a sample."""
 
     part: Part
@@ -207,6 +216,10 @@ class _Planned(NamedTuple):
         return SamplePlace(*self.part, plan.read.row % areas, plan.transform, plan.crs)
 
 
+_Found = list[ChipPlan] | RasteretError
+"""The plans of a part, or why it has none."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
     areas: Areas
@@ -215,6 +228,7 @@ class _Asked:
     check: Callable[[Sequence[ChipPlan]], None] | None
     part: Window | None
     apart: bool
+    each_band: bool
     is_read: bool = True
     """False where it is only planned."""
 
@@ -238,7 +252,7 @@ class _Asked:
         )
 
 
-def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: dict[Part, Exception]) -> list[_Planned]:
+def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: dict[Part, Exception]) -> list[Planned]:
     """Windows of the scenes; those that cannot be planned are among the failures."""
 
     def work(some: Sequence[Part]) -> list[list[ChipPlan]]:
@@ -255,19 +269,40 @@ def _plans(context: ReadContext, ids: Sequence[str], asked: _Asked, failures: di
                 found[read.row // len(asked.areas.geometries)].append(plan)
         return found
 
-    plans: list[_Planned] = []
+    def tried(some: Sequence[Part]) -> list[_Found]:
+        return each_or_error(work, some, tolerant=True, fatal=(MemoryLimitError,))
+
+    plans: list[Planned] = []
     parts = asked.parts(ids)
-    with context.receipt.plan:
-        planned = each_or_error(work, parts, tolerant=True, fatal=(MemoryLimitError,))
     context.plan_pairs(0, seen=len(parts) * len(asked.areas.geometries))
+    with context.receipt.plan:
+        planned = tried(parts)
+        if asked.each_band:
+            planned = [
+                each for part, found in zip(parts, planned, strict=True) for each in _of_bands(part, found, tried)
+            ]
+            parts = [one for part in parts for one in part.by_bands()]
     for part, found in zip(parts, planned, strict=True):
         if isinstance(found, RasteretError):
             failures[part] = found
         else:
-            plans += [_Planned(part, plan) for plan in found]
+            plans += [Planned(part, plan) for plan in found]
     for one in plans if asked.options.fill is not None else ():
         check_fill(one.plan)
     return plans
+
+
+def _of_bands(part: Part, found: _Found, tried: Callable[[Sequence[Part]], list[_Found]]) -> list[_Found]:
+    """The plans of each band of a part; where bands cannot be planned together, each is tried alone."""
+    if isinstance(found, RasteretError):
+        return tried(part.by_bands()) if len(part.bands) > 1 else [found]
+    of_bands: list[list[ChipPlan]] = [[] for _ in part.bands]
+    for plan in found:
+        assert isinstance(plan, TargetPlan)  # the options ask for a grid
+        for plans, one in zip(of_bands, bands_of(plan), strict=True):
+            if one is not None:
+                plans.append(one)
+    return list(of_bands)
 
 
 def _check_memory(plans: Sequence[ChipPlan], context: ReadContext) -> None:
