@@ -154,7 +154,9 @@ def test_bands_that_are_read_apart_have_the_pixels_of_a_chip(scenes, grid):
     found = collection.get_xarray(AREA, BANDS, geometry_crs=32632, **grid)
     options = f"geom_crs := 32632, resolution := {grid['resolution']}" + (", crs := 3857" if len(grid) > 1 else "")
     query = f"SELECT read_chip(id, ['fine', 'coarse'], '{AREA.wkt}', {options}) FROM scenes ORDER BY datetime"
-    for day, (chip,) in enumerate(collection.sql(query).fetchall()):
+    chips = collection.sql(query).fetchall()
+    assert len(chips) == len(NAMES)
+    for day, (chip,) in enumerate(chips):
         pixels, valid = rasteret_sql.to_numpy(chip)
         for number, band in enumerate(BANDS):
             np.testing.assert_array_equal(found[band][day, 0], np.where(valid[number], pixels[number], 7))
