@@ -55,13 +55,20 @@ class Reader:
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
             if self._connection is None:
-                self._connection = duckdb.connect()
-                # Times of the scenes are naive UTC here, and conditions may compare them with instants (`now()`).
-                self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
-                # Footers of unchanged files are parsed once.
-                self._connection.execute("SET parquet_metadata_cache = true")
-                self._connection.execute("SET enable_progress_bar = false")  # it would be drawn into a host's stdout
+                self._connection = _connected()
             return self._connection.cursor()
+
+
+def _connected() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    # Times of the scenes are naive UTC here, and conditions may compare them with instants (`now()`).
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    # Footers of unchanged files are parsed once.
+    connection.execute("SET parquet_metadata_cache = true")
+    # It would be drawn into a host's stdout. A notebook without ipywidgets has none, and refuses to set it.
+    if connection.sql("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
+        connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def _refusal(error: duckdb.Error) -> InvalidArgumentError | MissingObjectError:

@@ -64,3 +64,9 @@ def test_chips_are_pictures_and_errors_come_once(run):
     assert "data:image/png;base64," in content["data"]["text/html"]
     (content,) = results(run("con.sql(\"SELECT read_chip(id, 'nope') AS red FROM rasteret.ny LIMIT 1\")"))
     assert content["data"]["text/html"].count("unknown band &quot;nope&quot;") == 1
+
+
+def test_collections_choose_scenes_without_ipywidgets(run):
+    """DuckDB has no progress bar there, and refuses each statement that would set one."""
+    (content,) = results(run("len(rasteret_sql.load('ny', workspace_dir='sql').where('month = 7'))"))
+    assert int(content["data"]["text/plain"]) > 0
