@@ -169,3 +169,70 @@ def test_ctrl_c_in_python_calls(tmp_path):
     assert (built, scenes) == (6, 19)
     assert len(report) == 2
     assert set(report) <= {"KeyboardInterrupt", "InterruptedQueryError"}
+
+
+WORKING = """
+def still_working(seconds=10):
+    # Names of threads that read, or wait to, after so long.
+    deadline = time.monotonic() + seconds
+    while True:
+        names = {thread.ident: thread.name for thread in threading.enumerate() if thread is not threading.main_thread()}
+        found = []
+        for ident, frame in sys._current_frames().items():
+            while ident in names and frame is not None:
+                if any(room in frame.f_code.co_filename for room in ("rasteret_sql/reading", "rasteret_sql/selection")):
+                    found.append(names[ident])
+                    break
+                frame = frame.f_back
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
+"""
+
+
+@pytest.mark.exhaustive
+def test_ctrl_c_in_newer_python_calls(tmp_path):
+    """It ends the call, no thread goes on with it, and the same call then gives its result; each reads another band."""
+    pytest.importorskip("geopandas")
+    pytest.importorskip("dask")
+    text = """
+        import json
+        collection = rasteret_sql.load("year", workspace_dir=workspace)
+        area, points = (-75.0, 40.0, -73.0, 42.0), [(-73.9, 40.9), (-73.5, 40.7)]
+        lazy = collection.get_xarray(area, ["swir16"], chunks=16)
+        grid = "geom := 'POLYGON ((-74 41, -73.6 41, -73.6 40.7, -74 41))', crs := 32618, resolution := 3000"
+        chips = f"SELECT datetime, read_chip(id, 'pan', {grid}) AS chip FROM rasteret.year WHERE month = 7"
+        calls = {
+            "get_gdf": lambda: len(collection.get_gdf(area, ["green"])),
+            "sample_points": lambda: len(collection.sample_points(points, ["red"])),
+            "get_xarray": lambda: collection.get_xarray(area, ["nir08"]).sizes["time"],
+            "chunks": lambda: lazy.compute(num_workers=4).sizes["time"],
+            "to_xarray": lambda: rasteret_sql.to_xarray(con.sql(chips)).sizes["time"],
+        }
+        report = {}
+        for name, call in calls.items():
+            stall()
+            after_a_request(press)
+            try:
+                call()
+            except BaseException as error:
+                ended = type(error).__name__
+            else:
+                ended = "none"
+            working = still_working()
+            heal()
+            report[name] = ended, working, call()
+        print(json.dumps(report))
+    """
+    with RangeServer(DATA) as server:
+        program = BEFORE + WORKING + textwrap.dedent(text)
+        done = run_program(program, server.url, tmp_path / "workspace", "execute", "stall-early")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    ended, working, given = ({name: row[at] for name, row in report.items()} for at in range(3))
+    assert ended.pop("to_xarray") in {"RuntimeError", "InvalidInputException", "InterruptException"}  # as SQL ends
+    assert len(ended) == 4
+    assert set(ended.values()) <= {"KeyboardInterrupt", "InterruptedQueryError"}
+    assert not any(working.values()), working
+    # 19 scenes at 17 times, one of July; of their 38 pairs with points, 3 lie beside the image.
+    assert given == {"get_gdf": 19, "sample_points": 35, "get_xarray": 17, "chunks": 17, "to_xarray": 1}
