@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 from bokeh.document import Document
 
-from rasteret_sql.errors import UnknownCollectionError
+from rasteret_sql.errors import InvalidArgumentError, UnknownCollectionError
 from rasteret_sql.hosts.quack_guard import Guard
 from rasteret_sql.hosts.restricted import restrict
 from rasteret_sql.hosts.view.map_tiles import MapTiles
@@ -89,8 +89,13 @@ def serve_page(
 
     Raises:
         UnknownCollectionError: there is no such collection.
-        InvalidArgumentError: the port is taken.
+        InvalidArgumentError: the port is taken, or `basemap` is no address of tiles.
     """
+    if basemap is not None and not all(part in basemap for part in ("{z}", "{x}", "{y}")):
+        raise InvalidArgumentError(
+            f'the basemap "{basemap}" has no {{z}}, {{x}} and {{y}}; expected an address of tiles, such as '
+            "https://tile.example.org/{z}/{x}/{y}.png"
+        )
     names = sorted(collection_names(session.workspace_dir, session.stores))
     if collection is not None:
         session.open(collection)

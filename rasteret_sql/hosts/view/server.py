@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,6 @@ from urllib.parse import urlencode
 from bokeh.document import Document
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
-from bokeh.server.util import bind_sockets
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 
@@ -26,6 +26,7 @@ PAGE = "/map"
 _TILES_AT_ONCE = 16
 """Tiles that are made at a time: most of them wait for bodies."""
 _START_SECONDS = 60
+_LAST_PORT = 65_535
 
 
 class ViewServer:
@@ -38,12 +39,14 @@ class ViewServer:
         prefix: path before all addresses, where a proxy keeps one.
 
     Raises:
-        InvalidArgumentError: the port is taken.
+        InvalidArgumentError: the port is taken, or no port.
     """
 
     def __init__(
         self, service: TileService, show: Callable[[Document], None], *, port: int = 0, prefix: str = ""
     ) -> None:
+        if not 0 <= port <= _LAST_PORT:
+            raise InvalidArgumentError(f"port {port} is none: expected 1 to {_LAST_PORT}, or 0 for any that is free")
         self._service = service
         self._show = show
         self._prefix = prefix
@@ -51,6 +54,7 @@ class ViewServer:
         self._pool = ThreadPoolExecutor(_TILES_AT_ONCE, "rasteret-tile")
         self._loop = asyncio.new_event_loop()
         self._server: BaseServer | None = None
+        self._http: HTTPServer | None = None
         self.port = 0
         self._failure: OSError | None = None
         self._started = threading.Event()
@@ -92,13 +96,18 @@ class ViewServer:
                 self._started.set()
             self._loop.run_forever()
             self._server.stop(wait=False)
+            if self._http is not None:  # connections that clients keep for later, too
+                self._loop.run_until_complete(self._http.close_all_connections())
             self._loop.run_until_complete(asyncio.sleep(0))
         finally:
             self._loop.close()
 
     def _made(self, port: int) -> BaseServer:
         _keep_secrets_out_of_logs()
-        sockets, self.port = bind_sockets(HOST, port)
+        # Not by tornado, which leaves the socket of a port that is taken open.
+        listening = socket.create_server((HOST, port), backlog=128)
+        listening.setblocking(False)
+        self.port = listening.getsockname()[1]
         application = BokehTornado(
             {PAGE: self._show},
             prefix=self._prefix,
@@ -115,9 +124,9 @@ class ViewServer:
                 (r"/", EntryHandler, {"service": self._service, "page": f"{self._prefix}{PAGE}", "key": self._secret}),
             ],
         )
-        http = HTTPServer(application)
-        http.add_sockets(sockets)
-        server = BaseServer(IOLoop.current(), application, http)
+        self._http = HTTPServer(application)
+        self._http.add_sockets([listening])
+        server = BaseServer(IOLoop.current(), application, self._http)
         server.start()
         return server
 

@@ -12,13 +12,17 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -36,26 +40,20 @@ TAB, ENTER, RIGHT = "\ue004", "\ue007", "\ue014"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """Of the page of a process of its own."""
-    require_browser()
+def home(tmp_path_factory):
+    """A home with a workspace of two collections."""
     home = tmp_path_factory.mktemp("home")
-    workspace = home / "workspace"
-    con = rasteret_sql.connect(workspace_dir=workspace)
-    for name, collection in (("meadows", "sentinel2-eopatch-slovenia"), ("bay", "sentinel-s2-l2a-cogs")):
-        con.execute(build(name, collection)).fetchall()
-    words = [
-        "view",
-        "meadows",
-        "-w",
-        str(workspace),
-        "--port",
-        "0",
-        "--no-browser",
-        "--token-file",
-        str(home / "token"),
-    ]
-    served = subprocess.Popen([*SHELL, *words], env=environment(home), stdout=subprocess.PIPE, text=True)
+    with rasteret_sql.connect(workspace_dir=home / "workspace") as con:
+        for name, collection in (("meadows", "sentinel2-eopatch-slovenia"), ("bay", "sentinel-s2-l2a-cogs")):
+            con.execute(build(name, collection)).fetchall()
+    return home
+
+
+@contextmanager
+def serving(home, *words):
+    """The address of the page of a process of its own."""
+    command = ["view", "meadows", "-w", str(home / "workspace"), "--port", "0", "--no-browser", *words]
+    served = subprocess.Popen([*SHELL, *command], env=environment(home), stdout=subprocess.PIPE, text=True)
     try:
         line = served.stdout.readline()
         assert line.startswith("the map: http://127.0.0.1:"), line
@@ -66,6 +64,14 @@ def address(tmp_path_factory):
         served.send_signal(signal.SIGTERM)
         assert served.wait(30) == 0
         served.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def address(home):
+    """Of the page."""
+    require_browser()
+    with serving(home, "--token-file", str(home / "token")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +274,70 @@ def test_tiles_over_http(address):
     assert status(f"{origin}/tiles/none/1/0/0.png?token={token}")[0] == 404
 
 
+class Basemap(http.server.ThreadingHTTPServer):
+    """Gives a red tile for every path, and keeps what was asked for."""
+
+    def __init__(self) -> None:
+        asked = self.asked = []
+        red = imagecodecs.png_encode(np.full((256, 256, 3), (255, 0, 0), np.uint8))
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append((self.path, dict(self.headers)))
+                self.send_response(200)
+                self.send_header("Content-Type", "image/png")
+                self.send_header("Access-Control-Allow-Origin", "*")  # as servers of tiles have it
+                self.send_header("Content-Length", str(len(red)))
+                self.end_headers()
+                self.wfile.write(red)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def test_a_basemap_lies_below(window, home):
+    """Tiles of another server are asked for where the map is, and learn nothing of the token."""
+    with Basemap() as basemap:
+        template = f"http://127.0.0.1:{basemap.server_port}/base/{{z}}/{{x}}/{{y}}.png"
+        with serving(home, "--basemap", template) as address:
+            window.open(address)
+            window.says("68 scenes; pictures from zoom 13 on")
+            x, y = (round(one) for one in on_screen(window, 14.5505, 45.8705))  # beside the images
+            window.until(lambda: tuple(window.screenshot()[y, x]) == (255, 0, 0), what="the basemap")
+            x, y = (round(one) for one in on_screen(window, 14.5578, 45.8705))
+            window.until(lambda: np.ptp(window.screenshot()[y, x].astype(int)) == 0, what="a grey picture above it")
+            keep(window, "basemap")
+            assert window.errors() == []
+    token = address.partition("token=")[2]
+    tiles = [tuple(map(int, re.fullmatch(r"/base/(\d+)/(\d+)/(\d+)\.png", path).groups())) for path, _ in basemap.asked]
+    for z in {z for z, _, _ in tiles}:
+        there = tile_at(14.5578, 45.8705, z)
+        assert (z, there.x, there.y) in tiles
+    assert len(token) > 20
+    assert [one for one in basemap.asked if token in str(one) or "/map" in str(one)] == []
+
+
+@pytest.mark.parametrize("basemap", ["http://127.0.0.1/tiles.png", "http://127.0.0.1/{z}/{x}.png", ""])
+def test_a_basemap_that_is_no_address_of_tiles_is_refused(home, basemap):
+    pytest.importorskip("bokeh", reason="the map needs Bokeh (extra `view`)")
+    words = ["view", "meadows", "-w", str(home / "workspace"), "--port", "0", "--no-browser", "--basemap", basemap]
+    done = subprocess.run(
+        [*SHELL, *words], env=environment(home), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f'the basemap "{basemap}" has no {{z}}, {{x}} and {{y}}' in done.stderr
+
+
 @pytest.fixture
 def served(tmp_path):
     """A server of pages, as that of notebooks is."""
@@ -302,3 +372,27 @@ def test_explore_in_a_cell(window, tmp_path, served):
         shown.stop()
     with pytest.raises(OSError):
         status(shown.address())
+
+
+def test_explore_at_a_port(home):
+    """The port is the one that was asked for, is taken while the map is there, and free again afterwards."""
+    pytest.importorskip("bokeh", reason="the map needs Bokeh (extra `view`)")
+    meadows = rasteret_sql.load("meadows", workspace_dir=home / "workspace")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port {port} of 127.0.0.1 cannot be served"):
+            meadows.explore(port=port)
+    for _ in range(2):
+        shown = meadows.explore(port=port)
+        try:
+            assert shown.address().startswith(f"http://127.0.0.1:{port}/?")
+            assert f":{port}/?" in shown._repr_html_()
+            assert status(shown.address())[0] == 302
+            assert status(f"http://127.0.0.1:{port}/?token=wrong")[0] == 403
+        finally:
+            shown.stop()
+        with pytest.raises(OSError):
+            status(shown.address())
+    for no_port in (-1, 65_536):
+        with pytest.raises(ValueError, match=f"port {no_port} is none: expected 1 to 65535"):
+            meadows.explore(port=no_port)
