@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-Read = Callable[[], np.ndarray]
-"""What the clock measures."""
+Read = tuple[Callable[[], Any], Callable[[Any], np.ndarray]]
+"""What the clock measures, and what makes one array of its result afterwards."""
 THREADS = 32
 """Of peers that read one thing in each."""
 
@@ -75,12 +75,16 @@ def ours(work: Work) -> Read:
 
     def arrays() -> np.ndarray:
         grid = {"geometry_crs": work.crs, "shape": work.size(work.areas[0])} if work.is_preview else named
-        found = collection.get_numpy(work.areas, work.bands, **grid)
+        return collection.get_numpy(work.areas, work.bands, **grid)
+
+    def of_arrays(found: np.ndarray) -> np.ndarray:
         found = found.reshape(len(work.items), len(work.areas), len(work.bands), *found.shape[-2:])
         return found.swapaxes(0, 1)
 
-    def dataset() -> np.ndarray:
-        found = collection.get_xarray(work.areas, work.bands, target_crs=work.crs, **named)
+    def dataset() -> Any:
+        return collection.get_xarray(work.areas, work.bands, target_crs=work.crs, **named)
+
+    def of_dataset(found: Any) -> np.ndarray:
         return np.stack([found[band].values for band in work.bands], axis=2).swapaxes(0, 1)
 
     def mean() -> np.ndarray:
@@ -88,7 +92,7 @@ def ours(work: Work) -> Read:
         found = collection.get_xarray(work.areas, work.bands, target_crs=work.crs, chunks=chunks, **named)
         return np.asarray(found[work.bands[0]][:, 0].mean("time").compute(num_workers=THREADS))
 
-    return {"mean": mean, "dataset": dataset, "arrays": arrays}[work.kind]
+    return {"mean": (mean, np.asarray), "dataset": (dataset, of_dataset), "arrays": (arrays, of_arrays)}[work.kind]
 
 
 def odc(work: Work) -> Read:
@@ -106,8 +110,10 @@ def odc(work: Work) -> Read:
         place = Affine(work.resolution, 0, area[0], 0, -work.resolution, area[3])
         return GeoBox(work.size(area), place, f"EPSG:{work.crs}")
 
-    def dataset() -> np.ndarray:
-        found = [odc.stac.load(items, geobox=grid(area), pool=THREADS, **how) for area in work.areas]
+    def dataset() -> list[Any]:
+        return [odc.stac.load(items, geobox=grid(area), pool=THREADS, **how) for area in work.areas]
+
+    def of_dataset(found: list[Any]) -> np.ndarray:
         return np.stack([np.stack([one[band].values for band in work.bands], axis=1) for one in found])
 
     def mean() -> np.ndarray:
@@ -115,7 +121,7 @@ def odc(work: Work) -> Read:
         found = odc.stac.load(items, geobox=grid(work.areas[0]), chunks=chunks, **how)
         return np.asarray(found[work.bands[0]].mean("time").compute(num_workers=THREADS))
 
-    return mean if work.kind == "mean" else dataset
+    return (mean, np.asarray) if work.kind == "mean" else (dataset, of_dataset)
 
 
 def one_by_one(work: Work) -> Read:
@@ -135,11 +141,11 @@ def one_by_one(work: Work) -> Read:
         ):
             return vrt.read(1)
 
-    def read() -> np.ndarray:
+    def read() -> list[np.ndarray]:
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
-            return work.stacked([chip(area, address) for area in work.areas for address in work.addresses()])
+            return [chip(area, address) for area in work.areas for address in work.addresses()]
 
-    return read
+    return read, work.stacked
 
 
 def rio_tiler(work: Work) -> Read:
@@ -162,14 +168,15 @@ def rio_tiler(work: Work) -> Read:
         with Reader(address) as file:
             return file.preview(max_size=max(work.size(work.areas[0]))).array.data[0]
 
-    def read() -> np.ndarray:
+    def read() -> list[np.ndarray]:
+        calls: list[Callable[[], np.ndarray]]
         calls = [partial(part, area, address) for area in work.areas for address in work.addresses()]
         if work.is_preview:
             calls = [partial(preview, address) for address in work.addresses()]
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), ThreadPoolExecutor(THREADS) as pool:
-            return work.stacked(list(pool.map(lambda call: call(), calls)))
+            return list(pool.map(lambda call: call(), calls))
 
-    return read
+    return read, work.stacked
 
 
 def rasteret(work: Work) -> Read:
@@ -183,13 +190,12 @@ def rasteret(work: Work) -> Read:
     areas = [shapely.box(*area) for area in work.areas]
     target = {"target_crs": work.crs} if work.kind == "dataset" else {}
 
-    def read() -> np.ndarray:
+    def read() -> Any:
         if work.kind == "dataset":
-            found = collection.get_xarray(areas, work.bands, geometry_crs=work.crs, progress=False, **target)
-            return np.asarray(found[work.bands[0]].values)
+            return collection.get_xarray(areas, work.bands, geometry_crs=work.crs, progress=False, **target)
         return collection.get_numpy(areas, work.bands, geometry_crs=work.crs, progress=False)
 
-    return read
+    return read, lambda found: np.asarray(found[work.bands[0]].values if work.kind == "dataset" else found)
 
 
 def floor(work: Work) -> Read:
@@ -211,11 +217,7 @@ def floor(work: Work) -> Read:
             tasks += [Task(scene, band, None, None, window) for band in work.bands]
     engine.load(Context(work.url, work.folder, work.folder), Workload("arrays", "chip", tuple(tasks)))
 
-    def read() -> np.ndarray:
-        engine.run()
-        return np.empty(0)
-
-    return read
+    return engine.run, lambda _: np.empty(0)
 
 
 ENGINES: dict[str, Callable[[Work], Read]] = {
@@ -254,7 +256,7 @@ def _peak_mb() -> float:
 
 def main() -> None:
     engine, folder, url = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-    read = ENGINES[engine](Work(folder, url))
+    read, as_array = ENGINES[engine](Work(folder, url))
     if engine in ("odc-stac", "rasterio", "rio-tiler"):
         wake_gdal()
     _control(url, "reset")
@@ -263,7 +265,7 @@ def main() -> None:
     found = read()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak, counts = _peak_mb(), _control(url, "counts")
-    np.save(folder / f"{engine}.npy", found)
+    np.save(folder / f"{engine}.npy", as_array(found))
     told = {"wall": wall, "cpu": cpu, "peak": peak, "requests": counts["requests"], "mb": counts["bytes"] / 1e6}
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
