@@ -18,6 +18,7 @@ from rasteret_sql.errors import ArgumentTypeError, did_you_mean
 from rasteret_sql.functions import types
 from rasteret_sql.functions.spec import Argument, Function
 from rasteret_sql.functions.sql_types import sql_type
+from rasteret_sql.hosts.spark.declared_types import declared
 from rasteret_sql.result_types import CHIP
 
 _GEOMETRY_FIELDS = ["srid", "wkb"]
@@ -72,7 +73,7 @@ def _column(function: Function, argument: Argument, value: pa.Array | None, coun
     assert form is not None
     if value is None:
         value = pa.nulls(count) if argument.default == "NULL" else pa.array([_literal(argument.default)] * count)
-    convert = _CONVERTERS.get(form, lambda column: column.cast(form.type))
+    convert = _CONVERTERS.get(form, lambda column: declared(column, form.type))
     try:
         return convert(value)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
@@ -173,17 +174,17 @@ def _chips(column: pa.Array) -> pa.StructArray:
         pa.nulls(count, pa.string()),
     )
     if _is_chip(kind):
-        one = column.cast(CHIP)
+        one = declared(column, CHIP)
     elif pa.types.is_struct(kind):
         names = [field.name for field in kind]
         # What is no CHIP is told of by its name among the kinds.
-        chips = [part.cast(CHIP) if _is_chip(part.type) else pa.nulls(count, CHIP) for part in column.flatten()]
+        chips = [declared(part, CHIP) if _is_chip(part.type) else pa.nulls(count, CHIP) for part in column.flatten()]
         order = [part * count + row for row in range(count) for part in range(len(names))]
         keys = pa.array(names * count, pa.string())
         offsets = pa.array(range(0, len(order) + 1, max(len(names), 1)), pa.int32())
         named = pa.MapArray.from_arrays(offsets, keys, pa.concat_arrays(chips).take(pa.array(order, pa.int64())))
     elif pa.types.is_map(kind) and _is_chip(kind.item_type):
-        named = column.cast(_NAMED_CHIPS)
+        named = declared(column, _NAMED_CHIPS)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = column.cast(pa.string())
     kinds = pa.array([_name(kind)] * count, pa.string())
