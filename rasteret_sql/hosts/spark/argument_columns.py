@@ -19,6 +19,7 @@ from rasteret_sql.functions import types
 from rasteret_sql.functions.spec import Argument, Function
 from rasteret_sql.functions.sql_types import sql_type
 from rasteret_sql.hosts.spark.declared_types import declared
+from rasteret_sql.hosts.spark.sedona_geometries import is_of_sedona, wkb_of
 from rasteret_sql.result_types import CHIP
 
 _GEOMETRY_FIELDS = ["srid", "wkb"]
@@ -142,13 +143,12 @@ def geometries(column: pa.Array) -> pa.StructArray:
     nothing = pa.nulls(count, pa.string())
     if pa.types.is_struct(kind) and [field.name for field in kind] == _GEOMETRY_FIELDS:
         srids = pc.struct_field(column, "srid")  # of each row, for a column may be of any
-        kinds = pc.if_else(
-            pc.greater(pc.fill_null(srids, 0), 0),
-            pc.binary_join_element_wise("GEOMETRY('EPSG:", srids.cast(pa.string()), "')", ""),
-            "GEOMETRY",
-        )
-        return _geometry(kinds, pc.struct_field(column, "wkb").cast(pa.binary()), nothing)
+        return _geometry(_kinds(srids), pc.struct_field(column, "wkb").cast(pa.binary()), nothing)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        if is_of_sedona(column):
+            values = [None if value is None else wkb_of(value) for value in column.to_pylist()]
+            wkbs, srids = ([None if value is None else value[at] for value in values] for at in (0, 1))
+            return _geometry(_kinds(pa.array(srids, pa.int32())), pa.array(wkbs, pa.binary()), nothing)
         return _geometry(pa.array(["BLOB"] * count), column.cast(pa.binary()), nothing)
     if pa.types.is_null(kind):
         return _geometry(pa.array(["VARCHAR"] * count), pa.nulls(count, pa.binary()), nothing)
@@ -159,6 +159,15 @@ def geometries(column: pa.Array) -> pa.StructArray:
     else:
         raise pa.ArrowTypeError
     return _geometry(pa.array([name] * count), pa.nulls(count, pa.binary()), texts)
+
+
+def _kinds(srids: pa.Array) -> pa.Array:
+    """The type of each geometry as DuckDB names it, by its SRID."""
+    return pc.if_else(
+        pc.greater(pc.fill_null(srids, 0), 0),
+        pc.binary_join_element_wise("GEOMETRY('EPSG:", srids.cast(pa.string()), "')", ""),
+        "GEOMETRY",
+    )
 
 
 def _geometry(kinds: pa.Array, wkbs: pa.Array, texts: pa.Array) -> pa.StructArray:
