@@ -51,7 +51,7 @@ def _whole(column: pa.Array) -> pa.Array:
 
 
 def _offsets(whole: pa.Array) -> pa.Array:
-    """Where the values of each row begin; NULL where the row is."""
+    """The beginnings of the rows among the values; NULL where a row is."""
     valid = pa.array([*whole.is_valid().to_pylist(), True])
     return pc.if_else(valid, whole.offsets, pa.scalar(None, pa.int32()))
 
