@@ -7,6 +7,8 @@ What it does not know is a parse error with file and line, never something skipp
     set zone POLYGON ((0 0, ...))      a variable: ${zone} anywhere below; ${DATA}, ${TMP}, ${SERVER} are given
     require duckdb>=2                  leave the rest of the file out where that does not hold
     skipif duckdb<2 | onlyif duckdb<2  leave the next record out, or all but
+    skipif spark WHY                   leave it out on Spark, which runs the files, too, but for those that begin with
+                                       `# not on Spark: WHY` (tests/hosts/spark/test_files_of_sql.py)
     reset                              a new connection
 
     statement ok
@@ -25,6 +27,7 @@ What it does not know is a parse error with file and line, never something skipp
     requests 2 bytes 1000              what the range server was asked by the last statement; `<=2` for at most
     udf_rows read_chip 3               rows that reached a function in the last statement
 
+On Spark nobody counts requests and rows, since executors are other processes: both are passed over there.
 A record ends at a blank line. Rows are always fetched to the end.
 """
 
@@ -52,6 +55,8 @@ _COMPARE = {
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _CONDITION = re.compile(r"duckdb(>=|<=|==|!=|>|<)(\d+(?:\.\d+)*)")
 _LIMIT = re.compile(r"(<=)?(\d+)")
+SPARK = "spark"
+"""The condition that holds on Spark."""
 _SORTS = ("nosort", "rowsort", "valuesort")
 
 
@@ -107,6 +112,8 @@ class Host:
     udf_rows: Callable[[duckdb.DuckDBPyConnection, str], int] | None = None
     """(connection, function) → rows that reached it so far."""
     version: str = duckdb.__version__
+    spark: bool = False
+    """True for Spark, which counts neither requests nor rows."""
 
 
 def parse(path: Path, text: str) -> list[Record]:
@@ -126,9 +133,7 @@ def parse(path: Path, text: str) -> list[Record]:
             continue
         word, *rest = line.split()
         if word in {"skipif", "onlyif"}:
-            if len(rest) != 1 or not _CONDITION.fullmatch(rest[0]):
-                raise ParseError(path, at, f"{word} takes a condition such as duckdb>=2, not {' '.join(rest)!r}")
-            conditions.append((word, rest[0]))
+            conditions.append((word, _checked_condition(path, at, word, rest)))
             continue
         if word in {"statement", "query"}:
             body: list[str] = []
@@ -145,6 +150,17 @@ def parse(path: Path, text: str) -> list[Record]:
     if not records:
         raise ParseError(path, 1, "the file has no records")
     return records
+
+
+def _checked_condition(path: Path, at: int, word: str, rest: list[str]) -> str:
+    """The condition of a skipif or onlyif; that of Spark says why."""
+    if word == "skipif" and rest[:1] == [SPARK]:
+        if len(rest) == 1:
+            raise ParseError(path, at, "skipif spark says why, as in `skipif spark typeof has DuckDB's names`")
+        return SPARK
+    if len(rest) != 1 or not _CONDITION.fullmatch(rest[0]):
+        raise ParseError(path, at, f"{word} takes a condition such as duckdb>=2, not {' '.join(rest)!r}")
+    return rest[0]
 
 
 def _with_body(path: Path, at: int, word: str, rest: list[str], body: list[str]) -> Record:
@@ -240,6 +256,8 @@ class _Run:
         return self.statements
 
     def _holds(self, word: str, condition: str) -> bool:
+        if condition == SPARK:
+            return not self.host.spark
         return _condition(condition, self.host.version) == (word == "onlyif")
 
     def _step(self, record: Record, functions: set[str]) -> None:
@@ -251,14 +269,13 @@ class _Run:
         elif record.kind == "reset":
             self.connection.close()
             self.connection = self.host.connect()
-        elif record.kind == "requests":
-            self._check_requests(record)
-        elif record.kind == "udf_rows":
-            self._check_rows(record)
+        elif record.kind in {"requests", "udf_rows"}:
+            if not self.host.spark:
+                self._check_requests(record) if record.kind == "requests" else self._check_rows(record)
         else:
             sql = self._filled(record.sql, record.line)
             self.before = self.host.traffic() if self.host.traffic is not None else (0, 0)
-            self.rows_before = {name: self._rows_of(name, record.line) for name in functions}
+            self.rows_before = {name: self._rows_of(name, record.line) for name in functions if not self.host.spark}
             self.statements += 1
             self._statement(record, sql)
 

@@ -107,6 +107,8 @@ def test_everything_that_a_file_can_say(tmp_path):
         ("require spatial\n", "1: require takes a condition"),
         ("skipif windows\nstatement ok\nSELECT 1\n", "1: skipif takes a condition"),
         ("skipif duckdb>=2\n", "stands before nothing"),
+        ("skipif spark\nstatement ok\nSELECT 1\n", "1: skipif spark says why"),
+        ("onlyif spark for a reason\nstatement ok\nSELECT 1\n", "1: onlyif takes a condition"),
         ("requests many\n", "1: requests is written"),
         ("udf_rows f\n", "1: udf_rows is written"),
         ("set x\n", "1: set takes a name"),
@@ -216,3 +218,11 @@ def test_conditions_belong_to_the_next_record_only():
     records = parse(Path("x.test"), "skipif duckdb>=2\nstatement ok\nSELECT 1\n\nstatement ok\nSELECT 2\n")
     assert [r.conditions for r in records] == [(("skipif", "duckdb>=2"),), ()]
     assert [r.line for r in records] == [2, 5]
+
+
+@pytest.mark.parametrize(("spark", "statements"), [(False, 2), (True, 1)])
+def test_spark_leaves_out_what_says_why_and_counts_nothing(tmp_path, spark, statements):
+    text = "skipif spark typeof has other names\nstatement ok\nSELECT 1\n\nstatement ok\nSELECT 2\n"
+    text += "\nrequests 0\n\nudf_rows f 0\n"
+    counted = {"traffic": lambda: (0, 0), "udf_rows": lambda _connection, _name: 0}
+    assert run(tmp_path, text, spark=spark, **({} if spark else counted)) == statements
