@@ -15,17 +15,21 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 """Programs of the packages chromium and chromium-driver."""
 
 
-def require_browser() -> None:
-    """Skip where something is missing; where servers are required, fail."""
+def require_browser(*modules: str) -> None:
+    """Skip where a browser or a module is missing; where servers are required, fail.
+
+    Args:
+        modules: beside selenium.
+    """
     missing = [
-        *(name for name in ("bokeh", "selenium") if find_spec(name) is None),
+        *(name for name in (*modules, "selenium") if find_spec(name) is None),
         *(name for name, path in (("chromium", CHROMIUM), ("chromedriver", DRIVER)) if path is None),
     ]
     if not missing:
         return
     text = (
-        f"the map is not looked at in a browser: {', '.join(missing)} missing; apt-get install chromium "
-        "chromium-driver, pip install -e '.[test,view]' selenium"
+        f"pages are not looked at in a browser: {', '.join(missing)} missing; apt-get install chromium "
+        "chromium-driver, pip install -e '.[test,view]' selenium jupysql marimo nbconvert"
     )
     if os.environ.get("RASTERET_TESTS_REQUIRE_BROWSER"):
         pytest.fail(text)

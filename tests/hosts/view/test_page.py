@@ -69,7 +69,7 @@ def serving(home, *words):
 @pytest.fixture(scope="module")
 def address(home):
     """Of the page."""
-    require_browser()
+    require_browser("bokeh")
     with serving(home, "--token-file", str(home / "token")) as address:
         yield address
 
