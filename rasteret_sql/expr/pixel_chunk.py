@@ -158,8 +158,15 @@ class Evaluator:
         return _Part(as_number)
 
     def _column(self, node: Column, number: int) -> _Part:
-        register, registers = self._take(), self._registers
         is_checked = self._dtypes[number].kind == "f" and id(node) not in self._checked_later
+        if self._dtypes[number] == self._numbers:
+
+            def as_it_is() -> Pixels:
+                numbers, valid = self._values[number], self._valid[number]
+                return numbers, _not_nan(numbers, valid) if is_checked else valid
+
+            return _Part(as_it_is)
+        register, registers = self._take(), self._registers
 
         def load() -> Pixels:
             numbers, valid = registers[register], self._valid[number]

@@ -43,9 +43,13 @@ _EXACT = 2**24
 """Integers up to here are exact in float32."""
 _EXACT_FUNCTIONS = {"+", "-", "*", "negative", "abs", "sign"}
 """Functions that give integers of integers."""
-_ROUNDED_ONCE = {"/", "sqrt"}
+_ROUNDED_ONCE = {"+", "-", "*", "/", "sqrt"}
 """Functions of exact float32 whose result in float32 is that of float64, rounded: it has more than twice the digits and
 two (S. A. Figueroa, When is double rounding innocuous?, 1995)."""
+_OF_ANY_SIGN = {"negative", "abs", "sign"}
+"""Functions that give values of float32 of such, with a fraction or not."""
+_CHOICES = {"coalesce", "greatest", "least", "nullif"}
+"""Functions that give one of their arguments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,9 +79,9 @@ class Computation:
             return cls(node, dtypes[node.name])
         if isinstance(node, Call) and node.function == "cast DOUBLE":
             return cls(node, np.dtype("float64"))
-        return cls(
-            node, type_of(node, types).dtype, np.dtype("float32" if _is_same_in_float32(node, types) else "float64")
-        )
+        singles = frozenset(name for name, dtype in dtypes.items() if dtype.kind == "f" and dtype.itemsize <= 4)
+        is_same = _is_same_in_float32(node, types, singles)
+        return cls(node, type_of(node, types).dtype, np.dtype("float32" if is_same else "float64"))
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -192,21 +196,48 @@ class _ValidPixels:
         self.found[some] = valid
 
 
-def _is_same_in_float32(node: Node, types: Mapping[str, ValueType]) -> bool:
-    """True where an expression, computed in float32, gives what it gives in float64, as float32."""
-    if isinstance(node, Call) and node.function in _ROUNDED_ONCE:
-        return all(_is_exact_in_float32(one, types) for one in node.arguments)
-    return _is_exact_in_float32(node, types)
+def _is_same_in_float32(node: Node, types: Mapping[str, ValueType], singles: frozenset[str]) -> bool:
+    """True where an expression, computed in float32, gives what it gives in float64, as float32.
+
+    Args:
+        node: The expression.
+        types: Of each of its bands.
+        singles: Bands of float32, or of less.
+    """
+    if isinstance(node, Call) and node.function in _ROUNDED_ONCE and not type_of(node, types).is_integer:
+        return all(_is_exact_in_float32(one, types, singles) for one in node.arguments)
+    if isinstance(node, Case):
+        return all(
+            _is_exact_in_float32(when, types, singles) and _is_same_in_float32(then, types, singles)
+            for when, then in (*node.branches, (Literal(True), node.otherwise))
+        )
+    return _is_exact_in_float32(node, types, singles)
 
 
-def _is_exact_in_float32(node: Node, types: Mapping[str, ValueType]) -> bool:
-    """True where the values, and all of which they are computed, are integers that float32 holds."""
-    is_known = isinstance(node, Column) or (isinstance(node, Call) and node.function in _EXACT_FUNCTIONS)
-    if not is_known and not (isinstance(node, Literal) and isinstance(node.value, int)):
-        return False
-    found = type_of(node, types)
-    fits = found.is_integer and max(-found.low, found.high) <= _EXACT
-    return fits and all(_is_exact_in_float32(one, types) for one in parts(node))
+def _is_exact_in_float32(node: Node, types: Mapping[str, ValueType], singles: frozenset[str]) -> bool:
+    """True where the values, and all of which they are computed, are such that float32 holds."""
+    match node:
+        case Column(name):
+            return name in singles or _fits_float32(types[name])
+        case Literal(value):
+            return value is None or (isinstance(value, int | float) and float(np.float32(value)) == value)
+        case In(value, choices):
+            return all(_is_exact_in_float32(one, types, singles) for one in (value, *choices))
+        case Compare() | IsNull() | Not() | And() | Or() | Case():
+            pass
+        case Call(function):
+            if function not in _OF_ANY_SIGN | _CHOICES and not (
+                function in _EXACT_FUNCTIONS and _fits_float32(type_of(node, types))
+            ):
+                return False
+        case _:
+            return False
+    return all(_is_exact_in_float32(one, types, singles) for one in parts(node))
+
+
+def _fits_float32(values: ValueType) -> bool:
+    """True for integers that are exact in float32."""
+    return values.is_integer and max(-values.low, values.high) <= _EXACT
 
 
 def type_of(node: Node, types: Mapping[str, ValueType]) -> ValueType:

@@ -289,10 +289,86 @@ def test_integers_in_float32_as_in_float64(text: str, dtype: str) -> None:
     assert values[at].tobytes() == right[at].tobytes()
 
 
-@pytest.mark.parametrize("text", ["a / 3 + d", "(a - 7.5) * 3 + d", "a * 100000", "a / b / b", "0.5 / b", "d / a"])
+SINGLES = np.array(
+    [
+        0,
+        -0.0,
+        1,
+        -1,
+        0.1,
+        0.5,
+        1 / 3,
+        3,
+        16777217,
+        1e-45,
+        1.2e-38,
+        -7e-39,
+        3.4e38,
+        -3.4e38,
+        1e20,
+        np.inf,
+        -np.inf,
+        np.nan,
+    ],
+    np.float32,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("d + e", "d - e", "d * e", "d / e", "d / a", "0.5 / b", "d * 0.25", "sqrt(d)", "abs(d)", "-d", "sign(d)"),
+        *(
+            "CASE WHEN d > 0.5 THEN e ELSE a END",
+            "CASE WHEN d IN (0.5, 3) AND e < d THEN e / d WHEN a = 3 THEN d * e END",
+        ),
+        *("coalesce(nullif(d, e), 2)", "greatest(d, e, 1)", "least(d, a)", "CASE WHEN d IS NULL THEN 1 ELSE 0 END"),
+        *("d > e", "NOT (d <= e OR a = 7)", "d BETWEEN e AND 3"),
+    ],
+)
+def test_numbers_of_float32_in_float32_as_in_float64(text: str) -> None:
+    """Where they are only chosen and compared, or a result is rounded once; also at the ends of what float32 has."""
+    rng = np.random.default_rng(4)
+    near = rng.random(200, dtype=np.float32) * np.float32(2) ** rng.integers(-149, 127, 200).astype(np.float32)
+    some = np.concatenate([SINGLES, near * rng.choice([-1, 1], 200).astype(np.float32)])
+    d, e = (one.ravel() for one in np.meshgrid(some, some))
+    bands = {
+        "d": d,
+        "e": e,
+        "a": rng.integers(0, 256, d.size).astype(np.uint8),
+        "b": np.arange(d.size, dtype=np.uint16),
+    }
+    expression = parse_band_expression(text)
+    used = {name: (bands[name], None) for name in expression.bands}
+    single = Computation.of(expression.node, {name: bands[name].dtype for name in used})
+    assert single.numbers == "float32"
+    values, valid = single.compute(used)
+    right, right_valid = replace(single, numbers=np.dtype("float64")).compute(used)
+    assert values.dtype == right.dtype
+    np.testing.assert_array_equal(valid, right_valid)
+    at = slice(None) if valid is None else valid
+    np.testing.assert_array_equal(values[at], right[at])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "a / 3 + d",
+            "(a - 7.5) * 3 + d",
+            "a * 100000",
+            "a / b / b",
+            "0.1 / b",
+            "d * 0.1",
+            "(d + e) / 2",
+            "sqrt(d * d)",
+        ),
+        *("CASE WHEN d > 0.1 THEN e ELSE a END", "d IN (0.1)", "CASE WHEN d + e > 1 THEN d END", "ln(d)", "abs(d + e)"),
+    ],
+)
 def test_what_is_rounded_more_than_once_is_computed_in_float64(text: str) -> None:
     expression = parse_band_expression(text)
-    dtypes = {name: np.dtype("float32" if name == "d" else "uint16") for name in expression.bands}
+    dtypes = {name: np.dtype("float32" if name in "de" else "uint16") for name in expression.bands}
     assert Computation.of(expression.node, dtypes).numbers == "float64"
 
 
