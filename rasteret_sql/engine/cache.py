@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,23 @@ class TileKey(NamedTuple):
     length: int
     version: int = 0
     """Number of the file's version, which tells whose backend got it, too: what one may read, another may not."""
+
+
+class CacheShare:
+    """The part of a cache for the tiles of a statement that reads much: those that it needs again, the oldest go first.
+
+    It would else drop what all others find again, and hold memory for tiles that nobody asks for.
+
+    Args:
+        max_bytes: Of tiles.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.nbytes = 0
+        """Of tiles that were kept for it."""
+        self.tiles: deque[tuple[TileKey, int]] = deque()
+        """Their keys and bytes, the oldest first."""
 
 
 class TileCache:
@@ -51,7 +68,7 @@ class TileCache:
         """True for a tile that is kept; this is no use of it."""
         return key in self._tiles
 
-    def put(self, key: TileKey, tile: np.ndarray, since: float = math.inf) -> None:
+    def put(self, key: TileKey, tile: np.ndarray, since: float = math.inf, share: CacheShare | None = None) -> None:
         """Keep a tile, dropping those that were used longest ago.
 
         Args:
@@ -60,14 +77,20 @@ class TileCache:
             since: tiles used after this time (`time.monotonic`) are not dropped; where they fill the cache the new
                 one is not kept. A call that reads more than the cache holds thus finds a part of it again, where
                 plain least-recently-used would have dropped each tile before it comes up again.
+            share: of the statement that reads the tile; None: it may take all of the cache.
         """
         size = tile.nbytes
         if size > self._max_bytes:
             return
         with self._lock:
-            old = self._tiles.pop(key, None)
-            if old is not None:
-                self._bytes -= old[0].nbytes
+            self._drop(key)
+            if share is not None:
+                while share.tiles and share.nbytes + size > share.max_bytes:
+                    own, own_size = share.tiles.popleft()
+                    share.nbytes -= own_size
+                    self._drop(own)
+                if size > share.max_bytes:
+                    return
             while self._bytes + size > self._max_bytes:
                 oldest = next(iter(self._tiles))
                 if self._tiles[oldest][1] > since:
@@ -75,6 +98,14 @@ class TileCache:
                 self._bytes -= self._tiles.pop(oldest)[0].nbytes
             self._tiles[key] = tile, time.monotonic()
             self._bytes += size
+            if share is not None:
+                share.tiles.append((key, size))
+                share.nbytes += size
+
+    def _drop(self, key: TileKey) -> None:
+        old = self._tiles.pop(key, None)
+        if old is not None:
+            self._bytes -= old[0].nbytes
 
     def resize(self, max_bytes: int) -> None:
         """Set another bound, dropping what no longer fits."""

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 import numpy as np
 
 from rasteret_sql.callbacks import Cancelled
-from rasteret_sql.engine.cache import TileKey
+from rasteret_sql.engine.cache import CacheShare, TileKey
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.engine.versions import Version
 from rasteret_sql.errors import RasteretError
@@ -21,7 +21,7 @@ from rasteret_sql.receipt import Receipt
 class Wanted:
     """A stored tile and the places in a call that wait for it."""
 
-    __slots__ = ("backend", "call", "index", "key", "level", "takers", "version")
+    __slots__ = ("backend", "call", "index", "key", "level", "once", "takers", "version")
 
     def __init__(self, call: Call, key: TileKey, need: TileNeed, version: Version) -> None:
         self.call = call
@@ -30,6 +30,8 @@ class Wanted:
         self.level = need.level
         self.index = need.index
         self.backend = need.backend
+        self.once = True
+        """True where all that need it say so."""
         self.takers: list[tuple[int, int]] = []
         """(job number, slot)"""
 
@@ -43,10 +45,13 @@ class Call:
         cancelled: Cancelled,
         version_of: Callable[[str, StorageBackend | None, FileFacts | None], Version],
         receipt: Receipt,
+        share: CacheShare | None = None,
     ) -> None:
         self.cancelled = cancelled
         self.receipt = receipt
         """Gets what its tiles cost."""
+        self.share = share
+        """The part of the cache that its tiles may take; None: all of it."""
         self.begun = time.monotonic()
         """What the cache took from then on is not dropped for this call's tiles."""
         self.done = threading.Event()
@@ -76,6 +81,7 @@ class Call:
                 wanted = self.wanted.get(key)
                 if wanted is None:
                     wanted = self.wanted[key] = Wanted(self, key, need, version)
+                wanted.once &= need.once
                 wanted.takers.append((number, need.slot))
         # Settled before any tile can arrive: a job is finished once.
         self._idle = [number for number, pending in enumerate(self._pending) if pending == 0]
@@ -98,6 +104,12 @@ class Call:
         self._hand_out(None, self._holes)
         if not self._jobs:
             self.done.set()
+
+    def end(self) -> None:
+        """Ask for nothing more, and give no job another tile."""
+        self.done.set()
+        for driver in [*self.drivers]:
+            driver.cancel()
 
     def deliver(self, wanted: Wanted, tile: np.ndarray) -> None:
         """Give a decoded tile to all that wait for it."""

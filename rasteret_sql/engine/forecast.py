@@ -10,10 +10,11 @@ from typing import TypeVar
 
 from rasteret_sql.callbacks import Cancelled, Progress
 from rasteret_sql.engine import cancel
-from rasteret_sql.engine.cache import TileKey
+from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey
 from rasteret_sql.engine.call import Call
 from rasteret_sql.engine.job import Job
 from rasteret_sql.engine.scheduler import Engine, requests_of, waves
+from rasteret_sql.engine.started_jobs import StartedJobs
 from rasteret_sql.receipt import Receipt
 
 T = TypeVar("T")
@@ -57,17 +58,33 @@ class Forecast:
     ) -> None:
         """Count what the jobs would fetch; see `Engine.run`."""
         for wave in waves(jobs):
-            cancel.check(cancelled)
-            call = Call(wave, cancelled, self._engine.version_of, receipt or Receipt())
-            new = [wanted for wanted in call.wanted.values() if not self._has(wanted.key)]
-            self.seen.update(wanted.key for wanted in new)
-            for wanted in new:
-                self._count(wave[wanted.takers[0][0]], Cost(tiles=1))
-            for merged, parts in requests_of(new):
-                first = parts[merged.parts[0]]
-                self._count(wave[first.takers[0][0]], Cost(requests=1, bytes=merged.span.length))
-            for job in wave:
-                job.skip()
+            self.start(wave, cancelled, receipt)
+
+    def start(
+        self,
+        jobs: Sequence[Job],
+        cancelled: Cancelled,
+        receipt: Receipt | None = None,
+        share: CacheShare | None = None,  # noqa: ARG002
+    ) -> StartedJobs:
+        """Count what the jobs would fetch, in place of beginning them; see `Engine.start`."""
+        cancel.check(cancelled)
+        call = Call(jobs, cancelled, self._engine.version_of, receipt or Receipt())
+        new = [wanted for wanted in call.wanted.values() if not self._has(wanted.key)]
+        self.seen.update(wanted.key for wanted in new)
+        for wanted in new:
+            self._count(jobs[wanted.takers[0][0]], Cost(tiles=1))
+        for merged, parts in requests_of(new):
+            first = parts[merged.parts[0]]
+            self._count(jobs[first.takers[0][0]], Cost(requests=1, bytes=merged.span.length))
+        for job in jobs:
+            job.skip()
+        return StartedJobs()
+
+    @property
+    def cache(self) -> TileCache:
+        """That of the engine."""
+        return self._engine.cache
 
     def begin(self, work: Callable[[], T]) -> Future[T]:
         """Do work that will be asked for later, now."""

@@ -27,6 +27,12 @@ class TileNeed:
     """What is known of the file from the time when `level` was read."""
     backend: StorageBackend | None = None
     """Who reads the file; None: the process, as any file."""
+    once: bool = False
+    """True where no other job of the statement needs it, as far as the job knows."""
+
+    def at(self, slot: int) -> TileNeed:
+        """The same under another number; many are made, and `dataclasses.replace` is slow."""
+        return TileNeed(self.address, self.level, self.index, slot, self.version, self.backend, self.once)
 
     def key(self, version: int) -> TileKey | None:
         """Identity of the stored tile in a version of its file; None where nothing is stored (a sparse file's hole)."""

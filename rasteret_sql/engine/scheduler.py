@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from rasteret_sql.byte_ranges import ByteRange, MergedRange, merge_ranges
 from rasteret_sql.callbacks import POLL_SECONDS, Cancelled, Progress
 from rasteret_sql.engine import cancel
-from rasteret_sql.engine.cache import TileCache, TileKey, default_cache_bytes
+from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey, default_cache_bytes
 from rasteret_sql.engine.call import Call, Wanted
 from rasteret_sql.engine.job import Job
+from rasteret_sql.engine.started_jobs import StartedJobs
 from rasteret_sql.engine.turns import Turns
 from rasteret_sql.engine.versions import Scopes, Version, Versions
 from rasteret_sql.errors import FileChangedError
@@ -113,19 +114,31 @@ class Engine:
                 if progress is not None:
                     progress(before + finished, len(jobs), "rows")
 
-            self._run_wave(wave, cancelled, tell, receipt)
+            self.start(wave, cancelled, receipt).wait(tell)
             done += len(wave)
             tell(0, done)
 
-    def _run_wave(
+    def start(
         self,
         jobs: Sequence[Job],
         cancelled: Cancelled,
-        tell: Callable[[int], None],
-        receipt: Receipt,
-    ) -> None:
+        receipt: Receipt | None = None,
+        share: CacheShare | None = None,
+    ) -> StartedJobs:
+        """Begin jobs, whatever memory they hold together.
+
+        Args:
+            jobs: in the order in which they share files best.
+            cancelled: polled; True stops the call.
+            receipt: gets what they cost.
+            share: the part of the cache that their tiles may take; None: all of it.
+
+        Returns:
+            Them, who have to be waited for, or stopped.
+        """
+        receipt = receipt or Receipt()
         with receipt.plan:
-            call = Call(jobs, cancelled, self.version_of, receipt)
+            call = Call(jobs, cancelled, self.version_of, receipt, share)
             ready, own = self._claim(call.wanted.values())
         receipt.asked(len(call.wanted), len(call.wanted) - len(own))
         self._start(call, own)
@@ -133,14 +146,10 @@ class Engine:
             call.start()
             for wanted, tile in ready:
                 self._decoders.submit(call, call.deliver, wanted, tile)
-            while not call.done.wait(POLL_SECONDS):
-                cancel.check(cancelled)
-                tell(call.finished)
-        finally:
-            for driver in [*call.drivers]:
-                driver.cancel()
-        if call.error is not None:
-            raise call.error
+        except BaseException:
+            call.end()
+            raise
+        return StartedJobs(call)
 
     def _claim(self, tiles: Iterable[Wanted]) -> tuple[list[tuple[Wanted, Any]], list[Wanted]]:
         """Sort tiles into those at hand and those to fetch; what another call fetches is waited for."""
@@ -233,7 +242,8 @@ class Engine:
             landed.add(part.key)
             self._land_failure(part, error)
             return
-        self.cache.put(part.key, tile, part.call.begun)
+        if part.call.share is None or not part.once:
+            self.cache.put(part.key, tile, part.call.begun, part.call.share)
         with self._lock:
             waiting = self._flying.pop(part.key, [])
         landed.add(part.key)

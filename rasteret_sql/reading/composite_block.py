@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -92,7 +91,7 @@ class SceneJob(Job):
         self._slots.clear()
         for job in self._jobs:
             for need in job.needs():
-                yield replace(need, slot=len(self._slots))
+                yield need.at(len(self._slots))
                 self._slots.append((job, need.slot))
 
     def place(self, slot: int, tile: np.ndarray | None) -> None:

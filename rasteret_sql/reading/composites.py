@@ -21,19 +21,20 @@ from rasteret_sql.raster.warp.output import off_nodata
 from rasteret_sql.reading.changed_files import ChangedFiles, repeat_while_changed
 from rasteret_sql.reading.chip_column import Chip, chip_column
 from rasteret_sql.reading.composite_block import CompositeBlock, SceneJob
+from rasteret_sql.reading.composite_waves import Bounds, CompositeWaves
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.mosaic import Composite, Mosaic
 from rasteret_sql.reading.request import RowRead
-from rasteret_sql.reading.target_part import cut, part_of
+from rasteret_sql.reading.target_part import cut, part_of, with_edges
 from rasteret_sql.reading.target_plan import TargetPlan, plan_target
 from rasteret_sql.reading.window_plan import fill_value, geometry_of
 from rasteret_sql.result_types import COMPOSITE
 
-_WAVE_BYTES = 96 * 1024 * 1024
-"""Bytes of scenes, and of all values of blocks whose median is taken, that are held at a time."""
-_VALUES_BYTES = 64 * 1024 * 1024
-"""Bytes of all values of one block whose median is taken."""
+_SCENES_BYTES = 48 * 1024 * 1024
+"""Bytes of scenes that are held at a time."""
+_VALUES_BYTES = 128 * 1024 * 1024
+"""Bytes of all values of blocks whose median is taken that are held at a time."""
 _SIDE = 1024
 """Pixels on a side of a block: two of the usual tiles. Blocks lie along multiples of it."""
 _FIRST_SCENES = 4
@@ -115,16 +116,18 @@ class _Run:
     def _look_up(self, scenes: set[int]) -> dict[int, tuple[BandSource, ...]]:
         """The files of scenes; those that have none any more were reported."""
         relation, known = self._mosaic.relation, self._mosaic.scenes
-        order = sorted(scenes)
-        found = relation.look_up([known[scene] for scene in order], [relation.bands], self._context)
+        # Taken, not kept: where a file was changed they are looked up anew.
+        files = self._mosaic.files
+        at_hand = {scene: taken for scene in scenes if (taken := files.pop(scene, None)) is not None}
+        order = sorted(scenes - at_hand.keys())
+        found = relation.look_up([known[scene] for scene in order], [relation.bands], self._context) if order else {}
         answers = {scene: found[known[scene], relation.bands] for scene in order}
-        return {scene: files for scene, files in answers.items() if not isinstance(files, RasteretError)}
+        return at_hand | {scene: files for scene, files in answers.items() if not isinstance(files, RasteretError)}
 
     def read(self) -> None:
         """Read all."""
         todo = [(read, block) for read in self._reads for block in read.blocks]
-        is_first = self._mosaic.method in ("first", "last")
-        most = _FIRST_SCENES if is_first else 0
+        most = _FIRST_SCENES if self._mosaic.method in ("first", "last") else 0
         while todo:
             self._read_some(todo, most)
             todo = [(read, block) for read, block in todo if not block.done]
@@ -132,36 +135,27 @@ class _Run:
 
     def _read_some(self, todo: Sequence[tuple[_Composite, CompositeBlock]], most: int) -> None:
         """Read some scenes of each block, or all of them where there is no number."""
-        wave: list[SceneJob] = []
-        begun: list[tuple[_Composite, CompositeBlock]] = []
-        held = 0
-        for read, block in todo:
-            begun.append((read, block))
-            held += read.held_bytes(block)
-            for number in range(block.next, block.scenes if not most else min(block.next + most, block.scenes)):
-                job = self._job(read, block, number)
-                if job is not None and wave and held + job.memory > _WAVE_BYTES:
-                    self._run(wave, begun)
-                    held = sum(read.held_bytes(block) for read, block in begun)
-                # Only now: a block that has handed out all its scenes ends with the wave.
-                block.next = number + 1
-                if job is None:
-                    block.take(number, None)
-                    continue
-                wave.append(job)
-                held += job.memory
-        self._run(wave, begun)
+        reads = {id(block): read for read, block in todo}
 
-    def _run(self, wave: list[SceneJob], begun: list[tuple[_Composite, CompositeBlock]]) -> None:
-        """Run jobs, and end the blocks that have all their scenes; both lists lose what is done."""
-        if wave:
-            self._context.run(wave, self._cancelled)
-        wave.clear()
-        for read, block in [*begun]:
-            if block.done:
-                begun.remove((read, block))
-                if not self._is_dry:
-                    read.end(block)
+        def end(block: CompositeBlock) -> None:
+            if block.done and not self._is_dry:
+                reads[id(block)].end(block)
+
+        ends = [min(block.next + (most or block.scenes), block.scenes) for _, block in todo]
+        bounds = Bounds(_SCENES_BYTES, _VALUES_BYTES)
+        with CompositeWaves(self._context, self._cancelled, bounds, end, self._mosaic.share) as waves:
+            waves.total = sum(ends) - sum(block.next for _, block in todo)
+            for (read, block), last in zip(todo, ends, strict=True):
+                waves.begin(block, read.held_bytes(block))
+                for number in range(block.next, last):
+                    job = self._job(read, block, number)
+                    block.next = number + 1
+                    if job is None:
+                        block.take(number, None)
+                        waves.total -= 1
+                    else:
+                        waves.add(job)
+                waves.close(block)
 
     def _job(self, read: _Composite, block: CompositeBlock, number: int) -> SceneJob | None:
         """Read a scene for a block; None where it has nothing there."""
@@ -173,6 +167,8 @@ class _Run:
             with self._context.receipt.plan:
                 plans = read.plans[scene] = self._plans(read, scene)
         parts = [part_of(plan, block.window) for plan in plans]
+        if self._mosaic.has_one_place:
+            parts = [None if part is None else with_edges(part, read.whole) for part in parts]
         some = [part for part in parts if part is not None]
         return SceneJob(block, number, some) if parts and len(some) == len(parts) else None
 
@@ -243,6 +239,11 @@ class _Composite:
         self._pixels: Pixels | None = None
         self._valid: Mask | None = None
         self.blocks = list(self._cut())
+
+    @property
+    def whole(self) -> Window:
+        """The pixels of the target."""
+        return self._target.window
 
     @property
     def _shape(self) -> tuple[int, int, int]:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rasteret_sql.callbacks import Cancelled, Progress
+from rasteret_sql.engine.cache import CacheShare
 from rasteret_sql.engine.forecast import Forecast
 from rasteret_sql.engine.job import Job
 from rasteret_sql.engine.scheduler import Engine
+from rasteret_sql.engine.started_jobs import StartedJobs
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.index.read.file_headers import FileHeader
@@ -70,6 +72,10 @@ class ReadContext:
     def run(self, jobs: Sequence[Job], cancelled: Cancelled) -> None:
         """Do jobs, as `Engine.run`."""
         self.engine.run(jobs, cancelled, self.progress, self.receipt)
+
+    def start(self, jobs: Sequence[Job], cancelled: Cancelled, share: CacheShare | None = None) -> StartedJobs:
+        """Begin jobs, as `Engine.start`."""
+        return self.engine.start(jobs, cancelled, self.receipt, share)
 
     def forecast(self, forecast: Forecast) -> ReadContext:
         """The same for a read that is only planned: it counts in no receipt and tells of no progress."""

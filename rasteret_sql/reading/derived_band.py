@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -74,6 +75,25 @@ class DerivedBand(BandSource):
         return next(one for one in self.inputs if one.band == name)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _TheNode:
+    """A node that equals itself alone: 1 and 1.0 are equal, and make computations that are not."""
+
+    node: Node
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _TheNode) and other.node is self.node
+
+    def __hash__(self) -> int:
+        return id(self.node)
+
+
+@lru_cache(maxsize=64)
+def _prepared(the: _TheNode, dtypes: tuple[tuple[str, np.dtype], ...]) -> Computation:
+    """The computation of a node; once for all scenes of a call, whose bands have the same dtypes."""
+    return Computation.of(the.node, dict(dtypes))
+
+
 def derive(recipe: Recipe, sources: Mapping[str, BandSource]) -> DerivedBand:
     """Make a band of others.
 
@@ -91,12 +111,12 @@ def derive(recipe: Recipe, sources: Mapping[str, BandSource]) -> DerivedBand:
     if scaled:
         node = renamed(node, {name: value for name, (value, _) in scaled.items()})
     try:
-        values = Computation.of(node, dtypes)
+        values = _prepared(_TheNode(node), tuple(dtypes.items()))
     except InvalidArgumentError as error:
         raise error.retold(f"{error}, in '{recipe.name}'") from None
     if recipe.fill is not None:
         values = Computation.of(_filled(node, recipe.fill, values.dtype), dtypes)
-    mask = None if recipe.mask is None else Computation.of(recipe.mask, dtypes)
+    mask = None if recipe.mask is None else _prepared(_TheNode(recipe.mask), tuple(dtypes.items()))
     own = [sources[name] for name in columns(recipe.node)]
     finest = _finest(own)
     _check_one_crs(recipe.name, finest, inputs)

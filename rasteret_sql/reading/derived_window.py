@@ -122,7 +122,7 @@ class DerivedWindow:
                     continue
                 self._jobs.append((first, made.job))
                 for need in made.job.needs():
-                    yield replace(need, slot=first + need.slot)
+                    yield need.at(first + need.slot)
                 first += made.job.slots
 
     def place(self, slot: int, tile: np.ndarray | None) -> None:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from rasteret_sql.engine.cache import CacheShare
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError
 from rasteret_sql.geo.crs import crs_or_code, metres_a_unit, same_crs
+from rasteret_sql.geo.grid import Window
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.composite import AVERAGES, result_dtype
 from rasteret_sql.reading.chips import require_fill
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.derived_band import files_of
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.own_lattice import own_lattice
 from rasteret_sql.reading.relation import Relation
@@ -21,13 +24,20 @@ from rasteret_sql.reading.relation_geometries import Numbers
 from rasteret_sql.reading.request import RowRead, Scene
 from rasteret_sql.reading.target_grids import finest, place_on_targets
 from rasteret_sql.reading.window_plan import common_dtype
+from rasteret_sql.tiff.header import BandHeader
 
 _LOOKED_UP = 256
 """Scenes whose files are looked up together."""
+_MOST_FILES = 4 * _LOOKED_UP
+"""Scenes whose files are at hand when they are read."""
 _GROUP_BYTES = 64 * 1024 * 1024
 """Bytes of the chips that are made together."""
 GROUP_ROWS = 2048
 """Chips that are made together, at most: as many rows as DuckDB asks for at a time."""
+_MUCH = 8
+"""Composites whose tiles take more than this part of the cache keep as many, of those that they need again."""
+_LEAST_SHARE = 64 * 1024 * 1024
+"""Bytes of these: blocks beside each other share tiles."""
 _FINER = 1 - 1e-6
 """Part of the pixels of one scene that those of another must be less than to be finer."""
 
@@ -59,6 +69,12 @@ class Group:
         return range(self.first, self.first + len(self.zones))
 
 
+def _tile_bytes(header: BandHeader, window: Window) -> int:
+    """Bytes of the tiles under a window of about the image's pixels: a tile more than fit into it, on each axis."""
+    level = header.levels[0]
+    return (window.width + level.tile_width) * (window.height + level.tile_height) * header.dtype.itemsize
+
+
 @dataclass(slots=True, eq=False)
 class Mosaic:
     """The composites of a call.
@@ -77,11 +93,20 @@ class Mosaic:
     """Zone → a read of the scene that decides its grid, with the target, and the geometry on that."""
     dtype: np.dtype = field(default_factory=lambda: np.dtype(np.uint8))
     """Of the scenes' pixels: it holds those of all."""
+    files: dict[int, tuple[BandSource, ...]] = field(default_factory=dict)
+    """Number of a scene → the files with which it was found, until they are read; not of more than some hundreds."""
+    share: CacheShare | None = None
+    """The part of the cache that its tiles may take; None: all of it, since they are few."""
 
     @property
     def result_dtype(self) -> np.dtype:
         """Of the chips."""
         return result_dtype(self.method, self.dtype)
+
+    @property
+    def has_one_place(self) -> bool:
+        """True where no scene is read for several geometries."""
+        return len(self.places) == 1
 
     def pixel_bands(self, sources: tuple[BandSource, ...]) -> tuple[BandSource, ...]:
         """The bands of the result among those that are read."""
@@ -108,6 +133,8 @@ class Mosaic:
             for scene, sources, met in self._met(distinct, context):
                 self._take_dtype(self.row(scene, self.pixel_bands(sources), context), is_first=not zones)
                 grids.add(scene, sources, met)
+                if len(self.files) < _MOST_FILES:
+                    self.files[len(self.scenes)] = sources
                 self.scenes.append(scene)
                 zones.append(met)
             self._place(grids, context)
@@ -118,7 +145,19 @@ class Mosaic:
         context.receipt.planned(sum(len(one.scenes) for one in self.composites))
         self.relation.warn_of_missed(sum(map(len, zones)))
         self.relation.total = len(self.composites)
+        self._take_share(context.engine.cache.max_bytes)
         return groups
+
+    def _take_share(self, cache_bytes: int) -> None:
+        """Leave the cache to others where tiles would take much of it: most are used once."""
+        tiles = 0
+        for one in self.composites:
+            read = self.places[one.zone]
+            assert read.target is not None
+            files = {id(file): file.header for file in files_of(read.sources)}.values()
+            tiles += len(one.scenes) * sum(_tile_bytes(header, read.target.window) for header in files)
+        if tiles > cache_bytes // _MUCH:
+            self.share = CacheShare(max(cache_bytes // _MUCH, _LEAST_SHARE))
 
     def row(self, scene: Scene, sources: tuple[BandSource, ...], context: ReadContext) -> RowRead:
         """A read of a scene, without its place."""

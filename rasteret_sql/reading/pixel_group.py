@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -239,7 +238,7 @@ class DerivedGroup(PixelGroup):
             self._inputs.append((one, group, under))
             self._first.append(self.slots)
             for need in group.needs():
-                yield replace(need, slot=self.slots + need.slot)
+                yield need.at(self.slots + need.slot)
             self.slots += group.slots
 
     def _runs_of(self, source: BandSource, level: int) -> tuple[Runs, npt.NDArray[np.int64] | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +39,7 @@ class TargetJob(Job):
         for job in self._bands:
             for need in () if job is None else job.needs():
                 assert job is not None
-                yield replace(need, slot=len(self._slots))
+                yield need.at(len(self._slots))
                 self._slots.append((job, need.slot))
 
     def place(self, slot: int, tile: np.ndarray | None) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+
+import numpy as np
 
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
@@ -44,6 +47,42 @@ def part_or_nothing(plan: TargetPlan, part: Window) -> TargetPlan:
     """The same, also of a part that no band reaches: then nothing is read, and no pixel of it is valid."""
     nothing = (None,) * len(plan.warps)
     return part_of(plan, part) or replace(plan, target=replace(plan.target, window=part), warps=nothing)
+
+
+def with_edges(part: TargetPlan, whole: Window) -> TargetPlan:
+    """Say of each source window of a part which of its pixels other parts of a whole may need, too."""
+    warps = tuple(
+        None if each is None else replace(each, window=replace(each.window, edges=_edges(each.warp, whole)))
+        for each in part.warps
+    )
+    return replace(part, warps=warps)
+
+
+@lru_cache(maxsize=4096)
+def _edges(warp: WarpPlan, whole: Window) -> tuple[int, int, int, int] | None:
+    """Pixels by which the source window of a part overlaps that of its neighbours; see `WindowPlan.edges`.
+
+    The window is a box around the part, which may lie turned in it, and has what lies under the kernel.
+    """
+    target = warp.target
+    cols, rows = np.array([0.0, 1.0, 0.0]) + target.col_off, np.array([0.0, 0.0, 1.0]) + target.row_off
+    x, y = warp.map.exact(cols + target.width // 2, rows + target.height // 2)
+    # Of images that are mirrored or turned far, the left of the source need not be the left of the target.
+    if not (x[1] - x[0] > abs(x[2] - x[0]) and y[2] - y[0] > abs(y[1] - y[0])):
+        return None if target != whole else (-1, -1, -1, -1)
+    across = math.ceil(abs(x[2] - x[0]) * target.height)
+    along = math.ceil(abs(y[1] - y[0]) * target.width)
+    if not warp.map.is_shift(target):
+        # Twice: the window has it on this side of a common border, and the neighbour's on the other.
+        across, along = (
+            most + 2 * (2 * reach + _SPARE + 1) for most, reach in zip((across, along), warp.reach, strict=True)
+        )
+    return (
+        across if target.col_off > whole.col_off else -1,
+        along if target.row_off > whole.row_off else -1,
+        across if target.col_end < whole.col_end else -1,
+        along if target.row_end < whole.row_end else -1,
+    )
 
 
 def _part_of_band(each: BandWarp, part: Window) -> BandWarp | None:

@@ -87,13 +87,28 @@ class WindowJob(Job):
                         parts = touched_parts(parts, area, self.plan.grid, self.plan.window)
                     touched[tiling] = parts
                 for part in touched[tiling]:
-                    yield TileNeed(address, layer.level, part.tile, len(self._slots), facts, source.backend)
+                    once = self._is_inside(part, layer.level)
+                    yield TileNeed(address, layer.level, part.tile, len(self._slots), facts, source.backend, once)
                     self._slots.append(_Slot(band, part, looks))
         self.slots = len(self._slots)
         if self._derived is not None:
             for need in self._derived.needs(len(self._slots)):
                 self.slots = need.slot + 1
                 yield need
+
+    def _is_inside(self, part: TilePart, level: Level) -> bool:
+        """True for a tile away from the borders of the window, beyond which other windows need it."""
+        if self.plan.edges is None:
+            return False
+        left, top, right, bottom = self.plan.edges
+        window = self.plan.window
+        across = part.cols, part.tile_cols, left, right, window.width, window.col_end == level.width, level.tile_width
+        down = part.rows, part.tile_rows, top, bottom, window.height, window.row_end == level.height, level.tile_height
+        return all(
+            (before < 0 or (own.start >= before and of_tile.start == 0))
+            and (after < 0 or (own.stop <= length - after and (is_end or of_tile.stop == side)))
+            for own, of_tile, before, after, length, is_end, side in (across, down)
+        )
 
     def describe(self) -> str:
         return self.plan.read.describe()

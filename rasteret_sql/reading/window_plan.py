@@ -28,6 +28,9 @@ class WindowPlan:
     """Pixel → CRS of the level that is read, or the plane of its pixels; None where the file is not georeferenced."""
     dtype: np.dtype
     """Common dtype of the bands."""
+    edges: tuple[int, int, int, int] | None = None
+    """Pixels along its left, upper, right and lower border that other windows of the call may need, too, -1 where there
+    are no others; None: all may be needed by others."""
 
     @property
     def sources(self) -> tuple[BandSource, ...]:

@@ -13,6 +13,7 @@ import rasterio
 import shapely
 
 import rasteret_sql
+from rasteret_sql.connection import session_for
 from rasteret_sql.reading import composites, mosaic
 from tests.contract.scenes import SIZE, forget, item, write_items, write_scene, write_small
 from tests.sampling import some
@@ -49,8 +50,8 @@ def mosaic_of(con, band="one", more="", shown="scenes"):
 @pytest.mark.parametrize("method", some(["max", "median"], 2))
 def test_each_byte_of_bands_and_masks_is_fetched_once(con, server, method, monkeypatch):
     monkeypatch.setattr(composites, "_VALUES_BYTES", 500_000)
-    monkeypatch.setattr(composites, "_SIDE", 256)
-    monkeypatch.setattr(composites, "_WAVE_BYTES", 4_000_000)
+    monkeypatch.setattr(composites, "_SIDE", 320)
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 4_000_000)
     asked = mosaic_of(con, "one / (one + two)", f", method := '{method}', mask := 'two > 50000'")
     assert asked == [(SCENES,)]
     ranges = sorted(fetched(server))
@@ -61,6 +62,46 @@ def test_each_byte_of_bands_and_masks_is_fetched_once(con, server, method, monke
         assert path != after or begin >= end
     (tiles,) = con.execute("SELECT max(tiles - cache_hits) FROM rasteret_stats()").fetchall()[0]
     assert tiles == SCENES * 2 * (SIZE // 128) ** 2
+
+
+@pytest.mark.parametrize(
+    "grid", some([", crs := 32632, resolution := 10", ", crs := 32633, resolution := 13", ", crs := 3857"], 2)
+)
+def test_of_many_tiles_those_that_are_needed_again_are_kept(con, server, grid, monkeypatch):
+    monkeypatch.setattr(composites, "_SIDE", 320)
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 400_000)
+    named = f", method := 'median', resampling := 'bilinear'{grid}"
+    whole = mosaic_of(con, more=named, shown="chip_stats(chip)")
+    cache = session_for(con).engine.cache
+    tiles, once = cache.nbytes, sorted(fetched(server))
+    assert len(once) == len(set(once))
+    forget(con, server)
+    monkeypatch.setattr(mosaic, "_MUCH", 1 << 60)
+    assert mosaic_of(con, more=named, shown="chip_stats(chip)") == whole
+    # Requests are those of other waves, perhaps: what counts is that no tile comes twice.
+    (asked,) = con.execute("SELECT max(tiles - cache_hits) FROM rasteret_stats()").fetchall()[0]
+    assert asked == SCENES * (SIZE // 128) ** 2
+    assert cache.nbytes < tiles
+    cache.clear()
+    small = f"read_mosaic(rasteret.w, 'one', '{ALL}', geom_crs := 32632, method := 'median')"
+    monkeypatch.setattr(composites, "_SIDE", 1024)
+    con.execute(f"SELECT scenes FROM {small}").fetchall()
+    assert cache.nbytes == 0  # one block, which needs each of them once
+
+
+@pytest.mark.parametrize("method", some(["first", "median"], 1))
+def test_a_scene_that_fails_ends_the_waves_behind_it(con, server, method, monkeypatch):
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 1)
+    path = server.folder / "s0_one.tif"
+    shutil.move(path, path.with_suffix(".away"))
+    try:
+        forget(con, server)
+        with pytest.raises(Exception, match=r'read_mosaic: scene "s0", band one: .*there is no such file'):
+            mosaic_of(con, more=f", method := '{method}'")
+        assert not {path.rsplit("/", 1)[-1] for path, _, _ in fetched(server)} & {f"s{n}_one.tif" for n in range(3, 6)}
+    finally:
+        shutil.move(path.with_suffix(".away"), path)
+    assert mosaic_of(con, more=f", method := '{method}', every := 'day'") == [(1,)] * SCENES
 
 
 @pytest.mark.parametrize(("method", "read"), [("first", range(4)), ("last", range(2, 6))])
@@ -86,7 +127,7 @@ def test_limit_ends_the_reading(con, server, monkeypatch):
 @pytest.mark.parametrize("method", ["median", "mean"])
 def test_memory_does_not_grow_with_the_number_of_scenes(con, server, method, monkeypatch, tmp_path):
     monkeypatch.setattr(composites, "_VALUES_BYTES", 20_000_000)
-    monkeypatch.setattr(composites, "_WAVE_BYTES", 4_000_000)
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 4_000_000)
     # All are one file, so that the cache of decoded tiles holds the same.
     items = [item(f"m{n}", day=n % 28 + 1, one=f"{server.url}/s0_one.tif") for n in range(60)]
     write_items(tmp_path / "many.json", items)
@@ -138,8 +179,8 @@ def explained(con, scenes, more, zones="NULL"):
     ],
 )
 def test_explained_is_what_the_server_is_then_asked_for(con, server, more, monkeypatch):
-    monkeypatch.setattr(composites, "_SIDE", 256)
-    monkeypatch.setattr(composites, "_WAVE_BYTES", 4_000_000)
+    monkeypatch.setattr(composites, "_SIDE", 320)
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 4_000_000)
     geometry = f"geom := '{ALL}', call := 'read_mosaic'"
     plan = explained(con, "rasteret.w", f", {geometry}{more}")
     assert fetched(server) == []

@@ -12,7 +12,7 @@ import rasterio
 from rasterio.io import MemoryFile
 
 from rasteret_sql.engine import cancel, scheduler
-from rasteret_sql.engine.cache import TileCache, TileKey
+from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.engine.scheduler import WAVE_BYTES, Engine
 from rasteret_sql.errors import CorruptTiffError, InterruptedQueryError, MissingObjectError
@@ -84,12 +84,13 @@ class Whole(Job):
         self.address, self.tiles, self.level, self.memory, self.tolerant = address, list(tiles), level, memory, tolerant
         self.got, self.finished, self.error = {}, 0, None
         self.backend = None
+        self.once = set()
 
     def needs(self):
         return [self.need(index, slot) for slot, index in enumerate(self.tiles)]
 
     def need(self, index, slot):
-        return TileNeed(self.address, self.level, index, slot, backend=self.backend)
+        return TileNeed(self.address, self.level, index, slot, backend=self.backend, once=index in self.once)
 
     def place(self, slot, tile):
         self.got[self.tiles[slot]] = tile
@@ -311,3 +312,41 @@ def test_a_call_larger_than_the_cache_finds_part_of_it_again():
     run(engine, [job], backend, never)
     assert right(job)
     assert 0 < sum(length for _, _, length in backend.asked) < 0.7 * len(DATA)
+
+
+def test_a_share_of_the_cache_keeps_what_is_needed_again_the_oldest_goes_first():
+    tile_bytes = TILE * TILE * 2
+    engine, backend = Engine(cache_bytes=100 * tile_bytes, decode_threads=1), Memory({"a": DATA, "b": DATA})
+    run(engine, [Whole("b", tiles=range(20))], backend, never)
+    job = Whole()
+    job.backend, job.once = backend, set(range(8, 64))
+    share = CacheShare(6 * tile_bytes)
+    engine.start([job], never, share=share).wait()
+    assert right(job)
+    assert len(engine.cache) == 20 + 6
+    assert share.nbytes == 6 * tile_bytes
+    # One job needs each tile once, and another the first ones, too.
+    more = Whole(tiles=range(4))
+    job = Whole()
+    job.backend = more.backend = backend
+    job.once, more.once = set(range(64)), set()
+    engine.cache.clear()
+    engine.start([job, more], never, share=CacheShare(100 * tile_bytes)).wait()
+    assert right(job)
+    assert right(more)
+    assert len(engine.cache) == 4
+
+
+def test_jobs_that_were_begun_and_are_stopped_ask_for_nothing_more():
+    engine, backend = Engine(), Memory({"a": DATA})
+    backend.gate = threading.Event()
+    job = Whole()
+    job.backend = backend
+    begun = engine.start([job], never)
+    begun.stop()
+    backend.gate.set()
+    begun.wait()
+    assert job.finished == 0
+    again = Whole()
+    run(engine, [again], backend, never)
+    assert right(again)

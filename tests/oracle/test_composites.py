@@ -14,7 +14,7 @@ from rasterio.warp import transform
 
 import rasteret_sql
 from rasteret_sql.raster import median
-from rasteret_sql.reading import composites
+from rasteret_sql.reading import composites, mosaic
 from tests.sampling import some
 
 METHODS = ("first", "last", "min", "max", "mean", "median", "count", "sum", "best")
@@ -96,7 +96,7 @@ def check(chip, scenes, expected, inside):
 def test_composites_of_rasterios_pixels(world, method, side, monkeypatch):
     con, directory = world
     monkeypatch.setattr(composites, "_SIDE", side)
-    monkeypatch.setattr(composites, "_WAVE_BYTES", 40_000)
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 40_000)
     by = ", best_by := 'f'" if method == "best" else ""
     ids = [row[0] for row in con.sql("SELECT id FROM near ORDER BY datetime, id").fetchall()]
     stack, valid = [], []
@@ -124,8 +124,11 @@ def test_composites_of_chips_on_random_grids(world, number, monkeypatch):
     rng = np.random.default_rng(number)
     method = METHODS[number % len(METHODS)]
     monkeypatch.setattr(composites, "_SIDE", int(rng.choice([16, 64, 1024])))
-    monkeypatch.setattr(composites, "_WAVE_BYTES", int(rng.choice([1, 100_000, 1 << 28])))
+    monkeypatch.setattr(composites, "_SCENES_BYTES", int(rng.choice([1, 100_000, 1 << 28])))
     monkeypatch.setattr(composites, "_VALUES_BYTES", int(rng.choice([30_000, 1 << 27])))
+    if rng.random() < 0.5:  # as if the tiles were many
+        monkeypatch.setattr(mosaic, "_MUCH", 1 << 60)
+        monkeypatch.setattr(mosaic, "_LEAST_SHARE", int(rng.choice([0, 20_000])))
     bands = [["v"], ["f"], ["v", "c"], ["v + 2 * f"]][rng.integers(4)]
     crs, resolution = [("EPSG:3857", 17.3), ("EPSG:32632", 13), ("EPSG:32633", 40), ("EPSG:4326", 0.0002)][number % 4]
     grid = f"geom_crs := 32632, crs := '{crs}', resolution := {resolution}"
