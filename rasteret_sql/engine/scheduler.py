@@ -164,8 +164,14 @@ class Engine:
                 if waiting is not None:
                     waiting.append(wanted)
                     continue
-                self._flying[wanted.key] = []
-            own.append(wanted)
+                # It may have landed since we looked: it is kept before it counts as landed.
+                tile = self.cache.get(wanted.key)
+                if tile is None:
+                    self._flying[wanted.key] = []
+            if tile is None:
+                own.append(wanted)
+            else:
+                ready.append((wanted, tile))
         return ready, own
 
     def version_of(self, address: str, backend: StorageBackend | None, indexed: FileFacts | None) -> Version:
