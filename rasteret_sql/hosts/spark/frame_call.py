@@ -23,7 +23,7 @@ _NOT_IN_SPARK = {
     "max_bytes": "no process sees all that a job reads. rasteret_explain_table says in DuckDB what a read takes",
 }
 """Arguments that mean nothing over many processes, and why."""
-_LEAST_PARTITIONS = 32
+_LEAST_PARTITIONS = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,8 +39,8 @@ _MOST_ROWS = 1 << 16
 """Pairs that are read together, at most."""
 _MOST_BYTES = 64 * 1024 * 1024
 """Bytes of their rows, and of the chips that are handed on together."""
-_SCENES_AT_A_TIME = 4
-"""Scenes of which pixels are on their way while others are computed."""
+_PAIRS_TOGETHER = 2048
+"""Pairs of several scenes that are read in one call, as in a call of DuckDB; more only where one scene has more."""
 _KEPT = 4
 """Relations that wait for the next scene, which often has the same geometries."""
 
@@ -229,13 +228,29 @@ def _read(session: Session, call: FrameCall, chunk: pa.RecordBatch) -> Iterator[
             rows = begin + np.flatnonzero(meets[codes[begin:end]])
             if len(rows):
                 asked.append(_Rows(rows, codes[rows], one))
-    with ThreadPoolExecutor(_SCENES_AT_A_TIME, "rasteret-scene") as pool:
-        try:
-            for some, values in pool.map(lambda one: (one, _values(session, call, kept, one)), asked):
-                for begin, result in values:
-                    yield _batch(call, chunk, columns, some, begin, result)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    if kept.reader is not None:
+        # One after the other: the reader begins the next scene by itself, and would read it twice beside another call.
+        for together in _together(asked):
+            values = _values(session, call, kept, together)
+            yield _batch(call, chunk, columns, together, values)
+        return
+    context = reading_of(session, kept.relation)
+    for some in asked:
+        for begin, chips in _chips(session, call, kept, some, context):
+            rows = some.rows[begin : begin + len(chips)]
+            yield _batch(call, chunk, columns, [some._replace(rows=rows)], {"chip": chips})
+
+
+def _together(asked: Sequence[_Rows]) -> Iterator[list[_Rows]]:
+    """The rows of scenes that are read in one call."""
+    some: list[_Rows] = []
+    for one in asked:
+        if some and sum(len(each.rows) for each in some) + len(one.rows) > _PAIRS_TOGETHER:
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some
 
 
 def _distinct(columns: Sequence[pa.Array]) -> tuple[list[pa.Array], Numbers]:
@@ -280,41 +295,35 @@ def _relation(session: Session, call: FrameCall, distinct: Sequence[pa.Array]) -
         return kept
 
 
-Values = tuple[int, dict[str, pa.Array]]
-"""The first of the rows, and the results of some from there on, by name."""
-
-
-def _values(session: Session, call: FrameCall, kept: _Kept, asked: _Rows) -> Iterator[Values]:
-    """The results of the rows of a scene."""
-    relation, reader = kept
-    context = reading_of(session, relation)
+def _values(session: Session, call: FrameCall, kept: _Kept, asked: Sequence[_Rows]) -> dict[str, pa.Array]:
+    """The numbers of the rows of some scenes, by name."""
+    context = reading_of(session, kept.relation)
 
     def work(cancelled: Cancelled) -> dict[str, pa.Array]:
         with named_error(call.function):
             return _numbers(call, kept, asked, context, cancelled)
 
-    if reader is not None:
-        return iter([(0, session.engine.call(work))])
-    return _chips(session, call, kept, asked, context)
+    return session.engine.call(work)
 
 
 def _numbers(
-    call: FrameCall, kept: _Kept, asked: _Rows, context: ReadContext, cancelled: Cancelled
+    call: FrameCall, kept: _Kept, asked: Sequence[_Rows], context: ReadContext, cancelled: Cancelled
 ) -> dict[str, pa.Array]:
     """The numbers of pairs."""
     relation, reader = kept
     assert reader is not None
-    parts = np.full(len(asked.rows), asked.met.part)
+    parts = np.concatenate([np.full(len(one.rows), one.met.part) for one in asked])
+    numbers = np.concatenate([one.numbers for one in asked])
     found: dict[str, pa.Array] = {}
     if relation.of_points:
-        values, missing = samples_of(reader, parts, asked.numbers, context, cancelled)
+        values, missing = samples_of(reader, parts, numbers, context, cancelled)
         return _columns(call.after, values, missing)
     names = asked_statistics(call.given)
     if relation.statistics:
-        values, missing = reader.read(parts, asked.numbers, context, cancelled)
+        values, missing = reader.read(parts, numbers, context, cancelled)
         found |= _columns([name for name in names if name != HIST], values, missing)
     if HIST in names:
-        found[HIST] = histograms_of(relation, parts, asked.numbers, context, cancelled)
+        found[HIST] = histograms_of(relation, parts, numbers, context, cancelled)
     return found
 
 
@@ -324,8 +333,10 @@ def _columns(
     return {name: pa.array(values[:, at], mask=missing[:, at]) for at, name in enumerate(names)}
 
 
-def _chips(session: Session, call: FrameCall, kept: _Kept, asked: _Rows, context: ReadContext) -> Iterator[Values]:
-    """The chips of pairs, some at a time, so that they take little memory."""
+def _chips(
+    session: Session, call: FrameCall, kept: _Kept, asked: _Rows, context: ReadContext
+) -> Iterator[tuple[int, pa.Array]]:
+    """The chips of pairs, some at a time, so that they take little memory: the first of the rows, and their chips."""
     begin, step = 0, 16
     while begin < len(asked.rows):
         some = slice(begin, begin + step)
@@ -336,25 +347,25 @@ def _chips(session: Session, call: FrameCall, kept: _Kept, asked: _Rows, context
                 return chips_of(kept.relation, np.full(len(numbers), asked.met.part), numbers, context, cancelled)
 
         chips = session.engine.call(work)
-        yield begin, {"chip": as_spark_takes(chips, CHIP, large=False)}
+        yield begin, as_spark_takes(chips, CHIP, large=False)
         begin += len(chips)
         step = int(min(1024, max(1, len(chips) * _MOST_BYTES // max(chips.nbytes, 1))))
 
 
-def _batch(  # noqa: PLR0917 - parts of one row
+def _batch(
     call: FrameCall,
     chunk: pa.RecordBatch,
-    columns: dict[str, pa.Array],
-    asked: _Rows,
-    begin: int,
-    values: dict[str, pa.Array],
+    columns: Mapping[str, pa.Array],
+    asked: Sequence[_Rows],
+    values: Mapping[str, pa.Array],
 ) -> pa.RecordBatch:
     """Rows of the result."""
-    count = len(next(iter(values.values())))
-    rows = pa.array(asked.rows[begin : begin + count])
+    rows = pa.array(np.concatenate([one.rows for one in asked]))
     scene = chunk.column("scene").take(rows)
     found = {"scene_id": scene.field("id"), "datetime": scene.field("datetime")}
-    found |= {name: pa.array([", ".join(asked.met.names)] * count, pa.string()) for name in call.before[2:]}
+    for name in call.before[2:]:
+        bands = pa.array([", ".join(one.met.names) for one in asked], pa.string())
+        found[name] = bands.take(pa.array(np.repeat(np.arange(len(asked)), [len(one.rows) for one in asked])))
     found |= {name: column.take(rows) for name, column in columns.items()}
     found |= {name: values[name] for name in call.after}
     return pa.RecordBatch.from_arrays([*found.values()], names=[*found])
