@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
@@ -15,8 +15,10 @@ from rasteret_sql.errors import InvalidArgumentError, RasteretError
 from rasteret_sql.files.file_source import FileScenes
 from rasteret_sql.files.list_files import checked_paths, list_files
 from rasteret_sql.files.scene_names import FileNaming
+from rasteret_sql.geo.grid import Bounds
 from rasteret_sql.geo.image_region import image_region
 from rasteret_sql.geo.lonlat_boxes import box_of_row
+from rasteret_sql.geo.small_images import PlacedImage, boxes_of_small_images
 from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.index.read.file_headers import FileHeader, read_headers
 from rasteret_sql.io.backend import StorageBackend
@@ -27,6 +29,7 @@ from rasteret_sql.io.routed_backend import default_backend
 from rasteret_sql.library.build_from_table import default_name, known_bands
 from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.run_build import Place, reader, run_build
+from rasteret_sql.tiff.header import BandHeader
 from rasteret_sql.tiff.tags import COMPRESSION_NAMES
 
 _AT_ONCE = 50
@@ -84,23 +87,41 @@ def file_rows(
     listing = list_files(checked_paths(paths), stores_of(backend), cancelled)
     addresses = [file.address for file in listing.files]
     found = run(read_headers(addresses, backend or default_backend(), number), cancelled)
-    return [_row(address, found[address]) for address in addresses]
+    headers = [found[address] for address in addresses]
+    bands = [None if isinstance(one, RasteretError) else one.header.band(0).by_points() for one in headers]
+    boxes = _boxes(bands)
+    return [_row(*of_file) for of_file in zip(addresses, headers, bands, boxes, strict=True)]
 
 
-def _row(address: str, found: FileHeader | RasteretError) -> dict[str, Any]:
+def _boxes(bands: Sequence[BandHeader | None]) -> list[Bounds | None]:
+    """The boxes in lon/lat of images; None where nobody can say."""
+    images = {
+        number: PlacedImage(band.transform, band.levels[0].width, band.levels[0].height, band.crs)
+        for number, band in enumerate(bands)
+        if band is not None and band.crs is not None and band.transform is not None
+    }
+    small = dict(zip(images, boxes_of_small_images([*images.values()]), strict=True))
+    return [small.get(number) or _box(images.get(number)) for number in range(len(bands))]
+
+
+def _box(image: PlacedImage | None) -> Bounds | None:
+    if image is None:
+        return None
+    try:
+        region = image_region(image.transform, image.width, image.height, image.crs)
+    except RasteretError:  # a CRS newer than PROJ's, or points on a line: nobody can say where its place is
+        return None
+    return None if region is None else box_of_row(shapely.bounds(region))
+
+
+def _row(
+    address: str, found: FileHeader | RasteretError, place: BandHeader | None, box: Bounds | None
+) -> dict[str, Any]:
     path = plain_text(address)
-    if isinstance(found, RasteretError):
+    if isinstance(found, RasteretError) or place is None:
         return {"path": path, "status": plain_text(str(found))}
     header, facts = found.header, found.facts
     first = header.levels[0]
-    region = None
-    place = header.band(0).by_points()
-    if place.crs is not None and place.transform is not None:
-        try:
-            region = image_region(place.transform, first.width, first.height, place.crs)
-        except RasteretError:  # a CRS newer than PROJ's, or points on a line: nobody can say where its place is
-            region = None
-    box = None if region is None else box_of_row(shapely.bounds(region))
     return {
         "path": path,
         "status": "ok",

@@ -33,22 +33,28 @@ def read(folder):
 """
 RASTERIO = """
 import os, rasterio
+from concurrent.futures import ThreadPoolExecutor
+from rasterio.warp import transform_bounds
+pool = ThreadPoolExecutor(8)
 
 def one(path):
     with rasterio.open(path) as file:
         profile = file.profile
         t = profile['transform']
+        {box}
         return (os.path.basename(path), profile['width'], profile['height'], profile['count'], profile['dtype'],
                 str(profile['crs']), profile['nodata'], file.overviews(1), t.a, t.c)
 
 def read(folder):
-    return THREADS(one, sorted(os.path.join(folder, name) for name in os.listdir(folder)))
+    return list({each}(one, sorted(os.path.join(folder, name) for name in os.listdir(folder))))
 """
+BOX = "transform_bounds(file.crs, 'OGC:CRS84', *file.bounds)"
+"""The extent in longitude and latitude, which `rasteret_files` gives."""
 PROGRAMS = {
     "rasteret_files": OURS,
-    "rasterio.open": RASTERIO.replace("THREADS", "list(map").replace("listdir(folder)))", "listdir(folder))))"),
-    "rasterio.open, 8 threads": "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(8)\n"
-    + RASTERIO.replace("THREADS", "list(pool.map").replace("listdir(folder)))", "listdir(folder))))"),
+    "rasterio.open": RASTERIO.format(box="", each="map"),
+    "rasterio.open, box in lon/lat": RASTERIO.format(box=BOX, each="map"),
+    "the same on 8 threads": RASTERIO.format(box=BOX, each="pool.map"),
 }
 MEASURE = """
 read(sys.argv[1] + '/warm')
