@@ -1,6 +1,6 @@
 """Measure arrays of areas on many scenes beside peers, over HTTP with latency, 30 ms by default.
 
-    python -m tests.benchmarks.arrays [--runs 5] [--latency-ms 30] [--work grid-256,preview]
+    python -m tests.benchmarks.arrays [--runs 5] [--latency-ms 30] [--work grid-256,preview] [--later]
         [--python PATH] [--python-rasteret PATH]
 
 | work | what is read |
@@ -180,7 +180,7 @@ def prepare(world: World, folder: Path, url: str) -> None:
     Floor().prepare(Context(url, world.directory, folder))
 
 
-def measure(name: str, runs: int, pythons: dict[str, str], latency: float) -> None:
+def measure(name: str, runs: int, pythons: dict[str, str], latency: float, *, later: bool) -> None:
     from tests.servers.range_server import RangeServer
 
     world = ensure_world()
@@ -193,7 +193,7 @@ def measure(name: str, runs: int, pythons: dict[str, str], latency: float) -> No
             engines = [engine for engine in WORKS[name].engines if engine in pythons]
             for _ in range(runs):
                 for engine in engines:
-                    row = run(engine, pythons[engine], folder, server.url)
+                    row = run(engine, pythons[engine], folder, server.url, *(["later"] if later else []))
                     if row is not None:
                         told[engine].append(row)
         report(name, folder, told)
@@ -201,8 +201,8 @@ def measure(name: str, runs: int, pythons: dict[str, str], latency: float) -> No
             print(f"\n{overview_bytes(large_scene(world)) * WORKS[name].scenes / 1e6:.2f} MB of tiles of the overviews")
 
 
-def run(engine: str, python: str, folder: Path, url: str) -> dict[str, float] | None:
-    command = [python, str(Path(__file__).with_name("array_engines.py")), engine, str(folder), url]
+def run(engine: str, python: str, folder: Path, url: str, *more: str) -> dict[str, float] | None:
+    command = [python, str(Path(__file__).with_name("array_engines.py")), engine, str(folder), url, *more]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=600)
     if done.returncode:
@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--work", default=",".join(WORKS), help="some of the works, with commas between")
     parser.add_argument("--latency-ms", type=float, default=30)
+    parser.add_argument("--later", action="store_true", help="measure a second call, after one of areas beside")
     parser.add_argument("--python", help="a Python that has odc-stac, rio-tiler and dask")
     parser.add_argument("--python-rasteret", help="a Python that has rasteret 0.4.1")
     asked = parser.parse_args()
@@ -242,7 +243,7 @@ def main() -> None:
     pythons |= dict.fromkeys(("odc-stac", "rio-tiler"), asked.python) if asked.python else {}
     pythons |= {"rasteret": asked.python_rasteret} if asked.python_rasteret else {}
     for name in asked.work.split(","):
-        measure(name, asked.runs, pythons, asked.latency_ms)
+        measure(name, asked.runs, pythons, asked.latency_ms, later=asked.later)
 
 
 if __name__ == "__main__":
