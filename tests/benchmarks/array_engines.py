@@ -265,7 +265,7 @@ def main() -> None:
     work = Work(folder, url)
     if engine in ("odc-stac", "rasterio", "rio-tiler"):
         wake_gdal()
-    if "later" in sys.argv:
+    if "later" in sys.argv and engine != "floor":  # which keeps nothing
         aside = work.size(work.areas[0])[1] // 512 * 512 + 1024
         work.move(aside)
         ENGINES[engine](work)[0]()
