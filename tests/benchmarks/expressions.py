@@ -28,6 +28,8 @@ EXPRESSIONS = {
     "2.5 * (b - a) / (b + 6 * a - 7.5 * c + 1)": "2.5 * (b - a) / (b + 6 * a - 7.5 * c + 1)",
     "sqrt(a * a + b * b)": "sqrt(a * a + b * b)",
     "CASE WHEN a > 0.5 THEN b ELSE c END": "where(a > 0.5, b, c)",
+    "ln(a + 1) * b": "log(a + 1) * b",
+    "exp(-a)": "exp(-a)",
 }
 """Ours → numexpr's."""
 
