@@ -137,9 +137,9 @@ def test_sql_cells_of_marimo(place):
     (program,) = blocks("marimo")
     with marimo_app(place, program) as address, Browser(1200, 800) as window:
         window.driver.get(address)
-        texts = look(window, "marimo", 3)
         plain, _ = means(place)
         window.until(lambda: all(f"{mean[:4]}" in window.texts() for mean in plain), what="a table of years")
+        texts = look(window, "marimo", 3)
         for _, scenes in YEARS:
             assert scenes in texts
         assert "POLYGON ((" in texts
