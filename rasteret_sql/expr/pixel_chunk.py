@@ -103,6 +103,12 @@ class Evaluator:
             self._registers[:] = [one[:count] for one in self._whole]
         return self._run()
 
+    def close(self) -> None:
+        """Free the registers: parts that know each other would hold them until the garbage collector comes."""
+        self._whole.clear()
+        self._registers.clear()
+        self._results.clear()
+
     def _take(self) -> int:
         """A register with anything in it."""
         if self._free:

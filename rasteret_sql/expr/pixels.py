@@ -166,6 +166,7 @@ class Computation:
                         [one[some] for one in flat], [None if ok is None else here[id(ok)] for ok in masks]
                     )
                     take(some, *found)
+            evaluator.close()
 
         threads = min(_MOST_THREADS, os.cpu_count() or 1, count // _MOST_PIXELS)
         if threads < 2:

@@ -13,7 +13,11 @@ Planes = npt.NDArray[Any]
 _BY_NETWORK = 32
 """Planes, at most, that are sorted by comparing whole planes: beyond, sorting pixel by pixel takes less."""
 _AT_ONCE = 1 << 14
-"""Pixels whose planes are sorted together: they stay near the processor."""
+"""Pixels whose planes are sorted together, at most."""
+_BYTES_AT_ONCE = 1 << 20
+"""Bytes of these: they stay near the processor."""
+_FEW = 256
+"""Pixels that are sorted together however many planes they have."""
 
 
 def sort_planes(planes: Planes) -> None:
@@ -23,8 +27,9 @@ def sort_planes(planes: Planes) -> None:
         planes: Shape (planes, pixels); no NaN among them.
     """
     count, pixels = planes.shape
-    for begin in range(0, pixels, _AT_ONCE):
-        part = planes[:, begin : begin + _AT_ONCE]
+    some = min(_AT_ONCE, max(_FEW, _BYTES_AT_ONCE // max(count * planes.itemsize, 1)))
+    for begin in range(0, pixels, some):
+        part = planes[:, begin : begin + some]
         if count > _BY_NETWORK:
             lanes = np.ascontiguousarray(part.T)
             lanes.sort(axis=1)

@@ -168,9 +168,16 @@ class _Run:
                 plans = read.plans[scene] = self._plans(read, scene)
         parts = [part_of(plan, block.window) for plan in plans]
         if self._mosaic.has_one_place:
-            parts = [None if part is None else with_edges(part, read.whole) for part in parts]
+            whole = block.window if read.has_strips and self._is_beyond_share else read.whole
+            parts = [None if part is None else with_edges(part, whole) for part in parts]
         some = [part for part in parts if part is not None]
         return SceneJob(block, number, some) if parts and len(some) == len(parts) else None
+
+    @property
+    def _is_beyond_share(self) -> bool:
+        """True where tiles that all strips of a block need are gone before the next one: none is worth keeping."""
+        share = self._mosaic.share
+        return share is not None and self._mosaic.tile_bytes > share.max_bytes
 
     def _plans(self, read: _Composite, scene: int) -> tuple[TargetPlan, ...]:
         """The whole target on a scene: of the pixels, and of the scores; none where it misses them."""
@@ -236,6 +243,8 @@ class _Composite:
         assert self.place.target is not None
         self._target = self.place.target
         self._gave = np.zeros(len(composite.scenes), bool)
+        self.has_strips = False
+        """True where blocks were cut since their values do not fit."""
         self._pixels: Pixels | None = None
         self._valid: Mask | None = None
         self.blocks = list(self._cut())
@@ -266,6 +275,7 @@ class _Composite:
         if self._mosaic.method == "median":
             of_row = held_bytes("median", (len(self.place.sources), 1, square.width), self._mosaic.dtype, scenes)
             rows = max(_VALUES_BYTES // of_row, 1)
+            self.has_strips |= rows < square.height
         for row in range(square.row_off, square.row_end, rows):
             yield Window(square.col_off, row, square.width, min(rows, square.row_end - row))
 

@@ -95,6 +95,8 @@ class Mosaic:
     """Of the scenes' pixels: it holds those of all."""
     files: dict[int, tuple[BandSource, ...]] = field(default_factory=dict)
     """Number of a scene → the files with which it was found, until they are read; not of more than some hundreds."""
+    tile_bytes: int = 0
+    """Of the tiles of all composites, about."""
     share: CacheShare | None = None
     """The part of the cache that its tiles may take; None: all of it, since they are few."""
 
@@ -150,13 +152,13 @@ class Mosaic:
 
     def _take_share(self, cache_bytes: int) -> None:
         """Leave the cache to others where tiles would take much of it: most are used once."""
-        tiles = 0
+        self.tile_bytes = 0
         for one in self.composites:
             read = self.places[one.zone]
             assert read.target is not None
             files = {id(file): file.header for file in files_of(read.sources)}.values()
-            tiles += len(one.scenes) * sum(_tile_bytes(header, read.target.window) for header in files)
-        if tiles > cache_bytes // _MUCH:
+            self.tile_bytes += len(one.scenes) * sum(_tile_bytes(header, read.target.window) for header in files)
+        if self.tile_bytes > cache_bytes // _MUCH:
             self.share = CacheShare(max(cache_bytes // _MUCH, _LEAST_SHARE))
 
     def row(self, scene: Scene, sources: tuple[BandSource, ...], context: ReadContext) -> RowRead:
