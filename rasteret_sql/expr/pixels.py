@@ -41,6 +41,7 @@ _MOST_PIXELS = 1 << 20
 _MOST_THREADS = 8
 _EXACT = 2**24
 """Integers up to here are exact in float32."""
+_MOST = float(np.finfo(np.float32).max)
 _EXACT_FUNCTIONS = {"+", "-", "*", "negative", "abs", "sign"}
 """Functions that give integers of integers."""
 _ROUNDED_ONCE = {"+", "-", "*", "/", "sqrt"}
@@ -221,7 +222,9 @@ def _is_exact_in_float32(node: Node, types: Mapping[str, ValueType], singles: fr
         case Column(name):
             return name in singles or _fits_float32(types[name])
         case Literal(value):
-            return value is None or (isinstance(value, int | float) and float(np.float32(value)) == value)
+            if not isinstance(value, int | float):
+                return value is None
+            return abs(value) <= _MOST and float(np.float32(value)) == value
         case In(value, choices):
             return all(_is_exact_in_float32(one, types, singles) for one in (value, *choices))
         case Compare() | IsNull() | Not() | And() | Or() | Case():

@@ -75,10 +75,14 @@ class SceneJob(Job):
         block: Takes the pixels.
         number: Of the scene in the block.
         plans: Of the pixels; and of the scores, where the method compares some.
+        leave_out: Called where the scene cannot be read, and is not to be asked for again.
     """
 
-    def __init__(self, block: CompositeBlock, number: int, plans: Sequence[TargetPlan]) -> None:
+    def __init__(
+        self, block: CompositeBlock, number: int, plans: Sequence[TargetPlan], leave_out: Callable[[], None]
+    ) -> None:
         self.plans = plans
+        self._leave_out = leave_out
         self._block = block
         self._number = number
         self._jobs = [TargetJob(plan, None) for plan in plans]
@@ -122,6 +126,7 @@ class SceneJob(Job):
     def fail(self, error: Exception) -> bool:
         if not self.plans[0].read.tolerates(error):
             return False
+        self._leave_out()
         self._end(None)
         return True
 

@@ -76,10 +76,12 @@ class CompositeWaves:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.finish()
-        for wave in self._running:
-            wave.jobs.stop()
+        try:
+            if error is None:
+                self.finish()
+        finally:
+            for wave in self._running:
+                wave.jobs.stop()
 
     def begin(self, block: CompositeBlock, nbytes: int) -> None:
         """Begin a block, which holds so many bytes until it ends."""

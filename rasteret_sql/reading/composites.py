@@ -167,11 +167,13 @@ class _Run:
             with self._context.receipt.plan:
                 plans = read.plans[scene] = self._plans(read, scene)
         parts = [part_of(plan, block.window) for plan in plans]
-        if self._mosaic.has_one_place:
+        if self._mosaic.reads_files_once:
             whole = block.window if read.has_strips and self._is_beyond_share else read.whole
             parts = [None if part is None else with_edges(part, whole) for part in parts]
         some = [part for part in parts if part is not None]
-        return SceneJob(block, number, some) if parts and len(some) == len(parts) else None
+        if not parts or len(some) < len(parts):
+            return None
+        return SceneJob(block, number, some, lambda: read.plans.update({scene: ()}))
 
     @property
     def _is_beyond_share(self) -> bool:

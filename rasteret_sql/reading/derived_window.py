@@ -24,8 +24,10 @@ from rasteret_sql.reading.class_bands import is_of_classes
 from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.input_level import level_of_input
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.window_plan import WindowPlan, fill_value
+from rasteret_sql.reading.window_plan import Edges, WindowPlan, fill_value
 
+_SPARE = 3
+"""Pixels beyond the kernel's reach: positions round."""
 _Key = tuple[int, int, str]
 """Identity of an input, the pixels around the window that are read of it, and how they are resampled: empty on the
 grid of the window."""
@@ -162,7 +164,8 @@ class DerivedWindow:
             return _Input(None, None, window.shape)
         options = replace(plan.read.options, overview=level)
         read = replace(plan.read, sources=(source,), options=options)
-        sub = replace(plan, read=read, window=inner, grid=transform, dtype=header.dtype)
+        edges = _widened(plan.edges, margin, 0 if onto is None else max(onto.reach))
+        sub = replace(plan, read=read, window=inner, grid=transform, dtype=header.dtype, edges=edges)
         # What is resampled needs pixels beside those that the geometry touches.
         with_area = margin == 0 and (onto is None or onto.reach == (0, 0))
         return _Input(self._make_job(sub, with_area=with_area), onto, window.shape)
@@ -269,6 +272,18 @@ def resampling(source: BandSource, options: PixelOptions, *, of_mask: bool) -> s
     if of_mask or is_of_classes(source):
         return "nearest"
     return options.resampling or "bilinear"
+
+
+def _widened(edges: Edges | None, margin: int, reach: int) -> Edges | None:
+    """The edges of a window that is read with so many pixels around it, and as many more as are under a kernel.
+
+    Twice, since the window of a neighbour grows as much. On a coarser grid they are fewer pixels, which is no matter.
+    """
+    if edges is None:
+        return None
+    more = 2 * (margin + (2 * reach + _SPARE if reach else 0))
+    left, top, right, bottom = (one if one < 0 else one + more for one in edges)
+    return left, top, right, bottom
 
 
 def _grown(window: Window, margin: int, width: int, height: int) -> Window:

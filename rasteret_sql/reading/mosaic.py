@@ -97,6 +97,8 @@ class Mosaic:
     """Number of a scene → the files with which it was found, until they are read; not of more than some hundreds."""
     tile_bytes: int = 0
     """Of the tiles of all composites, about."""
+    _has_common_files: bool = False
+    """True where several scenes have a file."""
     share: CacheShare | None = None
     """The part of the cache that its tiles may take; None: all of it, since they are few."""
 
@@ -106,9 +108,9 @@ class Mosaic:
         return result_dtype(self.method, self.dtype)
 
     @property
-    def has_one_place(self) -> bool:
-        """True where no scene is read for several geometries."""
-        return len(self.places) == 1
+    def reads_files_once(self) -> bool:
+        """True where no file is read for several geometries or scenes."""
+        return len(self.places) == 1 and not self._has_common_files
 
     def pixel_bands(self, sources: tuple[BandSource, ...]) -> tuple[BandSource, ...]:
         """The bands of the result among those that are read."""
@@ -131,12 +133,16 @@ class Mosaic:
         distinct = list(dict.fromkeys(scene for period in periods for scene in period))
         grids = _Grids(self.relation)
         zones: list[Numbers] = []
+        addresses: set[str] = set()
         with context.receipt.plan:
             for scene, sources, met in self._met(distinct, context):
                 self._take_dtype(self.row(scene, self.pixel_bands(sources), context), is_first=not zones)
                 grids.add(scene, sources, met)
                 if len(self.files) < _MOST_FILES:
                     self.files[len(self.scenes)] = sources
+                of_scene = {file.address for file in files_of(sources)}
+                self._has_common_files |= not addresses.isdisjoint(of_scene)
+                addresses |= of_scene
                 self.scenes.append(scene)
                 zones.append(met)
             self._place(grids, context)

@@ -13,6 +13,7 @@ from rasteret_sql.geo.grid import Window
 from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan, source_area
+from rasteret_sql.reading.window_plan import Edges
 
 _SPARE = 2
 """Source pixels beyond the kernel's reach, on each side: positions round."""
@@ -59,7 +60,7 @@ def with_edges(part: TargetPlan, whole: Window) -> TargetPlan:
 
 
 @lru_cache(maxsize=4096)
-def _edges(warp: WarpPlan, whole: Window) -> tuple[int, int, int, int] | None:
+def _edges(warp: WarpPlan, whole: Window) -> Edges | None:
     """Pixels by which the source window of a part overlaps that of its neighbours; see `WindowPlan.edges`.
 
     The window is a box around the part, which may lie turned in it, and has what lies under the kernel.

@@ -17,6 +17,9 @@ from rasteret_sql.reading.request import RowRead
 from rasteret_sql.reading.resolve import check_level
 from rasteret_sql.tiff.header import BandHeader
 
+Edges = tuple[int, int, int, int]
+"""Pixels along the left, upper, right and lower border."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowPlan:
@@ -28,7 +31,7 @@ class WindowPlan:
     """Pixel → CRS of the level that is read, or the plane of its pixels; None where the file is not georeferenced."""
     dtype: np.dtype
     """Common dtype of the bands."""
-    edges: tuple[int, int, int, int] | None = None
+    edges: Edges | None = None
     """Pixels along its left, upper, right and lower border that other windows of the call may need, too, -1 where there
     are no others; None: all may be needed by others."""
 

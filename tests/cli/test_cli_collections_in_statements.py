@@ -40,12 +40,20 @@ def test_a_collection_that_is_not_there_is_said_with_those_that_are(runner, caps
     assert "pg_" not in shown
 
 
-def test_without_collections_no_table_is_suggested(runner, capsys):
-    assert "There are none. Make it with" in said(runner, capsys, "FROM rasteret.nope")
+@pytest.mark.parametrize("name", ["rasteret.nope", '"rasteret".nope', 'RASTERET . main."nope"'])
+def test_without_collections_no_table_is_suggested(runner, capsys, name):
+    assert "There are none. Make it with" in said(runner, capsys, f"FROM {name}")
 
 
 @pytest.mark.parametrize(
-    "sql", ["FROM nope", "SELECT rasteret.nope FROM nope2", "FROM rasteret.nope()", "FROM main.nope"]
+    "sql",
+    [
+        "FROM nope",
+        "SELECT rasteret.nope FROM nope2",
+        "SELECT 'rasteret.nope' FROM nope",
+        "FROM rasteret.nope()",
+        "FROM main.nope",
+    ],
 )
 def test_other_errors_stay_duckdbs_own(runner, capsys, sql):
     assert "Catalog Error:" in said(runner, capsys, sql)
@@ -58,6 +66,16 @@ def test_what_another_process_has_built_is_there_when_asked_again(runner, capsys
     assert "run the statement again" in said(runner, capsys, query)
     runner.run_all(split_statements(query))
     assert "68" in capsys.readouterr().out
+
+
+def test_a_damaged_collection_is_an_error_and_the_shell_goes_on(runner, capsys, tmp_path):
+    with rasteret_sql.connect(workspace_dir=tmp_path / "workspace") as other:
+        other.execute(BUILD).fetchall()
+    (manifest,) = (tmp_path / "workspace").rglob("_manifest.json")
+    manifest.write_text("{")
+    assert "meadows" in said(runner, capsys, "SELECT count(*) FROM rasteret.meadows")
+    runner.run_all(split_statements("SELECT 42 AS answer"))
+    assert "42" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

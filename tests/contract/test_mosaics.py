@@ -6,6 +6,7 @@ import shutil
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import shapely
 import rasteret_sql
 from rasteret_sql.connection import session_for
 from rasteret_sql.reading import composites, mosaic
+from rasteret_sql.reading.composite_waves import Bounds, CompositeWaves
 from tests.contract.scenes import SIZE, forget, item, write_items, write_scene, write_small
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
@@ -90,6 +92,63 @@ def test_of_many_tiles_those_that_are_needed_again_are_kept(con, server, grid, m
     assert cache.nbytes == 0  # one block, which needs each of them once
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        ", mask := 'two > 50000', dilate := 60, crs := 32632, resolution := 10",
+        ", mask := 'two > 50000', dilate := 9, crs := 32633, resolution := 12, resampling := 'cubic'",
+    ],
+)
+def test_what_neighbours_need_around_a_mask_is_kept_for_them(con, server, more, monkeypatch):
+    monkeypatch.setattr(composites, "_SIDE", 320)
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 400_000)
+    monkeypatch.setattr(mosaic, "_MUCH", 1 << 60)
+    mosaic_of(con, more=f", method := 'mean'{more}")
+    (asked,) = con.execute("SELECT max(tiles - cache_hits) FROM rasteret_stats()").fetchall()[0]
+    assert asked == 2 * SCENES * (SIZE // 128) ** 2
+
+
+def test_tiles_of_a_file_that_several_scenes_have_are_fetched_once(con, server, monkeypatch, tmp_path):
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 400_000)
+    monkeypatch.setattr(mosaic, "_MUCH", 1 << 60)
+    items = [item(f"twin{n}", day=n + 1, one=f"{server.url}/s0_one.tif") for n in range(4)]
+    write_items(tmp_path / "twins.json", items)
+    con.execute(f"FROM rasteret_build_from_stac('twins', '{tmp_path}/twins.json')").fetchall()
+    call = f"read_mosaic(rasteret.twins, 'one', '{ALL}', geom_crs := 32632, method := 'count')"
+    assert con.execute(f"SELECT scenes FROM {call}").fetchall() == [(4,)]
+    (asked,) = con.execute("SELECT max(tiles - cache_hits) FROM rasteret_stats()").fetchall()[0]
+    assert asked == (SIZE // 128) ** 2
+
+
+class Fails:
+    """Jobs that were begun: the first ones fail."""
+
+    def __init__(self, began):
+        self.number, self.stopped = len(began), False
+        began.append(self)
+
+    def wait(self, tell):
+        if not self.number:
+            raise OSError("gone")
+        tell(0)
+
+    def stop(self):
+        self.stopped = True
+
+
+def test_waves_behind_one_that_fails_at_the_end_are_stopped():
+    began = []
+    context = SimpleNamespace(start=lambda *_: Fails(began), progress=lambda *_: None)
+    job = SimpleNamespace(memory=10)
+    with (
+        pytest.raises(OSError, match="gone"),
+        CompositeWaves(context, None, Bounds(scenes=1, values=1), lambda _: None, None) as waves,
+    ):
+        waves.add(job)
+        waves.add(job)
+    assert [one.stopped for one in began] == [True, True]
+
+
 @pytest.mark.parametrize("method", some(["first", "median"], 1))
 def test_a_scene_that_fails_ends_the_waves_behind_it(con, server, method, monkeypatch):
     monkeypatch.setattr(composites, "_SCENES_BYTES", 1)
@@ -155,6 +214,20 @@ def test_a_scene_whose_file_is_gone_is_left_out_where_that_is_asked_for(con, ser
         assert found == [(SCENES - 1, SCENES - 1)]
         told = con.execute("SELECT scene_id FROM rasteret_failures() WHERE function = 'read_mosaic'").fetchall()
         assert ("s1",) in told
+    finally:
+        shutil.move(path.with_suffix(".away"), path)
+
+
+def test_a_scene_that_is_left_out_is_not_asked_for_again(con, server, monkeypatch):
+    monkeypatch.setattr(composites, "_SIDE", 128)
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 1)
+    path = server.folder / "s1_one.tif"
+    shutil.move(path, path.with_suffix(".away"))
+    try:
+        forget(con, server)
+        assert mosaic_of(con, more=", method := 'count', on_error := 'null'") == [(SCENES - 1,)]
+        told = con.execute("SELECT count(*) FROM rasteret_failures() WHERE scene_id = 's1'").fetchall()
+        assert told[0][0] <= 2  # of 16 blocks; two waves are under way
     finally:
         shutil.move(path.with_suffix(".away"), path)
 

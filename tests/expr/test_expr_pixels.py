@@ -372,6 +372,13 @@ def test_what_is_rounded_more_than_once_is_computed_in_float64(text: str) -> Non
     assert Computation.of(expression.node, dtypes).numbers == "float64"
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", ["-1.7976931348623157e308", "1e39", "1" + "0" * 40])
+def test_numbers_beyond_float32_are_no_warning(number: str) -> None:
+    expression = parse_band_expression(f"CASE WHEN d > {number} OR d IN ({number}) THEN d END")
+    assert Computation.of(expression.node, {"d": np.dtype("float32")}).numbers == "float64"
+
+
 def test_threads_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where pixels of one thread alone are NULL."""
     rng = np.random.default_rng(3)
