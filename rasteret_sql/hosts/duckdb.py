@@ -17,6 +17,7 @@ from uuid import uuid4
 import duckdb
 import pyarrow as pa
 
+import rasteret_sql.forked_child  # noqa: F401 - for what it registers
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.cancel import INTERRUPTED, Interrupts, check, watch_sigint
 from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, NameTakenError, RasteretError

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+import rasteret_sql.forked_child  # noqa: F401 - for what it registers
 from rasteret_sql.errors import InvalidArgumentError, MissingObjectError
 
 _BATCH_ROWS = 2048

@@ -15,7 +15,7 @@ ROWS = [
     {"callbacks", "receipt"},
     {"byte_ranges"},
     {"schema"},
-    {"locks"},
+    {"locks", "forked_child"},
     {"geo"},
     {"expr"},
     {"products"},

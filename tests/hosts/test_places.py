@@ -112,6 +112,35 @@ def forked(workspace: Path, catalog: Path | str) -> list:
     return json.loads(output_of(FORK, workspace, path, MEAN, timeout=90))
 
 
+GARBAGE = """
+import gc, multiprocessing, sys
+import rasteret_sql
+
+class Cycle:
+    def __init__(self, held):
+        self.held, self.me = held, self
+
+gc.disable()
+workspace, path = sys.argv[1:3]
+con = rasteret_sql.connect(workspace_dir=workspace)
+con.execute("SELECT count(*) FROM rasteret.bay").fetchall()
+Cycle([con, con.cursor(), rasteret_sql.load(path)])
+del con
+child = multiprocessing.get_context("fork").Process(target=gc.collect)
+child.start()
+child.join(60)
+print(child.exitcode)
+"""
+
+
+def test_the_garbage_of_a_process_is_not_collected_in_its_forked_child(tmp_path):
+    """Connections without their threads: to free one there would end the child."""
+    con = rasteret_sql.connect(workspace_dir=tmp_path)
+    con.execute(build("bay", catalog=CATALOG)).fetchall()
+    ((path,),) = con.execute("SELECT path FROM rasteret_collections()").fetchall()
+    assert output_of(GARBAGE, tmp_path, path, timeout=90).split() == ["0"]
+
+
 @pytest.mark.exhaustive
 def test_a_forked_child_connects_and_reads(tmp_path):
     children, expected, status, afterwards = forked(tmp_path, CATALOG)
