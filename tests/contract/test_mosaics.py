@@ -52,9 +52,8 @@ def mosaic_of(con, band="one", more="", shown="scenes"):
 @pytest.mark.parametrize("method", some(["max", "median"], 2))
 def test_each_byte_of_bands_and_masks_is_fetched_once(con, server, method, monkeypatch):
     monkeypatch.setattr(composites, "_VALUES_BYTES", 500_000)
-    monkeypatch.setattr(composites, "_SIDE", 320)
-    # Requests of one wave take in small gaps, which may be tiles of another.
-    monkeypatch.setattr(composites, "_SCENES_BYTES", 40_000_000)
+    monkeypatch.setattr(composites, "_SIDE", 256)
+    monkeypatch.setattr(composites, "_SCENES_BYTES", 4_000_000)
     asked = mosaic_of(con, "one / (one + two)", f", method := '{method}', mask := 'two > 50000'")
     assert asked == [(SCENES,)]
     ranges = sorted(fetched(server))
@@ -253,7 +252,7 @@ def explained(con, scenes, more, zones="NULL"):
     ],
 )
 def test_explained_is_what_the_server_is_then_asked_for(con, server, more, monkeypatch):
-    monkeypatch.setattr(composites, "_SIDE", 320)
+    monkeypatch.setattr(composites, "_SIDE", 256)
     monkeypatch.setattr(composites, "_SCENES_BYTES", 4_000_000)
     geometry = f"geom := '{ALL}', call := 'read_mosaic'"
     plan = explained(con, "rasteret.w", f", {geometry}{more}")
