@@ -95,7 +95,7 @@ class TileCache:
                 oldest = next(iter(self._tiles))
                 if self._tiles[oldest][1] > since:
                     return
-                self._bytes -= self._tiles.pop(oldest)[0].nbytes
+                self._drop(oldest)
             self._tiles[key] = tile, time.monotonic()
             self._bytes += size
             if share is not None:
@@ -112,8 +112,7 @@ class TileCache:
         with self._lock:
             self._max_bytes = max_bytes
             while self._bytes > self._max_bytes:
-                _, (gone, _) = self._tiles.popitem(last=False)
-                self._bytes -= gone.nbytes
+                self._drop(next(iter(self._tiles)))
 
     def clear(self) -> None:
         """Forget all tiles: files may have been replaced."""

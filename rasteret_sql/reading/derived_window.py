@@ -24,10 +24,8 @@ from rasteret_sql.reading.class_bands import is_of_classes
 from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.input_level import level_of_input
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.window_plan import Edges, WindowPlan, fill_value
+from rasteret_sql.reading.window_plan import Edges, WindowPlan, fill_value, overlap
 
-_SPARE = 3
-"""Pixels beyond the kernel's reach: positions round."""
 _Key = tuple[int, int, str]
 """Identity of an input, the pixels around the window that are read of it, and how they are resampled: empty on the
 grid of the window."""
@@ -281,7 +279,7 @@ def _widened(edges: Edges | None, margin: int, reach: int) -> Edges | None:
     """
     if edges is None:
         return None
-    more = 2 * (margin + (2 * reach + _SPARE if reach else 0))
+    more = 2 * margin + (overlap(reach) if reach else 0)
     left, top, right, bottom = (one if one < 0 else one + more for one in edges)
     return left, top, right, bottom
 

@@ -13,7 +13,7 @@ from rasteret_sql.geo.grid import Window
 from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
 from rasteret_sql.reading.options import Whole
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan, source_area
-from rasteret_sql.reading.window_plan import Edges
+from rasteret_sql.reading.window_plan import Edges, overlap
 
 _SPARE = 2
 """Source pixels beyond the kernel's reach, on each side: positions round."""
@@ -74,10 +74,7 @@ def _edges(warp: WarpPlan, whole: Window) -> Edges | None:
     across = math.ceil(abs(x[2] - x[0]) * target.height)
     along = math.ceil(abs(y[1] - y[0]) * target.width)
     if not warp.map.is_shift(target):
-        # Twice: the window has it on this side of a common border, and the neighbour's on the other.
-        across, along = (
-            most + 2 * (2 * reach + _SPARE + 1) for most, reach in zip((across, along), warp.reach, strict=True)
-        )
+        across, along = (most + overlap(reach) for most, reach in zip((across, along), warp.reach, strict=True))
     return (
         across if target.col_off > whole.col_off else -1,
         along if target.row_off > whole.row_off else -1,

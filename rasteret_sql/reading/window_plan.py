@@ -17,8 +17,17 @@ from rasteret_sql.reading.request import RowRead
 from rasteret_sql.reading.resolve import check_level
 from rasteret_sql.tiff.header import BandHeader
 
+_SPARE = 3
 Edges = tuple[int, int, int, int]
 """Pixels along the left, upper, right and lower border."""
+
+
+def overlap(reach: int) -> int:
+    """Pixels by which neighbouring source windows overlap for a kernel that reaches so many pixels to each side.
+
+    Both have it on their side of the common border, twice at most, and some since positions round.
+    """
+    return 2 * (2 * reach + _SPARE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
