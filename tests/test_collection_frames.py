@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +10,12 @@ import pytest
 import rasterio
 import rasterio.mask
 import shapely
-from rasterio.transform import from_origin
 
 import rasteret_sql
 from rasteret_sql.errors import MemoryLimitError
 from rasteret_sql.session.session import new_session
 from tests.collection_world import make_world
+from tests.fine_and_coarse import build_fine_and_coarse, write_fine_and_coarse
 
 geopandas = pytest.importorskip("geopandas", reason="needs the extra geopandas")
 COLUMNS = ["record_id", "datetime", "cloud_cover", "collection", "geometry_id", "geometry", "band", "data", "transform"]
@@ -35,30 +34,10 @@ def world(tmp_path_factory):
 def mixed(tmp_path_factory):
     """Scenes with a band of 10 m and one of 20 m; one lost its second file, another one says no clouds."""
     directory = tmp_path_factory.mktemp("mixed")
-    features = []
-    for number, name in enumerate(("one", "two", "three")):
-        for band, step in (("fine", 10), ("coarse", 20)):
-            size = 320 // step
-            pixels = np.arange(1, size * size + 1, dtype="uint16").reshape(1, size, size) + 1000 * number
-            with rasterio.open(
-                directory / f"{name}_{band}.tif", "w", driver="GTiff", width=size, height=size, count=1,
-                dtype="uint16", crs=32632, nodata=7, transform=from_origin(600_000, 5_100_000, step, step),
-            ) as file:  # fmt: skip
-                file.write(pixels)
-        clouds = {"eo:cloud_cover": 5} if number else {}
-        features.append(
-            {
-                "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "mixed", "links": [],
-                "geometry": shapely.geometry.mapping(shapely.box(10.29, 46.03, 10.31, 46.05)),
-                "bbox": [10.29, 46.03, 10.31, 46.05],
-                "properties": {"datetime": f"2024-05-0{number + 1}T10:00:00Z"} | clouds,
-                "assets": {one: {"href": f"{name}_{one}.tif", "type": "image/tiff"} for one in ("fine", "coarse")},
-            }
-        )  # fmt: skip
-    (directory / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    built = rasteret_sql.build_from_stac(
-        name="mixed", stac_api=directory / "items.json", data_source="acme/mixed", workspace_dir=directory / "ws"
+    write_fine_and_coarse(
+        directory, "mixed", apart=1000, properties=lambda number: {"eo:cloud_cover": 5} if number else {}
     )
+    built = build_fine_and_coarse(directory, "mixed", "acme/mixed")
     (directory / "three_coarse.tif").unlink()
     return built, directory
 

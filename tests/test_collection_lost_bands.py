@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
-import rasterio
 import shapely
-from rasterio.transform import from_origin
 
 import rasteret_sql
+from tests.fine_and_coarse import BANDS, NAMES, build_fine_and_coarse, write_fine_and_coarse
 
 xarray = pytest.importorskip("xarray", reason="needs the extra xarray")
 AREA = shapely.box(600_020, 5_099_900, 600_240, 5_099_980)
-NAMES = ("one", "two", "three")
-BANDS = ["fine", "coarse"]
 CHUNKS = (None, 7) if find_spec("dask") else (None,)
-
-
-def write_scenes(directory):
-    """Three days of a band of 10 m and one of 20 m, whose nodata is 7."""
-    features = []
-    for number, name in enumerate(NAMES):
-        for band, step in (("fine", 10), ("coarse", 20)):
-            size = 320 // step
-            pixels = np.arange(1, size * size + 1, dtype="uint16").reshape(1, size, size) + 3000 * number
-            with rasterio.open(
-                directory / f"{name}_{band}.tif", "w", driver="GTiff", width=size, height=size, count=1,
-                dtype="uint16", crs=32632, nodata=7, transform=from_origin(600_000, 5_100_000, step, step),
-            ) as file:  # fmt: skip
-                file.write(pixels)
-        features.append(
-            {
-                "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "lost", "links": [],
-                "geometry": shapely.geometry.mapping(shapely.box(10.29, 46.03, 10.31, 46.05)),
-                "bbox": [10.29, 46.03, 10.31, 46.05],
-                "properties": {"datetime": f"2024-05-0{number + 1}T10:00:00Z"},
-                "assets": {one: {"href": f"{name}_{one}.tif", "type": "image/tiff"} for one in BANDS},
-            }
-        )  # fmt: skip
-    (directory / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-
-
-def build(directory, name):
-    return rasteret_sql.build_from_stac(
-        name=name, stac_api=directory / "items.json", data_source="acme/lost", workspace_dir=directory / "ws"
-    )
 
 
 @pytest.fixture
@@ -56,10 +22,10 @@ def scenes(tmp_path):
     """A collection, its folder, and the dataset of it while all files are there."""
     for folder in ("whole", "lost"):
         (tmp_path / folder).mkdir()
-        write_scenes(tmp_path / folder)
+        write_fine_and_coarse(tmp_path / folder, "lost", apart=3000)
     # Tiles that were read are kept: those of the others are still to be read.
-    whole = build(tmp_path / "whole", "lost").get_xarray(AREA, BANDS, geometry_crs=32632)
-    return build(tmp_path / "lost", "lost"), tmp_path / "lost", whole
+    whole = build_fine_and_coarse(tmp_path / "whole", "lost", "acme/lost").get_xarray(AREA, BANDS, geometry_crs=32632)
+    return build_fine_and_coarse(tmp_path / "lost", "lost", "acme/lost"), tmp_path / "lost", whole
 
 
 def without(whole, day, *bands):
@@ -125,7 +91,7 @@ def test_a_band_without_a_header_leaves_the_others(scenes, chunks):
     _, folder, whole = scenes
     (folder / "three_coarse.tif").write_bytes(b"no TIFF")
     with pytest.warns(RuntimeWarning, match="1 bands could not be read"):
-        again = build(folder, "again")
+        again = build_fine_and_coarse(folder, "again", "acme/lost")
     found, says = told(lambda: again.get_xarray(AREA, BANDS, geometry_crs=32632, chunks=chunks).compute())
     xarray.testing.assert_identical(found, without(whole, 2, "coarse"))
     assert len(says) == 1
@@ -137,7 +103,7 @@ def test_one_scene_without_a_header_of_one_band(scenes):
     _, folder, whole = scenes
     (folder / "three_coarse.tif").write_bytes(b"no TIFF")
     with pytest.warns(RuntimeWarning, match="1 bands could not be read"):
-        again = build(folder, "again").where("id = 'three'")
+        again = build_fine_and_coarse(folder, "again", "acme/lost").where("id = 'three'")
     with (
         pytest.warns(RuntimeWarning, match='first "three coarse"'),
         pytest.raises(ValueError, match='no scene has a file of band "coarse" that can be read, so nothing says its d'),
