@@ -146,12 +146,19 @@ class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
             duckdb.Error: as DuckDB has it; of a named argument that is misspelt it says which is meant.
         """
         try:
-            return self._connection.sql(query, params=params) if params is not None else self._connection.sql(query)
+            return self._bound(query, params)
+        except duckdb.InterruptException:
+            # DuckDB 1.5 keeps a relation that Ctrl-C ended until it executes something, and binds no file before.
+            self._connection.execute("SELECT 1").fetchall()
+            return self._bound(query, params)
         except duckdb.BinderException as error:
             text = explained(query, str(error))
             if text == str(error):
                 raise
             raise duckdb.BinderException(text) from None
+
+    def _bound(self, query: str, params: Sequence[Any] | None) -> duckdb.DuckDBPyRelation:
+        return self._connection.sql(query, params=params) if params is not None else self._connection.sql(query)
 
     def scenes(self) -> duckdb.DuckDBPyRelation:
         """The scenes as a DuckDB relation, to filter, join and aggregate."""

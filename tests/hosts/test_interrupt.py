@@ -208,6 +208,7 @@ def test_ctrl_c_in_newer_python_calls(tmp_path):
             "get_xarray": lambda: collection.get_xarray(area, ["nir08"]).sizes["time"],
             "chunks": lambda: lazy.compute(num_workers=4).sizes["time"],
             "to_xarray": lambda: rasteret_sql.to_xarray(con.sql(chips)).sizes["time"],
+            "collection.sql": lambda: len(collection.sql(chips.replace("pan", "swir22")).fetchall()),
         }
         report = {}
         for name, call in calls.items():
@@ -221,6 +222,8 @@ def test_ctrl_c_in_newer_python_calls(tmp_path):
                 ended = "none"
             working = still_working()
             heal()
+            if ended == "RuntimeError" and duckdb.__version__.startswith("1."):
+                con.execute("SELECT 1").fetchall()  # DuckDB 1.5 binds no file before: docs/hosts.md
             report[name] = ended, working, call()
         print(json.dumps(report))
     """
@@ -230,9 +233,11 @@ def test_ctrl_c_in_newer_python_calls(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     ended, working, given = ({name: row[at] for name, row in report.items()} for at in range(3))
-    assert ended.pop("to_xarray") in {"RuntimeError", "InvalidInputException", "InterruptException"}  # as SQL ends
+    for name in ("to_xarray", "collection.sql"):
+        assert ended.pop(name) in {"RuntimeError", "InvalidInputException", "InterruptException"}  # as SQL ends
     assert len(ended) == 4
     assert set(ended.values()) <= {"KeyboardInterrupt", "InterruptedQueryError"}
     assert not any(working.values()), working
     # 19 scenes at 17 times, one of July; of their 38 pairs with points, 3 lie beside the image.
-    assert given == {"get_gdf": 19, "sample_points": 35, "get_xarray": 17, "chunks": 17, "to_xarray": 1}
+    frames = {"get_gdf": 19, "sample_points": 35, "get_xarray": 17, "chunks": 17}
+    assert given == {**frames, "to_xarray": 1, "collection.sql": 1}
