@@ -12,6 +12,11 @@ import numpy as np
 
 from rasteret_sql.engine.machine_memory import machine_memory
 
+_MUCH = 8
+"""A statement that reads much has this part of the cache for its tiles."""
+_LEAST_SHARE = 64 * 1024 * 1024
+"""Bytes of that part, at least: pieces beside each other share tiles."""
+
 
 def default_cache_bytes() -> int:
     """Bytes of tiles that are kept unless the user says: a sixteenth of memory."""
@@ -43,6 +48,16 @@ class CacheShare:
         """Of tiles that were kept for it."""
         self.tiles: deque[tuple[TileKey, int]] = deque()
         """Their keys and bytes, the oldest first."""
+
+    @classmethod
+    def of(cls, cache_bytes: int) -> CacheShare:
+        """The share that a statement has of a cache of so many bytes."""
+        return cls(max(cache_bytes // _MUCH, _LEAST_SHARE))
+
+    @staticmethod
+    def is_much(nbytes: int, cache_bytes: int) -> bool:
+        """True for more bytes of tiles than a statement may keep in all of a cache of `cache_bytes`."""
+        return nbytes > cache_bytes // _MUCH
 
 
 class TileCache:

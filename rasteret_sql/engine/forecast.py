@@ -55,10 +55,11 @@ class Forecast:
         cancelled: Cancelled,
         progress: Progress | None = None,  # noqa: ARG002
         receipt: Receipt | None = None,
+        share: CacheShare | None = None,
     ) -> None:
         """Count what the jobs would fetch; see `Engine.run`."""
         for wave in waves(jobs):
-            self.start(wave, cancelled, receipt)
+            self.start(wave, cancelled, receipt, share)
 
     def start(
         self,

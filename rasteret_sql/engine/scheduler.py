@@ -97,6 +97,7 @@ class Engine:
         cancelled: Cancelled,
         progress: Progress | None = None,
         receipt: Receipt | None = None,
+        share: CacheShare | None = None,
     ) -> None:
         """Do the jobs: returns when every one has finished, raises the first error that no job dealt with.
 
@@ -105,6 +106,7 @@ class Engine:
             cancelled: polled; True stops the call.
             progress: told (jobs done, jobs in all, "rows") now and then, on this thread.
             receipt: gets what they cost.
+            share: as in `start`.
         """
         receipt = receipt or Receipt()
         done = 0
@@ -114,7 +116,7 @@ class Engine:
                 if progress is not None:
                     progress(before + finished, len(jobs), "rows")
 
-            self.start(wave, cancelled, receipt).wait(tell)
+            self.start(wave, cancelled, receipt, share).wait(tell)
             done += len(wave)
             tell(0, done)
 

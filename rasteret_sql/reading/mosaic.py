@@ -34,10 +34,6 @@ _GROUP_BYTES = 64 * 1024 * 1024
 """Bytes of the chips that are made together."""
 GROUP_ROWS = 2048
 """Chips that are made together, at most: as many rows as DuckDB asks for at a time."""
-_MUCH = 8
-"""Composites whose tiles take more than this part of the cache keep as many, of those that they need again."""
-_LEAST_SHARE = 64 * 1024 * 1024
-"""Bytes of these: blocks beside each other share tiles."""
 _FINER = 1 - 1e-6
 """Part of the pixels of one scene that those of another must be less than to be finer."""
 
@@ -164,8 +160,8 @@ class Mosaic:
             assert read.target is not None
             files = {id(file): file.header for file in files_of(read.sources)}.values()
             self.tile_bytes += len(one.scenes) * sum(_tile_bytes(header, read.target.window) for header in files)
-        if self.tile_bytes > cache_bytes // _MUCH:
-            self.share = CacheShare(max(cache_bytes // _MUCH, _LEAST_SHARE))
+        if CacheShare.is_much(self.tile_bytes, cache_bytes):
+            self.share = CacheShare.of(cache_bytes)
 
     def row(self, scene: Scene, sources: tuple[BandSource, ...], context: ReadContext) -> RowRead:
         """A read of a scene, without its place."""

@@ -31,6 +31,8 @@ from rasteret_sql.tiff.validity import Kind, Look, layers
 
 _FEW_PIXELS = 4
 """Where runs have less than such a part of a tile, their pixels are added up alone, not with all of the tile."""
+_MOST_NARROW = 1 << 15
+"""So many values of 16 bits, with a sign or without, have a sum of 32 bits of the same kind."""
 MOST_PIXELS = 1 << 23
 """Pixels of a group, at most: arrays of so many are in memory while tiles arrive."""
 
@@ -139,17 +141,23 @@ class ZoneSums(RunsJob):
 def _between(
     values: npt.NDArray[np.generic], start: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Sums of so many values, at least one, from each start; exact."""
+    """Sums of so many values, at least one, from each start; exact.
+
+    Sums of many values go round where they pass 2^32, and differences of them come out right if they do not.
+    """
     ends = np.cumsum(length)
     if not len(ends):
         return ends
+    narrow = values.dtype.itemsize <= 2 and int(length.max()) <= _MOST_NARROW
+    kind = (np.int32 if values.dtype.kind == "i" else np.uint32) if narrow else np.int64
     if int(ends[-1]) < len(values) // _FEW_PIXELS:
-        some = values[expand(start, length)].astype(np.int64)
-        few: npt.NDArray[np.int64] = np.add.reduceat(some, ends - length)
-        return few
-    reach = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(values, out=reach[1:])
-    sums: npt.NDArray[np.int64] = reach[start + length] - reach[start]
+        few: npt.NDArray[np.int64] = np.add.reduceat(values[expand(start, length)], ends - length, dtype=kind)
+        return few.astype(np.int64)
+    # Not of zeros: memory that was used before is there at once, while that of zeros is always new.
+    reach = np.empty(len(values) + 1, kind)
+    reach[0] = 0
+    np.cumsum(values, dtype=kind, out=reach[1:])
+    sums: npt.NDArray[np.int64] = (reach[start + length] - reach[start]).astype(np.int64)
     return sums
 
 

@@ -15,6 +15,7 @@ import shapely
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
+from rasteret_sql.engine import cache as tile_cache
 from rasteret_sql.reading import composites, mosaic
 from rasteret_sql.reading.composite_waves import Bounds, CompositeWaves
 from tests.contract.scenes import SIZE, forget, item, write_items, write_scene, write_small
@@ -78,7 +79,7 @@ def test_of_many_tiles_those_that_are_needed_again_are_kept(con, server, grid, m
     tiles, once = cache.nbytes, sorted(fetched(server))
     assert len(once) == len(set(once))
     forget(con, server)
-    monkeypatch.setattr(mosaic, "_MUCH", 1 << 60)
+    monkeypatch.setattr(tile_cache, "_MUCH", 1 << 60)
     assert mosaic_of(con, more=named, shown="chip_stats(chip)") == whole
     # Requests are those of other waves, perhaps: what counts is that no tile comes twice.
     (asked,) = con.execute("SELECT max(tiles - cache_hits) FROM rasteret_stats()").fetchall()[0]
@@ -101,7 +102,7 @@ def test_of_many_tiles_those_that_are_needed_again_are_kept(con, server, grid, m
 def test_what_neighbours_need_around_a_mask_is_kept_for_them(con, server, more, monkeypatch):
     monkeypatch.setattr(composites, "_SIDE", 320)
     monkeypatch.setattr(composites, "_SCENES_BYTES", 400_000)
-    monkeypatch.setattr(mosaic, "_MUCH", 1 << 60)
+    monkeypatch.setattr(tile_cache, "_MUCH", 1 << 60)
     mosaic_of(con, more=f", method := 'mean'{more}")
     (asked,) = con.execute("SELECT max(tiles - cache_hits) FROM rasteret_stats()").fetchall()[0]
     assert asked == 2 * SCENES * (SIZE // 128) ** 2
@@ -109,7 +110,7 @@ def test_what_neighbours_need_around_a_mask_is_kept_for_them(con, server, more, 
 
 def test_tiles_of_a_file_that_several_scenes_have_are_fetched_once(con, server, monkeypatch, tmp_path):
     monkeypatch.setattr(composites, "_SCENES_BYTES", 400_000)
-    monkeypatch.setattr(mosaic, "_MUCH", 1 << 60)
+    monkeypatch.setattr(tile_cache, "_MUCH", 1 << 60)
     items = [item(f"twin{n}", day=n + 1, one=f"{server.url}/s0_one.tif") for n in range(4)]
     write_items(tmp_path / "twins.json", items)
     con.execute(f"FROM rasteret_build_from_stac('twins', '{tmp_path}/twins.json')").fetchall()

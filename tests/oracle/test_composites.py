@@ -13,8 +13,9 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform
 
 import rasteret_sql
+from rasteret_sql.engine import cache as tile_cache
 from rasteret_sql.raster import median
-from rasteret_sql.reading import composites, mosaic
+from rasteret_sql.reading import composites
 from tests.sampling import some
 
 METHODS = ("first", "last", "min", "max", "mean", "median", "count", "sum", "best")
@@ -127,8 +128,8 @@ def test_composites_of_chips_on_random_grids(world, number, monkeypatch):
     monkeypatch.setattr(composites, "_SCENES_BYTES", int(rng.choice([1, 100_000, 1 << 28])))
     monkeypatch.setattr(composites, "_VALUES_BYTES", int(rng.choice([30_000, 1 << 27])))
     if rng.random() < 0.5:  # as if the tiles were many
-        monkeypatch.setattr(mosaic, "_MUCH", 1 << 60)
-        monkeypatch.setattr(mosaic, "_LEAST_SHARE", int(rng.choice([0, 20_000])))
+        monkeypatch.setattr(tile_cache, "_MUCH", 1 << 60)
+        monkeypatch.setattr(tile_cache, "_LEAST_SHARE", int(rng.choice([0, 20_000])))
     bands = [["v"], ["f"], ["v", "c"], ["v + 2 * f"]][rng.integers(4)]
     crs, resolution = [("EPSG:3857", 17.3), ("EPSG:32632", 13), ("EPSG:32633", 40), ("EPSG:4326", 0.0002)][number % 4]
     grid = f"geom_crs := 32632, crs := '{crs}', resolution := {resolution}"
