@@ -66,7 +66,11 @@ class PairPlanner:
         """The costs of some scenes, by band where bands are read apart; none where nothing meets."""
         found: list[list[PartCost]] = []
         for some in scenes_of_distinct_ids(scenes):
-            self.plan([one for of_scene in met[some] for one in of_scene], context, cancelled)
+            of_some = [one for of_scene in met[some] for one in of_scene]
+            if self._reader is not None and of_some:  # else costs of other scenes would count for those of their ids
+                bands = len(self._relation.bands) if self._relation.of_points else 1
+                self._reader.parts_ahead = max(one.part for one in of_some) + bands
+            self.plan(of_some, context, cancelled)
             found += [
                 [
                     PartCost(", ".join(names), len(one.numbers), self.forecast.take(described(scene.id, names)))

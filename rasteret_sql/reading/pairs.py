@@ -1,13 +1,12 @@
-"""Reads pairs of scenes and zones or points: those of a band together, and a part of the next ones with them."""
+"""Reads pairs of scenes and zones or points: those that are asked for together, and the next ones before they are."""
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,86 +15,76 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rasteret_sql.callbacks import Cancelled
+from rasteret_sql.engine import cancel
+from rasteret_sql.engine.cache import CacheShare
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.edges import Floats
 from rasteret_sql.raster.runs import Runs
 from rasteret_sql.raster.window import point_positions
 from rasteret_sql.raster.zone_statistics import Missing, Statistics
+from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.chips import read_chip
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.pixel_group import (
-    MOST_PIXELS,
-    DerivedGroup,
-    RunsJob,
-    statistics_job,
-    statistics_of,
-)
+from rasteret_sql.reading.pair_batch import AskedPairs, Block, PairBatch, PairGroup, PairValues
+from rasteret_sql.reading.pixel_group import MOST_PIXELS, DerivedGroup, statistics_job, statistics_of
 from rasteret_sql.reading.point_values import patches_of, point_values, runs_of_points
 from rasteret_sql.reading.points import sample_point
+from rasteret_sql.reading.read_ahead import Place, ReadAhead, Span
 from rasteret_sql.reading.relation import OnGrid, Relation
 from rasteret_sql.reading.relation_geometries import Numbers
-from rasteret_sql.reading.request import Request
+from rasteret_sql.reading.request import Request, Scene
 from rasteret_sql.reading.run_rows import run_rows
 from rasteret_sql.reading.zonal import zonal_hist, zonal_values
 
 Parts = list[tuple[Numbers, Runs]]
 """Positions of geometries on a grid, and their runs."""
-_MOST_AHEAD = 1 << 16
-"""Pairs that are read at a time, at most, where a statement asks for one after the other."""
 _MOST_WEIGHTED = 1 << 20
 """Pixels with weights of which statistics are computed at a time."""
-_BLOCKS = 32
-"""Bands of scenes of which pairs are read ahead at a time."""
+_MOST_KEPT = 1 << 18
+"""Pairs whose values wait to be asked for, at most."""
+_CUTS = 32
+"""Parts of the geometries of a grid whose runs are known."""
+_BATCHES = 3
+"""Batches that are read ahead at a time."""
+_LOOKED_AT = 64
+"""Scenes whose files are looked up together, to be read ahead."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """Values of neighbouring pairs of a part."""
+class _File(NamedTuple):
+    """The band of a part, and the geometries on its grid."""
 
-    places: Numbers
-    """Position of each geometry among all that meet the part; -1 for those that do not."""
-    begin: int
-    """Position of the first pair."""
-    values: Statistics
-    """Shape (pairs, values)."""
-    missing: Missing
-    """True where a value is NULL, same shape."""
-    known: npt.NDArray[np.bool_]
-    """Shape (pairs,): False for those that are read one by one, when they are asked for."""
-
-    @property
-    def end(self) -> int:
-        return self.begin + len(self.values)
-
-
-class PairGroup(NamedTuple):
-    """Pairs of a band that are read together."""
-
-    job: RunsJob
-    values: Callable[[], tuple[Statistics, Missing]]
-    """Gives the values of each, shape (n, width), and which are NULL; once all is read."""
+    source: BandSource
+    on_grid: OnGrid
 
 
 class PairReader(ABC):
     """Reads the pairs of one relation, for all calls of a statement.
 
-    A statement asks for pairs scene by scene in the order of `OnGrid.numbers`, some at a time. Where it asks for one
-    after the other, twice as many are read each time as before, and wait here.
+    A statement asks for pairs scene by scene in the order of `OnGrid.numbers`, some at a time. All that it asks for at
+    a time are read together, of whatever scenes. Where it asks for one after the other, the next ones are begun, and
+    wait here.
     """
 
     def __init__(self, relation: Relation, width: int) -> None:
         """Read so many values of each pair."""
         self.relation = relation
+        self.parts_ahead: int | None = None
+        """Parts beyond which nothing is read before it is asked for; None: all that are known."""
         self._width = width
+        self._bands = len(relation.bands) if relation.of_points else 1
+        """Parts of a scene that are asked for together."""
         self._blocks: OrderedDict[int, Block] = OrderedDict()
-        self._ahead = 0
-        """Pairs to read at the beginning of a scene."""
-        self._begun: tuple[int, Future[Block | None]] | None = None
-        """The part that comes next, which is read while the one before is handed out."""
-        self._cut: OrderedDict[tuple[int, int, int], tuple[OnGrid, Numbers, list[tuple[Numbers, Runs]]]] = OrderedDict()
+        self._ahead = ReadAhead()
+        self._begun: deque[tuple[PairBatch, Future[Iterable[Block]]]] = deque()
+        """What is read before it is asked for."""
+        self._files: dict[int, _File | None] = {}
+        """Of the parts that are read; None where pairs are read one by one."""
+        self._cut: OrderedDict[tuple[int, int, int], tuple[OnGrid, Numbers, Parts]] = OrderedDict()
         """Parts that were read: the next scene mostly has the same."""
-        self._lock = threading.Lock()
+        self._share: CacheShare | None = None
+        """The part of the cache for its tiles: most are read once, and many scenes have many."""
+        self._lock = threading.RLock()
 
     @abstractmethod
     def together(self, on_grid: OnGrid, positions: Numbers) -> npt.NDArray[np.bool_]:
@@ -119,7 +108,7 @@ class PairReader(ABC):
         """Values of pairs.
 
         Args:
-            parts: of the relation, of each.
+            parts: of the relation, of each; of points all those of the first band come before those of the next.
             numbers: geometry of each, from 0.
             context: what they are read with.
             cancelled: polled while waiting.
@@ -127,114 +116,100 @@ class PairReader(ABC):
         Returns:
             Shape (pairs, width), and True where a value is NULL.
         """
-        if len(parts) and (parts == parts[0]).all():  # as a rule
-            return self._read_part(int(parts[0]), numbers, context, cancelled)
-        values = np.full((len(numbers), self._width), np.nan)
-        missing = np.ones(values.shape, bool)
-        for part in np.unique(parts).tolist():
-            rows = np.flatnonzero(parts == part)
-            values[rows], missing[rows] = self._read_part(part, numbers[rows], context, cancelled)
-        return values, missing
+        found = PairValues(len(numbers), self._width)
+        if len(numbers) and not self.relation.options.has_target:
+            asked = [AskedPairs(part, rows, numbers[rows]) for part, rows in _by_part(parts)]
+            with self._lock:
+                left = self._give(asked, found)
+                own = self._start(left, context, cancelled)
+                # After its own, so that tiles are fetched in the order in which they are asked for.
+                self._begin_next(parts, numbers, context, cancelled)
+            for batch, future in self._begun_for(left):
+                left = self._take(batch, future, left, found)
+            if own is not None:
+                self._keep(own.finish())
+                with self._lock:
+                    self._give(left, found)
+            cancel.check(cancelled)
+        self._read_others(parts, numbers, found, context, cancelled)
+        return found.values, found.missing
 
-    def _read_part(
-        self, part: int, numbers: Numbers, context: ReadContext, cancelled: Cancelled
-    ) -> tuple[Statistics, Missing]:
-        """Values of pairs of one part."""
-        with self._lock:
-            block = self._blocks.get(part)
-        if block is not None:
-            offset = block.places[numbers] - block.begin
-            if offset.min() >= 0 and offset.max() < len(block.values) and block.known[offset].all():
-                return block.values[offset], block.missing[offset]
-        values = np.full((len(numbers), self._width), np.nan)
-        missing = np.ones(values.shape, bool)
-        known = self._fill(part, block, numbers, values, missing, context, cancelled)
-        if not known.all():
-            rows = np.flatnonzero(~known)
-            request = self.relation.request([part] * len(rows), numbers[rows].tolist())
-            found = run_rows(self.one_by_one, request, context, cancelled)
-            for row, of_row in zip(rows.tolist(), found.to_pylist(), strict=True):
-                if of_row is not None:
-                    values[row] = [np.nan if one is None else one for one in of_row]
-                    missing[row] = [one is None for one in of_row]
-        return values, missing
+    def _read_others(
+        self, parts: Numbers, numbers: Numbers, found: PairValues, context: ReadContext, cancelled: Cancelled
+    ) -> None:
+        """Read the pairs that are not known yet one by one."""
+        rows = np.flatnonzero(~found.known)
+        if not len(rows):
+            return
+        request = self.relation.request(parts[rows].tolist(), numbers[rows].tolist())
+        values = run_rows(self.one_by_one, request, context, cancelled)
+        for row, of_row in zip(rows.tolist(), values.to_pylist(), strict=True):
+            if of_row is not None:
+                found.values[row] = [np.nan if one is None else one for one in of_row]
+                found.missing[row] = [one is None for one in of_row]
 
-    def _fill(  # noqa: PLR0917 - arrays
-        self,
-        part: int,
-        block: Block | None,
-        numbers: Numbers,
-        values: Statistics,
-        missing: Missing,
-        context: ReadContext,
-        cancelled: Cancelled,
-    ) -> npt.NDArray[np.bool_]:
-        """Fill in values from the block at hand and from the next one; gives the pairs that are known then."""
-        known = np.zeros(len(numbers), bool)
+    def _give(self, asked: Sequence[AskedPairs], found: PairValues) -> list[AskedPairs]:
+        """Fill in what is at hand; gives what is not."""
+        left = []
+        for one in asked:
+            block = self._blocks.get(one.part)
+            rest = one if block is None else block.give(one, found)
+            if rest is not None:
+                left.append(rest)
+        return left
+
+    def _start(self, asked: Sequence[AskedPairs], context: ReadContext, cancelled: Cancelled) -> PairBatch | None:
+        """Begin to read pairs that nobody reads yet; None where there are none that can be read together."""
+        self._look_up([one.part for one in asked], context)
+        wanted = []
+        for one in asked:
+            file = self._files[one.part]
+            if file is not None:
+                at = file.on_grid.places()[one.numbers]
+                at = np.unique(at[at >= 0])
+                if not any(begun.covers(one.part, at) for begun, _ in self._begun):
+                    wanted.append((one.part, file, at))
+        return self._batch(wanted, context, cancelled) if wanted else None
+
+    def _look_up(self, parts: Sequence[int], context: ReadContext) -> None:
+        """Find the files of parts."""
+        parts = [part for part in parts if part not in self._files]
+        if not parts:
+            return
         with context.receipt.plan:
-            sources = self._sources(part, context)
-            if sources is None or not self._can_group(sources[0]):
-                return known
-            on_grid = self.relation.on_grid(sources, context)
-        at = on_grid.places()[numbers]
-        known |= at < 0  # a point that is on another band's image alone has no value
-        lacking = ~known
-        if block is not None:
-            lacking &= ~_give(block, at, lacking, values, missing, known)
-        if lacking.any():
-            wanted = self._more(block, np.unique(at[lacking]), on_grid)
-            block = self._begun_before(part, wanted) or self._block(wanted, sources[0], on_grid, context, cancelled)
-            self._keep(part, block)
-            if block.end == len(on_grid.numbers):  # a statement that read one scene to its end reads the next one, too
-                self._begin_next(part, 2 * block.end, context, cancelled)
-            _give(block, at, lacking, values, missing, known)
-        return known
+            asked = {part: self._asked_of(part) for part in parts}
+            scenes = list(dict.fromkeys(scene for scene, _ in asked.values()))
+            bands = list(dict.fromkeys(bands for _, bands in asked.values()))
+            found = self.relation.look_up(scenes, bands, context)
+            for part, key in asked.items():
+                sources = found[key]
+                # Pixels that depend on others around them are read one by one, and so what is not found any more.
+                if isinstance(sources, RasteretError) or not DerivedGroup.can_group(sources[0]):
+                    self._files[part] = None
+                else:
+                    self._files[part] = _File(sources[0], self.relation.on_grid(sources, context))
 
-    def _can_group(self, source: BandSource) -> bool:
-        """False where pairs are read one by one: where pixels depend on others around them, or are those of a grid."""
-        return not self.relation.options.has_target and DerivedGroup.can_group(source)
-
-    def _sources(self, part: int, context: ReadContext) -> tuple[BandSource, ...] | None:
-        """The file of a part; None where it is not found any more."""
+    def _asked_of(self, part: int) -> tuple[Scene, tuple[Asked, ...]]:
         scene, band = self.relation.parts[part]
-        bands = self.relation.bands if band is None else (band,)
-        found = self.relation.look_up([scene], [bands], context)[scene, bands]
-        return None if isinstance(found, RasteretError) else found
+        return scene, self.relation.bands if band is None else (band,)
 
-    def _more(self, block: Block | None, wanted: Numbers, on_grid: OnGrid) -> Numbers:
-        """The positions to read where some are wanted: more, if these go on from the block before."""
-        begin, end = int(wanted[0]), int(wanted[-1]) + 1
-        goes_on = begin == (0 if block is None else block.end) and len(wanted) == end - begin
-        ahead = self._ahead if block is None else 2 * len(block.values)
-        if not goes_on or ahead <= end - begin:
-            return wanted
-        return np.arange(begin, min(begin + min(ahead, _MOST_AHEAD), len(on_grid.numbers)))
-
-    def _block(
-        self, wanted: Numbers, source: BandSource, on_grid: OnGrid, context: ReadContext, cancelled: Cancelled
-    ) -> Block:
-        """Read the pairs at some positions."""
-        begin = int(wanted[0])
+    def _batch(
+        self, wanted: Sequence[tuple[int, _File, Numbers]], context: ReadContext, cancelled: Cancelled
+    ) -> PairBatch:
+        """Begin to read some positions of parts, together."""
+        if self._share is None:
+            self._share = CacheShare.of(context.engine.cache.max_bytes)
+        batch = PairBatch(context, cancelled, self._share)
         with context.receipt.plan:
-            chosen = wanted[self.together(on_grid, wanted)]
-        values = np.full((int(wanted[-1]) + 1 - begin, self._width), np.nan)
-        missing = np.ones(values.shape, bool)
-        known = np.zeros(len(values), bool)
-        with context.receipt.plan:
-            parts = self._parts(on_grid, chosen)
-            groups = [(some - begin, self.group(source, on_grid, some, runs)) for some, runs in parts]
-        # Without progress, which counts the pairs that were handed out.
-        context.engine.run([group.job for _, group in groups], cancelled, receipt=context.receipt)
-        with context.receipt.reduce:
-            for rows, (job, found) in groups:
-                # Else one by one: that tells which it concerns, and reads changed files again.
-                if job.failure is None:
-                    if not job.skipped:
-                        values[rows], missing[rows] = found()
-                    known[rows] = True
-        return Block(on_grid.places(), begin, values, missing, known)
+            for part, (source, on_grid), positions in wanted:
+                chosen = positions[self.together(on_grid, positions)]
+                groups = [(some, self.group(source, on_grid, some, runs)) for some, runs in self._cuts(on_grid, chosen)]
+                block = Block(part, on_grid.places(), positions, PairValues(len(positions), self._width))
+                batch.add(block, groups)
+        batch.start()
+        return batch
 
-    def _parts(self, on_grid: OnGrid, positions: Numbers) -> Parts:
+    def _cuts(self, on_grid: OnGrid, positions: Numbers) -> Parts:
         """Positions in parts of which the pixels fit into memory, and their runs; the same ones for the next scene."""
         if not len(positions):
             return []
@@ -250,65 +225,97 @@ class PairReader(ABC):
             parts = [(positions[some], runs.of(np.arange(some.start, some.stop))) for some in sizes]
         if runs.weights is not None and len(runs.weights) > MOST_PIXELS:
             return parts  # too many to be kept
-        with self._lock:
-            self._cut[key] = on_grid, positions, parts  # holds the grid, so that no other one gets its identity
-            while len(self._cut) > _BLOCKS:
-                self._cut.popitem(last=False)
+        self._cut[key] = on_grid, positions, parts  # holds the grid, so that no other one gets its identity
+        while len(self._cut) > _CUTS:
+            self._cut.popitem(last=False)
         return parts
 
-    def _keep(self, part: int, block: Block) -> None:
+    def _keep(self, blocks: Iterable[Block]) -> None:
         with self._lock:
-            self._blocks[part] = block
-            self._blocks.move_to_end(part)
-            while len(self._blocks) > _BLOCKS:
-                self._blocks.popitem(last=False)
+            for block in blocks:
+                self._blocks[block.part] = block
+                self._blocks.move_to_end(block.part)
+            kept = sum(len(one.positions) for one in self._blocks.values())
+            while kept > _MOST_KEPT and len(self._blocks) > 1:
+                kept -= len(self._blocks.popitem(last=False)[1].positions)
 
-    def _begin_next(self, part: int, ahead: int, context: ReadContext, cancelled: Cancelled) -> None:
-        """Begin to read the part after one that was read to its end."""
-        self._ahead = max(self._ahead, ahead)
-        following = part + 1
-        if following >= len(self.relation.parts):
+    def _begin_next(self, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled) -> None:
+        """Begin to read the pairs that come next, where the statement asks for one after the other."""
+        first, last = (self._place(int(parts[row]), int(numbers[row]), context) for row in (0, -1))
+        if first is None or last is None:
             return
+        for part in [part for part in self._files if part < first.scene * self._bands]:
+            del self._files[part]
 
-        def read() -> Block | None:
-            sources = self._sources(following, context)
-            if sources is None or not self._can_group(sources[0]):
-                return None
-            on_grid = self.relation.on_grid(sources, context)
-            wanted = np.arange(min(self._ahead, _MOST_AHEAD, len(on_grid.numbers)))
-            return self._block(wanted, sources[0], on_grid, context, cancelled) if len(wanted) else None
+        def size(scene: int) -> int:
+            file = self._first_file(scene, context)
+            return 0 if file is None else len(file.on_grid.numbers)
 
-        begun = context.engine.begin(read)  # where it is only planned, it is done now
+        self._ahead.ask(first, last, len(numbers) // self._bands, size)
+        while len(self._begun) < _BATCHES and (spans := self._ahead.more(size)):
+            batch = self._batch([one for span in spans for one in self._wanted(span)], context, cancelled)
+            self._begun.append((batch, context.engine.begin(batch.finish)))
+
+    def _place(self, part: int, number: int, context: ReadContext) -> Place | None:
+        """Place of a pair in the order of the statement; None where it is read alone."""
+        scene = part // self._bands
+        file = self._first_file(scene, context)
+        return None if file is None else Place(scene, int(file.on_grid.places()[number]))
+
+    def _first_file(self, scene: int, context: ReadContext) -> _File | None:
+        """The file of a scene's first band; those of the next scenes are looked up with it."""
+        part, most = scene * self._bands, len(self.relation.parts)
+        if part not in self._files:
+            if self.parts_ahead is not None:
+                most = min(most, self.parts_ahead)
+            self._look_up(range(part, min(part + _LOOKED_AT * self._bands, most)), context)
+        return self._files.get(part)
+
+    def _wanted(self, span: Span) -> Iterator[tuple[int, _File, Numbers]]:
+        """The positions to read for a span, of each band."""
+        begin = span.scene * self._bands
+        first = self._files[begin]
+        assert first is not None  # such a scene has no span
+        for part in range(begin, begin + self._bands):
+            file = self._files[part]
+            if file is None:
+                continue
+            at = np.arange(span.begin, span.end)
+            if file.on_grid is not first.on_grid:  # a band of another resolution
+                at = file.on_grid.places()[first.on_grid.numbers[at]]
+                at = np.unique(at[at >= 0])
+            yield part, file, at
+
+    def _begun_for(self, asked: Sequence[AskedPairs]) -> list[tuple[PairBatch, Future[Iterable[Block]]]]:
+        """Take out what was begun for some pairs, in the order in which it was."""
         with self._lock:
-            self._begun = following, begun
+            found = [one for one in self._begun if any(one[0].has_some(each) for each in asked)]
+            for one in found:
+                self._begun.remove(one)
+        return found
 
-    def _begun_before(self, part: int, wanted: Numbers) -> Block | None:
-        """The block that was begun for a part, where it has all that is wanted."""
-        with self._lock:
-            begun = self._begun
-            if begun is None or begun[0] != part:
-                return None
-            self._begun = None
+    def _take(
+        self, batch: PairBatch, future: Future[Iterable[Block]], left: list[AskedPairs], found: PairValues
+    ) -> list[AskedPairs]:
+        """Wait for what was begun; gives the pairs that are still not there."""
         try:
-            block = begun[1].result()
+            blocks = batch.finish() if future.cancel() else future.result()
         except RasteretError:
-            return None  # it is read again, and fails for the call that wants it
-        return block if block is not None and block.begin <= wanted[0] and wanted[-1] < block.end else None
+            return left  # these are read again, and that fails for the call that wants them
+        self._keep(blocks)
+        with self._lock:
+            return self._give(left, found)
 
 
-def _give(  # noqa: PLR0917 - arrays
-    block: Block,
-    at: Numbers,
-    wanted: npt.NDArray[np.bool_],
-    values: Statistics,
-    missing: Missing,
-    known: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.bool_]:
-    """Fill in those of the pairs that are wanted and in a block; gives which these are."""
-    inside = wanted & (at >= block.begin) & (at < block.end)
-    offset = at[inside] - block.begin
-    values[inside], missing[inside], known[inside] = block.values[offset], block.missing[offset], block.known[offset]
-    return inside
+def _by_part(parts: Numbers) -> Iterator[tuple[int, Numbers]]:
+    """Each part, and its rows."""
+    if (parts == parts[0]).all():
+        yield int(parts[0]), np.arange(len(parts))
+        return
+    order = np.argsort(parts, kind="stable")
+    borders = np.flatnonzero(np.diff(parts[order])) + 1
+    for rows in np.split(order, borders):
+        yield int(parts[rows[0]]), rows
 
 
 class ZoneReader(PairReader):
@@ -371,10 +378,10 @@ def samples_of(
     reader: PairReader, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled
 ) -> tuple[Statistics, Missing]:
     """Values of points, shape (pairs, bands), and which are NULL; `parts` are those of the first band."""
-    bands = range(len(reader.relation.bands))
-    of_bands = [reader.read(parts + band, numbers, context, cancelled) for band in bands]
-    values, missing = (np.concatenate(side, axis=1) for side in zip(*of_bands, strict=True))
-    return values, missing
+    bands = len(reader.relation.bands)
+    of_bands = np.concatenate([parts + band for band in range(bands)])
+    values, missing = reader.read(of_bands, np.tile(numbers, bands), context, cancelled)
+    return values.reshape(bands, len(parts)).T, missing.reshape(bands, len(parts)).T
 
 
 def chips_of(

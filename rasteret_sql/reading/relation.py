@@ -56,9 +56,8 @@ class OnGrid:
     """Width and height of that level."""
     count: int
     """Geometries of the relation."""
-    _plain: Runs | None = None
     _known: Runs | None = None
-    """Runs of the first so many zones, where they depend on the call's options: each scene asks for them anew."""
+    """Runs of the first so many zones: each scene asks for them anew."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _places: Numbers | None = None
 
@@ -71,15 +70,14 @@ class OnGrid:
     def runs(self, positions: Numbers, options: PixelOptions) -> Runs:
         """Runs of the pixels of some small zones, at least one, that these hold, touch or cover."""
         find = runs_of(weighted=options.weighted, all_touched=options.all_touched)
-        if not (options.weighted or options.all_touched):
-            if self._plain is None:
-                self._plain = self._found(find, np.arange(len(self.numbers)))
-            return self._plain.of(positions)
+        is_plain = not (options.weighted or options.all_touched)
         with self._lock:
             known = self._known
             begin = 0 if known is None else len(known.first) - 1
             more = np.arange(begin, int(positions[-1]) + 1)
-            if self.windows[more, 2:].prod(1).sum() + (0 if known is None else known.length.sum()) > _MOST_KNOWN:
+            # Fractions have a number for each pixel, plain zones one for each row of pixels.
+            size = 0 if is_plain else int(self.windows[more, 2:].prod(1).sum())
+            if size + (0 if known is None or is_plain else int(known.length.sum())) > _MOST_KNOWN:
                 return self._found(find, positions)
             if len(more):
                 found = self._found(find, more)

@@ -14,6 +14,7 @@ import rasterio.features
 import shapely
 from rasterio.warp import transform_geom
 
+from rasteret_sql.engine.scheduler import Engine
 from tests.contract.scenes import SIZE, item, write_items, write_scene
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
@@ -209,6 +210,36 @@ def test_rows_are_counted_without_a_tile(con, server, call):
     assert server.counts()["requests"] == 0
     con.execute(f"SELECT * FROM {call}").fetchall()
     assert server.counts()["requests"] >= SCENES
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "zonal_stats_table(rasteret.many, some_zones, 'one', stats := ['mean'], geom_crs := 32632)",
+        "zonal_stats_table(rasteret.many, some_zones, ['one', 'one + 1'], stats := ['median'], geom_crs := 32632)",
+        "sample_points(rasteret.many, some_points, 'one', geom_crs := 32632)",
+    ],
+)
+def test_scenes_with_few_pairs_are_read_together(con, server, call, tmp_path, monkeypatch):
+    scenes = 60
+    files = [f"{server.url}/s{n % SCENES}.tif" for n in range(scenes)]
+    write_items(tmp_path / "many.json", [item(f"m{n}", day=1 + n % 28, one=file) for n, file in enumerate(files)])
+    con.execute(f"FROM rasteret_build_from_stac('many', '{tmp_path}/many.json')").fetchall()
+    x, y = WEST + 100 * PIXEL, NORTH - 100 * PIXEL
+    register(con, "some_zones", np.array([shapely.box(x, y - side, x + side, y) for side in (95, 205, 395)]))
+    register(con, "some_points", np.array([shapely.Point(x + side, y - side) for side in (95, 205, 395)]))
+    calls = []
+    start = Engine.start
+
+    def counted(self, jobs, *given):
+        calls.append(len(jobs))
+        return start(self, jobs, *given)
+
+    monkeypatch.setattr(Engine, "start", counted)
+    bands = 2 if "+ 1" in call else 1
+    found = con.execute(f"SELECT count(*), count(COLUMNS('mean|median|^one$')) FROM {call}").fetchone()
+    assert found == (scenes * 3 * bands, scenes * 3 * bands)
+    assert calls == [scenes * bands]
 
 
 def test_only_scenes_that_a_statement_wants_are_read(con, server):
