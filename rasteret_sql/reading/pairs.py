@@ -134,6 +134,24 @@ class PairReader(ABC):
         self._read_others(parts, numbers, found, context, cancelled)
         return found.values, found.missing
 
+    def read_once(
+        self, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled
+    ) -> tuple[PairValues, int]:
+        """Values of the pairs that can be read together, of which nothing is kept; and how many of them meet."""
+        found, met = PairValues(len(numbers), self._width), 0
+        with self._lock:
+            self._files.clear()  # a file may have been changed since the statement before
+            asked = [AskedPairs(part, rows, numbers[rows]) for part, rows in _by_part(parts)]
+            batch = self._start(asked, context, cancelled)
+        if batch is not None:
+            blocks = {block.part: block for block in batch.finish()}
+            for one in asked:
+                block = blocks.get(one.part)
+                if block is not None:
+                    block.give(one, found)
+                    met += int((block.places[one.numbers] >= 0).sum())
+        return found, met
+
     def _read_others(
         self, parts: Numbers, numbers: Numbers, found: PairValues, context: ReadContext, cancelled: Cancelled
     ) -> None:

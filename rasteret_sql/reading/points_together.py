@@ -16,6 +16,7 @@ from rasteret_sql.geo.placement import are_places, place_points
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.window import inside_of
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.known_rows import KnownRows
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.point_values import PointValues, point_values
 from rasteret_sql.reading.points import are_dense
@@ -36,28 +37,12 @@ class PointsOfBand(NamedTuple):
     """Shape (n, 2)."""
 
 
-class Sampled(NamedTuple):
-    """The values of some rows of a call."""
-
-    rows: Ints
-    values: Floats
-    missing: npt.NDArray[np.bool_]
-    """True for NULL."""
-
-    def put_into(self, values: pa.Array) -> pa.Array:
-        """DOUBLE of each row of the call, where `values` has that of the other rows."""
-        found = values.to_numpy(zero_copy_only=False).astype(np.float64)  # a copy
-        lacks = values.is_null().to_numpy(zero_copy_only=False).copy()
-        found[self.rows], lacks[self.rows] = self.values, self.missing
-        return pa.array(found, mask=lacks)
-
-
 def can_take_together(options: PixelOptions) -> bool:
     """True where points are read by their own pixel alone, and nothing is counted or tried again row by row."""
     return options.max_distance_pixels == 0 and options.max_bytes is None and options.backend is None
 
 
-def sample_together(points: Sequence[PointsOfBand], context: ReadContext, cancelled: Cancelled) -> Sampled:
+def sample_together(points: Sequence[PointsOfBand], context: ReadContext, cancelled: Cancelled) -> KnownRows | None:
     """Values of those points that can be read, or miss their image; others are to be read row by row.
 
     Left to that are points that are no place, those of a band of which a tile cannot be read, those of a band in which
@@ -70,7 +55,7 @@ def sample_together(points: Sequence[PointsOfBand], context: ReadContext, cancel
             if read is not None:
                 placed.append((one, inside, read))
     if not any(len(inside) for _, inside, _ in placed):
-        return Sampled(np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+        return None
     context.run([read.job for _, inside, read in placed if len(inside)], cancelled)
     done = [each for each in placed if each[2].job.failure is None]
     values = [np.zeros(len(one.rows)) for one, _, _ in done]
@@ -79,8 +64,10 @@ def sample_together(points: Sequence[PointsOfBand], context: ReadContext, cancel
         if len(inside):
             value[inside], lacks[inside] = read.values()
     context.plan_pairs(sum(len(inside) for _, inside, _ in done), seen=sum(map(len, values)))
-    rows = np.concatenate([np.empty(0, np.int64), *(one.rows for one, _, _ in done)])
-    return Sampled(rows, np.concatenate([np.empty(0), *values]), np.concatenate([np.empty(0, bool), *missing]))
+    if not done:
+        return None
+    known = pa.array(np.concatenate(values), mask=np.concatenate(missing))
+    return KnownRows(np.concatenate([one.rows for one, _, _ in done]), known)
 
 
 def _placed(points: PointsOfBand) -> tuple[Ints, PointValues | None]:

@@ -60,6 +60,7 @@ from rasteret_sql.session.named_backends import NamedBackends
 from rasteret_sql.session.open_collections import OpenCollections
 from rasteret_sql.session.progress_hook import ProgressHook
 from rasteret_sql.session.receipts import Receipts
+from rasteret_sql.session.recent_zones import RecentZones
 from rasteret_sql.session.scene_files import SceneFiles, has_ending, is_file, shown_address
 from rasteret_sql.session.session_settings import SessionSettings
 
@@ -122,6 +123,8 @@ class Session:
     """Zones and points of running calls over relations."""
     zones: KeptRelations[Zones] = field(default_factory=KeptRelations)
     """Zones of running calls of rasteret_scenes."""
+    recent_zones: RecentZones = field(default_factory=RecentZones)
+    """Zones of rows that were measured: the same mostly come with each scene."""
     pixel_tables: KeptRelations[PixelTable] = field(default_factory=KeptRelations)
     """The pixels of running calls of read_pixels."""
     allowed: AllowedAddresses = field(default_factory=AllowedAddresses)
@@ -129,9 +132,9 @@ class Session:
     features: FeatureCopies = field(default_factory=FeatureCopies)
     """Features of files that DuckDB does not read by itself."""
     mosaics: KeptRelations[Mosaic] = field(default_factory=KeptRelations)
+    """Composites of running calls."""
     file_writes: KeptRelations[tuple[FileWrites, dict[str, Any]]] = field(default_factory=KeptRelations)
     """The files that statements write, and the named arguments of their calls."""
-    """Composites of running calls."""
     waiting_blocks: WaitingBlocks = field(default_factory=WaitingBlocks)
     """Pixels that these read ahead."""
     key: str = field(default_factory=lambda: uuid4().hex)

@@ -23,6 +23,12 @@ SCENES, ZONES, POINTS = 4, 120, 200
 WEST, NORTH, PIXEL = 600_000, 5_100_000, 10
 
 
+def each_by_itself(monkeypatch):
+    """Read the zones of rows without others."""
+    monkeypatch.setattr("rasteret_sql.reading.zones_together._FEW", 1 << 30)
+    monkeypatch.setattr("rasteret_sql.functions.calls.pixels.measure_rows", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
@@ -88,7 +94,7 @@ def test_statistics_are_those_of_each_pair(con, options, monkeypatch):
         f"WITH s AS (FROM rasteret.w {scenes}) SELECT scene_id, n, {names} "
         f"FROM zonal_stats_table(s, zones, 'one', {named}) ORDER BY ALL"
     ).fetchall()
-    monkeypatch.setattr("rasteret_sql.reading.zones_together._FEW", 1 << 30)  # each by itself
+    each_by_itself(monkeypatch)
     single = con.execute(
         f"SELECT id, n, unnest(s) FROM (SELECT id, n, zonal_stats(id, 'one', geom, {named}) AS s "
         f"FROM rasteret.w, zones {scenes}) WHERE s IS NOT NULL ORDER BY id, n"

@@ -12,9 +12,11 @@ import shapely
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.functions.calls.meeting_rows import FEWEST, Columns, Meeting, meeting_rows
 from rasteret_sql.functions.calls.pixel_request import pixel_request
+from rasteret_sql.functions.calls.zone_rows import measure_rows
 from rasteret_sql.functions.spec import Function
 from rasteret_sql.reading.arrow_types import spread
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.known_rows import KnownRows
 from rasteret_sql.reading.points_together import sample_together
 from rasteret_sql.reading.request import Request
 from rasteret_sql.reading.run_rows import Kernel, run_rows
@@ -40,17 +42,20 @@ def over_rows(function: Function, kernel: Kernel) -> Callable[..., pa.Array]:
         given, others = _columns(function, *columns)
         context, defaults = session.reading(function.name), session.settings.of_calls()
         meeting = _to_read(function, given, others, context, defaults)
-        known = sample_together(meeting.points, context, cancelled) if meeting and meeting.points else None
-        if meeting is None:
+        known = _read_together(function, given, others, meeting, session, cancelled)
+        if meeting is None and known is None:
             request = pixel_request(function, *given, defaults)
             values = run_rows(kernel, request, context, cancelled, *(column.to_pylist() for column in others))
         else:
-            count, rows = len(given.ids), meeting.rows if known is None else np.setdiff1d(meeting.rows, known.rows)
+            count = len(given.ids)
+            rows = np.arange(count) if meeting is None else meeting.rows
+            rows = rows if known is None else np.setdiff1d(rows, known.rows)
             context.plan_pairs(0, seen=count - len(rows) - (0 if known is None else len(known.rows)))
             values = pa.nulls(count, function.returns)
             if len(rows):
                 given, others = given.take(pa.array(rows)), [column.take(pa.array(rows)) for column in others]
-                shapes = None if meeting.shapes is None else [meeting.shapes[row] for row in rows.tolist()]
+                parsed = None if meeting is None else meeting.shapes
+                shapes = None if parsed is None else [parsed[row] for row in rows.tolist()]
                 request = pixel_request(function, *given, defaults, shapes)
                 read = run_rows(kernel, request, context, cancelled, *(column.to_pylist() for column in others))
                 values = spread(read, rows, count)
@@ -75,6 +80,23 @@ def _to_read(
         return meeting
     # Whatever is wrong with another argument is said although no row meets its image.
     return meeting._replace(rows=np.unique(np.concatenate([meeting.rows, *map(_first_of_each, others)])))
+
+
+def _read_together(  # noqa: PLR0917 - columns
+    function: Function,
+    given: Columns,
+    others: Sequence[pa.Array],
+    meeting: Meeting | None,
+    session: Session,
+    cancelled: Cancelled,
+) -> KnownRows | None:
+    """The rows of points or zones that are read together, as arrays; None where all are to be read one by one."""
+    if function.name == "sample_point":
+        points = [] if meeting is None else meeting.points
+        return sample_together(points, session.reading(function.name), cancelled) if points else None
+    if function.name not in {"zonal_stat", "zonal_stats"} or len(given.ids) < FEWEST:
+        return None
+    return measure_rows(function, given, others, None if meeting is None else meeting.rows, session, cancelled)
 
 
 def _first_of_each(column: pa.Array) -> np.ndarray:
