@@ -134,7 +134,7 @@ def test_a_tile_that_cannot_be_read_fails_the_rows_that_need_it(tmp_path, togeth
     assert sum(together) > 0
     assert told
     lost = {row[1] for row in got if row[0] == "s2" and row[2] is None}
-    assert 5 < len(lost - {row[1] for row in got if row[0] == "s0" and row[2] is None})
+    assert len(lost - {row[1] for row in got if row[0] == "s0" and row[2] is None}) > 5
     each_by_itself(monkeypatch)
     assert_same(got, con.execute(query).fetchall())
 
