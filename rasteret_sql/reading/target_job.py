@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.raster.warp.places import share_places
 from rasteret_sql.raster.warp.warp import warp
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan
 from rasteret_sql.reading.window_job import WindowJob
@@ -34,6 +35,7 @@ class TargetJob(Job):
         self._bands = [None if each is None else WindowJob(each.window) for each in plan.warps]
         self.memory = sum(job.memory for job in self._bands if job is not None) + (plan.nbytes if data is None else 0)
         self._slots: list[tuple[WindowJob, int]] = []
+        self._shared = [None if each is None else share_places(each.warp) for each in plan.warps]
 
     def needs(self) -> Iterable[TileNeed]:
         for job in self._bands:
@@ -65,7 +67,7 @@ class TargetJob(Job):
                 if self.invalid is None:
                     self.invalid = np.zeros(self.plan.shape, bool)
                 self.invalid[band] = ~written
-            self._bands[band] = None
+            self._bands[band] = self._shared[band] = None
         self._slots.clear()
         self.reduce()
 
@@ -81,7 +83,13 @@ class TargetJob(Job):
             return np.zeros(self.plan.shape[1:], bool)
         valid = None if job.invalid is None else ~job.invalid[0]
         self.pixels()[band], written = warp(
-            job.pixels()[0], valid, each.warp, nodata=nodata, fill=fill, threads=_threads(self.plan)
+            job.pixels()[0],
+            valid,
+            each.warp,
+            nodata=nodata,
+            fill=fill,
+            threads=_threads(self.plan),
+            shared=self._shared[band],
         )
         return written
 

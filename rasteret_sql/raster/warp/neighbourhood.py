@@ -65,12 +65,17 @@ def neighbourhood(
         after: columns and rows that are looked at after these.
         dtype: of the values; by default they are numbers to compute with.
     """
+    window, places = cut_around(at, before, after)
+    values, counts = cut_out(source, window, dtype)
+    return Neighbourhood(values.ravel(), None if counts is None else counts.ravel(), window.width, places)
+
+
+def cut_around(at: tuple[Index, Index], before: int, after: tuple[int, int]) -> tuple[Window, Index]:
+    """The source pixels around some, and the place of each of these in the line of them; arguments as above."""
     cols, rows = at
     left, top = int(cols.min()) - before, int(rows.min()) - before
     right, bottom = int(cols.max()) + after[0] + 1, int(rows.max()) + after[1] + 1
-    values, counts = cut_out(source, Window(left, top, right - left, bottom - top), dtype)
-    line = None if counts is None else counts.ravel()
-    return Neighbourhood(values.ravel(), line, right - left, (rows - top) * (right - left) + (cols - left))
+    return Window(left, top, right - left, bottom - top), (rows - top) * (right - left) + (cols - left)
 
 
 def cut_out(source: Source, window: Window, dtype: npt.DTypeLike) -> tuple[Pixels, Mask | None]:

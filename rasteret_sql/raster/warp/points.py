@@ -16,10 +16,13 @@ from rasteret_sql.raster.warp.neighbourhood import (
     Pixels,
     Source,
     all_count,
-    neighbourhood,
+    cut_around,
+    cut_out,
 )
 from rasteret_sql.raster.warp.output import to_pixels
+from rasteret_sql.raster.warp.places import Places
 from rasteret_sql.raster.warp.resampling import RADIUS
+from rasteret_sql.raster.warp.wider import is_little_wider, sums_of_wider
 
 EDGE = 1e-10
 """Source pixels by which a position before a border belongs to the next pixel already."""
@@ -27,6 +30,7 @@ _FULL = 0.95
 """The smallest scale at which kernels are not widened."""
 LEAST_SUM = 1e-6
 """A sum of weights below which there is no value."""
+_NO_PIXELS = np.empty(0, np.intp)
 _FEW = 0.5
 """The part of a block's pixels below which those that get no value are left out of its computation."""
 
@@ -58,9 +62,9 @@ class PointMethod:
         self._valid = None if source.valid is None else source.valid.ravel()
         self.normalizes = normalizes
         self.four = min(scale) >= _FULL and method in ("bilinear", "cubic")
-        self.scale = tuple(min(each, 1.0) for each in scale)
+        self.scale = min(scale[0], 1.0), min(scale[1], 1.0)
         radius = RADIUS[method]
-        reach = tuple(math.ceil(radius / each) if each < 1 else radius for each in scale)
+        reach = math.ceil(radius / self.scale[0]), math.ceil(radius / self.scale[1])
         if normalizes and (reach[0] > source.width or reach[1] > source.height):
             method, self.four = "bilinear", True
         elif not normalizes and 1 in (source.width, source.height):
@@ -68,8 +72,8 @@ class PointMethod:
         self.name = method
         self.reach = reach
 
-    def values(self, xs: Numbers, ys: Numbers) -> Values:
-        """Values of a block.
+    def places(self, xs: Numbers, ys: Numbers) -> Places:
+        """Place the pixels of a block on the source.
 
         Args:
             xs: source columns of the centres, shape (n,); not finite where there is no such place.
@@ -78,22 +82,52 @@ class PointMethod:
         found = None if self._all_inside(xs, ys) else self._inside(xs, ys)
         if found is not None:
             xs, ys = xs[found], ys[found]
-        at = self._under(xs, ys)
-        has = None if self._valid is None else self._valid.take(at)
-        if has is not None and has.all():
-            has = None
-        if has is not None and has.mean() < _FEW:
-            some = np.flatnonzero(has)
-            found, at, has = some if found is None else found[some], at[some], None
-            xs, ys = xs[some], ys[some]
-        if not at.size:
-            return Values(at, np.empty(0, self._source.data.dtype), None)
+        is_nearest = self.name == "nearest"
+        under = self._under(xs, ys) if is_nearest or self._valid is not None else None
+        if is_nearest or not xs.size:
+            return Places(found, under, None, _NO_PIXELS, xs[:0], ys[:0])
+        xs, ys = xs - 0.5, ys - 0.5
+        cols, rows = np.floor(xs), np.floor(ys)
+        right, below = np.subtract(xs, cols, out=xs), np.subtract(ys, rows, out=ys)
+        near, at = cut_around((cols.astype(np.intp), rows.astype(np.intp)), *self._around())
+        return Places(found, under, near, at, right, below)
+
+    def _around(self) -> tuple[int, tuple[int, int]]:
+        """Source pixels that are looked at before those left of and above a centre, and after them."""
+        if self.four:
+            before, after = around(self.name)
+            return before, (after, after)
+        return max(self.reach), self.reach
+
+    def serves(self, places: Places) -> bool:
+        """True for places that say all that is needed; those of a source without a mask may lack the pixels under."""
+        return self._valid is None or places.under is not None
+
+    def values(self, places: Places) -> Values:
+        """Values of a block."""
+        has = None
+        if self._valid is not None:
+            assert places.under is not None
+            has = self._valid.take(places.under)
+            if has.all():
+                has = None
+            elif has.mean() < _FEW:
+                places, has = places.of(np.flatnonzero(has)), None
         if self.name == "nearest":
-            return Values(found, self._line.take(at), has)
-        numbers, sums = self._of_four(xs, ys) if self.four else self._of_kernel(xs, ys)
+            assert places.under is not None
+            return Values(places.found, self._line.take(places.under), has)
+        if not places.at.size or places.near is None:
+            return Values(np.empty(0, np.intp), np.empty(0, self._source.data.dtype), None)
+        values, counts = cut_out(self._source, places.near, np.float64)
+        line = None if counts is None else counts.ravel()
+        near = Neighbourhood(values.ravel(), line, places.near.width, places.at.astype(np.intp, copy=False))
+        if self.four:
+            numbers, sums = of_four(near, places.right, places.below, self.name)
+        else:
+            numbers, sums = self._of_kernel(near, places)
         if sums is not None and not (enough := sums >= LEAST_SUM).all():
             has = enough if has is None else has & enough
-        return Values(found, to_pixels(numbers, self._source.data.dtype), has)
+        return Values(places.found, to_pixels(numbers, self._source.data.dtype), has)
 
     def _all_inside(self, xs: Numbers, ys: Numbers) -> bool:
         """True where every position is in the source; of NaN neither comparison holds."""
@@ -116,31 +150,29 @@ class PointMethod:
         rows += cols
         return rows
 
-    def _of_four(self, xs: Numbers, ys: Numbers) -> tuple[Numbers, Numbers | None]:
-        """Bilinear of the four nearest pixels that count; cubic of sixteen where all of them do."""
-        xs, ys = xs - 0.5, ys - 0.5
-        cols, rows = np.floor(xs), np.floor(ys)
-        right, below = np.subtract(xs, cols, out=xs), np.subtract(ys, rows, out=ys)
-        before, after = around(self.name)
-        near = neighbourhood(self._source, (cols.astype(np.intp), rows.astype(np.intp)), before, (after, after))
-        return of_four(near, right, below, self.name)
-
-    def _of_kernel(self, xs: Numbers, ys: Numbers) -> tuple[Numbers, Numbers]:
+    def _of_kernel(self, near: Neighbourhood, places: Places) -> tuple[Numbers, Numbers]:
         """The kernel over all pixels that it covers and that count, each weight a product of two."""
+        is_plain = near.counts is None and (self._source.data.dtype.kind in "iu" or np.isfinite(near.values.sum()))
+        if is_plain and self.name == "bilinear" and is_little_wider(self.scale):
+            total, sums = sums_of_wider(near, places.right, places.below, self.scale)
+        else:
+            total, sums = self._sums(near, places)
+        uneven = True if self.normalizes else (sums < 0.99999) | (sums > 1.00001)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # Sums of the kernel that are as good as 1 divide nothing, unless GDAL divides in any case.
+            return np.divide(total, sums, out=total, where=uneven), sums
+
+    def _sums(self, near: Neighbourhood, places: Places) -> tuple[Numbers, Numbers]:
+        """Sums of the pixels by their weights, and of the weights."""
         across, down = self.reach
-        xs, ys = xs - 0.5, ys - 0.5
-        cols, rows = np.floor(xs), np.floor(ys)
-        right, below = xs - cols, ys - rows
-        near = neighbourhood(
-            self._source, (cols.astype(np.intp), rows.astype(np.intp)), max(across, down), (across, down)
-        )
+        right, below = places.right, places.below
         of_cols = [kernel(self.name, (at - right) * self.scale[0]) for at in range(1 - across, across + 1)]
         of_rows = [kernel(self.name, (at - below) * self.scale[1]) for at in range(1 - down, down + 1)]
-        total, sums = np.zeros(len(xs)), np.zeros(len(xs))
+        total, sums = np.zeros(len(right)), np.zeros(len(right))
         whole_line = sum(of_cols[1:], start=of_cols[0])
         for row, of_row in enumerate(of_rows, 1 - down):
-            line = np.zeros(len(xs))
-            counted = whole_line if near.counts is None else np.zeros(len(xs))
+            line = np.zeros(len(right))
+            counted = whole_line if near.counts is None else np.zeros(len(right))
             for col, of_col in enumerate(of_cols, 1 - across):
                 at = near.at + (row * near.stride + col)
                 line += near.values.take(at) * of_col
@@ -149,17 +181,23 @@ class PointMethod:
             total += line * of_row
             sums += counted * of_row
         if self.name == "lanczos" and self._source.valid is not None and near.counts is not None:
-            sums[self._too_few(near, (cols, rows), (right, below))] = 0
-        plain = np.zeros(len(xs), bool) if self.normalizes else (sums >= 0.99999) & (sums <= 1.00001)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(plain, total, total / sums), sums
+            sums[self._too_few(near, places)] = 0
+        return total, sums
 
-    def _too_few(self, near: Neighbourhood, at: tuple[Numbers, Numbers], after: tuple[Numbers, Numbers]) -> Mask:
+    def _too_few(self, near: Neighbourhood, places: Places) -> Mask:
         """True where fewer than half of the source's pixels under the kernel are valid."""
         assert near.counts is not None
+        assert places.near is not None
+        rows, cols = np.divmod(near.at, near.stride)
+        at = cols + places.near.col_off, rows + places.near.row_off
         under = []
         for place, past, reach, scale, size in zip(
-            at, after, self.reach, self.scale, (self._source.width, self._source.height), strict=True
+            at,
+            (places.right, places.below),
+            self.reach,
+            self.scale,
+            (self._source.width, self._source.height),
+            strict=True,
         ):
             each_offset = []
             for offset in range(-reach, reach + 1):

@@ -11,10 +11,12 @@ import numpy as np
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.coordinate_lattice import STEP
 from rasteret_sql.geo.grid import Window
+from rasteret_sql.geo.pixel_map import PositionsOf
 from rasteret_sql.raster.warp.areas import area_values, most_taps
 from rasteret_sql.raster.warp.cells import spans
 from rasteret_sql.raster.warp.neighbourhood import Mask, Pixels, Source
 from rasteret_sql.raster.warp.output import off_nodata, to_pixels
+from rasteret_sql.raster.warp.places import SharedPlaces
 from rasteret_sql.raster.warp.plan import WarpPlan
 from rasteret_sql.raster.warp.points import PointMethod, Values
 from rasteret_sql.raster.warp.resampling import RADIUS
@@ -43,6 +45,7 @@ def warp(
     fill: float | None = None,
     part: Window | None = None,
     threads: int = 1,
+    shared: SharedPlaces | None = None,
 ) -> tuple[Pixels, Mask]:
     """Compute target pixels.
 
@@ -57,6 +60,7 @@ def warp(
         fill: value where the target has none; None: nodata, else 0.
         part: pixels of the target to compute, numbered as the plan's; None: all.
         threads: among which blocks are shared.
+        shared: places of the plan, for all that are warped with it.
 
     Returns:
         Pixels in the dtype of the data, and True where they have a value, each of shape (height, width) of the part.
@@ -85,7 +89,7 @@ def warp(
     if plan.method == "nearest" and plan.map.is_shift(target):
         return _moved(source, plan, target, nodata, pixels, written)
     keep_freed_memory()
-    work, blocks = _prepared(source, plan, reached, nodata)
+    work, blocks = _prepared(source, plan, reached, nodata, shared)
 
     def do(block: Window) -> None:
         with np.errstate(invalid="ignore"):  # infinite pixels
@@ -138,7 +142,9 @@ def _moved(  # noqa: PLR0917 - of one warp
     return pixels, written
 
 
-def _prepared(source: Source, plan: WarpPlan, target: Window, nodata: float | None) -> tuple[_Work, Iterable[Window]]:
+def _prepared(
+    source: Source, plan: WarpPlan, target: Window, nodata: float | None, shared: SharedPlaces | None
+) -> tuple[_Work, Iterable[Window]]:
     """Gives what computes a block of a target, and the blocks that get values."""
     plain = source.valid is None and nodata is None and source.data.dtype.name in _PLAIN.get(plan.method, ())
     method = PointMethod(plan.method, source, plan.scale, normalizes=plain) if plan.method in RADIUS else None
@@ -148,7 +154,7 @@ def _prepared(source: Source, plan: WarpPlan, target: Window, nodata: float | No
         )
         return found.work, () if found.inside is None else _rectangles(found.inside, *block_size(plan.scale))
     if method is not None:
-        return _points(method, plan, target), _strips(target)
+        return _points(method, plan, target, shared), _strips(target)
     return _areas(source, plan, target), _squares(target, _TAPS_AT_ONCE // most_taps(plan.scale))
 
 
@@ -165,12 +171,21 @@ def _is_separable(source: Source, plan: WarpPlan, method: PointMethod | None) ->
     return method.name != "lanczos" or source.valid is None
 
 
-def _points(method: PointMethod, plan: WarpPlan, target: Window) -> _Work:
-    positions = plan.map.centres(target)
+def _points(method: PointMethod, plan: WarpPlan, target: Window, shared: SharedPlaces | None) -> _Work:
+    positions: PositionsOf | None = None
 
     def work(block: Window) -> Values:
-        xs, ys = positions(block)
-        return method.values((xs - plan.source.col_off).ravel(), (ys - plan.source.row_off).ravel())
+        nonlocal positions
+        key = block, method.name, method.four
+        places = None if shared is None else shared.get(key)
+        if places is None or not method.serves(places):
+            if positions is None:  # of a map between CRSs it takes a while
+                positions = plan.map.centres(target)
+            xs, ys = positions(block)
+            places = method.places((xs - plan.source.col_off).ravel(), (ys - plan.source.row_off).ravel())
+            if shared is not None:
+                shared.put(key, places)
+        return method.values(places)
 
     return work
 
