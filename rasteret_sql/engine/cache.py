@@ -12,7 +12,7 @@ import numpy as np
 
 from rasteret_sql.engine.machine_memory import machine_memory
 
-_MUCH = 8
+_MUCH = 12
 """A statement that reads much has this part of the cache for its tiles."""
 _LEAST_SHARE = 64 * 1024 * 1024
 """Bytes of that part, at least: pieces beside each other share tiles."""

@@ -43,8 +43,8 @@ _MOST_WEIGHTED = 1 << 20
 """Pixels with weights of which statistics are computed at a time."""
 _MOST_KEPT = 1 << 18
 """Pairs whose values wait to be asked for, at most."""
-_CUTS = 32
-"""Parts of the geometries of a grid whose runs are known."""
+_MOST_CUT = 1 << 17
+"""Pairs whose runs are known for the next scene, at most."""
 _BATCHES = 3
 """Batches that are read ahead at a time."""
 _LOOKED_AT = 64
@@ -244,8 +244,9 @@ class PairReader(ABC):
         if runs.weights is not None and len(runs.weights) > MOST_PIXELS:
             return parts  # too many to be kept
         self._cut[key] = on_grid, positions, parts  # holds the grid, so that no other one gets its identity
-        while len(self._cut) > _CUTS:
-            self._cut.popitem(last=False)
+        held = sum(len(one[1]) for one in self._cut.values())
+        while held > _MOST_CUT and len(self._cut) > 1:
+            held -= len(self._cut.popitem(last=False)[1][1])
         return parts
 
     def _keep(self, blocks: Iterable[Block]) -> None:

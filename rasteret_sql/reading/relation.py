@@ -21,7 +21,7 @@ from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Placed
+from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Placed, Windows
 from rasteret_sql.reading.request import Request, Scene, each_or_error
 from rasteret_sql.reading.resolve import check_level, unplaced
 from rasteret_sql.reading.swapped_axes import TRIED, Missed, warn_if_swapped
@@ -48,8 +48,7 @@ class OnGrid:
     """In the relation, from 0; neighbours together."""
     placed: Placed
     """In the CRS of the images; none of points where the windows say all."""
-    windows: Numbers
-    """Shape (n, 4), as `geometry_windows` has them; of points the pixel."""
+    windows: Windows
     transform: Affine
     """Of the level that is read."""
     size: tuple[int, int]

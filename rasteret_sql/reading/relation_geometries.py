@@ -19,6 +19,8 @@ from rasteret_sql.raster.window import geometry_windows, point_pixels
 from rasteret_sql.reading.swapped_axes import some_meet
 
 Numbers = npt.NDArray[np.int64]
+Windows = npt.NDArray[np.signedinteger[Any]]
+"""Shape (n, 4), as `geometry_windows` has them; of points the pixel."""
 Placed = npt.NDArray[Any]
 """Of shapes: geometries, None for those that miss. Of points: x and y, shape (n, 2), NaN for those."""
 
@@ -60,7 +62,7 @@ class Geometries(ABC):
         """True where the bounds of any meet the image."""
 
     @abstractmethod
-    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Numbers:
+    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Windows:
         """The window of each on a level of that width and height, as `geometry_windows` has them."""
 
 
@@ -92,7 +94,7 @@ class Shapes(Geometries):
     def meet(self, placed: Placed, grid: Grid) -> bool:
         return some_meet(placed, [grid] * len(placed))
 
-    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Numbers:
+    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Windows:
         return geometry_windows(placed, transform, *size, tile)
 
 
@@ -131,10 +133,10 @@ class Points(Geometries):
         x, y = placed.T
         return bool(((x >= west) & (x <= east) & (y >= south) & (y <= north)).any())
 
-    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Numbers:  # noqa: ARG002 - of shapes
+    def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Windows:  # noqa: ARG002 - of shapes
         width, height = size
         cols, rows = point_pixels(placed[:, 0], placed[:, 1], transform)
         inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
-        found = np.zeros((len(placed), 4), np.int64)
+        found = np.zeros((len(placed), 4), np.int32)  # there may be millions
         found[inside, 0], found[inside, 1], found[inside, 2:] = cols[inside], rows[inside], 1
         return found

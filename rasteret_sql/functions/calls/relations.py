@@ -185,7 +185,8 @@ def kept_sql(
     column = named_arguments(function, text).get("geom_column")
     names = GEOMETRY_COLUMNS if column is None else (column,)
     given = ", ".join(quote_text(each) for each in (function, bands, text))
-    # Columns are looked for by patterns, with a NULL after them where there is none.
+    # Columns are looked for by patterns, with a NULL after them where there is none: that alone has a type with no comma,
+    # and a list of millions of them is not made.
     return f"""WITH
   __scenes AS (
     {scenes_sql(function, scenes, more)}
@@ -199,7 +200,8 @@ def kept_sql(
   ),
   __kept AS {once}(
     SELECT {KEEP.name}({given}, any_value([columns, x_columns, y_columns]), list({geometry_sql("geom")}),
-      list(TRY_CAST(x AS DOUBLE)), list(TRY_CAST(y AS DOUBLE)), {STATEMENT}) AS token, list(__row) AS rows
+      list(TRY_CAST(x AS DOUBLE)) FILTER (WHERE contains(x_columns, ',')),
+      list(TRY_CAST(y AS DOUBLE)) FILTER (WHERE contains(y_columns, ',')), {STATEMENT}) AS token, list(__row) AS rows
     FROM __found
   )"""  # noqa: S608 - quoted
 
@@ -221,7 +223,7 @@ def keep(  # noqa: PLR0917 - columns
         function = functions[row].as_py()
         with named_error(function):
             shapes = geometries[row].values if geometries[row].is_valid else pa.array([], geometries.type.value_type)
-            places = tuple(_numbers(side[row], len(shapes)) for side in (xs, ys))
+            places = tuple(_numbers(side[row]) for side in (xs, ys))
             relation = relation_of(session.settings.of_calls(), function, bands[row].as_py(), texts[row].as_py())
             if columns[row].is_valid:
                 _fill(relation, columns[row].as_py(), shapes, places, texts[row].as_py())
@@ -238,9 +240,10 @@ def reader_of(relation: Relation) -> PairReader | None:
     return READERS[relation.call](relation) if relation.call in READERS else None
 
 
-def _numbers(column: pa.ListScalar, count: int) -> npt.NDArray[np.float64]:
+def _numbers(column: pa.ListScalar) -> npt.NDArray[np.float64]:
+    """Values of a list, NaN for NULL; none where the relation has no such column."""
     if not column.is_valid:
-        return np.full(count, np.nan)
+        return np.empty(0)
     return np.asarray(column.values.to_numpy(zero_copy_only=False), np.float64)
 
 
@@ -291,7 +294,7 @@ def _fill(relation: Relation, columns: list[str], shapes: pa.StructArray, places
         relation: gets them.
         columns: types of the columns that were found: of geometries, x and y, each with one more.
         shapes: STRUCT(kind, wkb, text) of each row.
-        places: x and y of each row, NaN where there is none.
+        places: x and y of each row, NaN where there is none; empty where the relation has no such columns.
         text: JSON of the named arguments.
     """
     given = named_arguments(relation.function, text)
