@@ -141,16 +141,26 @@ class PairBatch:
         if self._pieces:
             self._started = self._start(self._pieces[0])
 
-    def finish(self) -> Iterable[Block]:
-        """Wait until all is read; gives the blocks, with their values."""
+    def finish(self, *, told: bool = False) -> Iterable[Block]:
+        """Wait until all is read; gives the blocks, with their values.
+
+        Args:
+            told: True: the context is told how many pairs are read, about.
+        """
         pieces, started = self._pieces, self._started
         self._pieces, self._started = [], None
         pieces.reverse()
+        pairs, done, jobs = sum(len(one.positions) for one in self.blocks.values()), 0, sum(map(len, pieces))
+
+        def tell(finished: int) -> None:
+            self.context.progress(pairs * (done + finished) // jobs, pairs, "pairs")
+
         while pieces and started is not None:
             piece = pieces.pop()
             following = self._start(pieces[-1]) if pieces else None
             try:
-                started.wait()
+                started.wait(tell if told else None)
+                done += len(piece)
                 self._compute(piece)
             except BaseException:
                 if following is not None:
@@ -160,7 +170,6 @@ class PairBatch:
         return self.blocks.values()
 
     def _start(self, pieces: list[_Piece]) -> StartedJobs:
-        # Without progress, which counts the pairs that were handed out.
         return self.context.start([piece.group.job for piece in pieces], self.cancelled, self.share)
 
     def _compute(self, pieces: list[_Piece]) -> None:

@@ -127,7 +127,7 @@ class PairReader(ABC):
             for batch, future in self._begun_for(left):
                 left = self._take(batch, future, left, found)
             if own is not None:
-                self._keep(own.finish())
+                self._keep(own.finish(told=True))
                 with self._lock:
                     self._give(left, found)
             cancel.check(cancelled)
@@ -144,7 +144,7 @@ class PairReader(ABC):
             asked = [AskedPairs(part, rows, numbers[rows]) for part, rows in _by_part(parts)]
             batch = self._start(asked, context, cancelled)
         if batch is not None:
-            blocks = {block.part: block for block in batch.finish()}
+            blocks = {block.part: block for block in batch.finish(told=True)}
             for one in asked:
                 block = blocks.get(one.part)
                 if block is not None:

@@ -14,6 +14,7 @@ import rasterio.features
 import shapely
 from rasterio.warp import transform_geom
 
+from rasteret_sql.connection import progress_of
 from rasteret_sql.engine.scheduler import Engine
 from tests.contract.scenes import SIZE, item, write_items, write_scene
 from tests.sampling import some
@@ -246,6 +247,26 @@ def test_scenes_with_few_pairs_are_read_together(con, server, call, tmp_path, mo
     found = con.execute(f"SELECT count(*), count(COLUMNS('mean|median|^one$')) FROM {call}").fetchone()
     assert found == (scenes * 3 * bands, scenes * 3 * bands)
     assert calls == [scenes * bands]
+
+
+def test_progress_of_scenes_that_are_read_together(con, server, tmp_path):
+    scenes, told = 150, []
+    with RangeServer(server.folder, latency_ms=150) as slow:
+        # Each under an address of its own, so that its tile is fetched.
+        files = [f"{slow.url}/s{n % SCENES}.tif?{n}" for n in range(scenes)]
+        write_items(tmp_path / "slow.json", [item(f"p{n}", day=1 + n % 28, one=file) for n, file in enumerate(files)])
+        con.execute(f"FROM rasteret_build_from_stac('slow', '{tmp_path}/slow.json')").fetchall()
+        register(con, "one_zone", np.array([shapely.box(WEST + 3, NORTH - 303, WEST + 303, NORTH - 3)]))
+        hook = progress_of(con)
+        hook.listener = lambda done, total, what: told.append((done, total, what))
+        try:
+            call = "zonal_stats_table(rasteret.slow, one_zone, 'one', stats := ['mean'], geom_crs := 32632)"
+            assert con.execute(f"SELECT count(mean) FROM {call}").fetchone() == (scenes,)
+        finally:
+            hook.listener = None
+    assert told[-1] == (scenes, scenes, "pairs")
+    assert {total for _, total, _ in told} == {scenes}
+    assert len({done for done, _, _ in told}) > 1  # not only at the end
 
 
 def test_only_scenes_that_a_statement_wants_are_read(con, server):
