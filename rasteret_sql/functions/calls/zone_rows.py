@@ -46,6 +46,9 @@ def measure_rows(  # noqa: PLR0917 - columns
     Returns:
         None where all are left.
     """
+    count = len(given.ids) if rows is None else len(rows)
+    if count < FEWEST:
+        return None
     names = _statistics(function, others)
     wkbs = given.geometries.field("wkb")
     common = [_common(column) for column in (given.bands, given.named, given.geometries.field("kind"))]
@@ -53,7 +56,7 @@ def measure_rows(  # noqa: PLR0917 - columns
         return None
     ids, zones = given.ids.dictionary_encode(), wkbs.dictionary_encode()
     rows = np.arange(len(given.ids)) if rows is None else rows
-    if len(rows) < FEWEST * len(ids.dictionary):
+    if count < FEWEST * len(ids.dictionary):
         return None
     call = (function.name, names, *common)
     context = session.reading(function.name)
