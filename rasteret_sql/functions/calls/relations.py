@@ -185,8 +185,8 @@ def kept_sql(
     column = named_arguments(function, text).get("geom_column")
     names = GEOMETRY_COLUMNS if column is None else (column,)
     given = ", ".join(quote_text(each) for each in (function, bands, text))
-    # Columns are looked for by patterns, with a NULL after them where there is none. That alone has a type with no comma:
-    # a list of millions of NULLs is not made.
+    # Columns are looked for by patterns, with a NULL after them where there is none. That alone has a type without a
+    # comma: a list of millions of NULLs is not made.
     return f"""WITH
   __scenes AS (
     {scenes_sql(function, scenes, more)}
