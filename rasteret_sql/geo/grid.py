@@ -46,6 +46,11 @@ class Window:
         """(height, width), as numpy has it."""
         return self.height, self.width
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns in an array of the image."""
+        return slice(self.row_off, self.row_end), slice(self.col_off, self.col_end)
+
     def moved(self, cols: int, rows: int) -> Window:
         """As many pixels, so many columns and rows further."""
         return Window(self.col_off + cols, self.row_off + rows, self.width, self.height)

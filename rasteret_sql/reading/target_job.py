@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.geo.grid import Window
+from rasteret_sql.raster.warp.output import off_nodata
 from rasteret_sql.raster.warp.places import share_places
-from rasteret_sql.raster.warp.warp import warp
+from rasteret_sql.raster.warp.warp import moved_part, warp
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan
 from rasteret_sql.reading.window_job import WindowJob
-from rasteret_sql.reading.window_plan import fill_value
+from rasteret_sql.reading.window_plan import WindowPlan, fill_value
 
 _SMALL = 1 << 20
 """Pixels of a target that one thread warps."""
@@ -32,10 +35,19 @@ class TargetJob(Job):
         self.data = data
         self.invalid: np.ndarray | None = None
         """(bands, height, width), True where a pixel is not valid; None while all are. Whole after the last tile."""
-        self._bands = [None if each is None else WindowJob(each.window) for each in plan.warps]
+        self._lock = threading.Lock()
+        self._bands = [None if each is None else self._source(band, each) for band, each in enumerate(plan.warps)]
         self.memory = sum(job.memory for job in self._bands if job is not None) + (plan.nbytes if data is None else 0)
         self._slots: list[tuple[WindowJob, int]] = []
         self._shared = [None if each is None else share_places(each.warp) for each in plan.warps]
+
+    def _source(self, band: int, each: BandWarp) -> WindowJob:
+        """The job that reads the source of a band: onto the target itself where pixels are only moved."""
+        part = moved_part(each.warp) if each.window.dtype == self.plan.dtype else None
+        if part is None:
+            return WindowJob(each.window)
+        at = slice(band, band + 1), *part.slices
+        return _Moved(each.window, part, lambda: self.pixels()[at])
 
     def needs(self) -> Iterable[TileNeed]:
         for job in self._bands:
@@ -53,20 +65,24 @@ class TargetJob(Job):
 
     def pixels(self) -> np.ndarray:
         """The array of the target."""
-        if self.data is None:
-            self.data = np.empty(self.plan.shape, self.plan.dtype)
-        return self.data
+        data = self.data
+        if data is None:
+            with self._lock:
+                if self.data is None:
+                    self.data = np.empty(self.plan.shape, self.plan.dtype)
+                data = self.data
+        return data
 
     def finish(self) -> None:
         """Warp each band, and free what it was read from."""
         for band, (job, each) in enumerate(zip(self._bands, self.plan.warps, strict=True)):
-            if job is not None and each is not None:
+            if job is not None:
                 job.finish()
-            written = self._warp(band, job, each)
-            if not written.all():
+            invalid = self._settle(band, job) if isinstance(job, _Moved) else self._warp(band, job, each)
+            if invalid is not None:
                 if self.invalid is None:
                     self.invalid = np.zeros(self.plan.shape, bool)
-                self.invalid[band] = ~written
+                self.invalid[band] = invalid
             self._bands[band] = self._shared[band] = None
         self._slots.clear()
         self.reduce()
@@ -74,24 +90,61 @@ class TargetJob(Job):
     def reduce(self) -> None:
         """Nothing more: the pixels are what is wanted."""
 
-    def _warp(self, band: int, job: WindowJob | None, each: BandWarp | None) -> np.ndarray:
-        """Fill a band; True where it has a value."""
+    def _settle(self, band: int, job: _Moved) -> np.ndarray | None:
+        """Finish a band whose pixels are there; True where it has none, None where all are valid."""
+        nodata = self.plan.sources[band].header.nodata
+        found = job.pixels()[0]
+        off_nodata(found, nodata)
+        if found.shape == self.plan.shape[1:]:
+            invalid = None if job.invalid is None else job.invalid[0]
+        else:
+            invalid = np.ones(self.plan.shape[1:], bool)
+            invalid[job.part.slices] = False if job.invalid is None else job.invalid[0]
+        if invalid is not None:
+            self.pixels()[band][invalid] = fill_value(self.plan.read, nodata)
+        return invalid
+
+    def _warp(self, band: int, job: WindowJob | None, each: BandWarp | None) -> np.ndarray | None:
+        """Fill a band; True where it has no value, None where all are valid."""
         nodata = self.plan.sources[band].header.nodata
         fill = fill_value(self.plan.read, nodata)
         if job is None or each is None:
             self.pixels()[band] = fill
-            return np.zeros(self.plan.shape[1:], bool)
-        valid = None if job.invalid is None else ~job.invalid[0]
-        self.pixels()[band], written = warp(
+            return np.ones(self.plan.shape[1:], bool)
+        target = self.pixels()[band]
+        found, written = warp(
             job.pixels()[0],
-            valid,
+            None if job.invalid is None else ~job.invalid[0],
             each.warp,
             nodata=nodata,
             fill=fill,
             threads=_threads(self.plan),
             shared=self._shared[band],
+            out=target if each.window.dtype == target.dtype else None,
         )
-        return written
+        if found is not target:
+            target[...] = found
+        return None if written.all() else ~written
+
+
+class _Moved(WindowJob):
+    """Reads pixels that are those of a target, into their part of it.
+
+    Args:
+        plan: what to read.
+        part: of the target, numbered from its first pixel.
+        onto: gives the array of this part, (1, height, width).
+    """
+
+    def __init__(self, plan: WindowPlan, part: Window, onto: Callable[[], np.ndarray]) -> None:
+        super().__init__(plan)
+        self.memory -= plan.nbytes
+        self.part = part
+        self._onto = onto
+
+    def pixels(self) -> np.ndarray:
+        """The part of the target."""
+        return self._onto()
 
 
 def _threads(plan: TargetPlan) -> int:

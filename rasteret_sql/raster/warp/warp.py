@@ -46,6 +46,7 @@ def warp(
     part: Window | None = None,
     threads: int = 1,
     shared: SharedPlaces | None = None,
+    out: Pixels | None = None,
 ) -> tuple[Pixels, Mask]:
     """Compute target pixels.
 
@@ -61,6 +62,7 @@ def warp(
         part: pixels of the target to compute, numbered as the plan's; None: all.
         threads: among which blocks are shared.
         shared: places of the plan, for all that are warped with it.
+        out: where the pixels go, of the shape of the part and the dtype of the data; None: a new array.
 
     Returns:
         Pixels in the dtype of the data, and True where they have a value, each of shape (height, width) of the part.
@@ -77,7 +79,8 @@ def warp(
     source = Source(data, None if valid is None or valid.all() else valid)
     if fill is None:
         fill = 0 if nodata is None else nodata
-    pixels, written = np.full(target.shape, fill, data.dtype), np.zeros(target.shape, bool)
+    pixels, written = np.empty(target.shape, data.dtype) if out is None else out, np.zeros(target.shape, bool)
+    pixels[...] = fill
     if plan.method == "sum":
         with np.errstate(invalid="ignore"):  # infinite pixels
             totals, written = sum_values(source, plan.source, plan.map, target)
@@ -125,8 +128,7 @@ def _moved(  # noqa: PLR0917 - of one warp
     source: Source, plan: WarpPlan, target: Window, nodata: float | None, pixels: Pixels, written: Mask
 ) -> tuple[Pixels, Mask]:
     """Fill in pixels that are those of the source, moved by whole pixels."""
-    col = round(float(plan.map.columns(target.col_off))) - plan.source.col_off
-    row = round(float(plan.map.rows(target.row_off))) - plan.source.row_off
+    col, row = _moved_by(plan, target)
     width, height = min(target.width, source.width - col), min(target.height, source.height - row)
     left, top = max(0, -col), max(0, -row)
     if width <= left or height <= top:
@@ -140,6 +142,27 @@ def _moved(  # noqa: PLR0917 - of one warp
         written[at] = source.valid[of_source]
         np.copyto(pixels[at], values, where=written[at])
     return pixels, written
+
+
+def _moved_by(plan: WarpPlan, target: Window) -> tuple[int, int]:
+    """Column and row of the source window that a target begins with."""
+    col, row = round(float(plan.map.columns(target.col_off))), round(float(plan.map.rows(target.row_off)))
+    return col - plan.source.col_off, row - plan.source.row_off
+
+
+@lru_cache(maxsize=4096)
+def moved_part(plan: WarpPlan) -> Window | None:
+    """The part of a target that is all of its source window, moved by whole pixels; None where there is none.
+
+    Args:
+        plan: of the whole target, from whose first pixel the part is numbered.
+    """
+    target, source = plan.target, plan.source
+    if plan.method != "nearest" or plan.reached.intersection(target) is None or not plan.map.is_shift(target):
+        return None
+    col, row = _moved_by(plan, target)
+    part = Window(-col, -row, source.width, source.height)
+    return part if part.intersection(Window(0, 0, target.width, target.height)) == part else None
 
 
 def _prepared(
