@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
@@ -16,9 +17,17 @@ from rasteret_sql.hosts.awaited import awaited
 from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
 from rasteret_sql.hosts.lazy_dataset import Chunks, lazy_dataset
 from rasteret_sql.hosts.read_arguments import AreaArguments, takes
-from rasteret_sql.hosts.xarray_dataset import COMBINE, check_dataset, dataset_of, require_xarray, times_of
+from rasteret_sql.hosts.ready_arrays import ReadyArrays
+from rasteret_sql.hosts.xarray_dataset import (
+    COMBINE,
+    arrays_for,
+    check_dataset,
+    dataset_of,
+    require_xarray,
+    times_of,
+)
 from rasteret_sql.selection.areas import AUTO, read_areas
-from rasteret_sql.selection.pixels import any_shape, info_table
+from rasteret_sql.selection.pixels import Planned, any_shape, info_table
 
 if TYPE_CHECKING:
     import geopandas
@@ -123,9 +132,16 @@ class AreaReads(AskedReads):
                 asked, CollectionHandle.of(self._session, self._index, self.data_source), access, chunks, xr_combine
             )
         most = self._session.settings.max_call_bytes
-        samples, scenes = asked.read(lambda plans: check_dataset(plans, count, most), each_band=True)
+        ready: ReadyArrays | None = None
+
+        def into(planned: Sequence[Planned], scenes: pa.Table) -> Sequence[np.ndarray | None]:
+            nonlocal ready
+            ready, places = arrays_for(planned, times_of(scenes), len(asked.names), count)
+            return places
+
+        samples, scenes = asked.read(lambda plans: check_dataset(plans, count, most), each_band=True, into=into)
         self._follow_refreshed(asked.options.on_change)
-        return dataset_of(samples, times_of(scenes), asked.names, count, xr_combine)
+        return dataset_of(samples, times_of(scenes), asked.names, count, xr_combine, ready=ready)
 
     @takes(AreaArguments)
     def get_gdf(self, geometries: Any, bands: Bands, **named: Unpack[AreaArguments]) -> geopandas.GeoDataFrame:

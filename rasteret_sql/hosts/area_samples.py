@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from rasteret_sql.callbacks import Progress
@@ -87,6 +88,7 @@ class AreaRead:
         columns: Sequence[str] = ("id", "datetime"),
         apart: bool = False,
         each_band: bool = False,
+        into: Callable[[Sequence[Planned], pa.Table], Sequence[np.ndarray | None]] | None = None,
     ) -> tuple[Samples, pa.Table]:
         """Read; scenes that cannot be read are left out and told of, unless the options say 'raise'.
 
@@ -95,6 +97,7 @@ class AreaRead:
             columns: of the scenes that are wanted; `id` is among them.
             apart: as `read_samples` takes it.
             each_band: as `read_samples` takes it.
+            into: the same of plans and `scenes`.
 
         Returns:
             Samples, at least one; and `scenes`.
@@ -110,7 +113,15 @@ class AreaRead:
             context = self._context(receipt)
             options = self._on_grid(context, near, asked, only_crs=check is None or apart)
             samples = read_samples(
-                context, near, self.areas, asked, options, check=check, apart=apart, each_band=each_band
+                context,
+                near,
+                self.areas,
+                asked,
+                options,
+                check=check,
+                apart=apart,
+                each_band=each_band,
+                into=None if into is None else lambda planned: into(planned, scenes),
             )
             self._raise(samples.failures)
         self._tell(samples.failures, near, found=bool(samples.places))

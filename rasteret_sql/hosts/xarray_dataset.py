@@ -14,6 +14,7 @@ import pyproj
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.hosts.extras import require_extra
+from rasteret_sql.hosts.ready_arrays import ReadyArrays
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.reading.chips import ChipJob
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
@@ -81,6 +82,8 @@ def make_dataset(
     grid: tuple[Affine, str | None],
     areas: int,
     combine: str,
+    *,
+    ready: ReadyArrays | None = None,
 ) -> xarray.Dataset:
     """Put chips together.
 
@@ -90,6 +93,7 @@ def make_dataset(
         grid: pixel corner → CRS, north-up; and the CRS as `geo.crs` writes it.
         areas: how many there are, also those without a chip.
         combine: one of `COMBINE`: how scenes of one time are put together.
+        ready: arrays that have chips already; None: there are none.
 
     Raises:
         InvalidArgumentError: a band has the name of a coordinate.
@@ -97,16 +101,53 @@ def make_dataset(
     """
     whole = union([chip.window for chip in chips])
     times = np.unique([chip.time for chip in chips])
-    shape = len(times), areas, whole.height, whole.width
-    data = [np.full(shape, one.fill, one.dtype) for one in variables]
     slots: dict[tuple[int, int], list[GridChip]] = defaultdict(list)
     for chip in chips:
         slots[int(np.searchsorted(times, chip.time)), chip.area].append(chip)
-    for (time, area), some in slots.items():
-        for band, one in enumerate(variables):
-            combine_layers(data[band][time, area], layers_of(some, band), whole, combine, one.name)
+    layers = {(band, *slot): layers_of(some, band) for slot, some in slots.items() for band in range(len(variables))}
+    if ready is None or not ready.fits(times, whole, [one.dtype for one in variables]):
+        ready = ReadyArrays([one.dtype for one in variables], times, areas, whole)
+    alone = {slot: (some[0][0].window, some[0][2]) for slot, some in layers.items() if len(some) == 1}
+    done = ready.settle(alone, [one.fill for one in variables])
+    for (band, time, area), some in layers.items():
+        if (band, time, area) not in done:
+            combine_layers(ready.data[band][time, area], some, whole, combine, variables[band].name)
     lattice, crs = grid
-    return dataset_on_grid(data, variables, times, areas, (lattice, whole, crs))
+    return dataset_on_grid(ready.data, variables, times, areas, (lattice, whole, crs))
+
+
+def arrays_for(
+    planned: Sequence[Planned], times: Mapping[str, np.datetime64], bands: int, areas: int
+) -> tuple[ReadyArrays | None, Sequence[np.ndarray | None]]:
+    """The arrays of a dataset that is to be read, and the place of each sample in them.
+
+    Args:
+        planned: what is to be read, each of one band.
+        times: of each scene, naive UTC.
+        bands: how many.
+        areas: how many were asked for.
+
+    Returns:
+        None for arrays of which the dtype is not known, as a band lacks a plan.
+    """
+    dtypes: list[set[np.dtype]] = [set() for _ in range(bands)]
+    for one in planned:
+        dtypes[one.part.bands[0]].add(one.plan.sources[0].header.dtype)
+    if not all(dtypes):
+        return None, [None] * len(planned)
+    whole = union([window_of(one.plan) for one in planned])
+    ready = ReadyArrays(
+        [np.result_type(*some) for some in dtypes],
+        np.unique([times[one.part.scene_id] for one in planned]),
+        areas,
+        whole,
+    )
+    return ready, ready.give(
+        [
+            (part.bands[0], times[part.scene_id], plan.read.row % areas, window_of(plan), plan.dtype)
+            for part, plan in planned
+        ]
+    )
 
 
 def dataset_on_grid(
@@ -241,7 +282,13 @@ def check_dataset(plans: Sequence[ChipPlan], areas: int, most: int) -> None:
 
 
 def dataset_of(
-    samples: Samples, times: Mapping[str, np.datetime64], names: Sequence[str], areas: int, combine: str
+    samples: Samples,
+    times: Mapping[str, np.datetime64],
+    names: Sequence[str],
+    areas: int,
+    combine: str,
+    *,
+    ready: ReadyArrays | None,
 ) -> xarray.Dataset:
     """The dataset of what was read on one grid.
 
@@ -251,6 +298,7 @@ def dataset_of(
         names: of the bands.
         areas: how many were asked for.
         combine: one of `COMBINE`.
+        ready: what was read into; None: nothing was made for it.
 
     Raises:
         InvalidArgumentError: no scene says the dtype of a band.
@@ -270,7 +318,7 @@ def dataset_of(
     has = {one.part.bands for one in read}
     read += [one for one in samples.planned if one.part.bands not in has]
     variables = variables_of(read, names, samples.failures)
-    return make_dataset(chips, variables, (first.target.lattice, first.crs), areas, combine)
+    return make_dataset(chips, variables, (first.target.lattice, first.crs), areas, combine, ready=ready)
 
 
 def variables_of(

@@ -145,6 +145,7 @@ def read_plans(
     cancelled: Cancelled,
     *,
     tells: bool = False,
+    into: Sequence[np.ndarray | None] | None = None,
 ) -> tuple[list[ChipJob | None], np.ndarray]:
     """Read planned windows into one buffer, as `read_windows`.
 
@@ -153,6 +154,7 @@ def read_plans(
         context: what they are read with.
         cancelled: the call's flag.
         tells: True: a window that cannot be read is left out, and its job says why.
+        into: where each goes instead, (bands, height, width) of its dtype; None: into the buffer.
     """
     total = sum(plan.nbytes for plan in plans if plan)
     if total > context.max_call_bytes:
@@ -163,19 +165,23 @@ def read_plans(
             f"{largest.window.width} × {largest.window.height} pixels); nothing was fetched. Use zonal_stats, smaller "
             "geometries, an overview := n, fewer rows a query, or connect(max_call_bytes=...)"
         )
-    buffer = np.empty(total, np.uint8)
+    given = [None] * len(plans) if into is None else into
+    buffer = np.empty(
+        sum(plan.nbytes for plan, own in zip(plans, given, strict=True) if plan and own is None), np.uint8
+    )
     jobs: list[ChipJob | None] = []
     start = 0
-    for plan in plans:
+    for plan, own in zip(plans, given, strict=True):
         if plan is None:
             jobs.append(None)
             continue
-        # Chips lie side by side, so that the buffer is the BLOB column as it stands.
-        view = buffer[start : start + plan.nbytes].view(plan.dtype).reshape(plan.shape)
-        job = chip_job(plan, view)
+        if own is None:
+            # Chips lie side by side, so that the buffer is the BLOB column as it stands.
+            own = buffer[start : start + plan.nbytes].view(plan.dtype).reshape(plan.shape)  # noqa: PLW2901
+            start += plan.nbytes
+        job = chip_job(plan, own)
         job.tells = tells
         jobs.append(job)
-        start += plan.nbytes
     planned = [job for job in jobs if job]
     context.plan_pairs(len(planned))
     context.run(planned, cancelled)

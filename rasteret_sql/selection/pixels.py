@@ -112,6 +112,7 @@ def read_samples(
     part: Window | None = None,
     apart: bool = False,
     each_band: bool = False,
+    into: Into | None = None,
 ) -> Samples:
     """Read every area on every scene, on the scene's own grid unless the options ask for another.
 
@@ -126,6 +127,7 @@ def read_samples(
         apart: True: each band is read by itself, on its own grid; of a scene, all areas of a band come before the next.
         each_band: True, where the options ask for a grid: each band is read by itself on the grid of all, so that one
             that cannot be read leaves the others.
+        into: where the pixels go, where there is a check; None: nobody says.
 
     Raises:
         InvalidArgumentError: the windows differ in size.
@@ -134,7 +136,7 @@ def read_samples(
     """
     if not ids:
         return Samples(None)
-    asked = _Asked(areas, bands, options, check, part, apart=apart, each_band=each_band)
+    asked = _Asked(areas, bands, options, check, part, apart=apart, each_band=each_band, into=into)
     return context.engine.call(lambda cancelled: _read(context, ids, asked, cancelled))
 
 
@@ -181,7 +183,8 @@ def _read_once(
     (asked.check or _require_one_shape)(plans)
     _check_memory(plans, context)
     with within_limit(asked.options.max_bytes, lambda dry: read_plans(plans, dry, cancelled, tells=True), context):
-        jobs, buffer = read_plans(plans, context, cancelled, tells=True)
+        into = None if asked.into is None else asked.into(planned)
+        jobs, buffer = read_plans(plans, context, cancelled, tells=True, into=into)
     changed: list[BandSource] = []
     for one, job in zip(planned, jobs, strict=True):
         if job is None or not job.failed or job.error is None:
@@ -216,6 +219,8 @@ class Planned(NamedTuple):
         return SamplePlace(*self.part, plan.read.row % areas, plan.transform, plan.crs)
 
 
+Into = Callable[[Sequence[Planned]], Sequence[np.ndarray | None]]
+"""Gives the arrays that samples are read into, (bands, height, width) of the dtype of each; None: one of its own."""
 _Found = list[ChipPlan] | RasteretError
 """The plans of a part, or why it has none."""
 
@@ -231,6 +236,7 @@ class _Asked:
     each_band: bool
     is_read: bool = True
     """False where it is only planned."""
+    into: Into | None = None
 
     def parts(self, ids: Sequence[str]) -> list[Part]:
         """The parts of all scenes."""
