@@ -101,12 +101,12 @@ class PairBatch:
     Args:
         context: What is read with.
         cancelled: The flag of the call that wants them.
-        share: The part of the cache that their tiles may take.
+        share: The part of the cache that their tiles may take; None: all of it.
     """
 
     context: ReadContext
     cancelled: Cancelled
-    share: CacheShare
+    share: CacheShare | None
     blocks: dict[int, Block] = field(default_factory=dict)
     """By part."""
     _pieces: list[list[_Piece]] = field(default_factory=list)

@@ -83,7 +83,10 @@ class PairReader(ABC):
         self._cut: OrderedDict[tuple[int, int, int], tuple[OnGrid, Numbers, Parts]] = OrderedDict()
         """Parts that were read: the next scene mostly has the same."""
         self._share: CacheShare | None = None
-        """The part of the cache for its tiles: most are read once, and many scenes have many."""
+        """The part of the cache for its tiles: most are read once, and many scenes have many.
+
+        Rows that ask for scenes in any order may have all of the cache: a cross join comes back to each scene.
+        """
         self._lock = threading.RLock()
 
     @abstractmethod
@@ -142,7 +145,7 @@ class PairReader(ABC):
         with self._lock:
             self._files.clear()  # a file may have been changed since the statement before
             asked = [AskedPairs(part, rows, numbers[rows]) for part, rows in _by_part(parts)]
-            batch = self._start(asked, context, cancelled)
+            batch = self._start(asked, context, cancelled, in_order=False)
         if batch is not None:
             blocks = {block.part: block for block in batch.finish(told=True)}
             for one in asked:
@@ -176,7 +179,9 @@ class PairReader(ABC):
                 left.append(rest)
         return left
 
-    def _start(self, asked: Sequence[AskedPairs], context: ReadContext, cancelled: Cancelled) -> PairBatch | None:
+    def _start(
+        self, asked: Sequence[AskedPairs], context: ReadContext, cancelled: Cancelled, *, in_order: bool = True
+    ) -> PairBatch | None:
         """Begin to read pairs that nobody reads yet; None where there are none that can be read together."""
         self._look_up([one.part for one in asked], context)
         wanted = []
@@ -187,7 +192,7 @@ class PairReader(ABC):
                 at = np.unique(at[at >= 0])
                 if not any(begun.covers(one.part, at) for begun, _ in self._begun):
                     wanted.append((one.part, file, at))
-        return self._batch(wanted, context, cancelled) if wanted else None
+        return self._batch(wanted, context, cancelled, in_order=in_order) if wanted else None
 
     def _look_up(self, parts: Sequence[int], context: ReadContext) -> None:
         """Find the files of parts."""
@@ -212,10 +217,15 @@ class PairReader(ABC):
         return scene, self.relation.bands if band is None else (band,)
 
     def _batch(
-        self, wanted: Sequence[tuple[int, _File, Numbers]], context: ReadContext, cancelled: Cancelled
+        self,
+        wanted: Sequence[tuple[int, _File, Numbers]],
+        context: ReadContext,
+        cancelled: Cancelled,
+        *,
+        in_order: bool = True,
     ) -> PairBatch:
         """Begin to read some positions of parts, together."""
-        if self._share is None:
+        if in_order and self._share is None:
             self._share = CacheShare.of(context.engine.cache.max_bytes)
         batch = PairBatch(context, cancelled, self._share)
         with context.receipt.plan:

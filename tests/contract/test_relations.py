@@ -184,6 +184,16 @@ def test_each_tile_is_asked_for_once(con, server):
     assert max(asked.values()) == 1
 
 
+def test_rows_that_come_back_to_scenes_ask_for_each_tile_once(con, server, monkeypatch):
+    monkeypatch.setattr("rasteret_sql.engine.cache._LEAST_SHARE", 1 << 18)
+    monkeypatch.setattr("rasteret_sql.engine.cache._MUCH", 1 << 20)
+    register(con, "zones", octagons(7, 5000))
+    con.execute("SELECT sum(zonal_stat(id, 'one', geom, 'mean', geom_crs := 32632)) FROM rasteret.w, zones").fetchall()
+    asked = Counter((Path(path).name, first) for _, path, first, _, _ in server.log() if path.endswith(".tif"))
+    assert asked
+    assert max(asked.values()) == 1
+
+
 ZONES_OF = "(rasteret.w, zones, 'one', geom_crs := 32632)"
 WITHOUT_PIXELS = (
     "SELECT count(*) FROM {0}",
