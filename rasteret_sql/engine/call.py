@@ -64,10 +64,13 @@ class Call:
         self._dead = [False] * len(jobs)
         self._open = len(jobs)
         self.wanted: dict[TileKey, Wanted] = {}
+        self.ahead: list[Callable[[], object]] = []
+        """What threads may do while the first tiles are on their way."""
         self._holes: list[tuple[int, int]] = []
         # One version of each file for the whole call; what is known of a file is one object for all of a band's tiles.
         versions: dict[tuple[str, int, int], Version] = {}
         for number, job in enumerate(jobs):
+            self.ahead += job.ahead()
             for need in job.needs():
                 self._pending[number] += 1
                 file = need.address, id(need.version), id(need.backend)

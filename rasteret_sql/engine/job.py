@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,10 @@ class Job(ABC):
     @abstractmethod
     def finish(self) -> None:
         """Make the result of all tiles."""
+
+    def ahead(self) -> Sequence[Callable[[], object]]:
+        """Work that needs no tile, once: threads do it that else wait for the first tiles. Without it nothing fails."""
+        return ()
 
     def describe(self) -> str:
         """Says what the job reads, for messages; empty where there is nothing to say."""

@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from rasteret_sql.byte_ranges import ByteRange, MergedRange, merge_ranges
@@ -185,7 +186,7 @@ class Engine:
         level = own[0].level
         # Beside the requests, not before them: the first bodies are on their way for longer than this takes.
         loading = asyncio.get_running_loop().call_later(
-            _SENT_SECONDS, self._decoders.submit, call, load_codec, level.compression, level.predictor
+            _SENT_SECONDS, self._prepare, call, partial(load_codec, level.compression, level.predictor)
         )
         try:
             await asyncio.gather(*(self._work(call, queue, landed) for _ in range(min(WORKERS, len(queue)))))
@@ -195,6 +196,12 @@ class Engine:
         finally:
             # A timer that outlives the call may find the process at its end, where no thread starts any more.
             loading.cancel()
+
+    def _prepare(self, call: Call, load: Callable[[], object]) -> None:
+        """Give the threads that decode what needs no tile."""
+        for work in (load, *call.ahead):
+            self._decoders.submit(call, work)
+        call.ahead.clear()
 
     async def _work(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.raster.warp.output import off_nodata
 from rasteret_sql.raster.warp.places import share_places
-from rasteret_sql.raster.warp.warp import moved_part, warp
+from rasteret_sql.raster.warp.warp import moved_part, places_ahead, warp
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan
 from rasteret_sql.reading.window_job import WindowJob
 from rasteret_sql.reading.window_plan import WindowPlan, fill_value
@@ -55,6 +55,15 @@ class TargetJob(Job):
                 assert job is not None
                 yield need.at(len(self._slots))
                 self._slots.append((job, need.slot))
+
+    def ahead(self) -> Sequence[Callable[[], object]]:
+        """Find where the pixels lie, once for all that share a plan."""
+        return [
+            work
+            for shared, each in zip(self._shared, self.plan.warps, strict=True)
+            if shared is not None and each is not None and shared.claim()
+            for work in places_ahead(each.warp, shared)
+        ]
 
     def place(self, slot: int, tile: np.ndarray | None) -> None:
         job, its_slot = self._slots[slot]

@@ -350,3 +350,42 @@ def test_jobs_that_were_begun_and_are_stopped_ask_for_nothing_more():
     again = Whole()
     run(engine, [again], backend, never)
     assert right(again)
+
+
+class Ahead(Whole):
+    """Has work to do before its tiles come."""
+
+    def __init__(self, *work):
+        super().__init__()
+        self.work = work
+
+    def ahead(self):
+        return self.work
+
+
+def test_what_needs_no_tile_is_done_while_the_first_are_on_their_way():
+    backend, engine = Memory({"a": DATA}), Engine()
+    backend.gate = threading.Event()
+    done = threading.Event()
+    job = Ahead(done.set)
+    job.backend = backend
+    begun = engine.start([job], never)
+    assert done.wait(10)  # no body has come: they wait for the gate
+    assert not job.got
+    backend.gate.set()
+    begun.wait()
+    assert right(job)
+
+
+def test_jobs_do_not_depend_on_work_that_fails_before_their_tiles_come():
+    backend, engine = Memory({"a": DATA}, delay=0.1), Engine()
+    tried = threading.Event()
+
+    def fail():
+        tried.set()
+        raise ValueError
+
+    job = Ahead(fail)
+    run(engine, [job], backend, never)
+    assert tried.is_set()
+    assert right(job)

@@ -10,7 +10,7 @@ import pytest
 from rasteret_sql.raster.warp import places, points
 from rasteret_sql.raster.warp.places import share_places
 from rasteret_sql.raster.warp.resampling import RADIUS
-from rasteret_sql.raster.warp.warp import warp
+from rasteret_sql.raster.warp.warp import places_ahead, warp
 from tests.raster.test_raster_warp import UTM, plan_of
 
 SHAPE = (300, 320)
@@ -106,3 +106,41 @@ def test_pixels_that_are_no_numbers_count_as_under_any_kernel(value, monkeypatch
     monkeypatch.setattr(points, "is_little_wider", lambda _: False)
     np.testing.assert_array_equal(found, warp(data, None, plan)[0])
     assert not np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("method", RADIUS)
+def test_places_that_are_found_ahead_are_those_of_the_warp(method, monkeypatch):
+    plan = plan_of(method, WEB, 15.9, SHAPE, (200, 190))
+    kept = share_places(plan)
+    assert share_places(plan) is kept
+    assert kept.claim()
+    assert not kept.claim()
+    for work in places_ahead(plan, kept):
+        work()
+    expected = warp(source(plan, 3), None, plan)
+    monkeypatch.setattr(points.PointMethod, "places", None)  # all are there
+    for found, alone in zip(warp(source(plan, 3), None, plan, shared=kept), expected, strict=True):
+        np.testing.assert_array_equal(found, alone)
+
+
+def test_for_one_warp_alone_nothing_is_done_ahead():
+    alone = share_places(plan_of("bilinear", WEB, 15.9, SHAPE, (20, 20)))
+    assert not alone.claim()
+
+
+def test_no_places_are_found_ahead_that_cannot_be_kept(monkeypatch):
+    plan = plan_of("bilinear", WEB, 15.9, SHAPE, (200, 190))
+    budget = places._Budget()
+    budget._left = 0
+    monkeypatch.setattr(places, "_budget", budget)
+    computed = []
+    compute = points.PointMethod.places
+    monkeypatch.setattr(
+        points.PointMethod, "places", lambda self, xs, ys: computed.append(len(xs)) or compute(self, xs, ys)
+    )
+    kept = share_places(plan)
+    share_places(plan)
+    work = places_ahead(plan, kept)
+    for each in work:
+        each()
+    assert len(computed) == len(work)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rasteret_sql.geo.grid import Window
+from rasteret_sql.geo.pixel_map import PositionsOf
 from rasteret_sql.raster.warp.neighbourhood import Index, Numbers
 from rasteret_sql.raster.warp.plan import WarpPlan
+from rasteret_sql.raster.warp.resampling import RADIUS
 
 _MOST_BYTES = 32 << 20
 """Of all places that are kept, for all calls of the process."""
@@ -88,28 +90,45 @@ class SharedPlaces:
     What comes first is kept, as far as there is memory for it: all who share it want the blocks in the same order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plan: WarpPlan) -> None:
         self.users = 0
         """How many have asked for it."""
+        self._map = plan.map
+        self._positions: PositionsOf | None = None
+        self._claimed = False
         self._kept: dict[Hashable, Places] = {}
         self._lock = threading.Lock()
+
+    def positions(self, target: Window) -> PositionsOf:
+        """Source positions of the centres of the part of the target that is computed."""
+        with self._lock:
+            if self._positions is None:  # of a map between CRSs it takes a while
+                self._positions = self._map.centres(target)
+            return self._positions
+
+    def claim(self) -> bool:
+        """True once, for who computes places before they are wanted; False where nobody else will want them."""
+        with self._lock:
+            claimed, self._claimed = self._claimed, True
+        return not claimed and self.users > 1
 
     def get(self, key: Hashable) -> Places | None:
         """The places under a key, if they are kept."""
         return self._kept.get(key)
 
-    def put(self, key: Hashable, places: Places) -> None:
-        """Keep places, if others may want them and there is memory."""
+    def put(self, key: Hashable, places: Places) -> bool:
+        """Keep places, if others may want them and there is memory; True where they are kept."""
         if self.users < 2:
-            return
+            return False
         small = places.small()
         if not _budget.take(small.nbytes):
-            return
+            return False
         with self._lock:
             before = self._kept.get(key)
             self._kept[key] = small
         if before is not None:
             _budget.give(before.nbytes)
+        return True
 
     def __del__(self) -> None:
         _budget.give(sum(each.nbytes for each in self._kept.values()))
@@ -121,11 +140,11 @@ _shared_lock = threading.Lock()
 
 def share_places(plan: WarpPlan) -> SharedPlaces | None:
     """The places of a warp that is still to be done; None where there are none to keep."""
-    if plan.map.is_separable:
+    if plan.map.is_separable or plan.method not in RADIUS:
         return None
     with _shared_lock:
         shared = _shared.get(plan)
         if shared is None:
-            shared = _shared[plan] = SharedPlaces()
+            shared = _shared[plan] = SharedPlaces(plan)
         shared.users += 1
         return shared

@@ -58,7 +58,6 @@ class PointMethod:
 
     def __init__(self, method: str, source: Source, scale: tuple[float, float], *, normalizes: bool) -> None:
         self._source = source
-        self._line = source.data.ravel()
         self._valid = None if source.valid is None else source.valid.ravel()
         self.normalizes = normalizes
         self.four = min(scale) >= _FULL and method in ("bilinear", "cubic")
@@ -115,7 +114,7 @@ class PointMethod:
                 places, has = places.of(np.flatnonzero(has)), None
         if self.name == "nearest":
             assert places.under is not None
-            return Values(places.found, self._line.take(places.under), has)
+            return Values(places.found, self._source.data.ravel().take(places.under), has)
         if not places.at.size or places.near is None:
             return Values(np.empty(0, np.intp), np.empty(0, self._source.data.dtype), None)
         values, counts = cut_out(self._source, places.near, np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from rasteret_sql.raster.warp.areas import area_values, most_taps
 from rasteret_sql.raster.warp.cells import spans
 from rasteret_sql.raster.warp.neighbourhood import Mask, Pixels, Source
 from rasteret_sql.raster.warp.output import off_nodata, to_pixels
-from rasteret_sql.raster.warp.places import SharedPlaces
+from rasteret_sql.raster.warp.places import Places, SharedPlaces
 from rasteret_sql.raster.warp.plan import WarpPlan
 from rasteret_sql.raster.warp.points import PointMethod, Values
 from rasteret_sql.raster.warp.resampling import RADIUS
@@ -27,6 +27,8 @@ _WIDTH = 512
 """Pixels across a block: what is computed of it stays near the processor."""
 _TAPS_AT_ONCE = 1 << 22
 """Source pixels that are looked at for the cells of one block."""
+_BLOCKS_AHEAD = 16
+"""Blocks whose pixels are placed at a time before they are wanted."""
 _Work = Callable[[Window], Values]
 _PLAIN = {
     "bilinear": ("uint8", "int16", "uint16", "float32", "float64"),
@@ -177,7 +179,7 @@ def _prepared(
         )
         return found.work, () if found.inside is None else _rectangles(found.inside, *block_size(plan.scale))
     if method is not None:
-        return _points(method, plan, target, shared), _strips(target)
+        return _points(method, plan, target, shared or SharedPlaces(plan)), _strips(target)
     return _areas(source, plan, target), _squares(target, _TAPS_AT_ONCE // most_taps(plan.scale))
 
 
@@ -194,23 +196,45 @@ def _is_separable(source: Source, plan: WarpPlan, method: PointMethod | None) ->
     return method.name != "lanczos" or source.valid is None
 
 
-def _points(method: PointMethod, plan: WarpPlan, target: Window, shared: SharedPlaces | None) -> _Work:
-    positions: PositionsOf | None = None
-
+def _points(method: PointMethod, plan: WarpPlan, target: Window, shared: SharedPlaces) -> _Work:
     def work(block: Window) -> Values:
-        nonlocal positions
         key = block, method.name, method.four
-        places = None if shared is None else shared.get(key)
+        places = shared.get(key)
         if places is None or not method.serves(places):
-            if positions is None:  # of a map between CRSs it takes a while
-                positions = plan.map.centres(target)
-            xs, ys = positions(block)
-            places = method.places((xs - plan.source.col_off).ravel(), (ys - plan.source.row_off).ravel())
-            if shared is not None:
-                shared.put(key, places)
+            places = _placed(method, plan, shared.positions(target), block)
+            shared.put(key, places)
         return method.values(places)
 
     return work
+
+
+def _placed(method: PointMethod, plan: WarpPlan, positions: PositionsOf, block: Window) -> Places:
+    xs, ys = positions(block)
+    return method.places((xs - plan.source.col_off).ravel(), (ys - plan.source.row_off).ravel())
+
+
+def places_ahead(plan: WarpPlan, shared: SharedPlaces) -> list[Callable[[], object]]:
+    """Give work that finds where the pixels of a warp lie, before there are any, in a few parts.
+
+    Args:
+        plan: of the whole target.
+        shared: its places.
+    """
+    target = plan.target.intersection(plan.reached)
+    if target is None:
+        return []
+    source = Source(np.broadcast_to(np.uint8(0), plan.source.shape), None)
+    method = PointMethod(plan.method, source, plan.scale, normalizes=False)
+    blocks = list(_strips(target))
+
+    def do(some: list[Window]) -> None:
+        positions = shared.positions(target)
+        for block in some:
+            key = block, method.name, method.four
+            if shared.get(key) is None and not shared.put(key, _placed(method, plan, positions, block)):
+                return
+
+    return [partial(do, blocks[at : at + _BLOCKS_AHEAD]) for at in range(0, len(blocks), _BLOCKS_AHEAD)]
 
 
 def _areas(source: Source, plan: WarpPlan, target: Window) -> _Work:
