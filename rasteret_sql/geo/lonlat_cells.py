@@ -119,7 +119,7 @@ def may_meet(boxes: Boxes, other: Boxes) -> npt.NDArray[np.bool_]:
 
 def first_cells(boxes: Boxes) -> tuple[Ints, Ints]:
     """The first column, from 0 to 359, and row of each box; -1 of those that are nowhere or wide."""
-    cols, rows, counts = _rectangles(boxes)
+    cols, rows, counts = rectangles(boxes)
     there = counts.prod(1) > 0
     return np.where(there, cols % COLUMNS, -1), np.where(there, rows, -1)
 
@@ -134,7 +134,7 @@ def cells(boxes: Boxes, *, images: bool) -> tuple[Ints, Ints]:
     Returns:
         Offsets, shape (n + 1,), and the numbers of the cells between these. None for boxes that are nowhere.
     """
-    cols, rows, counts = _rectangles(boxes)
+    cols, rows, counts = rectangles(boxes)
     numbers = counts.prod(1)
     wide = (numbers == 0) & ~np.isnan(boxes).any(1)
     there = wide | (numbers > 0)
@@ -150,7 +150,7 @@ def cells(boxes: Boxes, *, images: bool) -> tuple[Ints, Ints]:
     return offsets, np.where(last < 0, found, np.where(last == 0, first_extra[of], OF_WIDE))
 
 
-def _rectangles(boxes: Boxes) -> tuple[Ints, Ints, Ints]:
+def rectangles(boxes: Boxes) -> tuple[Ints, Ints, Ints]:
     """First column and row of each box, and how many it has of both; 0 of those that are nowhere or wide."""
     with np.errstate(invalid="ignore"):
         fits = np.isfinite(boxes).all(1) & (boxes[:, 2] - boxes[:, 0] <= _WIDEST)

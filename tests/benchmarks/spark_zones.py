@@ -1,9 +1,11 @@
 """Measure zones on Spark beside a plain connection: `python -m tests.benchmarks.spark_zones --reps 5`.
 
-20,000 zones on twelve local scenes of 4096 × 4096 pixels, band B04, mean. Spark has a cluster on this machine, of one
-worker or two, each with one core, one executor and one process of Python; the plain connection is bound to as many.
-Each repetition is a new process; the engines take turns, and their answers must agree. Prints a Markdown table of
-medians: seconds of the call alone (sessions, tables and a small call come before), processor seconds of all processes.
+20,000 zones on local scenes of 4096 × 4096 pixels, band B04, mean. Spark has a cluster on this machine, of one worker
+or two, each with one core, one executor and one process of Python; the plain connection is bound to as many. Calls come
+one after the other, each over files that nobody has read: a small one, that is not shown, twelve scenes, twelve, 36.
+Spark then passes as many rows as twelve scenes give through a function that hands them back, which is what it takes
+without us. Each repetition is a new process; the engines take turns, and their answers must agree. Prints a Markdown
+table of medians: seconds, and processor seconds of all processes.
 """
 
 from __future__ import annotations
@@ -30,29 +32,46 @@ from tests.benchmarks.world import World, ensure_world
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = ("plain, 1 core", "plain, 2 cores", "Spark, 1 worker", "Spark, 2 workers")
 FIRST = 200
-"""Zones of the first call, on one scene."""
+"""Zones of the first call."""
+CALLS = {"first": 12, "again": 12, "larger": 36}
+"""Scenes of the calls that are shown."""
 NAMED = f"stats := ['mean'], geom_crs := {EPSG}"
+Measured = dict[str, dict[str, float]]
 
 
-def plain(world: World, workspace: Path, zones: int, scenes: int, cores: int) -> dict[str, float]:
+def parts() -> dict[str, list[str]]:
+    """The scenes of each call."""
+    begin, found = 0, {}
+    for name, count in {"small": 12, **CALLS}.items():
+        found[name] = [f"S{number:04d}" for number in range(begin, begin + count)]
+        begin += count
+    return found
+
+
+def plain(world: World, workspace: Path, zones: int, cores: int) -> Measured:
     """A connection that has so many cores."""
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
-    con = connected(world, workspace, scenes)
+    con = connected(world, workspace, sum(map(len, parts().values())))
     con.execute(f"SET threads = {cores}")
     register(con, "few", octagons(FIRST))
     register(con, "z", octagons(zones))
-    one = "(SELECT * FROM s ORDER BY id LIMIT 1)"
-    con.execute(f"WITH one AS {one} SELECT count(*) FROM zonal_stats_table(one, few, 'B04', {NAMED})").fetchall()
-    wall, rows, total, cpu = answer(con, f"SELECT count(*), sum(mean) FROM zonal_stats_table(s, z, 'B04', {NAMED})")
-    return {"wall": wall, "cpu": cpu, "rows": rows, "sum": total}
+    found = {}
+    for name, ids in parts().items():
+        con.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM s WHERE id IN {tuple(ids)}")
+        of = "few" if name == "small" else "z"
+        wall, rows, total, cpu = answer(
+            con, f"SELECT count(*), sum(mean) FROM zonal_stats_table(chosen, {of}, 'B04', {NAMED})"
+        )
+        found[name] = {"wall": wall, "cpu": cpu, "rows": rows, "sum": total}
+    return found
 
 
-def spark(world: World, workspace: Path, zones: int, scenes: int, workers: int) -> dict[str, float]:
+def spark(world: World, workspace: Path, zones: int, workers: int) -> Measured:
     """A cluster of so many workers."""
-    connected(world, workspace, scenes).close()
+    connected(world, workspace, sum(map(len, parts().values()))).close()
     session = cluster(workers, workspace)
     try:
-        return on_spark(session, workspace, zones, scenes, workers)
+        return on_spark(session, workspace, zones, workers)
     finally:
         session.stop()
 
@@ -80,8 +99,8 @@ def cluster(workers: int, workspace: Path) -> Any:
     return session
 
 
-def on_spark(session: Any, workspace: Path, zones: int, scenes: int, workers: int) -> dict[str, float]:
-    """The call on a session."""
+def on_spark(session: Any, workspace: Path, zones: int, workers: int) -> Measured:
+    """The calls on a session."""
     from pyspark.sql import functions as sql
 
     from rasteret_sql.hosts.spark import register as register_functions
@@ -89,22 +108,35 @@ def on_spark(session: Any, workspace: Path, zones: int, scenes: int, workers: in
     from rasteret_sql.hosts.spark import zonal_stats_table
 
     register_functions(session, workspace_dir=workspace, collections=["b"])
-    chosen = scenes_of(session, "b").orderBy("id").limit(scenes).localCheckpoint()
 
     def frame(count: int) -> Any:
         table = pa.table({"n": np.arange(count), "geom": shapely.to_wkb(octagons(count))})
         return session.createDataFrame(table).repartition(workers).localCheckpoint()
 
-    def run(of_scenes: Any, of_zones: Any) -> Any:
-        rows = zonal_stats_table(of_scenes, of_zones, "B04", stats=["mean"], geom_crs=EPSG)
-        return rows.agg(sql.count("*"), sql.sum("mean")).collect()[0]
+    def measured(rows: Any) -> dict[str, float]:
+        begun, worked = time.perf_counter(), worked_by_all()
+        count, total = rows.agg(sql.count("*"), sql.sum("mean")).collect()[0]
+        return {"wall": time.perf_counter() - begun, "cpu": worked_by_all() - worked, "rows": count, "sum": total}
 
     few, all_zones = frame(FIRST), frame(zones)
-    for _ in range(workers):  # each has opened its collection then
-        run(chosen, few)
-    begun, worked = time.perf_counter(), worked_by_all()
-    rows, total = run(chosen, all_zones)
-    return {"wall": time.perf_counter() - begun, "cpu": worked_by_all() - worked, "rows": rows, "sum": total}
+    found = {}
+    for name, ids in parts().items():
+        chosen = scenes_of(session, "b").where(sql.col("id").isin(ids)).localCheckpoint()
+        of = few if name == "small" else all_zones
+        found[name] = measured(zonal_stats_table(chosen, of, "B04", stats=["mean"], geom_crs=EPSG))
+
+    def same(batches: Any) -> Any:
+        yield from batches
+
+    ids = (
+        session.createDataFrame([(one,) for one in parts()["first"]], "scene_id string")
+        .repartition(8)
+        .localCheckpoint()
+    )
+    pairs = ids.crossJoin(sql.broadcast(all_zones)).withColumn("mean", sql.col("n").cast("double"))
+    for _ in range(3):  # the last one counts: it is compiled by then
+        found["identity"] = measured(pairs.mapInArrow(same, pairs.schema))
+    return found
 
 
 def worked_by_all() -> float:
@@ -124,12 +156,12 @@ def worked_by_all() -> float:
     return sum(parents[one][1] for one in ours if one in parents)
 
 
-def measured(engine: str, zones: int, scenes: int) -> dict[str, float]:
+def measured(engine: str, zones: int) -> Measured:
     """One repetition, in this process."""
     kind, _, cores = engine.partition(", ")
-    work: Callable[..., dict[str, float]] = {"plain": plain, "Spark": spark}[kind]
+    work: Callable[..., Measured] = {"plain": plain, "Spark": spark}[kind]
     with tempfile.TemporaryDirectory(prefix="spark-zones-") as workspace:
-        return work(ensure_world(), Path(workspace), zones, scenes, int(cores.split()[0]))
+        return work(ensure_world(), Path(workspace), zones, int(cores.split()[0]))
 
 
 def main() -> None:
@@ -137,28 +169,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--zones", type=int, default=20_000)
-    parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--one", choices=ENGINES, help="run this one here, and print JSON")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measured(given.one, given.zones, given.scenes)))
+        print(json.dumps(measured(given.one, given.zones)))
         return
     ensure_world()
-    found: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
-    sizes = ["--zones", str(given.zones), "--scenes", str(given.scenes)]
+    found: dict[str, list[Measured]] = {engine: [] for engine in ENGINES}
     for repetition in range(given.reps):
         for engine in ENGINES:
             load = os.getloadavg()[0]
-            command = [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.spark_zones", "--one", engine, *sizes]
+            command = [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.spark_zones"]
+            command += ["--one", engine, "--zones", str(given.zones)]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, cwd=ROOT)
             found[engine].append(json.loads(done.stdout))
             print(f"{repetition} {engine}: {found[engine][-1]}, load {load:.1f}", file=sys.stderr, flush=True)
-    answers = {(int(one["rows"]), round(one["sum"], 1)) for runs in found.values() for one in runs}
-    assert len(answers) == 1, answers
-    print("| engine | seconds | processor seconds | rows a second |\n|---|---|---|---|")
+    for call in CALLS:
+        answers = {(int(one[call]["rows"]), round(one[call]["sum"])) for runs in found.values() for one in runs}
+        assert len(answers) == 1, answers
+    print("| engine | call | rows | seconds | processor seconds |\n|---|---|---|---|---|")
     for engine, runs in found.items():
-        wall, cpu = (median(one[name] for one in runs) for name in ("wall", "cpu"))
-        print(f"| {engine} | {wall:.1f} | {cpu:.1f} | {runs[0]['rows'] / wall:,.0f} |")
+        for call in runs[0]:
+            if call != "small":
+                wall, cpu = (median(one[call][name] for one in runs) for name in ("wall", "cpu"))
+                print(f"| {engine} | {call} | {runs[0][call]['rows']:,} | {wall:.1f} | {cpu:.1f} |")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -30,13 +32,17 @@ from rasteret_sql.session.session import Session, new_session
 _sessions: dict[tuple[int, str], Session] = {}
 """(process, setup as text) → its session. Spark forks the processes that it runs Python in."""
 _lock = threading.Lock()
+_settled = {"modules": 0}
+"""How many modules there were when objects were last put aside."""
 
 
 def scalar(
     columns: Sequence[pa.Array], named: Mapping[str, pa.Array], function: str, setup: Mapping[str, Any]
 ) -> pa.Array:
     """Run a function over a batch of rows."""
-    return _told(lambda: scalar_batches.run(session_of(setup), function, columns, named))
+    found = _told(lambda: scalar_batches.run(session_of(setup), function, columns, named))
+    _settle()
+    return found
 
 
 def placed_scenes(
@@ -46,10 +52,9 @@ def placed_scenes(
     return _streamed(pair_batches.placed_scenes, call, columns[0])
 
 
-def places(columns: Sequence[pa.Array], _named: Mapping[str, pa.Array], call: Mapping[str, Any]) -> pa.StructArray:
-    """Find where geometries lie on the globe."""
-    asked = FrameCall.of_words(call)
-    return _told(lambda: pair_batches.places(session_of(asked.setup), asked, columns))
+def parcels(columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Pack zones or points, with where they lie on the globe."""
+    return _streamed(pair_batches.parcels, call, columns[0])
 
 
 def read_pairs(columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
@@ -141,6 +146,17 @@ def _open(session: Session, name: str) -> None:
         ) from None
 
 
+def _settle() -> None:
+    """Put the objects of new modules aside for the garbage collector.
+
+    Spark collects garbage after each task, which takes 50 ms where it looks through all that this package has imported.
+    """
+    if len(sys.modules) != _settled["modules"]:
+        _settled["modules"] = len(sys.modules)
+        gc.collect()
+        gc.freeze()
+
+
 def _told(work: Callable[[], Any]) -> Any:
     """Do work; its errors come without our own frames, for all that Spark shows is a traceback."""
     try:
@@ -158,5 +174,6 @@ def _streamed(
     try:
         call = FrameCall.of_words(words)
         yield from work(session_of(call.setup), call, batches)
+        _settle()
     except RasteretError as error:
         raise error.with_traceback(None) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, did_you_mean
@@ -77,7 +78,7 @@ def frame_call(spark: SparkSession, function: str, band: Any, named: Mapping[str
         InvalidArgumentError: one is unknown, or cannot be used.
     """
     with named_error(function):
-        given = {name: value for name, value in named.items() if value is not None}
+        given = {name: _worded(value) for name, value in named.items() if value is not None}
         known = [argument.name for argument in DECLARED[function].named]
         for name in given:
             if name not in known:
@@ -92,6 +93,13 @@ def frame_call(spark: SparkSession, function: str, band: Any, named: Mapping[str
             raise InvalidArgumentError("band is missing: it is None, expected a name")
         call.relation({})
         return call
+
+
+def _worded(value: Any) -> Any:
+    """A length of time as SQL writes it; other values as they are."""
+    if not isinstance(value, timedelta) or value.microseconds:
+        return value
+    return f"{value.days} days" if not value.seconds else f"{value.days * 86400 + value.seconds} seconds"
 
 
 def geometry_columns(frame: DataFrame, what: str, asked: str | None, *, points: bool) -> tuple[str, ...]:
@@ -111,6 +119,9 @@ def geometry_columns(frame: DataFrame, what: str, asked: str | None, *, points: 
     has_sides = points and asked is None
     if has_sides and not found and [len(side) for side in sides] == [1, 1]:
         return (*sides[0], *sides[1])
+    if has_sides and not found and all(sides):
+        given = ", ".join([*sides[0], *sides[1]])
+        raise InvalidArgumentError(f"{what} have several columns that may be their places ({given}); leave one pair")
     other = " or two columns lon and lat, or x and y" if has_sides else ""
     require_one_geometry(len(found), what, asked, other)
     return tuple(found)

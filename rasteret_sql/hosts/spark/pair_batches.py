@@ -1,8 +1,7 @@
-"""Places scenes and geometries, and reads pairs scene by scene."""
+"""Places scenes, packs zones and points into parcels, and reads pairs scene by scene."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,23 +10,25 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 
 from rasteret_sql.callbacks import Cancelled
-from rasteret_sql.errors import RasteretError
+from rasteret_sql.errors import InvalidCrsError, RasteretError
 from rasteret_sql.functions.calls.pixel_request import point_crs
 from rasteret_sql.functions.calls.relation_sql import named_error
 from rasteret_sql.functions.calls.relations import HIST, asked_statistics, reader_of, reading_of, take_geometries
 from rasteret_sql.geo.grid import Grid
-from rasteret_sql.geo.lonlat_cells import Boxes, box_of_all, cells, first_cells, geometry_boxes, grid_box
+from rasteret_sql.geo.lonlat_cells import Boxes, box_of_all, geometry_boxes, grid_box
 from rasteret_sql.hosts.spark.argument_columns import geometries
 from rasteret_sql.hosts.spark.frame_call import FrameCall
+from rasteret_sql.hosts.spark.parcels import opened, packed, place_column
 from rasteret_sql.hosts.spark.spark_types import as_spark_takes
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.pairs import PairReader, chips_of, histograms_of, samples_of
 from rasteret_sql.reading.relation import Met, Relation
-from rasteret_sql.reading.relation_geometries import Numbers, Points
+from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Points
 from rasteret_sql.reading.request import Scene
 from rasteret_sql.reading.resolve import unplaced
 from rasteret_sql.result_types import CHIP
@@ -36,9 +37,9 @@ from rasteret_sql.session.session import Session
 LOOKED_UP = 256
 """Scenes whose headers are looked up together."""
 _MOST_ROWS = 1 << 16
-"""Pairs that are read together, at most."""
+"""Rows of zones or points that are held together, for one scene or several, at most."""
 _MOST_BYTES = 64 * 1024 * 1024
-"""Bytes of their rows, and of the chips that are handed on together."""
+"""Bytes of these, and of the chips that are handed on together."""
 _PAIRS_TOGETHER = 2048
 """Pairs of several scenes that are read in one call, as in a call of DuckDB; more only where one scene has more."""
 _KEPT = 4
@@ -48,9 +49,15 @@ _KEPT = 4
 class _Kept(NamedTuple):
     relation: Relation
     reader: PairReader | None
+    rows: pa.RecordBatch
+    """Of zones or points, with all their columns."""
+    codes: Numbers
+    """Geometry of each row in the relation."""
+    begins: dict[bytes, int]
+    """Parcel → the first of its rows."""
 
 
-_kept: OrderedDict[tuple[str, str, bytes], _Kept] = OrderedDict()
+_kept: OrderedDict[tuple[str, str, tuple[bytes, ...]], _Kept] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -68,7 +75,7 @@ def placed_scenes(session: Session, call: FrameCall, batches: Iterator[pa.Record
 
             boxes = session.engine.call(work)
             yield pa.RecordBatch.from_arrays(
-                [*some.columns, _places(boxes, images=True)], names=[*some.schema.names, "place"]
+                [*some.columns, place_column(boxes, images=True)], names=[*some.schema.names, "place"]
             )
 
 
@@ -108,29 +115,52 @@ def _image_box(
     return grid_box(header.crs, Grid(header.transform, header.width, header.height))
 
 
-def places(session: Session, call: FrameCall, columns: Sequence[pa.Array]) -> pa.StructArray:
-    """The places of geometries, or of points by x and y.
+def parcels(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pack zones or points into parcels: columns parcel and place.
 
     Raises:
-        RasteretError: one cannot be read, or is of a kind that the call does not take.
+        RasteretError: a geometry cannot be read, or is of a kind that the call does not take.
     """
+    for rows in _gathered(batches):
 
-    def work(_: Cancelled) -> Boxes:
-        with named_error(call.function):
-            relation = call.relation(session.settings.of_calls())
-            _take(relation, call, columns)
-            known = relation.geometries
-            boxes = np.full((len(known), 4), np.nan)
-            for crs, numbers in known.groups.items():
-                bounds = (
-                    np.tile(known.xy[numbers], 2)
-                    if isinstance(known, Points)
-                    else shapely.bounds(np.array(known.of(numbers.tolist()), object)).reshape(-1, 4)
-                )
-                boxes[numbers] = geometry_boxes(bounds, crs)
-            return boxes
+        def work(_: Cancelled, rows: pa.RecordBatch = rows) -> Boxes:
+            with named_error(call.function):
+                relation = call.relation(session.settings.of_calls())
+                _take(relation, call, [rows.column(name) for name in call.geometry])
+                return _boxes(relation.geometries)
 
-    return _places(session.engine.call(work), images=False)
+        made, places = packed(rows, session.engine.call(work))
+        yield pa.RecordBatch.from_arrays([made, places], names=["parcel", "place"])
+
+
+def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows that are packed together: neighbours may be anywhere among them."""
+    waiting: list[pa.RecordBatch] = []
+    rows = held = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows, held = rows + batch.num_rows, held + batch.nbytes
+        if rows >= _MOST_ROWS or held >= _MOST_BYTES:
+            yield _joined(waiting)
+            waiting, rows, held = [], 0, 0
+    if rows:
+        yield _joined(waiting)
+
+
+def _boxes(known: Geometries) -> Boxes:
+    """The box of each geometry on the globe; NaN where there is none."""
+    boxes = np.full((len(known), 4), np.nan)
+    for crs, numbers in known.groups.items():
+        bounds = (
+            np.tile(known.xy[numbers], 2)
+            if isinstance(known, Points)
+            else shapely.bounds(np.array(known.of(numbers.tolist()), object)).reshape(-1, 4)
+        )
+        try:
+            boxes[numbers] = geometry_boxes(bounds, crs)
+        except InvalidCrsError:  # each scene says so, or gives NULL, as in DuckDB
+            boxes[numbers[~np.isnan(bounds[:, 0])]] = (-np.inf, -np.inf, np.inf, np.inf)
+    return boxes
 
 
 def _take(relation: Relation, call: FrameCall, columns: Sequence[pa.Array]) -> None:
@@ -143,41 +173,35 @@ def _take(relation: Relation, call: FrameCall, columns: Sequence[pa.Array]) -> N
         take_geometries(relation, geometries(columns[0]), crs)
 
 
-def _places(boxes: Boxes, *, images: bool) -> pa.StructArray:
-    """STRUCT(west, south, east, north, col, row, cells) of each box."""
-    offsets, numbers = cells(boxes, images=images)
-    cols, rows = first_cells(boxes)
-    listed = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(numbers))
-    sides = {name: pa.array(boxes[:, at]) for at, name in enumerate(("west", "south", "east", "north"))}
-    parts = {**sides, "col": pa.array(cols), "row": pa.array(rows), "cells": listed}
-    return pa.StructArray.from_arrays([*parts.values()], names=[*parts])
-
-
 def read_pairs(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Read pairs, which come scene by scene: columns scene and row, the zone or point with all its columns."""
+    """Read scenes, which come one after the other: columns scene and parcel, zones or points that may meet it."""
     for chunk in _chunks(batches):
         yield from _read(session, call, chunk)
 
 
 def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Rows that are read together: some scenes with all their rows, or a part of the rows of one."""
-    waiting: list[pa.RecordBatch] = []
+    """Parcels that are read together: those of some scenes, or a part of those of one."""
+    waiting: pa.RecordBatch | None = None
     for batch in batches:
-        waiting.append(batch)
-        while True:
-            rows = sum(one.num_rows for one in waiting)
-            held = sum(one.nbytes for one in waiting)
-            most = min(_MOST_ROWS, max(1, rows * _MOST_BYTES // max(held, 1)))
-            if rows <= most:
-                break
-            joined = _joined(waiting)
-            begins = _begins(joined.column("scene"))
-            fitting = begins[(begins > 0) & (begins <= most)]
-            cut = int(fitting[-1]) if len(fitting) else most
-            yield joined.slice(0, cut)
-            waiting = [joined.slice(cut)]
-    if any(one.num_rows for one in waiting):
-        yield _joined(waiting)
+        waiting = batch if waiting is None else _joined([waiting, batch])
+        while (cut := _cut(waiting)) is not None:
+            yield waiting.slice(0, cut)
+            waiting = waiting.slice(cut)
+    if waiting is not None and waiting.num_rows:
+        yield waiting
+
+
+def _cut(chunk: pa.RecordBatch) -> int | None:
+    """The number of parcels that are read together, where these are too many."""
+    parcel = chunk.column("parcel")
+    sizes = pc.binary_length(parcel.field("rows")).to_numpy().astype(np.int64)
+    rows = np.cumsum(parcel.field("count").to_numpy())
+    fit = int(((rows <= _MOST_ROWS) & (np.cumsum(sizes) <= _MOST_BYTES)).sum())
+    if fit == len(rows):
+        return None
+    begins = _begins(chunk.column("scene"))
+    fitting = begins[(begins > 0) & (begins <= fit)]
+    return int(fitting[-1]) if len(fitting) else max(1, fit)
 
 
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -197,8 +221,10 @@ def _begins(scenes: pa.StructArray) -> Numbers:
 class _Rows(NamedTuple):
     """The rows of a scene, or of a band of it, that are read."""
 
+    scene: int
+    """The first row of the chunk that is of it."""
     rows: Numbers
-    """Of the chunk."""
+    """Of zones or points."""
     numbers: Numbers
     """Geometry of each in the relation."""
     met: Met
@@ -206,39 +232,40 @@ class _Rows(NamedTuple):
 
 def _read(session: Session, call: FrameCall, chunk: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """The results of a chunk."""
-    row = chunk.column("row")
-    names = [field.name for field in row.type]
-    columns = dict(zip(names, row.flatten(), strict=True))
-    distinct, codes = _distinct([columns[name] for name in call.geometry])
+    parcel = chunk.column("parcel")
+    names = parcel.field("name").to_pylist()
+    counts = parcel.field("count").to_numpy()
     begins = _begins(chunk.column("scene"))
-    ends = np.append(begins[1:], len(row))
+    ends = np.append(begins[1:], len(names))
     scenes = scenes_of(chunk.column("scene").take(pa.array(begins)))
 
     def find(_: Cancelled) -> tuple[_Kept, list[list[Met]]]:
         with named_error(call.function):
-            kept = _relation(session, call, distinct)
+            kept = _relation(session, call, parcel, names)
             return kept, kept.relation.pairs(scenes, reading_of(session, kept.relation))
 
     kept, met = session.engine.call(find)
+    first = np.array([kept.begins[name] for name in names])
     asked: list[_Rows] = []
     for of_scene, begin, end in zip(met, begins.tolist(), ends.tolist(), strict=True):
+        given = np.concatenate([np.arange(first[at], first[at] + counts[at]) for at in range(begin, end)])
         for one in of_scene:
             meets = np.zeros(len(kept.relation.geometries), bool)
             meets[one.numbers] = True
-            rows = begin + np.flatnonzero(meets[codes[begin:end]])
+            rows = given[meets[kept.codes[given]]]
             if len(rows):
-                asked.append(_Rows(rows, codes[rows], one))
+                asked.append(_Rows(begin, rows, kept.codes[rows], one))
     if kept.reader is not None:
         # One after the other: the reader begins the next scene by itself, and would read it twice beside another call.
         for together in _together(asked):
             values = _values(session, call, kept, together)
-            yield _batch(call, chunk, columns, together, values)
+            yield _batch(call, chunk, kept.rows, together, values)
         return
     context = reading_of(session, kept.relation)
     for some in asked:
         for begin, chips in _chips(session, call, kept, some, context):
             rows = some.rows[begin : begin + len(chips)]
-            yield _batch(call, chunk, columns, [some._replace(rows=rows)], {"chip": chips})
+            yield _batch(call, chunk, kept.rows, [some._replace(rows=rows)], {"chip": chips})
 
 
 def _together(asked: Sequence[_Rows]) -> Iterator[list[_Rows]]:
@@ -273,26 +300,30 @@ def _distinct(columns: Sequence[pa.Array]) -> tuple[list[pa.Array], Numbers]:
     return [column.take(pa.array(first[order])) for column in columns], place[numbers]
 
 
-def _relation(session: Session, call: FrameCall, distinct: Sequence[pa.Array]) -> _Kept:
-    """The relation of some geometries, with what reads its pairs; that of the chunk before, if it has the same."""
-    digest = hashlib.sha256()
-    sink = pa.BufferOutputStream()
-    table = pa.table(list(distinct), names=[str(at) for at in range(len(distinct))])
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    digest.update(sink.getvalue())
-    key = (session.key, repr(call), digest.digest())
+def _relation(session: Session, call: FrameCall, parcel: pa.StructArray, names: Sequence[bytes]) -> _Kept:
+    """The relation of the rows of parcels, with what reads its pairs; one from before, if it has the same parcels."""
+    places = {name: at for at, name in reversed([*enumerate(names)])}
+    wanted = sorted(places, key=places.__getitem__)
+    key = (session.key, repr(call), tuple(wanted))
     with _lock:
         kept = _kept.get(key)
         if kept is None:
-            relation = call.relation(session.settings.of_calls())
-            _take(relation, call, distinct)
-            kept = _Kept(relation, reader_of(relation))
+            kept = _new_relation(session, call, parcel.take(pa.array([places[name] for name in wanted])), wanted)
         _kept[key] = kept
         _kept.move_to_end(key)
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
         return kept
+
+
+def _new_relation(session: Session, call: FrameCall, parcel: pa.StructArray, names: Sequence[bytes]) -> _Kept:
+    rows = opened([one.as_buffer() for one in parcel.field("rows")])
+    counts = parcel.field("count").to_numpy()
+    distinct, codes = _distinct([rows.column(name) for name in call.geometry])
+    relation = call.relation(session.settings.of_calls())
+    _take(relation, call, distinct)
+    begins = dict(zip(names, (np.cumsum(counts) - counts).tolist(), strict=True))
+    return _Kept(relation, reader_of(relation), rows, codes, begins)
 
 
 def _values(session: Session, call: FrameCall, kept: _Kept, asked: Sequence[_Rows]) -> dict[str, pa.Array]:
@@ -310,7 +341,7 @@ def _numbers(
     call: FrameCall, kept: _Kept, asked: Sequence[_Rows], context: ReadContext, cancelled: Cancelled
 ) -> dict[str, pa.Array]:
     """The numbers of pairs."""
-    relation, reader = kept
+    relation, reader = kept.relation, kept.reader
     assert reader is not None
     parts = np.concatenate([np.full(len(one.rows), one.met.part) for one in asked])
     numbers = np.concatenate([one.numbers for one in asked])
@@ -355,17 +386,18 @@ def _chips(
 def _batch(
     call: FrameCall,
     chunk: pa.RecordBatch,
-    columns: Mapping[str, pa.Array],
+    rows: pa.RecordBatch,
     asked: Sequence[_Rows],
     values: Mapping[str, pa.Array],
 ) -> pa.RecordBatch:
     """Rows of the result."""
-    rows = pa.array(np.concatenate([one.rows for one in asked]))
-    scene = chunk.column("scene").take(rows)
-    found = {"scene_id": scene.field("id"), "datetime": scene.field("datetime")}
+    of_each = pa.array(np.repeat(np.arange(len(asked)), [len(one.rows) for one in asked]))
+    scene = chunk.column("scene").take(pa.array([one.scene for one in asked]))
+    found = {"scene_id": scene.field("id").take(of_each), "datetime": scene.field("datetime").take(of_each)}
     for name in call.before[2:]:
         bands = pa.array([", ".join(one.met.names) for one in asked], pa.string())
-        found[name] = bands.take(pa.array(np.repeat(np.arange(len(asked)), [len(one.rows) for one in asked])))
-    found |= {name: column.take(rows) for name, column in columns.items()}
+        found[name] = bands.take(of_each)
+    taken = rows.take(pa.array(np.concatenate([one.rows for one in asked])))
+    found |= dict(zip(taken.schema.names, taken.columns, strict=True))
     found |= {name: values[name] for name in call.after}
     return pa.RecordBatch.from_arrays([*found.values()], names=[*found])

@@ -1,7 +1,8 @@
 """Plans the calls over a DataFrame of scenes and one of zones or points.
 
-Executors find where the image of each scene lies, and in which cells of the globe each geometry. A join by cells gives
-the pairs whose boxes meet. They are sorted by scene, and each scene is in one partition: so its tiles are read once.
+Executors find where the image of each scene lies, and pack zones or points that are neighbours into parcels. A join by
+cells of the globe gives the parcels whose boxes meet a scene. They are sorted by scene, and each scene is in one
+partition: so its tiles are read once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.calls.relation_sql import named_error
 from rasteret_sql.functions.calls.relations import HIST, asked_statistics
 from rasteret_sql.geo.lonlat_cells import MEETING
-from rasteret_sql.hosts.spark.errand import arrow_errand, errand
+from rasteret_sql.hosts.spark.errand import errand
 from rasteret_sql.hosts.spark.frame_call import (
     FrameCall,
     frame_call,
@@ -23,6 +24,7 @@ from rasteret_sql.hosts.spark.frame_call import (
     partitions_of,
     require_new_names,
 )
+from rasteret_sql.hosts.spark.parcels import PARCEL, PLACE
 from rasteret_sql.hosts.spark.spark_types import spark_type
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.result_types import CHIP, HISTOGRAM
@@ -35,15 +37,6 @@ else:
     types = lazy_module("pyspark.sql.types")
 
 INSTANT = pa.timestamp("us", "UTC")
-PLACE = pa.struct(
-    [
-        *((side, pa.float64()) for side in ("west", "south", "east", "north")),
-        ("col", pa.int64()),
-        ("row", pa.int64()),
-        ("cells", pa.list_(pa.int64())),
-    ]
-)
-"""The box of something on the globe, its first column and row of cells, and the numbers of all its cells."""
 
 
 def zonal_stats_table(
@@ -149,10 +142,10 @@ def _of_pairs(  # noqa: PLR0917 - of one call
         *others.schema.fields,
         *values,
     ]
-    pairs = _pairs(_placed_scenes(call, scenes), _placed_others(call, others))
+    pairs = _pairs(_placed_scenes(call, scenes), _parcels(call, others))
     order = ["scene.collection", "scene.id", "place.south", "place.west", "place.north", "place.east"]
     sorted_pairs = pairs.repartition(parts, "scene.collection", "scene.id").sortWithinPartitions(*order)
-    return sorted_pairs.select("scene", "row").mapInArrow(
+    return sorted_pairs.select("scene", "parcel").mapInArrow(
         errand("read_pairs", call=call.words()), types.StructType(fields)
     )
 
@@ -195,19 +188,17 @@ def _instant(scenes: DataFrame, name: str) -> Column:
     return sql.expr(f"timestampadd(MICROSECOND, {begin}, timestamp_ltz'1970-01-01 00:00:00Z')".format(quoted(name)))
 
 
-def _placed_others(call: FrameCall, others: DataFrame) -> DataFrame:
-    """The rows of zones or points, with the places of their geometries: columns row and place."""
-    # Not to be run twice, since its result is used in several places.
-    place = arrow_errand("places", spark_type(PLACE), call=call.words()).asNondeterministic()
-    columns = [sql.col(quoted(name)) for name in call.geometry]
-    return others.select(sql.struct("*").alias("row"), place(*columns).alias("place"))
+def _parcels(call: FrameCall, others: DataFrame) -> DataFrame:
+    """The rows of zones or points as parcels: columns parcel and place."""
+    fields = [types.StructField("parcel", spark_type(PARCEL)), types.StructField("place", spark_type(PLACE))]
+    return others.mapInArrow(errand("parcels", call=call.words()), types.StructType(fields))
 
 
-def _pairs(scenes: DataFrame, others: DataFrame) -> DataFrame:
-    """The scenes and rows whose boxes meet: columns scene, row, and the place of the row."""
+def _pairs(scenes: DataFrame, parcels: DataFrame) -> DataFrame:
+    """The scenes and parcels whose boxes meet: columns scene, parcel, and the place of the parcel."""
     ours = scenes.select("scene", sql.col("place").alias("image"), sql.explode("place.cells").alias("cell"))
-    theirs = others.select("row", "place", sql.explode("place.cells").alias("cell"))
-    return ours.join(theirs, "cell").where(MEETING).select("scene", "row", "place")
+    theirs = parcels.select("parcel", "place", sql.explode("place.cells").alias("cell"))
+    return ours.join(theirs, "cell").where(MEETING).select("scene", "parcel", "place")
 
 
 def quoted(name: str) -> str:

@@ -129,7 +129,7 @@ def test_chips_of_pairs(frames, year):
     [
         {},
         {"every": "month", "method": "median", "crs": "EPSG:3857", "resolution": 100},
-        {"every": "40 days", "order_by": '"eo:cloud_cover" DESC', "method": "last"},
+        {"every": dt.timedelta(days=40), "order_by": '"eo:cloud_cover" DESC', "method": "last"},
     ],
     ids=["all", "month", "40 days"],
 )
@@ -137,7 +137,8 @@ def test_composites_are_those_of_duckdb(frames, year, named):
     from rasteret_sql.hosts.spark import read_mosaic
 
     scenes, _ = frames
-    arguments = "".join(f", {name} := {value!r}" for name, value in named.items())
+    words = {name: "40 days" if isinstance(value, dt.timedelta) else value for name, value in named.items()}
+    arguments = "".join(f", {name} := {value!r}" for name, value in words.items())
     found = read_mosaic(scenes, "blue", AREA, **named)
     wanted = year.sql(
         "SELECT epoch_us(period), scenes, chip.data, chip.transform::DOUBLE[] FROM "
@@ -178,6 +179,12 @@ BAD = [
         lambda spark, scenes, zones: spark.zonal_stats_table(scenes.withColumnRenamed("id", "name"), zones, "blue"),
         "scenes have no column id",
     ),
+    (
+        lambda spark, scenes, zones: spark.sample_points(
+            scenes, zones.selectExpr("1 AS lon", "2 AS lat", "3 AS x", "4 AS y"), "blue"
+        ),
+        "points have several columns that may be their places (lon, x, lat, y)",
+    ),
     (lambda spark, scenes, zones: spark.read_mosaic(scenes, "blue", "POLYGON ((1"), "read_mosaic: "),
     (lambda spark, scenes, zones: spark.read_mosaic(scenes, "blue", AREA, every="moon"), "every := 'moon'"),
 ]
@@ -209,6 +216,18 @@ def test_an_error_of_an_executor_says_what_is_wrong(frames, zone, band, says):
     with pytest.raises(Exception, match="Error: ") as caught:
         zonal_stats_table(scenes, zones, band).collect()
     assert says in str(caught.value)
+
+
+def test_a_crs_without_a_way_to_an_image_is_told_for_the_scene(frames):
+    from rasteret_sql.hosts.spark import zonal_stats_table
+
+    scenes, frame = frames
+    zones = frame(pa.table({"geometry": [AREA, None]}))
+    moon = {"stats": ["count"], "geom_crs": "IAU_2015:30100"}
+    with pytest.raises(Exception, match="Error: ") as caught:
+        zonal_stats_table(scenes, zones, "blue", **moon).collect()
+    assert "band blue: PROJ has no transform from" in str(caught.value)
+    assert zonal_stats_table(scenes, zones, "blue", on_error="null", **moon).collect() == []
 
 
 def test_times_and_dates_of_scenes_are_those_of_duckdb(frames, year):
