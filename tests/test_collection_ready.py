@@ -98,3 +98,21 @@ def test_what_is_not_as_expected_does_not_fit():
     assert not ready.fits(times + np.timedelta64(1, "D"), Window(0, 0, 4, 4), [np.dtype("u1")])
     assert not ready.fits(times, Window(0, 0, 4, 3), [np.dtype("u1")])
     assert not ready.fits(times, Window(0, 0, 4, 4), [np.dtype("i2")])
+
+
+def test_chunks_are_read_into_their_arrays_but_for_scenes_of_one_time(tmp_path, copies):
+    pytest.importorskip("dask", reason="needs the extra dask")
+    collection, _ = make_world(tmp_path)
+    chunks = {"time": 2, "geometry": 2, "y": 4, "x": 100}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lazy = collection.get_xarray(AREAS, ["a"], geometry_crs=32632, chunks=chunks).compute()
+        assert not copies
+        assert lazy.identical(collection.get_xarray(AREAS, ["a"], geometry_crs=32632))
+    (tmp_path / "pair").mkdir()
+    pair = make_pair(tmp_path / "pair")
+    named = {"geometry_crs": 32632, "bands": ["a"]}
+    area = (599_990, 5_099_960, 600_050, 5_100_000)
+    lazy = pair.get_xarray(area, **named, chunks={"y": 3, "x": 3}).compute()
+    assert copies
+    assert lazy.identical(pair.get_xarray(area, **named))

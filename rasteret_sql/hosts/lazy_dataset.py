@@ -16,12 +16,14 @@ from rasteret_sql.geo.grid import Window
 from rasteret_sql.hosts.area_samples import AreaRead
 from rasteret_sql.hosts.collection_handle import CallAccess, CollectionHandle
 from rasteret_sql.hosts.extras import require_extra
+from rasteret_sql.hosts.ready_arrays import ReadyArrays, Slot
 from rasteret_sql.hosts.xarray_dataset import (
     GridChip,
+    Layer,
     Variable,
-    combine_layers,
     dataset_on_grid,
     layers_of,
+    put_together,
     times_of,
     union,
     variables_of,
@@ -32,7 +34,7 @@ from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.target_plan import TargetPlan
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.call_access import call_backend
-from rasteret_sql.selection.pixels import any_shape, read_samples
+from rasteret_sql.selection.pixels import Into, Planned, any_shape, read_samples
 from rasteret_sql.warning import warn
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 Chunks = str | int | Mapping[str, int | str | Sequence[int] | None] | None
 """The pixels, areas and times that a chunk has; None: there are no chunks."""
+Places = Sequence[np.ndarray | None]
+"""What samples are read into, as `Into` gives it."""
 _DIMS = ("time", "geometry", "y", "x")
 _SIDE = 1024
 """Pixels on a side of a chunk, at least, where none is asked for."""
@@ -89,18 +93,23 @@ class BlockReader:
                 f"{size:,} bytes at once, more than max_call_bytes = {most:,}; nothing was fetched. Select less of it, "
                 "or give chunks="
             )
-        found = np.full(shape, self.variable.fill, self.variable.dtype)
+        ready = ReadyArrays([self.variable.dtype], np.arange(len(times)), len(areas), part)
+        layers: dict[Slot, list[Layer]] = {}
         for number, area in enumerate(areas):
-            at = {time: self.scenes.get((time, area), ()) for time in times}
-            chips = self._chips([scene for time in times for scene in at[time]], area, part)
-            for place, time in enumerate(times):
-                layers = layers_of((chips[scene] for scene in at[time] if scene in chips), 0)
-                if layers:
-                    combine_layers(found[place, number], layers, part, self.combine, self.variable.name)
-        return found
+            at = {scene: place for place, time in enumerate(times) for scene in self.scenes.get((time, area), ())}
 
-    def _chips(self, scenes: Sequence[str], area: int, part: Window) -> dict[str, GridChip]:
-        """The pixels of scenes in a part of the grid."""
+            def into(planned: Sequence[Planned], number: int = number, at: Mapping[str, int] = at) -> Places:
+                return ready.give([(0, at[scene], number, window_of(plan), plan.dtype) for (scene, _), plan in planned])
+
+            chips = self._chips(list(at), area, part, into)
+            for scene, place in at.items():
+                if scene in chips:
+                    layers.setdefault((0, place, number), []).extend(layers_of([chips[scene]], 0))
+        put_together(ready, layers, [self.variable], self.combine)
+        return ready.data[0]
+
+    def _chips(self, scenes: Sequence[str], area: int, part: Window, into: Into) -> dict[str, GridChip]:
+        """The pixels of scenes in a part of the grid, read into the arrays that are given for them."""
         if not scenes:
             return {}
         session, access = self.collection.session, self.access
@@ -111,7 +120,7 @@ class BlockReader:
         told = replace(self.options, on_error="raise")  # scenes that fail are told of here
         with session.receipts.begin("get_xarray") as receipt:
             context = session.paying(receipt).reading(backend=reader)
-            samples = read_samples(context, scenes, one, [self.band], told, check=any_shape, part=part)
+            samples = read_samples(context, scenes, one, [self.band], told, check=any_shape, part=part, into=into)
             if samples.failures and self.options.on_error == "raise":
                 raise next(iter(samples.failures.values()))
         for lost, error in samples.failures.items():

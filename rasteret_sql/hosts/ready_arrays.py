@@ -45,6 +45,7 @@ class ReadyArrays:
         places: list[np.ndarray | None] = []
         for slot, (band, _, _, window, dtype) in zip(slots, chips, strict=True):
             if counts[slot] > 1 or dtype != self.data[band].dtype:
+                self._given.discard(slot)  # it may have had a place before a file was changed
                 places.append(None)
                 continue
             self._given.add(slot)

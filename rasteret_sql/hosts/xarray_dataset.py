@@ -14,7 +14,7 @@ import pyproj
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.hosts.extras import require_extra
-from rasteret_sql.hosts.ready_arrays import ReadyArrays
+from rasteret_sql.hosts.ready_arrays import ReadyArrays, Slot
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.reading.chips import ChipJob
 from rasteret_sql.reading.target_plan import ChipPlan, TargetPlan
@@ -107,13 +107,27 @@ def make_dataset(
     layers = {(band, *slot): layers_of(some, band) for slot, some in slots.items() for band in range(len(variables))}
     if ready is None or not ready.fits(times, whole, [one.dtype for one in variables]):
         ready = ReadyArrays([one.dtype for one in variables], times, areas, whole)
+    put_together(ready, layers, variables, combine)
+    lattice, crs = grid
+    return dataset_on_grid(ready.data, variables, times, areas, (lattice, whole, crs))
+
+
+def put_together(
+    ready: ReadyArrays, layers: Mapping[Slot, Sequence[Layer]], variables: Sequence[Variable], combine: str
+) -> None:
+    """Fill the arrays of a dataset with what was not read into them.
+
+    Args:
+        ready: the arrays.
+        layers: of each slot, the first ones first.
+        variables: of each band.
+        combine: one of `COMBINE`.
+    """
     alone = {slot: (some[0][0].window, some[0][2]) for slot, some in layers.items() if len(some) == 1}
     done = ready.settle(alone, [one.fill for one in variables])
     for (band, time, area), some in layers.items():
         if (band, time, area) not in done:
-            combine_layers(ready.data[band][time, area], some, whole, combine, variables[band].name)
-    lattice, crs = grid
-    return dataset_on_grid(ready.data, variables, times, areas, (lattice, whole, crs))
+            combine_layers(ready.data[band][time, area], some, ready.whole, combine, variables[band].name)
 
 
 def arrays_for(
