@@ -14,6 +14,8 @@ from rasteret_sql.engine.machine_memory import machine_memory
 
 _MUCH = 12
 """A statement that reads much has this part of the cache for its tiles."""
+_OF_OTHERS = 4
+"""This part of the cache is no statement's alone that comes back to its tiles."""
 _LEAST_SHARE = 64 * 1024 * 1024
 """Bytes of that part, at least: pieces beside each other share tiles."""
 
@@ -53,6 +55,11 @@ class CacheShare:
     def of(cls, cache_bytes: int) -> CacheShare:
         """The share that a statement has of a cache of so many bytes."""
         return cls(max(cache_bytes // _MUCH, _LEAST_SHARE))
+
+    def make_room(self, nbytes: int, cache_bytes: int) -> None:
+        """Have it keep so many bytes that come up again, beside others; other statements keep a part of the cache."""
+        most = cache_bytes - cache_bytes // _OF_OTHERS
+        self.max_bytes = max(self.max_bytes, min(_LEAST_SHARE + nbytes, most))
 
     @staticmethod
     def is_much(nbytes: int, cache_bytes: int) -> bool:

@@ -35,6 +35,7 @@ from rasteret_sql.reading.relation import OnGrid, Relation
 from rasteret_sql.reading.relation_geometries import Numbers
 from rasteret_sql.reading.request import Request, Scene
 from rasteret_sql.reading.run_rows import run_rows
+from rasteret_sql.reading.tiles_again import bytes_again
 from rasteret_sql.reading.zonal import zonal_hist, zonal_values
 
 Parts = list[tuple[Numbers, Runs]]
@@ -225,8 +226,8 @@ class PairReader(ABC):
         in_order: bool = True,
     ) -> PairBatch:
         """Begin to read some positions of parts, together."""
-        if in_order and self._share is None:
-            self._share = CacheShare.of(context.engine.cache.max_bytes)
+        if in_order:
+            self._make_room([part for part, _, _ in wanted], context)
         batch = PairBatch(context, cancelled, self._share)
         with context.receipt.plan:
             for part, (source, on_grid), positions in wanted:
@@ -236,6 +237,17 @@ class PairReader(ABC):
                 batch.add(block, groups)
         batch.start()
         return batch
+
+    def _make_room(self, parts: Sequence[int], context: ReadContext) -> None:
+        """Have the cache keep what comes up again of the scenes of some parts."""
+        every, cache_bytes = self.relation.parts, context.engine.cache.max_bytes
+        self._share = self._share or CacheShare.of(cache_bytes)
+        for part in parts:
+            others = range(part, min(part + len(self.relation.bands), len(every)))
+            of_scene = [one for one in others if every[one].scene == every[part].scene]
+            self._look_up(of_scene, context)
+            bands = [file.source for one in of_scene if (file := self._files[one]) is not None]
+            self._share.make_room(bytes_again(bands, self.relation.options, apart=self.relation.apart), cache_bytes)
 
     def _cuts(self, on_grid: OnGrid, positions: Numbers) -> Parts:
         """Positions in parts of which the pixels fit into memory, and their runs; the same ones for the next scene."""

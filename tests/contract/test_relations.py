@@ -16,7 +16,7 @@ from rasterio.warp import transform_geom
 
 from rasteret_sql.connection import progress_of
 from rasteret_sql.engine.scheduler import Engine
-from tests.contract.scenes import SIZE, item, write_items, write_scene
+from tests.contract.scenes import SIZE, forget, item, write_items, write_scene
 from tests.sampling import some
 from tests.servers.range_server import RangeServer
 
@@ -192,6 +192,38 @@ def test_rows_that_come_back_to_scenes_ask_for_each_tile_once(con, server, monke
     asked = Counter((Path(path).name, first) for _, path, first, _, _ in server.log() if path.endswith(".tif"))
     assert asked
     assert max(asked.values()) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("zonal_stats_table", "zones, ['x', 'y'], stats := ['mean']"),
+        ("zonal_stats_table", "zones, ['one', '2 * one'], mask := 'x > 9', stats := ['min']"),
+        ("sample_points", "points, ['one', 'x', 'y']"),
+    ],
+)
+def test_what_comes_up_again_in_a_scene_is_kept_in_a_small_part_of_the_cache(con, server, call, tmp_path, monkeypatch):
+    monkeypatch.setattr("rasteret_sql.engine.cache._LEAST_SHARE", 1 << 16)
+    monkeypatch.setattr("rasteret_sql.engine.cache._MUCH", 1 << 20)
+    monkeypatch.setattr("rasteret_sql.reading.tiles_again._ROWS", 64)
+    sides = {"type": "image/tiff", "eo:bands": [{"name": "x"}, {"name": "y"}]}
+    for n in range(2):
+        write_scene(server.folder / f"sides{n}.tif", n, count=2, interleave="pixel")
+    items = [item(f"a{n}", one=f"{server.url}/s{n}.tif", sides=sides | {"href": f"{server.url}/sides{n}.tif"})
+             for n in range(2)]  # fmt: skip
+    write_items(tmp_path / "sides.json", items)
+    con.execute(f"FROM rasteret_build_from_stac('sides', '{tmp_path}/sides.json', force := true)").fetchall()
+    places = shapely.centroid(octagons(8, 6000))
+    register(con, "points", places)
+    register(con, "zones", shapely.buffer(places, 3 * PIXEL))
+    function, given = call
+    given = f"rasteret.sides, {given}, geom_crs := 32632"
+    plan = con.execute(f"SELECT sum(requests), sum(bytes) FROM rasteret_explain_table({given}, call := '{function}')")
+    plan = plan.fetchone()
+    forget(con, server)
+    con.execute(f"SELECT * FROM {function}({given})").fetchall()
+    counts = server.counts()
+    assert (counts["requests"], counts["bytes"]) == plan
 
 
 ZONES_OF = "(rasteret.w, zones, 'one', geom_crs := 32632)"
