@@ -14,6 +14,8 @@ from rasterio.transform import from_origin
 
 import rasteret_sql
 from rasteret_sql.errors import MemoryLimitError
+from rasteret_sql.geo.placement import is_place
+from rasteret_sql.reading import target_grids
 from tests.collection_world import feature, make_world
 
 xarray = pytest.importorskip("xarray", reason="needs the extra xarray")
@@ -110,6 +112,21 @@ def test_numpy_of_a_shape_has_it_for_every_area(world):
     collection, _ = world
     areas = [box(600_000, 5_099_960, 600_040, 5_100_000), box(600_080, 5_099_900, 600_120, 5_099_920)]
     assert collection.where("id = 's00'").get_numpy(areas, ["a"], geometry_crs=32632, shape=(8, 5)).shape == (2, 8, 5)
+
+
+def test_areas_are_placed_once_for_all_scenes(world, monkeypatch):
+    collection, _ = world
+    placed = []
+
+    def count(shape, crs):
+        placed.append(shape)
+        return is_place(shape, crs)
+
+    monkeypatch.setattr(target_grids, "is_place", count)
+    areas = [box(600_000, 5_099_960, 608_040, 5_100_000), box(600_080, 5_099_900, 608_120, 5_099_940)]
+    pixels, info = collection.get_numpy(areas, ["a"], geometry_crs=32632, resolution=20, return_info=True)
+    assert len(pixels) == len(info) == 16
+    assert len(placed) == 2
 
 
 def make_pair(directory):

@@ -12,7 +12,7 @@ from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretE
 from rasteret_sql.geo.crs import crs_or_code, no_place, same_crs, transformer
 from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.geo.placement import is_place
-from rasteret_sql.geo.target_grid import lattice_through, resolution_in
+from rasteret_sql.geo.target_grid import TargetGrid, lattice_through, resolution_in
 from rasteret_sql.geo.wanted_grid import WantedGrid
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.reading.context import ReadContext
@@ -147,20 +147,24 @@ def _placed(reads: Sequence[RowRead], given: str, wanted: WantedGrid) -> list[Ro
     """Reads with their target and their geometry on it, or why one has none."""
     assert wanted.crs is not None  # of a file that has a place
     shapes = [_outline(read) if read.geometry is Whole.IMAGE else read.geometry for read in reads]
-    moved = wanted.moved(shapes, given)
+    distinct = {id(shape): shape for shape in shapes}  # many scenes may have one in common
+    moved = dict(zip(distinct, wanted.moved([*distinct.values()], given), strict=True))
+    targets: dict[int, TargetGrid] = {}
     found: list[RowRead | RasteretError] = []
-    for read, shape, geometry in zip(reads, shapes, moved, strict=True):
+    for read, shape in zip(reads, shapes, strict=True):
+        geometry, target = moved[id(shape)], targets.get(id(shape))
         if isinstance(geometry, InvalidArgumentError):
             found.append(InvalidArgumentError(f"{read.describe()}: {geometry}"))
             continue
-        if geometry is None or geometry.is_empty or not is_place(shape, given):
+        if geometry is None or geometry.is_empty or (target is None and not is_place(shape, given)):
             found.append(InvalidCrsError(f"{read.describe()}: {no_place(shape, given, wanted.crs)}"))
             continue
-        try:
-            target = wanted.target(geometry)
-        except InvalidArgumentError as error:
-            found.append(InvalidArgumentError(f"{read.describe()}: {error}"))
-            continue
+        if target is None:
+            try:
+                target = targets[id(shape)] = wanted.target(geometry)
+            except InvalidArgumentError as error:
+                found.append(InvalidArgumentError(f"{read.describe()}: {error}"))
+                continue
         found.append(read.on_target(read.geometry if read.geometry is Whole.IMAGE else geometry, target))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import shapely
@@ -39,7 +39,7 @@ class BandWarp:
     warp: WarpPlan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class TargetPlan:
     """The pixels of a target grid that a row reads, of each of its bands."""
 
@@ -54,12 +54,12 @@ class TargetPlan:
     def sources(self) -> tuple[BandSource, ...]:
         return self.read.sources
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """(bands, height, width)"""
         return len(self.sources), self.window.height, self.window.width
 
-    @property
+    @cached_property
     def window(self) -> Window:
         """Pixels of the target, numbered from its own first one."""
         return whole(self.target.window.width, self.target.window.height)
@@ -69,7 +69,7 @@ class TargetPlan:
         """Pixel → CRS of the target."""
         return self.target.transform
 
-    @property
+    @cached_property
     def transform(self) -> Affine:
         """The same: the window is all of it."""
         return self.target.transform
