@@ -95,6 +95,14 @@ class Runs:
         pixels: Ints = sums[self.first[1:]] - sums[self.first[:-1]]
         return pixels
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they hold, with all that was found out of them."""
+        arrays = [self.polygon, self.row, self.col, self.length, self.first]
+        own = sum(one.nbytes for one in arrays) + (0 if self.weights is None else self.weights.nbytes)
+        cut = sum(pieces.nbytes for pieces in [*self._cut.values()])
+        return own + cut + sum(runs.nbytes + at.nbytes for runs, at in [*self._under.values()])
+
 
 def pixel_runs(cols: Ints, rows: Ints) -> Runs:
     """Single pixels as runs, each that of a polygon of its own."""
@@ -206,6 +214,12 @@ class TilePieces:
     """Position of the first pixel among all pixels of all runs."""
     polygon: Ints
     """The polygon that each is of."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they hold."""
+        arrays = [self.tiles, self.first, self.row, self.col, self.length, self.place, self.polygon]
+        return sum(one.nbytes for one in arrays)
 
     def of(self, tile: int) -> slice:
         """The pieces in the n-th tile."""

@@ -90,6 +90,13 @@ class PairReader(ABC):
         """
         self._lock = threading.RLock()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the geometries and their pixels hold, about."""
+        with self._lock:
+            runs = [runs for _, _, parts in self._cut.values() for _, runs in parts]
+            return self.relation.nbytes + sum(one.nbytes for one in runs)
+
     @abstractmethod
     def together(self, on_grid: OnGrid, positions: Numbers) -> npt.NDArray[np.bool_]:
         """Tell which of some geometries on a grid can be read together."""

@@ -21,7 +21,7 @@ from rasteret_sql.raster.zone_runs import are_zones, runs_of
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import FailedRow, Found, ReadContext
 from rasteret_sql.reading.options import PixelOptions
-from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Placed, Windows
+from rasteret_sql.reading.relation_geometries import Geometries, Numbers, Placed, Windows, bytes_of
 from rasteret_sql.reading.request import Request, Scene, each_or_error
 from rasteret_sql.reading.resolve import check_level, unplaced
 from rasteret_sql.reading.swapped_axes import TRIED, Missed, warn_if_swapped
@@ -96,6 +96,13 @@ class OnGrid:
             self._places = places
         return self._places
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds, of shapes about."""
+        arrays = [self.numbers, self.windows, *([] if self._places is None else [self._places])]
+        placed = self.placed.nbytes if self.placed.dtype != object else bytes_of(self.placed)
+        return sum(one.nbytes for one in arrays) + placed + (0 if self._known is None else self._known.nbytes)
+
 
 class Part(NamedTuple):
     """A scene of which the geometries that meet it are read."""
@@ -146,6 +153,12 @@ class Relation:
     _missed: list[Missed] = field(default_factory=list)
     """The first scenes that no geometry met, of those that are looked at."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the geometries hold on the grids on which they are known."""
+        with self._lock:
+            return sum(one.nbytes for one in self._grids.values())
 
     def pairs(self, scenes: Sequence[Scene], context: ReadContext) -> list[list[Met]]:
         """Find what each scene meets, band by band where these are read apart.

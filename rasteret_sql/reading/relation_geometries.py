@@ -18,6 +18,7 @@ from rasteret_sql.geo.wkb_boxes import geometry_boxes
 from rasteret_sql.raster.window import geometry_windows, point_pixels
 from rasteret_sql.reading.swapped_axes import some_meet
 
+_BYTES_OF_SHAPE, _BYTES_OF_VERTEX = 400, 24
 Numbers = npt.NDArray[np.int64]
 Windows = npt.NDArray[np.signedinteger[Any]]
 """Shape (n, 4), as `geometry_windows` has them; of points the pixel."""
@@ -140,3 +141,8 @@ class Points(Geometries):
         found = np.zeros((len(placed), 4), np.int32)  # there may be millions
         found[inside, 0], found[inside, 1], found[inside, 2:] = cols[inside], rows[inside], 1
         return found
+
+
+def bytes_of(shapes: npt.NDArray[np.object_]) -> int:
+    """Bytes that shapes hold, about."""
+    return _BYTES_OF_SHAPE * len(shapes) + _BYTES_OF_VERTEX * int(shapely.get_num_coordinates(shapes).sum())

@@ -33,8 +33,11 @@ class ZonesOfRows:
         """Scene → its part of the relation."""
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
-        return len(self.wkbs)
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they hold on the grids on which they are known, about."""
+        nbytes: int = self.wkbs.nbytes
+        return nbytes + self._reader.nbytes
 
     def measure(
         self, ids: Sequence[str], scenes: Numbers, zones: Numbers, context: ReadContext, cancelled: Cancelled

@@ -10,22 +10,23 @@ import pyarrow as pa
 
 from rasteret_sql.reading.zones_of_rows import ZonesOfRows
 
-_MOST_ZONES = 1 << 16
-"""So many zones are kept, at most."""
+_MOST_BYTES = 128 * 1024 * 1024
+"""What the zones of all calls but the last hold, at most, with their places and pixels."""
 
 
 class RecentZones:
     """Zones by what a call says of how they are measured, those that were used last at the end."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[Hashable, int], ZonesOfRows] = OrderedDict()
+        self._known: OrderedDict[tuple[Hashable, int], tuple[ZonesOfRows, int]] = OrderedDict()
+        """With their bytes, which grow with the grids on which they are known."""
         self._lock = threading.Lock()
 
     def get(self, call: Hashable, wkbs: pa.Array) -> ZonesOfRows | None:
         """The zones of these bytes, for a call of that kind; None where they are not known."""
         key = call, _digest(wkbs)
         with self._lock:
-            known = self._known.get(key)
+            known, _ = self._known.get(key, (None, 0))
             if known is None or not known.wkbs.equals(wkbs):
                 return None
             self._known.move_to_end(key)
@@ -33,11 +34,13 @@ class RecentZones:
 
     def keep(self, call: Hashable, zones: ZonesOfRows) -> None:
         """Keep zones for the next call of the kind."""
+        key, nbytes = (call, _digest(zones.wkbs)), zones.nbytes
         with self._lock:
-            self._known[call, _digest(zones.wkbs)] = zones
-            kept = sum(map(len, self._known.values()))
-            while kept > _MOST_ZONES and len(self._known) > 1:
-                kept -= len(self._known.popitem(last=False)[1])
+            self._known[key] = zones, nbytes
+            self._known.move_to_end(key)
+            kept = sum(size for _, size in self._known.values())
+            while kept - nbytes > _MOST_BYTES:
+                kept -= self._known.popitem(last=False)[1][1]
 
 
 def _digest(wkbs: pa.Array) -> int:

@@ -110,6 +110,19 @@ def test_zones_are_placed_once_for_all_scenes_on_a_grid(con, together, monkeypat
     assert placed == [2000]
 
 
+def test_zones_that_are_known_take_bounded_memory(con, together, monkeypatch):
+    monkeypatch.setattr("rasteret_sql.session.recent_zones._MOST_BYTES", 8 << 20)
+    register(con, "zones", shapely.buffer(shapely.centroid(octagons(5, 12_000)), 15 * PIXEL))
+    query = "SELECT count(zonal_stat('s0', 'one', geom, 'mean', geom_crs := 32632, weighted := true)) FROM zones"
+    assert con.execute(query).fetchone()[0] > 9_000
+    assert len(together) == 6
+    kept = [zones for zones, _ in session_for(con).recent_zones._known.values()]
+    weights = [runs.weights for zones in kept for _, _, parts in zones._reader._cut.values() for _, runs in parts]
+    assert 1 <= len(kept) < 4
+    assert all(zones.nbytes > one.nbytes for zones, one in zip(kept, weights, strict=True))
+    assert sum(one.nbytes for one in weights[:-1]) < 8 << 20 < 6 * weights[-1].nbytes
+
+
 @pytest.mark.parametrize("on_error", ["raise", "null"])
 def test_a_tile_that_cannot_be_read_fails_the_rows_that_need_it(tmp_path, together, on_error, monkeypatch):
     for n in range(SCENES):
