@@ -6,6 +6,7 @@ Both engines get what a file says, so the answers are those of the file.
 
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +31,10 @@ CALLS_OF_ONE = {
     one.name: one.arguments[0].name for one in scalar_functions() if sum(part.required for part in one.arguments) == 1
 }
 """Functions that are called with one argument, and its name."""
-_OF_BYTES = ("data", "mask", "chip_png", "chip_geotiff", "chip_cog")
+_OF_BYTES = ("data", "mask", "png", "sheet", "chip_png", "chip_geotiff", "chip_cog")
 """Columns and functions of bytes, of which Spark takes a part by another function than of lists."""
+_MAPS = ("h", "hist", "chip_hist", "zonal_hist")
+"""Columns and functions of MAPs, whose values are asked for by keys and not by places."""
 _OF_COLLECTIONS = ("rasteret_build", "rasteret_drop", "rasteret_register", "rasteret_append", "rasteret_refresh")
 """How the functions begin that change what collections there are: they are DuckDB's and Python's alone."""
 
@@ -71,8 +74,29 @@ class SparkSql:
         if isinstance(parsed, exp.Create):
             self._frame(parsed.expression).localCheckpoint().createOrReplaceTempView(parsed.this.name)
             return Answer([], [])
+        texts = _without_texts(parsed)
         frame = self._frame(parsed)
-        return Answer([(name,) for name in frame.columns], [tuple(map(_plain, row)) for row in frame.collect()])
+        instants = [field.dataType.typeName() == "timestamp" for field in frame.schema]
+        rows = [
+            [
+                value.replace(tzinfo=dt.UTC) if instant and value is not None else _plain(value)
+                for value, instant in zip(row, instants, strict=True)
+            ]
+            for row in frame.collect()
+        ]
+        for at in texts:
+            is_map = frame.schema[at].dataType.typeName() == "map"
+            for row in rows:
+                row[at] = self._text(row[at], is_map=is_map)
+        return Answer([(name,) for name in frame.columns], [tuple(row) for row in rows])
+
+    def _text(self, value: Any, *, is_map: bool) -> str | None:
+        """A value as DuckDB writes it; a MAP in the order of its keys, of which Spark keeps none."""
+        if is_map and value is not None:
+            value = dict(sorted(value.items()))
+            value = {"key": list(value), "value": list(value.values())}
+        [[text]] = self._duckdb.execute("SELECT CAST($1 AS VARCHAR)", [value]).fetchall()
+        return text
 
     def _open(self) -> None:
         """Let Spark see the collections that there are now."""
@@ -107,9 +131,22 @@ class SparkSql:
         return self._frame(asked)
 
     def _value(self, given: exp.Expression) -> Any:
-        """The value of a constant."""
+        """The value of a constant; an INTERVAL as text, for one of Python knows no months."""
+        if isinstance(given, exp.Interval):
+            given = exp.cast(given.copy(), "varchar")
         [[value]] = self._duckdb.execute(f"SELECT {given.sql('duckdb')}").fetchall()
         return float(value) if isinstance(value, decimal.Decimal) else value
+
+
+def _without_texts(query: exp.Expression) -> list[int]:
+    """Take the casts to text off the columns of a query: the columns, of which DuckDB is to write the values."""
+    found = []
+    for at, column in enumerate(query.expressions if isinstance(query, exp.Select) else []):
+        cast = column.unalias()
+        if isinstance(cast, exp.Cast) and cast.is_type("varchar", "text"):
+            cast.replace(cast.this)
+            found.append(at)
+    return found
 
 
 def _spark_words(query: exp.Expression) -> str:
@@ -128,11 +165,17 @@ def _put_in_words(node: exp.Expression) -> None:
         if not others and isinstance(first, exp.Anonymous) and node.name in CALLS_OF_ONE:
             # Spark passes no named arguments to a call that is the only argument of another, unless that is named.
             first.replace(exp.Kwarg(this=exp.var(CALLS_OF_ONE[node.name]), expression=first.copy()))
+    elif isinstance(node, exp.Length) and isinstance(node.this, exp.MapKeys):
+        node.replace(exp.func("size", node.this))
     elif isinstance(node, exp.Table) and node.db == "rasteret":
         name = exp.to_identifier(f"rasteret_{node.name}")
         node.replace(exp.Table(this=name, alias=node.args.get("alias") or exp.TableAlias(this=node.this)))
+    elif isinstance(node, exp.Bracket) and node.this.name in _MAPS and node.expressions[0].is_number:
+        key = exp.Literal.number(int(node.expressions[0].name) + 1)  # sqlglot takes it for a place in a list
+        node.replace(exp.func("try_element_at", node.this, exp.cast(key, "double")))
     elif isinstance(node, exp.Bracket) and isinstance(node.expressions[0], exp.Slice):
-        first, last = (int(node.expressions[0].args[end].name) for end in ("this", "expression"))
+        begin, end = (node.expressions[0].args.get(side) for side in ("this", "expression"))
+        first, last = (1 if begin is None else int(begin.name)), int(end.name)
         part = "substring" if node.this.name in _OF_BYTES else "slice"
         node.replace(exp.func(part, node.this, exp.Literal.number(first), exp.Literal.number(last - first + 1)))
 
