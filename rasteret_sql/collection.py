@@ -15,6 +15,7 @@ from rasteret_sql.callbacks import Progress
 from rasteret_sql.engine.cancel import cancellation, watch_sigint
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.functions.misspelt import explained
+from rasteret_sql.hosts import missing_collection
 from rasteret_sql.hosts.area_reads import AreaReads
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
 from rasteret_sql.hosts.point_reads import PointReads
@@ -143,7 +144,8 @@ class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
             A DuckDB relation: `.fetchall()`, `.to_arrow_table()`, `.df()`, ...
 
         Raises:
-            duckdb.Error: as DuckDB has it; of a named argument that is misspelt it says which is meant.
+            duckdb.Error: as DuckDB has it; of a named argument that is misspelt it says which is meant, and of a
+                collection that is not there a note says which are.
         """
         try:
             return self._bound(query, params)
@@ -156,6 +158,11 @@ class Collection(RecordWindows, TrainingReads, AreaReads, PointReads):
             if text == str(error):
                 raise
             raise duckdb.BinderException(text) from None
+        except duckdb.CatalogException as error:
+            known = missing_collection.hint(error, query, self._database.session)
+            if known is not None:
+                error.add_note(known)
+            raise
 
     def _bound(self, query: str, params: Sequence[Any] | None) -> duckdb.DuckDBPyRelation:
         return self._connection.sql(query, params=params) if params is not None else self._connection.sql(query)

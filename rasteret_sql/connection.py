@@ -66,7 +66,7 @@ def connect(
     except BaseException:
         con.close()
         raise
-    follow_session(progress_of(con))
+    follow_session(_late_session(con))
     return con
 
 
@@ -101,7 +101,7 @@ def install(
         msg = f"install takes a DuckDB connection or the module duckdb, not {type(con).__name__}"
         raise InvalidArgumentError(msg)
     install_session(target, lambda: late_session(workspace_dir, max_call_bytes, backend), catalog)
-    follow_session(progress_of(target))
+    follow_session(_late_session(target))
     return target
 
 

@@ -15,12 +15,13 @@ from typing import Any, Self
 
 import duckdb
 
-from rasteret_sql.cli import missing_collection
 from rasteret_sql.cli.messages import is_interrupt
 from rasteret_sql.cli.output import Output
 from rasteret_sql.cli.progress import ProgressDisplay
 from rasteret_sql.cli.result import run
 from rasteret_sql.cli.statements import Statement
+from rasteret_sql.connection import session_for
+from rasteret_sql.hosts import missing_collection
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
@@ -125,7 +126,7 @@ class Runner:
         except Exception as error:
             if is_interrupt(error):
                 raise KeyboardInterrupt from error
-            hint = missing_collection.hint(error, statement.text, self.connection)
+            hint = missing_collection.hint(error, statement.text, lambda: session_for(self.connection))
             raise StatementError(statement, error, hint) from error
         finally:
             if once:

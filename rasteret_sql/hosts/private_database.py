@@ -38,6 +38,11 @@ class OwnDatabase:
         self._install(cursor).get().publish(name)
         return cursor
 
+    def session(self) -> Session:
+        """The session of the database, once there is a connection to it."""
+        assert self._connection is not None
+        return self._install(self._connection).get()
+
     def _install(self, con: duckdb.DuckDBPyConnection, *, is_new: bool = False) -> LateSession:
         session = self._session
         return install_session(

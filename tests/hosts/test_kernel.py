@@ -66,6 +66,21 @@ def test_chips_are_pictures_and_errors_come_once(run):
     assert content["data"]["text/html"].count("unknown band &quot;nope&quot;") == 1
 
 
+def test_a_collection_that_is_not_there_is_said_with_those_that_are(run):
+    """DuckDB's error stays as it is, and the collections stand below it."""
+    messages = run("con.sql('SELECT id\\nFROM rasteret.ny_2018')")
+    kinds = [kind for kind, _ in messages if kind in {"error", "stream"}]
+    (error,) = [content for kind, content in messages if kind == "error"]
+    (said,) = [content["text"] for kind, content in messages if kind == "stream"]
+    assert kinds == ["error", "stream"]
+    assert error["ename"] == "CatalogException"
+    assert error["evalue"].startswith("Catalog Error: Table with name ny_2018 does not exist!")
+    assert said.startswith('no collection "ny_2018" is open or cached in')
+    assert re.search(r"; Known: (.+, )?ny\b", said)
+    assert not [content for kind, content in run("con.sql('FROM ny_2018')") if kind == "stream"]
+    assert not [content for kind, content in run("1 / 0") if kind == "stream"]
+
+
 def test_collections_choose_scenes_without_ipywidgets(run):
     """DuckDB has no progress bar there, and refuses each statement that would set one."""
     (content,) = results(run("len(rasteret_sql.load('ny', workspace_dir='sql').where('month = 7'))"))

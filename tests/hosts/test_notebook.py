@@ -21,6 +21,7 @@ from tests.hosts.hosting import CATALOG, SAHARA, SQUARE, output_of
 from tests.sampling import some
 
 formatters = pytest.importorskip("IPython.core.formatters")
+events = pytest.importorskip("IPython.core.events")
 CHIP = f"read_chip('{SAHARA}', 'B04', '{SQUARE}', collection := 'bay')"
 
 
@@ -35,6 +36,7 @@ def con(cached):
 def session():
     """The part of a session of IPython that shows results."""
     session = SimpleNamespace(display_formatter=formatters.DisplayFormatter())
+    session.events = events.EventManager(session, events.available_events)
     session.display_formatter.active_types = session.display_formatter.format_types
     load_ipython_extension(session)
     return session

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import duckdb
 
-from rasteret_sql.connection import session_for
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
+from rasteret_sql.session.session import Session
 
 _NO_TABLE = re.compile(r"^Catalog Error: Table with name (?P<name>.+?) does not exist!", re.MULTILINE)
 _OF_OURS = re.compile(
@@ -19,29 +20,30 @@ _OF_OURS = re.compile(
 _TEXT = re.compile(r"'(?:[^']|'')*'")
 
 
-def hint(error: BaseException, statement: str, connection: duckdb.DuckDBPyConnection) -> str | None:
+def hint(error: BaseException, statement: str, session_of: Callable[[], Session], *, is_sql: bool = True) -> str | None:
     """The collections of the workspace, where an error says that one of them does not exist; None for other errors.
 
     Args:
         error: of DuckDB.
         statement: the SQL that was refused.
-        connection: the one that refused it.
+        session_of: gives the session of the database that refused it, for such an error alone.
+        is_sql: False where the statement is anywhere in a text, such as a program, maybe in quotes.
     """
     missing = _NO_TABLE.search(str(error)) if isinstance(error, duckdb.CatalogException) else None
     if missing is None:
         return None
-    names = _OF_OURS.finditer(_TEXT.sub("''", statement))
+    names = _OF_OURS.finditer(_TEXT.sub("''", statement) if is_sql else statement)
     named = {(one["quoted"] or one["plain"]).replace('""', '"').casefold() for one in names}
     name = missing["name"]
     if name.casefold() not in named:
         return None
-    session = session_for(connection)
+    session = session_of()
     try:
         index = session.open(name)
         session.publish(index.name)
     except RasteretError as reason:
         return str(reason)
     return (
-        f'"{index.name}" was built since this shell began. It is there now: run the statement again; in a transaction, '
-        "after COMMIT or ROLLBACK"
+        f'"{index.name}" was built since this session began. It is there now: run the statement again; in a '
+        "transaction, after COMMIT or ROLLBACK"
     )
