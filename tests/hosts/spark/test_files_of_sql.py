@@ -46,6 +46,7 @@ def test_most_of_a_file_that_is_run_is_not_left_out(path):
     assert len(run) > len(records) / 2
 
 
+@pytest.mark.filterwarnings("ignore:.*neither files nor item say the CRS:RuntimeWarning")
 @pytest.mark.parametrize("path", PORTABLE, ids=name)
 def test_sql_file_on_spark(path, spark, tmp_path):
     from tests.hosts.spark.spark_sql import SparkSql
