@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 import rasteret_sql
+from rasteret_sql.hosts.spark import executor
 from rasteret_sql.hosts.spark.errand import errand
 from tests.hosts.spark import planted
 from tests.hosts.spark.conftest import TINY
@@ -246,6 +248,22 @@ def test_another_version_on_an_executor_is_named(monkeypatch):
     monkeypatch.setattr("rasteret_sql.hosts.spark.errand.__version__", "0.0.1")
     with pytest.raises(RuntimeError, match=r"and the driver has 0\.0\.1: install the same version in both"):
         errand("scalar")()
+
+
+def test_the_garbage_collector_passes_over_modules_once_they_are_imported(monkeypatch):
+    monkeypatch.setattr(executor, "_settled", {"modules": 0})
+    before = gc.get_freeze_count()
+    try:
+        executor._settle()
+        assert gc.get_freeze_count() > before + 10_000
+        gc.unfreeze()
+        executor._settle()  # there is nothing new
+        assert gc.get_freeze_count() == 0
+        monkeypatch.setitem(sys.modules, "imported_by_a_task", executor)
+        executor._settle()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize(("deterministic", "nodes"), [(False, 1), (True, 2)])
