@@ -110,6 +110,34 @@ def test_zones_are_placed_once_for_all_scenes_on_a_grid(con, together, monkeypat
     assert placed == [2000]
 
 
+@pytest.mark.parametrize("call", some(CALLS, 3))
+def test_rows_without_a_scene_or_a_zone_leave_the_others_together(con, together, call, monkeypatch):
+    zones = octagons(9, 300)
+    zones[[0, 7, 299]] = None
+    register(con, "zones", zones)
+    scenes = "(SELECT id FROM rasteret.w WHERE id IN ('s0', 's2') UNION ALL SELECT NULL)"
+    query = f"SELECT id, n, to_json({call}) AS got FROM {scenes}, zones ORDER BY ALL"
+    got = con.execute(query).fetchall()
+    assert sum(together) > 400
+    assert all(row[2] in {None, "null"} for row in got if row[0] is None or zones[row[1]] is None)
+    each_by_itself(monkeypatch)
+    assert len(got) == 3 * len(zones)
+    assert_same(got, con.execute(query).fetchall())
+
+
+def test_the_same_bytes_in_another_crs_are_other_zones(con, together):
+    zones = shapely.buffer(shapely.centroid(octagons(9, 300)), 3 * PIXEL)
+    zones[4] = None
+    register(con, "zones", zones)
+    found = []
+    for crs in (32632, 32633):
+        kind = pyproj.CRS.from_epsg(crs).to_json().replace("'", "''")
+        geom = f"CAST(ST_GeomFromWKB(geom) AS GEOMETRY('{kind}'))"
+        found += con.execute(f"SELECT count(zonal_stat('s0', 'one', {geom}, 'count')) FROM zones").fetchone()
+    assert sum(together) >= found[0] > 200
+    assert found[1] == 0
+
+
 def test_zones_that_are_known_take_bounded_memory(con, together, monkeypatch):
     monkeypatch.setattr("rasteret_sql.session.recent_zones._MOST_BYTES", 8 << 20)
     register(con, "zones", shapely.buffer(shapely.centroid(octagons(5, 12_000)), 15 * PIXEL))

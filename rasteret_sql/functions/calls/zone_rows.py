@@ -32,7 +32,7 @@ def measure_rows(  # noqa: PLR0917 - columns
 ) -> KnownRows | None:
     """Statistics of zones that are read together.
 
-    Rows are left to be read one by one where zones are large or are none, where a tile cannot be had, and wherever
+    Rows are left to be read one by one where zones are large, NULL or none, where a tile cannot be had, and wherever
     something is wrong: that says with which of them.
 
     Args:
@@ -51,24 +51,26 @@ def measure_rows(  # noqa: PLR0917 - columns
         return None
     names = _statistics(function, others)
     wkbs = given.geometries.field("wkb")
-    common = [_common(column) for column in (given.bands, given.named, given.geometries.field("kind"))]
-    if not names or None in common[:2] or wkbs.null_count or given.ids.null_count:
+    common = [_common(column) for column in (given.bands, given.named, given.geometries.field("kind").drop_null())]
+    if not names or None in common:
         return None
     ids, zones = given.ids.dictionary_encode(), wkbs.dictionary_encode()
+    scenes, numbers = (side.indices.fill_null(-1).to_numpy().astype(np.int64) for side in (ids, zones))
     rows = np.arange(len(given.ids)) if rows is None else rows
-    if count < FEWEST * len(ids.dictionary):
+    rows = rows[(scenes[rows] >= 0) & (numbers[rows] >= 0)]
+    if not len(rows) or len(rows) < FEWEST * len(ids.dictionary):
         return None
     call = (function.name, names, *common)
     context = session.reading(function.name)
     known = session.recent_zones.get(call, zones.dictionary)
     try:
         if known is None:
-            relation = _relation(function, names, given, zones, session.settings.of_calls())
+            relation = _relation(function, names, given, numbers, session.settings.of_calls())
             if relation is None:
                 return None
             known = ZonesOfRows(zones.dictionary, relation)
-        scenes, numbers = (side.indices.to_numpy().astype(np.int64)[rows] for side in (ids, zones))
-        found, met = known.measure(ids.dictionary.to_pylist(), scenes, numbers, context, cancelled)
+        every = ids.dictionary.to_pylist()
+        found, met = known.measure(every, scenes[rows], numbers[rows], context, cancelled)
     except InterruptedQueryError:
         raise
     except RasteretError:
@@ -100,7 +102,7 @@ def _relation(
     function: Function,
     names: tuple[str, ...],
     given: Columns,
-    zones: pa.DictionaryArray,
+    zones: Numbers,
     defaults: Mapping[str, str],
 ) -> Relation | None:
     """The zones of a call; None where its rows are to be read one by one."""
@@ -110,7 +112,8 @@ def _relation(
     bands = band_request(given.bands[0].as_py(), options)
     if len(bands) != 1:
         return None
-    first = np.unique(zones.indices.to_numpy(), return_index=True)[1]
+    there, first = np.unique(zones, return_index=True)
+    first = first[there >= 0]
     geometries, crs_of_each = geometries_with_crs(given.geometries.take(pa.array(first)), crs)
     shapes = Shapes(geometries, crs_of_each)
     return Relation(function.name, function.name, shapes, bands, replace(options, on_error="raise"), names, apart=True)
