@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.hosts.duckdb import DEFAULT_CATALOG
-from rasteret_sql.session.session import Session
+
+if TYPE_CHECKING:
+    from rasteret_sql.session.session import Session  # imported at its first use: it takes long
 
 _NO_TABLE = re.compile(r"^Catalog Error: Table with name (?P<name>.+?) does not exist!", re.MULTILINE)
 _OF_OURS = re.compile(

@@ -34,6 +34,7 @@ from rasteret_sql.reading.read_ahead import Place, ReadAhead, Span
 from rasteret_sql.reading.relation import OnGrid, Relation
 from rasteret_sql.reading.relation_geometries import Numbers
 from rasteret_sql.reading.request import Request, Scene
+from rasteret_sql.reading.resolve import check_level
 from rasteret_sql.reading.run_rows import run_rows
 from rasteret_sql.reading.tiles_again import bytes_again
 from rasteret_sql.reading.zonal import zonal_hist, zonal_values
@@ -214,6 +215,8 @@ class PairReader(ABC):
             found = self.relation.look_up(scenes, bands, context)
             for part, key in asked.items():
                 sources = found[key]
+                if not isinstance(sources, RasteretError):
+                    check_level(sources[0], self.relation.options.level)
                 # Pixels that depend on others around them are read one by one, and so what is not found any more.
                 if isinstance(sources, RasteretError) or not DerivedGroup.can_group(sources[0]):
                     self._files[part] = None

@@ -230,3 +230,10 @@ def test_zones_that_are_too_large_or_miss_are_among_others(con, together, monkey
     assert 0 < sum(together) < len(got) - SCENES
     each_by_itself(monkeypatch)
     assert_same(got, con.execute(query).fetchall())
+
+
+def test_an_overview_that_is_not_there_is_told_of(con):
+    register(con, "zones", octagons(10))
+    call = "zonal_stats(id, 'one', geom, geom_crs := 32632, overview := 9)"
+    with pytest.raises(duckdb.Error, match="overview := 9 does not exist"):
+        con.execute(f"SELECT {call} FROM rasteret.w, zones").fetchall()

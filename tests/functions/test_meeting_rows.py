@@ -112,6 +112,7 @@ def answer(con, call):
     with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of swapped axes
         patched.setattr(pixels, "run_rows", counted)
+        patched.setattr(pixels, "measure_rows", lambda *_: None)  # of zones that are read together nothing is counted
         try:
             found = con.execute(f"SELECT id, n, {call} AS v FROM rasteret.grids, z ORDER BY id, n").fetchall()
         except duckdb.Error as error:

@@ -60,12 +60,13 @@ def measure_rows(  # noqa: PLR0917 - columns
     rows = rows[(scenes[rows] >= 0) & (numbers[rows] >= 0)]
     if not len(rows) or len(rows) < FEWEST * len(ids.dictionary):
         return None
-    call = (function.name, names, *common)
+    defaults = session.settings.of_calls()
+    call = (function.name, names, *common, *defaults.items())
     context = session.reading(function.name)
     known = session.recent_zones.get(call, zones.dictionary)
     try:
         if known is None:
-            relation = _relation(function, names, given, numbers, session.settings.of_calls())
+            relation = _relation(function, names, given, numbers, defaults)
             if relation is None:
                 return None
             known = ZonesOfRows(zones.dictionary, relation)
