@@ -203,7 +203,7 @@ def test_rows_that_come_back_to_scenes_ask_for_each_tile_once(con, server, monke
     ],
 )
 def test_what_comes_up_again_in_a_scene_is_kept_in_a_small_part_of_the_cache(con, server, call, tmp_path, monkeypatch):
-    monkeypatch.setattr("rasteret_sql.engine.cache._LEAST_SHARE", 1 << 16)
+    monkeypatch.setattr("rasteret_sql.engine.cache._LEAST_SHARE", 1 << 19)
     monkeypatch.setattr("rasteret_sql.engine.cache._MUCH", 1 << 20)
     monkeypatch.setattr("rasteret_sql.reading.tiles_again._ROWS", 64)
     sides = {"type": "image/tiff", "eo:bands": [{"name": "x"}, {"name": "y"}]}
