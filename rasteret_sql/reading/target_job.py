@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.engine.job import TileNeed
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.raster.warp.output import off_nodata
 from rasteret_sql.raster.warp.places import share_places
 from rasteret_sql.raster.warp.warp import moved_part, places_ahead, warp
+from rasteret_sql.reading.array_job import ArrayJob
 from rasteret_sql.reading.target_plan import BandWarp, TargetPlan
 from rasteret_sql.reading.window_job import WindowJob
 from rasteret_sql.reading.window_plan import WindowPlan, fill_value
@@ -22,7 +22,7 @@ _SMALL = 1 << 20
 _MOST_THREADS = 8
 
 
-class TargetJob(Job):
+class TargetJob(ArrayJob[TargetPlan]):
     """Fills `data` (bands, height, width) of a target.
 
     Args:
@@ -31,11 +31,7 @@ class TargetJob(Job):
     """
 
     def __init__(self, plan: TargetPlan, data: np.ndarray | None) -> None:
-        self.plan = plan
-        self.data = data
-        self.invalid: np.ndarray | None = None
-        """(bands, height, width), True where a pixel is not valid; None while all are. Whole after the last tile."""
-        self._lock = threading.Lock()
+        super().__init__(plan, data)
         self._bands = [None if each is None else self._source(band, each) for band, each in enumerate(plan.warps)]
         self.memory = sum(job.memory for job in self._bands if job is not None) + (plan.nbytes if data is None else 0)
         self._slots: list[tuple[WindowJob, int]] = []
@@ -68,19 +64,6 @@ class TargetJob(Job):
     def place(self, slot: int, tile: np.ndarray | None) -> None:
         job, its_slot = self._slots[slot]
         job.place(its_slot, tile)
-
-    def describe(self) -> str:
-        return self.plan.read.describe()
-
-    def pixels(self) -> np.ndarray:
-        """The array of the target."""
-        data = self.data
-        if data is None:
-            with self._lock:
-                if self.data is None:
-                    self.data = np.empty(self.plan.shape, self.plan.dtype)
-                data = self.data
-        return data
 
     def finish(self) -> None:
         """Warp each band, and free what it was read from."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 
-from rasteret_sql.engine.job import Job, TileNeed
+from rasteret_sql.engine.job import TileNeed
 from rasteret_sql.geo.grid import Window
+from rasteret_sql.reading.array_job import ArrayJob
 from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.derived_window import DerivedWindow
 from rasteret_sql.reading.tiles import TilePart, tiles_under, touched_parts
@@ -26,7 +26,7 @@ class _Slot:
     looks: tuple[Look, ...]
 
 
-class WindowJob(Job):
+class WindowJob(ArrayJob[WindowPlan]):
     """Fills `data` (bands, height, width) from tiles and keeps track of what is valid.
 
     Args:
@@ -35,8 +35,7 @@ class WindowJob(Job):
     """
 
     def __init__(self, plan: WindowPlan, data: np.ndarray | None = None) -> None:
-        self.plan = plan
-        self.data = data
+        super().__init__(plan, data)
         self.memory = 0 if data is not None else plan.nbytes
         self.slots = 0
         """Tiles that it waits for."""
@@ -44,10 +43,7 @@ class WindowJob(Job):
         if any(isinstance(source, DerivedBand) for source in plan.sources):
             self._derived = DerivedWindow(plan, self._input_job)
             self.memory += self._derived.nbytes
-        self.invalid: np.ndarray | None = None
-        """(bands, height, width), True where a pixel is not valid; None while all are. Whole after the last tile."""
         self._slots: list[_Slot] = []
-        self._lock = threading.Lock()
         self._of_all: dict[int, np.ndarray] = {}
         """For each band whose file has NODATA_VALUES: (height, width), True where all looks so far hide the pixel."""
         self._same_file: dict[int, list[int]] = {}
@@ -109,19 +105,6 @@ class WindowJob(Job):
             and (after < 0 or (own.stop <= length - after and (is_end or of_tile.stop == side)))
             for own, of_tile, before, after, length, is_end, side in (across, down)
         )
-
-    def describe(self) -> str:
-        return self.plan.read.describe()
-
-    def pixels(self) -> np.ndarray:
-        """The window's array, made at the first tile."""
-        data = self.data
-        if data is None:
-            with self._lock:
-                if self.data is None:
-                    self.data = np.empty(self.plan.shape, self.plan.dtype)
-                data = self.data
-        return data
 
     def place(self, slot: int, tile: np.ndarray | None) -> None:
         if self._derived is not None and slot >= len(self._slots):
