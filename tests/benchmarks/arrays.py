@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -36,9 +35,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.child import environment
 from tests.benchmarks.world import CENTRE, ORIGINS, PIXEL, SCENES, Scene, World, ensure_world
 
-ROOT = Path(__file__).resolve().parents[2]
 LARGE = 8192
 """Pixels of a scene that is previewed, on a side."""
 SHRINK = 16
@@ -203,8 +202,7 @@ def measure(name: str, runs: int, pythons: dict[str, str], latency: float, *, la
 
 def run(engine: str, python: str, folder: Path, url: str, *more: str) -> dict[str, float] | None:
     command = [python, str(Path(__file__).with_name("array_engines.py")), engine, str(folder), url, *more]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), timeout=600)
     if done.returncode:
         sys.stderr.write(f"{engine}: {done.stderr.strip()[-600:]}\n")
         return None

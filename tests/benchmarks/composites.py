@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -26,7 +25,8 @@ from statistics import median
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks.child import environment
+
 MASKED = (3, 8, 9)
 WORKS = {"local": (12, 2000), "year": (365, 256)}
 """Name → scenes, and pixels of the target on a side."""
@@ -207,7 +207,7 @@ def measure(work: str, runs: int, python: str) -> None:
                     command = [python if engine.startswith("odc") else sys.executable, __file__, "--one", engine]
                     done = subprocess.run(
                         [*command, "--work", work, "--base", base, "--folder", directory],
-                        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
+                        capture_output=True, text=True, check=False, env=environment(),
                     )  # fmt: skip
                     if done.returncode:
                         print(f"{engine}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)

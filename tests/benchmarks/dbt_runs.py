@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.child import environment
 from tests.servers.range_server import ROOT, RangeServer
 
 PLAIN = {
@@ -57,9 +58,8 @@ def run(project: Path, catalog: str) -> tuple[float, float, float]:
     """Build the project: seconds and processor seconds of the process, seconds of its models and tests."""
     command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "build", "--profiles-dir", "."]
     command += ["--vars", json.dumps({"catalog": catalog})]
-    environment = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=project, env=environment)
+    process = subprocess.Popen(command, cwd=project, env=environment(DBT_SEND_ANONYMOUS_USAGE_STATS="false"))
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks.child import ROOT, environment
+
 COUNT = 1000
 WARM = 20
 """Files of another folder, for the first call."""
@@ -86,7 +87,12 @@ def measure(program: str, folder: Path) -> tuple[float, float, list[list[object]
     """Seconds and processor seconds of the call, and its rows."""
     text = f"import json, sys, time\n{program}{MEASURE}"
     done = subprocess.run(
-        [sys.executable, "-c", text, str(folder)], check=True, capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", text, str(folder)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
     )
     wall, cpu, rows = json.loads(done.stdout)
     return wall, cpu, rows

@@ -37,6 +37,7 @@ from rasteret_sql.index.format.scene_status import problems_column
 from rasteret_sql.index.place.atomic_directory import published
 from rasteret_sql.index.place.collection_index import open_collection
 from rasteret_sql.tiff.header import BandHeader, Level, Validity
+from tests.benchmarks.child import environment
 
 PIXELS, TILE = 10_980, 1024
 TILES = 11 * 11
@@ -335,7 +336,11 @@ def probe(name: str, path: Path, ids: list[str], many: list[str]) -> dict[str, f
     """One measurement, in a new process."""
     given = json.dumps([str(path), ids, many])
     answer = subprocess.run(
-        [sys.executable, "-c", _HEAD + PROBES[name] + _TAIL, given], check=True, capture_output=True, text=True
+        [sys.executable, "-c", _HEAD + PROBES[name] + _TAIL, given],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
     )
     return json.loads(answer.stdout.splitlines()[-1])
 

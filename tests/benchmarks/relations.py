@@ -28,9 +28,9 @@ import shapely
 from pyproj import Transformer
 
 import rasteret_sql
+from tests.benchmarks.child import ROOT, environment
 from tests.benchmarks.world import ORIGINS, PIXEL, SIZE, World, ensure_world
 
-ROOT = Path(__file__).resolve().parents[2]
 SCENES = 9
 EPSG = 32632
 Answer = tuple[float, float, float] | tuple[float, float, float, float]
@@ -322,7 +322,7 @@ def main() -> None:
         for _ in range(args.reps):
             for engine, rows in found.items():
                 command = [sys.executable, "-m", "tests.benchmarks.relations", "--one", work, engine]
-                done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+                done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment())
                 rows.append(json.loads(done.stdout))
         for engine, rows in found.items():
             seconds, peak = median(row[0] for row in rows), median(row[3] for row in rows)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -33,13 +32,13 @@ import shapely
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
+from tests.benchmarks.child import ROOT, environment
 from tests.benchmarks.engines.floor import _tile_entry
 from tests.benchmarks.relations import EPSG, SCENES, Answer, octagons, register, scene_files
 from tests.benchmarks.world import ORIGINS, PIXEL, SIZE, TILE, World, ensure_world
 from tests.contract.scenes import forget, item, write_items
 from tests.servers.range_server import RangeServer
 
-ROOT = Path(__file__).resolve().parents[2]
 LATENCY_MS = 30
 THREADS = 32
 
@@ -148,7 +147,7 @@ def main() -> None:
         for program, runs in found.items():
             command = [sys.executable, "-m", "tests.benchmarks.relations_over_http", "--one", program]
             command += ["--zones", str(args.zones), "--scenes", str(args.scenes)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ})
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment())
             runs.append(json.loads(done.stdout))
     columns = ("program", "pairs", "seconds", "CPU seconds", "requests", "bytes / tiles touched", "peak MB")
     sys.stdout.write(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n")

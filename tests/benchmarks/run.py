@@ -15,6 +15,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+from tests.benchmarks.child import ROOT, environment
 from tests.benchmarks.engines.registry import ENGINES
 from tests.benchmarks.expected import write_expected
 from tests.benchmarks.report import findings, table
@@ -22,7 +23,6 @@ from tests.benchmarks.workloads import NAMES, workload
 from tests.benchmarks.world import World, ensure_world
 from tests.servers.range_server import RangeServer
 
-ROOT = Path(__file__).resolve().parents[2]
 Row = dict[str, float]
 
 
@@ -80,7 +80,9 @@ def measure(
 
 def _worker(engine: str, name: str, common: list[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.benchmarks.worker", engine, name, *common]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=environment()
+    )
 
 
 def _end(text: str) -> str:

@@ -26,10 +26,10 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
+from tests.benchmarks.child import ROOT, environment
 from tests.benchmarks.relations import EPSG, answer, connected, octagons, register
 from tests.benchmarks.world import World, ensure_world
 
-ROOT = Path(__file__).resolve().parents[2]
 ENGINES = ("plain, 1 core", "plain, 2 cores", "Spark, 1 worker", "Spark, 2 workers")
 FIRST = 200
 """Zones of the first call."""
@@ -181,7 +181,9 @@ def main() -> None:
             load = os.getloadavg()[0]
             command = [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.spark_zones"]
             command += ["--one", engine, "--zones", str(given.zones)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, cwd=ROOT)
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, cwd=ROOT, env=environment()
+            )
             found[engine].append(json.loads(done.stdout))
             print(f"{repetition} {engine}: {found[engine][-1]}, load {load:.1f}", file=sys.stderr, flush=True)
     for call in CALLS:

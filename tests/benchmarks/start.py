@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks.child import environment
+
 BASE = "import duckdb, numpy, pyarrow"
 PROGRAMS = {
     BASE: BASE,
@@ -29,10 +29,9 @@ PROGRAMS = {
 
 def measure(program: str, home: str) -> tuple[float, float, float]:
     """Seconds from start to end of a process, seconds of processors, and MiB of its largest resident set."""
-    environment = {**os.environ, "HOME": home, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
     start = time.perf_counter()
     command = [sys.executable, "-c", program]
-    process = subprocess.Popen(command, env=environment, cwd=home, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment(HOME=home), cwd=home, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -29,7 +29,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks.child import environment
+
 CACHE = Path(tempfile.gettempdir()) / "rasteret-sql-benchmark-tiles-1"
 EPSG = 32632
 WEST, NORTH, STEP = 600_000.0, 5_260_000.0, 36_000.0
@@ -93,14 +94,14 @@ def tiles() -> list[tuple[int, int]]:
 def serving(engine: str, url: str, folder: Path, scratch: Path, python: str):
     """Start a server; gives the port, the path of a tile, and the processes whose time counts."""
     if engine == "rasteret-sql view":
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        variables = environment()
         workspace = scratch / "workspace"
         told = json.loads((folder / "items.json").read_text())
         for one in told["features"]:
             one["assets"]["B04"]["href"] = f"{url}/{one['assets']['B04']['href']}"
         (scratch / "items.json").write_text(json.dumps(told))
         build = [sys.executable, "-m", "rasteret_sql", "-w", str(workspace), "collections", "build", "t", "--stac-api"]
-        subprocess.run([*build, str(scratch / "items.json")], check=True, env=environment, capture_output=True)
+        subprocess.run([*build, str(scratch / "items.json")], check=True, env=variables, capture_output=True)
         (scratch / "token").write_text(TOKEN)
         command = [sys.executable, "-m", "rasteret_sql", "view", "t", "-w", str(workspace), "--port", str(PORTS[0])]
         command += ["--token-file", str(scratch / "token"), "--no-browser"]
@@ -114,14 +115,14 @@ def serving(engine: str, url: str, folder: Path, scratch: Path, python: str):
         ]
         items.sort(key=lambda one: one["at"]["datetime"], reverse=True)
         (scratch / "titiler.json").write_text(json.dumps(items))
-        environment = os.environ | {"TILES_ITEMS": str(scratch / "titiler.json")}
+        variables = environment(TILES_ITEMS=str(scratch / "titiler.json"))
         if ENGINES[engine]:
-            environment["MAX_THREADS"] = ENGINES[engine]
+            variables["MAX_THREADS"] = ENGINES[engine]
         command = [python, "-m", "uvicorn", "titiler_app:app", "--app-dir", str(Path(__file__).parent)]
         command += ["--workers", "2", "--port", str(PORTS[1]), "--log-level", "warning", "--no-access-log"]
         path = "/mosaic/tiles/WebMercatorQuad/{}.png?url=B04&rescale=1000,3000"
         port, workers = PORTS[1], 2
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL)
     try:
         _wait_for(port, path, workers)
         yield port, path, process.pid
