@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.ifd import Ifd
 from rasteret_sql.tiff.projections import define_crs
+from rasteret_sql.tiff.shared_values import SharedValues
 
 MODEL_TYPE = 1024
 RASTER_TYPE = 1025
@@ -18,7 +19,7 @@ PIXEL_IS_POINT = 2
 KeyValue = int | str | tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GeoKeys:
     """The keys of a GeoKeyDirectory: whole numbers, texts, or reals."""
 
@@ -29,11 +30,25 @@ class GeoKeys:
         """True where the transform's tags speak of pixel centres."""
         return self.values.get(RASTER_TYPE) == PIXEL_IS_POINT
 
+    @cached_property
+    def crs(self) -> str | None:
+        """`EPSG:n`, else WKT2, None where the keys do not define a CRS."""
+        return _crs(tuple(sorted(self.values.items(), key=lambda item: item[0])))
+
+
+_known: SharedValues[tuple[object, ...], GeoKeys] = SharedValues()
+_NO_KEYS = GeoKeys(MappingProxyType({}))
+
 
 def read_geokeys(ifd: Ifd) -> GeoKeys:
     """Read the keys of a file; entries that point outside their tag count as absent, as in GDAL."""
     if tags.GEO_KEY_DIRECTORY not in ifd:
-        return GeoKeys(MappingProxyType({}))
+        return _NO_KEYS
+    key = ifd.directory, ifd.raw(tags.GEO_KEY_DIRECTORY), ifd.raw(tags.GEO_DOUBLE_PARAMS), ifd.raw(tags.GEO_ASCII_PARAMS)
+    return _known.get(key) or _known.add(key, _keys(ifd))
+
+
+def _keys(ifd: Ifd) -> GeoKeys:
     words = ifd.integers(tags.GEO_KEY_DIRECTORY)
     doubles = ifd.doubles(tags.GEO_DOUBLE_PARAMS)
     text = ifd.raw(tags.GEO_ASCII_PARAMS) or b""
@@ -47,11 +62,6 @@ def read_geokeys(ifd: Ifd) -> GeoKeys:
         elif place == tags.GEO_ASCII_PARAMS and value < len(text):
             values[key] = text[value : value + count].decode("utf-8", "replace").rstrip("\0|").strip()
     return GeoKeys(MappingProxyType(values))
-
-
-def crs_from_geokeys(keys: GeoKeys) -> str | None:
-    """CRS of a file: `EPSG:n`, else WKT2, None where the keys do not define one."""
-    return _crs(tuple(sorted(keys.values.items(), key=lambda item: item[0])))
 
 
 @lru_cache(maxsize=1024)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
+import sys
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import CorruptTiffError, UnsupportedTiffError
 from rasteret_sql.tiff import tags
+from rasteret_sql.tiff.shared_values import SharedValues
 from rasteret_sql.tiff.source import NeedBytes, OutOfFile, SparseBytes
 
 READ_AHEAD = 16384
@@ -36,6 +37,15 @@ _WHOLE = frozenset({1, 3, 4, 6, 7, 8, 9, 13, 16, 17, 18})
 _RATIONAL = frozenset({5, 10})
 _MASKS = {1: 0xFF, 3: 0xFFFF, 4: 0xFFFFFFFF, 13: 0xFFFFFFFF, 16: (1 << 64) - 1, 18: (1 << 64) - 1}
 _REAL = _WHOLE | _RATIONAL | {11, 12}
+_FLOATS = frozenset({11, 12})
+_MOST_SHARED_BYTES = 2048
+"""Longest directory that is remembered for other files."""
+_OF_ONE_FILE = frozenset(
+    {tags.STRIP_OFFSETS, tags.STRIP_BYTE_COUNTS, tags.TILE_OFFSETS, tags.TILE_BYTE_COUNTS, tags.SUB_IFDS,
+     tags.MODEL_PIXEL_SCALE, tags.MODEL_TIEPOINT, tags.MODEL_TRANSFORMATION, tags.GEO_KEY_DIRECTORY,
+     tags.GEO_DOUBLE_PARAMS, tags.GEO_ASCII_PARAMS, tags.GDAL_METADATA, tags.GDAL_NODATA, tags.RPC_COEFFICIENTS}
+)  # fmt: skip
+"""Tags that say nothing of how pixels are stored, but where they are, and what they mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +92,53 @@ class Field:
     """The value itself where it is one whole number that stands in the directory, as most are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Directory:
+    """The words of a directory's own bytes. Files with the same bytes at the same place share it."""
+
+    offset: int
+    fields: dict[int, Field]
+    next_offset: int
+    end: int
+    """The first byte behind the values that lie outside of it; `sys.maxsize` where nobody knows how long one is."""
+    apart: tuple[ByteRange, ...]
+    """Places of those values of them that say how pixels are stored."""
+
+
+@dataclass(slots=True)  # not frozen: two for each header
 class Ifd:
     """One image file directory, of which only the tags that matter are kept."""
 
     file: TiffBytes
-    offset: int
+    directory: Directory
     fields: dict[int, Field]
-    next_offset: int
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.fields
 
-    @cached_property
+    @property
+    def has_all(self) -> bool:
+        """True where all values are among the bytes that arrived first."""
+        return self.directory.end <= self.file.chunks.first
+
+    @property
+    def layout_key(self) -> tuple[object, ...]:
+        """What is the same for another directory only if that stores its pixels in the same way.
+
+        Raises:
+            NeedBytes, CorruptTiffError: A value is not there.
+        """
+        view = self.file.view
+        return self.directory, *(bytes(view(at, length, "a value")) for at, length in self.directory.apart)
+
+    @property
     def subfile_type(self) -> int:
         """NewSubfileType's bits."""
         return self.integer(tags.NEW_SUBFILE_TYPE, 0)
 
     def corrupt(self, problem: str) -> CorruptTiffError:
         """An error about this directory."""
-        return CorruptTiffError(f"{self.file.address}: the image directory at byte {self.offset} is corrupt: {problem}")
+        return CorruptTiffError(f"{self.file.address}: the image directory at byte {self.directory.offset} is corrupt: {problem}")
 
     def unsupported(self, feature: str) -> UnsupportedTiffError:
         """An error about what this directory asks for."""
@@ -171,6 +208,8 @@ class Ifd:
         if field.type not in _REAL:
             raise self.corrupt(f"tag {tags.TAG_NAMES[tag]} should hold real numbers (type {field.type})")
         values = self.array(tag)
+        if field.type in _FLOATS:
+            return tuple(values.tolist())
         if field.type in _RATIONAL:
             return tuple(above / below if below else 0.0 for above, below in values.tolist())
         return tuple(map(float, values.tolist()))
@@ -237,8 +276,24 @@ def read_ifd(file: TiffBytes, offset: int) -> Ifd:
             raise
         ahead = file.missing(offset, min(READ_AHEAD, size - offset), what)
         raise NeedBytes((*need.ranges, *ahead)) from None
+    key = bytes(body), file.order, file.big, offset
+    directory = _directories.get(key)
+    if directory is None:
+        directory = _directory(*key)
+        if len(body) <= _MOST_SHARED_BYTES:
+            _directories.add(key, directory)
+    return Ifd(file, directory, directory.fields)
+
+
+_directories: SharedValues[tuple[bytes, Literal["<", ">"], bool, int], Directory] = SharedValues()
+
+
+def _directory(body: bytes, order: Literal["<", ">"], big: bool, offset: int) -> Directory:
+    """Read the bytes of a directory behind its number of tags; `offset` is that of the number."""
+    count_size, entry_size, inline = (8, 20, 8) if big else (2, 12, 4)
     fields: dict[int, Field] = {}
-    entries = struct.iter_unpack(file.order + ("HHQQ" if file.big else "HHII"), body[: count * entry_size])
+    end, apart = 0, []
+    entries = struct.iter_unpack(order + ("HHQQ" if big else "HHII"), body[:-inline])
     where = offset + count_size - inline
     for tag, code, items, value in entries:
         where += entry_size
@@ -247,13 +302,16 @@ def read_ifd(file: TiffBytes, offset: int) -> Ifd:
         size = _SIZES.get(code, inline + 1)
         if items * size > inline:
             fields[tag] = Field(code, items, value)
+            end = max(end, value + items * size if code in _SIZES else sys.maxsize)
+            if tag not in _OF_ONE_FILE:
+                apart.append(ByteRange(value, items * size))
             continue
         # A value shorter than its place is written at the front: the low end of a little-endian word.
-        shift = 0 if file.order == "<" else 8 * (inline - size)
+        shift = 0 if order == "<" else 8 * (inline - size)
         single = value >> shift & _MASKS[code] if items == 1 and code in _MASKS else None
         fields[tag] = Field(code, items, where, single)
-    (next_offset,) = struct.unpack(file.order + ("Q" if file.big else "I"), body[count * entry_size :])
-    return Ifd(file, offset, fields, next_offset)
+    (next_offset,) = struct.unpack(order + ("Q" if big else "I"), body[-inline:])
+    return Directory(offset, fields, next_offset, end, tuple(apart))
 
 
 def _printable(data: bytes) -> str:

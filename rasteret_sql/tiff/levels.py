@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from rasteret_sql.byte_ranges import ByteRange
+from rasteret_sql.errors import CorruptTiffError
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.colours import D50, SUBSAMPLINGS, YCBCR_DEFAULT
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.ifd import Ifd
 from rasteret_sql.tiff.images import decodable, gives_pixels
+from rasteret_sql.tiff.shared_values import SharedValues
+from rasteret_sql.tiff.source import NeedBytes
 from rasteret_sql.tiff.tile_offsets import TileLayout, read_tile_offsets
 from rasteret_sql.tiff.whole_image import missing_tables, whole_level
 
@@ -36,11 +41,30 @@ _LOGLUV_FORMS = frozenset({(tags.LOGLUV, tags.PHOTOMETRIC_LOGL, 1), (tags.LOGLUV
 
 def missing_ranges(ifd: Ifd) -> list[ByteRange]:
     """The ranges that have not arrived of all that `read_level` reads."""
+    if ifd.has_all:
+        return missing_tables(ifd)
     parts = [gap for tag in _SMALL if tag in ifd for gap in ifd.missing(tag)]
     *_, tables = _layout(ifd)
     for tag, count in tables:
         parts += ifd.missing(tag, count)
     return parts + missing_tables(ifd)
+
+
+_Tables = tuple[tuple[int, int], tuple[int, int]]
+
+
+class _Form(NamedTuple):
+    """An image but for the places of its tiles."""
+
+    level: Level
+    """Without tiles."""
+    tables: _Tables
+    """((tag of offsets, number of tiles), (tag of byte counts, number of tiles))."""
+    layout: TileLayout
+
+
+_forms: SharedValues[tuple[object, ...], _Form] = SharedValues()
+_NO_TILES = np.array([], np.uint64)
 
 
 def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
@@ -55,6 +79,28 @@ def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
         CorruptTiffError: Tags contradict each other or the file's size.
         UnsupportedTiffError: The image uses a feature that cannot be decoded.
     """
+    try:
+        key = (*ifd.layout_key, planes)
+    except (NeedBytes, CorruptTiffError):  # perhaps of a value that is not asked for below
+        key = None
+    form = None if key is None else _forms.get(key)
+    if form is None:
+        found = _read_form(ifd, planes=planes)
+        if isinstance(found, Level):
+            return found
+        form = found if key is None else _forms.add(key, found)
+    offsets, counts, tile_height = read_tile_offsets(ifd, form.tables, form.layout)
+    if form.layout.size(tile_height) > MAX_TILE_BYTES:
+        raise ifd.unsupported(
+            f"a {'tile' if form.layout.tiled else 'strip'} of {form.level.tile_width} × {tile_height} pixels takes "
+            f"{form.layout.size(tile_height)} bytes decoded; the most that is read at once is {MAX_TILE_BYTES}. "
+            "Rewrite the file with smaller tiles"
+        )
+    return replace(form.level, offsets=offsets, byte_counts=counts, tile_height=tile_height)
+
+
+def _read_form(ifd: Ifd, *, planes: bool) -> _Form | Level:
+    """The form of an image; all of an image that is decoded whole. Arguments are those of `read_level`."""
     width, height, tile_width, tile_height, tiled, samples, planar, tables = _layout(ifd)
     dtype, bits = _sample_type(ifd, samples)
     compression = ifd.integer(tags.COMPRESSION, tags.NONE)
@@ -89,14 +135,7 @@ def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
             raise ifd.unsupported(f"subsampled YCbCr of {samples} samples of {bits} bit is not supported")
         row_bytes = -(-tile_width * bits * (samples if planar == tags.PLANAR_CHUNKY else 1) // 8)
         form = TileLayout(compression, tiled, height, tile_height, row_bytes)
-    offsets, counts, tile_height = read_tile_offsets(ifd, tables, form)
-    if form.size(tile_height) > MAX_TILE_BYTES:
-        kind = "tile" if tiled else "strip"
-        raise ifd.unsupported(
-            f"a {kind} of {tile_width} × {tile_height} pixels takes {form.size(tile_height)} bytes decoded; "
-            f"the most that is read at once is {MAX_TILE_BYTES}. Rewrite the file with smaller tiles"
-        )
-    return Level(
+    level = Level(
         width=width,
         height=height,
         tile_width=tile_width,
@@ -110,8 +149,8 @@ def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
         predictor=predictor,
         photometric=photometric,
         byte_order=ifd.file.order,
-        offsets=offsets,
-        byte_counts=counts,
+        offsets=_NO_TILES,
+        byte_counts=_NO_TILES,
         fill_order=fill_order,
         jpeg_tables=ifd.raw(tags.JPEG_TABLES) if compression == tags.JPEG else None,
         subsampling=subsampling,
@@ -120,6 +159,7 @@ def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
         colours=colours,
         t4_options=ifd.integer(tags.T4_OPTIONS, 0) if compression == tags.CCITT_GROUP3 else 0,
     )
+    return _Form(level, tables, form)
 
 
 def _conversion(
@@ -172,7 +212,7 @@ def _check_chroma(ifd: Ifd, subsampling: tuple[int, int], compression: int, pred
         raise ifd.unsupported(f"subsampled YCbCr in {tags.COMPRESSION_NAMES[compression]} is not supported")
 
 
-def _layout(ifd: Ifd) -> tuple[int, int, int, int, bool, int, int, tuple[tuple[int, int], tuple[int, int]]]:
+def _layout(ifd: Ifd) -> tuple[int, int, int, int, bool, int, int, _Tables]:
     """(width, height, tile width, tile height, tiled, samples, planar, ((offsets tag, n), (byte counts tag, n)))."""
     width, height = ifd.integer(tags.IMAGE_WIDTH), ifd.integer(tags.IMAGE_LENGTH)
     samples = ifd.integer(tags.SAMPLES_PER_PIXEL, 1)

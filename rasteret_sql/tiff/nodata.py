@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ _SPECIAL = re.compile(r"\s*([+-]?)(?:1\.#)?(nan|qnan|ind|inf)", re.IGNORECASE)
 _NEAR = 2 * float(np.finfo(np.float32).eps)
 
 
+@lru_cache(maxsize=1024)
 def parse_nodata(text: str | None, dtype: np.dtype) -> Nodata:
     """Read a nodata text for samples of `dtype`; the number that the text starts with counts, 0 where it has none.
 

@@ -20,7 +20,7 @@ from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.errors import CorruptTiffError, TiffError, UnsupportedTiffError
 from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.gdal_metadata import read_metadata
-from rasteret_sql.tiff.geokeys import crs_from_geokeys, read_geokeys
+from rasteret_sql.tiff.geokeys import read_geokeys
 from rasteret_sql.tiff.georeference import GEO_TAGS, read_gcps, read_transform
 from rasteret_sql.tiff.header import Header, Level
 from rasteret_sql.tiff.ifd import Ifd, TiffBytes, open_tiff, read_ifd
@@ -81,7 +81,7 @@ class _Images:
         kind = ifd.subfile_type
         if self.main is None:
             self.main = ifd
-            self.missing += [gap for tag in _FILE_TAGS if tag in ifd for gap in ifd.missing(tag)]
+            self.missing += [] if ifd.has_all else [gap for tag in _FILE_TAGS for gap in ifd.missing(tag)]
             self.missing += missing_ranges(ifd)
         elif kind & tags.MASK_IMAGE and pages:
             self.masks.append(ifd)
@@ -129,7 +129,7 @@ def _follow(file: TiffBytes, offset: int, found: _Images, *, pages: bool) -> Non
             if found.main is None:
                 raise
             return
-        offset = ifd.next_offset
+        offset = ifd.directory.next_offset
         found.add(ifd, pages=pages)
 
 
@@ -159,7 +159,7 @@ def _header(main: Ifd, overview_ifds: list[Ifd], mask_ifds: list[Ifd]) -> Header
         levels=levels,
         masks=masks,
         transform=transform,
-        crs=crs_from_geokeys(keys),
+        crs=keys.crs,
         nodata=tuple(own[nodata_text if text is None else text] for text in meta.nodata),
         scales=meta.scales,
         offsets=meta.offsets,

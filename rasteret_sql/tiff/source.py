@@ -49,6 +49,11 @@ class SparseBytes:
         self._starts.insert(at, offset)
         self._data.insert(at, memoryview(data).cast("B"))
 
+    @property
+    def first(self) -> int:
+        """How many bytes from the begin of the file on arrived in one part."""
+        return len(self._data[0]) if self._starts and not self._starts[0] else 0
+
     def missing(self, offset: int, length: int) -> list[ByteRange]:
         """Those parts of a range that have not arrived, in order; empty where all is there.
 
