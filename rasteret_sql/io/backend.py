@@ -87,13 +87,23 @@ class SigningBackend(Protocol):
 @functools.cache
 def tells_facts(backend: type) -> bool:
     """True where parts are to be had through `get_part`; a subclass that has its own `get_range` wants that called."""
-    classes = backend.__mro__
+    return _comes_first(backend, "get_part", "get_range")
+
+
+@functools.cache
+def gives_starts(backend: type) -> bool:
+    """True where the first bytes of many files are to be had through `get_starts`."""
+    return _comes_first(backend, "get_starts", "get_part") and _comes_first(backend, "get_starts", "get_range")
+
+
+def _comes_first(backend: type, wanted: str, plain: str) -> bool:
+    """True where a class has a method, and no subclass of the one that defines it has another method of its own."""
     first = {
-        name: next((number for number, one in enumerate(classes) if name in vars(one)), None)
-        for name in ("get_part", "get_range")
+        name: next((number for number, one in enumerate(backend.__mro__) if name in vars(one)), None)
+        for name in (wanted, plain)
     }
-    part, plain = first["get_part"], first["get_range"]
-    return part is not None and (plain is None or part <= plain)
+    at, of_plain = first[wanted], first[plain]
+    return at is not None and (of_plain is None or at <= of_plain)
 
 
 class ObstoreBackend:

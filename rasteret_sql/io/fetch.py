@@ -10,7 +10,7 @@ import functools
 import inspect
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.io import addresses
 from rasteret_sql.io.addresses import safe_address
-from rasteret_sql.io.backend import Buffer, FileFacts, SigningBackend, StorageBackend, tells_facts
+from rasteret_sql.io.backend import Buffer, FileFacts, SigningBackend, StorageBackend, gives_starts, tells_facts
 from rasteret_sql.io.failures import Cause, Failure, failure_of
 from rasteret_sql.io.loop import io_loop
 from rasteret_sql.io.retry_after import retry_after
@@ -27,7 +27,7 @@ from rasteret_sql.io.settings import io_settings
 from rasteret_sql.io.signed_addresses import signed_form
 from rasteret_sql.receipt import Receipt, current_receipt
 
-__all__ = ["RetryPolicy", "fetch", "fetch_prefix", "safe_address"]
+__all__ = ["RetryPolicy", "fetch", "fetch_prefix", "fetch_starts", "safe_address"]
 
 T = TypeVar("T")
 
@@ -168,6 +168,35 @@ async def fetch_prefix(
 
     with receipt.fetch:
         return await _repeat(once, address, part, policy or _policy(), backend)
+
+
+async def fetch_starts(
+    backend: StorageBackend, addresses: Sequence[str], length: int
+) -> dict[str, tuple[bytes, FileFacts]]:
+    """Read the starts of files of this machine, one after the other, which costs less than one by one.
+
+    Returns:
+        As of `fetch_prefix`, by address, without those that are elsewhere, or that it has to ask for again.
+    """
+    if not gives_starts(type(backend)):
+        return {}
+    limiter, receipt = io_loop().limiter, current_receipt()
+    gate = await limiter.acquire("")
+    try:
+        with receipt.fetch:
+            async with asyncio.timeout(_PATIENCE * io_settings().request_timeout):
+                read = await backend.get_starts(addresses, length)  # type: ignore[attr-defined]
+    except TimeoutError:
+        return {}
+    finally:
+        limiter.release(gate)
+    found = {}
+    for address, start in zip(addresses, read, strict=True):
+        if start is not None and len(start[0]) == min(start[1].size, length):
+            found[address] = start
+            receipt.sent(again=False)
+            receipt.received(len(start[0]))
+    return found
 
 
 async def _repeat(  # noqa: PLR0917

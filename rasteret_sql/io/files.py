@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -26,6 +27,20 @@ class LocalFiles:
     async def read_known(self, path: str, start: int, length: int) -> tuple[bytes, FileFacts]:
         """The same, and what the file system says of the file."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, read_known, path, start, length)
+
+    async def read_starts(self, paths: Sequence[str], length: int) -> list[tuple[bytes, FileFacts] | None]:
+        """The first bytes of some files, one after the other in one thread; None of one that cannot be read."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _read_starts, paths, length)
+
+
+def _read_starts(paths: Sequence[str], length: int) -> list[tuple[bytes, FileFacts] | None]:
+    found: list[tuple[bytes, FileFacts] | None] = []
+    for path in paths:
+        try:
+            found.append(read_known(path, 0, length))
+        except OSError:  # who asks for it alone is told why
+            found.append(None)
+    return found
 
 
 def read_part(path: str, start: int, length: int) -> bytes:

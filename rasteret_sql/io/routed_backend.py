@@ -107,6 +107,16 @@ class RoutedBackend:
                 raise
         return await read_part(self._opened(place).store, place.path, start, length)
 
+    async def get_starts(self, urls: Sequence[str], length: int) -> list[tuple[Buffer, FileFacts] | None]:
+        """The first bytes of each file of this machine that can be read; None of all others."""
+        places = [self._place(url) for url in urls]
+        files = [number for number, place in enumerate(places) if place.kind == Kind.FILE]
+        found: list[tuple[Buffer, FileFacts] | None] = [None] * len(places)
+        read = await self._files.read_starts([places[number].path for number in files], length) if files else ()
+        for number, start in zip(files, read, strict=True):
+            found[number] = start
+        return found
+
     async def _from_whole(self, place: Place, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
         """A part of a file whose server does not serve parts."""
         limit = (self._settings or io_settings()).whole_file_bytes

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from rasteret_sql.errors import CorruptTiffError, RasteretError
 from rasteret_sql.index.format.band_encode import BandRecord
 from rasteret_sql.index.read.sidecar_files import Siblings, with_sidecars
+from rasteret_sql.io.addresses import is_local
 from rasteret_sql.io.backend import FileFacts, StorageBackend
-from rasteret_sql.io.fetch import fetch, fetch_prefix, safe_address
+from rasteret_sql.io.fetch import fetch, fetch_prefix, fetch_starts, safe_address
 from rasteret_sql.receipt import current_receipt
 from rasteret_sql.scenes.scene import SceneItem
 from rasteret_sql.tiff.header import BandHeader, Header
@@ -18,6 +19,10 @@ from rasteret_sql.tiff.parse import HEADER_PREFETCH, NeedBytes, SparseBytes, par
 
 _MOST_ROUNDS = 300
 """Each round follows at least one more image directory, of which a file may have 256."""
+_TOGETHER = 16
+"""Files of this machine that are read one after the other, at most: handing each to a thread costs as much as parsing."""
+_SIDE_BY_SIDE = 8
+"""Where there are so few files, they are read side by side instead."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,19 +40,25 @@ class FileHeader:
         return BandRecord(band, self.header.count, self.facts.size, self.facts.etag, self.facts.modified)
 
 
-async def read_header(address: str, backend: StorageBackend, siblings: Siblings | None = None) -> FileHeader:
+async def read_header(
+    address: str,
+    backend: StorageBackend,
+    siblings: Siblings | None = None,
+    start: tuple[bytes, FileFacts] | None = None,
+) -> FileHeader:
     """Read and parse the header of one file, and what files beside it say.
 
     Args:
         address: Of the file.
         backend: How bytes are read.
         siblings: Knows which files lie beside it, and what it has listed for others; None: it lists anew.
+        start: Its first bytes, where they have been read.
 
     Raises:
         StorageError: The bytes cannot be fetched.
         TiffError: They are no TIFF that can be read, or the mask beside it is none.
     """
-    header, facts = await _read_tiff(address, backend)
+    header, facts = await _read_tiff(address, backend, start)
     beside = await (siblings or Siblings()).of(address)
     if not beside:
         return FileHeader(header, facts)
@@ -55,9 +66,11 @@ async def read_header(address: str, backend: StorageBackend, siblings: Siblings 
     return FileHeader(whole, facts, notes)
 
 
-async def _read_tiff(address: str, backend: StorageBackend) -> tuple[Header, FileFacts]:
+async def _read_tiff(
+    address: str, backend: StorageBackend, start: tuple[bytes, FileFacts] | None = None
+) -> tuple[Header, FileFacts]:
     """Header of one TIFF by itself."""
-    data, facts = await fetch_prefix(backend, address, HEADER_PREFETCH)
+    data, facts = start or await fetch_prefix(backend, address, HEADER_PREFETCH)
     chunks = SparseBytes(data, facts.size)
     shown, receipt = safe_address(address), current_receipt()
     for _ in range(_MOST_ROUNDS):
@@ -94,21 +107,33 @@ async def read_headers(
     """
     out: dict[str, FileHeader | RasteretError] = {}
     siblings = Siblings(sidecars or {})
-    waiting = iter(dict.fromkeys(addresses))
+    waiting = iter(_together(dict.fromkeys(addresses)))
 
     async def work() -> None:
-        for address in waiting:
-            try:
-                out[address] = await read_header(address, backend, siblings)
-            except RasteretError as error:
-                out[address] = error
-            if on_done is not None:
-                on_done(address, out[address])
+        for some in waiting:
+            starts = await fetch_starts(backend, some, HEADER_PREFETCH) if len(some) > 1 else {}
+            for address in some:
+                try:
+                    out[address] = await read_header(address, backend, siblings, starts.pop(address, None))
+                except RasteretError as error:
+                    out[address] = error
+                if on_done is not None:
+                    on_done(address, out[address])
 
     async with asyncio.TaskGroup() as group:
         for _ in range(max_concurrent):
             group.create_task(work())
     return out
+
+
+def _together(addresses: Iterable[str]) -> list[tuple[str, ...]]:
+    """Addresses of which one worker reads one tuple after the other: some local files, or one that is elsewhere."""
+    local, others = [], []
+    for address in addresses:
+        (local if is_local(address) else others).append(address)
+    some = max(1, min(_TOGETHER, len(local) // _SIDE_BY_SIDE))
+    runs = [tuple(local[at : at + some]) for at in range(0, len(local), some)]
+    return [*runs, *((address,) for address in others)]
 
 
 def named_sidecars(scenes: Iterable[SceneItem]) -> dict[str, tuple[str, ...]]:

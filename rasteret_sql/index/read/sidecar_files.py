@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
 
 from rasteret_sql.errors import MissingObjectError, TiffError
 from rasteret_sql.io.addresses import is_local
@@ -55,6 +54,8 @@ class Siblings:
             self._folders[folder] = asyncio.create_task(asyncio.to_thread(_listing, folder))
         stem, ending = _split(name)
         there = (await self._folders[folder]).get(stem, ())
+        if len(there) == 1 and there[0] == name:
+            return found  # as most are
         beside = {one[len(name) :].lower(): one[len(name) :] for one in there if one.startswith(name) and one != name}
         found |= {suffix: address + beside[suffix] for suffix in SUFFIXES if suffix in beside}
         world = {one[len(stem) :].lower(): one[len(stem) :] for one in there}
@@ -66,9 +67,9 @@ class Siblings:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Stem and ending; a name that begins with its only dot has no ending."""
-    path = PurePath(name)
-    return path.stem, path.suffix
+    """Stem and ending; a name that begins with its only dot has no ending, nor has one that ends with a dot."""
+    at = name.rfind(".")
+    return (name[:at], name[at:]) if 0 < at < len(name) - 1 else (name, "")
 
 
 def _listing(folder: str) -> dict[str, list[str]]:
@@ -78,8 +79,8 @@ def _listing(folder: str) -> dict[str, list[str]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 stem = entry.name
-                while suffix := next((one for one in SUFFIXES if stem.lower().endswith(one)), ""):
-                    stem = stem[: -len(suffix)]
+                while stem.lower().endswith(SUFFIXES):
+                    stem = stem[: -len(next(one for one in SUFFIXES if stem.lower().endswith(one)))]
                 names.setdefault(_split(stem)[0], []).append(entry.name)
     except OSError:
         return {}  # a folder whose files may be read but not listed; its files are read alone, as by GDAL
