@@ -23,13 +23,16 @@ PLACES = [
 
 
 def image(crs, x, y, pixel, *, turn=0.0):
+    """Of 2000 × 1500 pixels."""
     cos, sin = np.cos(turn) * pixel, np.sin(turn) * pixel
     return PlacedImage(Affine(cos, sin, x, sin, -cos, y), 2000, 1500, crs)
 
 
+@pytest.mark.parametrize("part", [1, 1 / 5, 1 / 20])
 @pytest.mark.parametrize("turn", [0.0, 0.3])
-def test_boxes_are_those_of_regions_and_of_gdal(turn):
-    images = [image(*place, turn=turn) for place in PLACES]
+def test_boxes_are_those_of_regions_and_of_gdal(turn, part):
+    # smaller ones have fewer points on an edge
+    images = [image(*place, pixel * part, turn=turn) for *place, pixel in PLACES]
     boxes = boxes_of_small_images(images)
     for one, box in zip(images, boxes, strict=True):
         assert box is not None, one.crs
@@ -56,6 +59,13 @@ def test_boxes_are_those_of_regions_and_of_gdal(turn):
 )
 def test_what_needs_a_closer_look(one):
     assert boxes_of_small_images([one, image(*PLACES[0]), one])[::2] == [None, None]
+
+
+def test_images_of_all_sizes_at_once():
+    images = [image(*place, pixel * part) for part in (1 / 50, 1, 1 / 7) for *place, pixel in PLACES]
+    together = boxes_of_small_images(images)
+    assert None not in together
+    assert together == [boxes_of_small_images([one])[0] for one in images]
 
 
 def test_none():
