@@ -102,7 +102,7 @@ def _boxes(crs: str, images: Sequence[PlacedImage]) -> _Doubles:
 
 
 def _edges(transforms: _Doubles, sizes: _Doubles, steps: int) -> tuple[_Doubles, _Doubles]:
-    """x and y of points on the outlines of images in their CRS, shape (n, points) each.
+    """Points on the outlines of images in their CRS: x and y, shape (n, points) each.
 
     Args:
         transforms: of the images, shape (n, 6).

@@ -37,6 +37,7 @@ class GeoKeys:
 
 
 _known: SharedValues[tuple[object, ...], GeoKeys] = SharedValues()
+_PARTS = (tags.GEO_KEY_DIRECTORY, tags.GEO_DOUBLE_PARAMS, tags.GEO_ASCII_PARAMS)
 _NO_KEYS = GeoKeys(MappingProxyType({}))
 
 
@@ -44,7 +45,7 @@ def read_geokeys(ifd: Ifd) -> GeoKeys:
     """Read the keys of a file; entries that point outside their tag count as absent, as in GDAL."""
     if tags.GEO_KEY_DIRECTORY not in ifd:
         return _NO_KEYS
-    key = ifd.directory, ifd.raw(tags.GEO_KEY_DIRECTORY), ifd.raw(tags.GEO_DOUBLE_PARAMS), ifd.raw(tags.GEO_ASCII_PARAMS)
+    key = ifd.file.order, *map(ifd.raw, _PARTS), *(ifd.fields[tag].type for tag in _PARTS if tag in ifd)
     return _known.get(key) or _known.add(key, _keys(ifd))
 
 

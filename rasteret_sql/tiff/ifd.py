@@ -101,8 +101,10 @@ class Directory:
     next_offset: int
     end: int
     """The first byte behind the values that lie outside of it; `sys.maxsize` where nobody knows how long one is."""
+    layout: tuple[object, ...]
+    """All that it says itself of how pixels are stored; not where."""
     apart: tuple[ByteRange, ...]
-    """Places of those values of them that say how pixels are stored."""
+    """Places of the values outside that say more of it."""
 
 
 @dataclass(slots=True)  # not frozen: two for each header
@@ -123,13 +125,13 @@ class Ifd:
 
     @property
     def layout_key(self) -> tuple[object, ...]:
-        """What is the same for another directory only if that stores its pixels in the same way.
+        """A value that two directories have in common only if they store their pixels in the same way.
 
         Raises:
             NeedBytes, CorruptTiffError: A value is not there.
         """
         view = self.file.view
-        return self.directory, *(bytes(view(at, length, "a value")) for at, length in self.directory.apart)
+        return self.directory.layout, *(bytes(view(at, length, "a value")) for at, length in self.directory.apart)
 
     @property
     def subfile_type(self) -> int:
@@ -138,7 +140,8 @@ class Ifd:
 
     def corrupt(self, problem: str) -> CorruptTiffError:
         """An error about this directory."""
-        return CorruptTiffError(f"{self.file.address}: the image directory at byte {self.directory.offset} is corrupt: {problem}")
+        where = f"the image directory at byte {self.directory.offset}"
+        return CorruptTiffError(f"{self.file.address}: {where} is corrupt: {problem}")
 
     def unsupported(self, feature: str) -> UnsupportedTiffError:
         """An error about what this directory asks for."""
@@ -292,7 +295,9 @@ def _directory(body: bytes, order: Literal["<", ">"], big: bool, offset: int) ->
     """Read the bytes of a directory behind its number of tags; `offset` is that of the number."""
     count_size, entry_size, inline = (8, 20, 8) if big else (2, 12, 4)
     fields: dict[int, Field] = {}
-    end, apart = 0, []
+    end = 0
+    layout: list[object] = [order]
+    apart: list[ByteRange] = []
     entries = struct.iter_unpack(order + ("HHQQ" if big else "HHII"), body[:-inline])
     where = offset + count_size - inline
     for tag, code, items, value in entries:
@@ -303,6 +308,7 @@ def _directory(body: bytes, order: Literal["<", ">"], big: bool, offset: int) ->
         if items * size > inline:
             fields[tag] = Field(code, items, value)
             end = max(end, value + items * size if code in _SIZES else sys.maxsize)
+            layout.append((tag, code, items))
             if tag not in _OF_ONE_FILE:
                 apart.append(ByteRange(value, items * size))
             continue
@@ -310,8 +316,9 @@ def _directory(body: bytes, order: Literal["<", ">"], big: bool, offset: int) ->
         shift = 0 if order == "<" else 8 * (inline - size)
         single = value >> shift & _MASKS[code] if items == 1 and code in _MASKS else None
         fields[tag] = Field(code, items, where, single)
+        layout.append((tag, code, items, None if tag in _OF_ONE_FILE else value))
     (next_offset,) = struct.unpack(order + ("Q" if big else "I"), body[-inline:])
-    return Directory(offset, fields, next_offset, end, tuple(apart))
+    return Directory(offset, fields, next_offset, end, tuple(layout), tuple(apart))
 
 
 def _printable(data: bytes) -> str:

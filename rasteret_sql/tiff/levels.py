@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,15 +57,15 @@ _Tables = tuple[tuple[int, int], tuple[int, int]]
 class _Form(NamedTuple):
     """An image but for the places of its tiles."""
 
-    level: Level
-    """Without tiles."""
+    level: Callable[..., Level]
+    """Makes the level, given `tile_height`, `offsets` and `byte_counts`."""
+    tile_width: int
     tables: _Tables
     """((tag of offsets, number of tiles), (tag of byte counts, number of tiles))."""
     layout: TileLayout
 
 
 _forms: SharedValues[tuple[object, ...], _Form] = SharedValues()
-_NO_TILES = np.array([], np.uint64)
 
 
 def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
@@ -92,11 +93,11 @@ def read_level(ifd: Ifd, *, planes: bool = False) -> Level:
     offsets, counts, tile_height = read_tile_offsets(ifd, form.tables, form.layout)
     if form.layout.size(tile_height) > MAX_TILE_BYTES:
         raise ifd.unsupported(
-            f"a {'tile' if form.layout.tiled else 'strip'} of {form.level.tile_width} × {tile_height} pixels takes "
+            f"a {'tile' if form.layout.tiled else 'strip'} of {form.tile_width} × {tile_height} pixels takes "
             f"{form.layout.size(tile_height)} bytes decoded; the most that is read at once is {MAX_TILE_BYTES}. "
             "Rewrite the file with smaller tiles"
         )
-    return replace(form.level, offsets=offsets, byte_counts=counts, tile_height=tile_height)
+    return form.level(tile_height=tile_height, offsets=offsets, byte_counts=counts)
 
 
 def _read_form(ifd: Ifd, *, planes: bool) -> _Form | Level:
@@ -135,11 +136,11 @@ def _read_form(ifd: Ifd, *, planes: bool) -> _Form | Level:
             raise ifd.unsupported(f"subsampled YCbCr of {samples} samples of {bits} bit is not supported")
         row_bytes = -(-tile_width * bits * (samples if planar == tags.PLANAR_CHUNKY else 1) // 8)
         form = TileLayout(compression, tiled, height, tile_height, row_bytes)
-    level = Level(
+    level = partial(
+        Level,
         width=width,
         height=height,
         tile_width=tile_width,
-        tile_height=tile_height,
         tiled=tiled,
         dtype=np.dtype("u1") if stored_samples else dtype,
         bits=bits,
@@ -149,8 +150,6 @@ def _read_form(ifd: Ifd, *, planes: bool) -> _Form | Level:
         predictor=predictor,
         photometric=photometric,
         byte_order=ifd.file.order,
-        offsets=_NO_TILES,
-        byte_counts=_NO_TILES,
         fill_order=fill_order,
         jpeg_tables=ifd.raw(tags.JPEG_TABLES) if compression == tags.JPEG else None,
         subsampling=subsampling,
@@ -159,7 +158,7 @@ def _read_form(ifd: Ifd, *, planes: bool) -> _Form | Level:
         colours=colours,
         t4_options=ifd.integer(tags.T4_OPTIONS, 0) if compression == tags.CCITT_GROUP3 else 0,
     )
-    return _Form(level, tables, form)
+    return _Form(level, tile_width, tables, form)
 
 
 def _conversion(

@@ -51,7 +51,7 @@ class SparseBytes:
 
     @property
     def first(self) -> int:
-        """How many bytes from the begin of the file on arrived in one part."""
+        """Bytes from the begin of the file on that arrived in one part."""
         return len(self._data[0]) if self._starts and not self._starts[0] else 0
 
     def missing(self, offset: int, length: int) -> list[ByteRange]:

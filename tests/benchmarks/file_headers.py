@@ -1,8 +1,9 @@
 """Measure `rasteret_files` over many local TIFFs beside rasterio: `python -m tests.benchmarks.file_headers [--reps 5]`.
 
-1,000 tiled files with overviews, statistics of their pages in the cache of the system. Each repetition is a new process
-for each program, and the programs take turns. The time is that of the call alone, the second time that the process
-makes it with files that it has not read before: the first call loads what is needed. Their answers are compared.
+1,000 tiled files with overviews, their pages in the cache of the system; all of one layout, or of `--layouts`. Each
+repetition is a new process for each program, and the programs take turns. The time is that of the call alone, the
+second time that the process makes it with files that it has not read before: the first call loads what is needed. Their
+answers are compared.
 """
 
 from __future__ import annotations
@@ -65,22 +66,23 @@ print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, rows], 
 """
 
 
-def make(folder: Path) -> None:
-    """Write the files: one with pixels and overviews, copied under another place each."""
+def make(folder: Path, layouts: int = 1) -> None:
+    """Write the files, each at another place: those of a layout are of one size."""
     import numpy as np
     import rasterio
     from rasterio.transform import from_origin
 
-    pixels = np.random.default_rng(1).integers(0, 4000, (512, 512), "uint16")
+    pixels = np.random.default_rng(1).integers(0, 4000, (512, 512 + layouts), "uint16")
     for name, count in (("warm", WARM), ("files", COUNT)):
         (folder / name).mkdir()
         for number in range(count):
+            width = 512 + number % layouts
             with rasterio.open(
-                folder / name / f"{number:04}.tif", "w", driver="COG", width=512, height=512, count=1, dtype="uint16",
+                folder / name / f"{number:04}.tif", "w", driver="COG", width=width, height=512, count=1, dtype="uint16",
                 crs="EPSG:32633", transform=from_origin(400_000 + 5120 * number, 5_100_000, 10, 10), nodata=0,
                 blocksize=256, compress="deflate",
             ) as file:  # fmt: skip
-                file.write(pixels, 1)
+                file.write(pixels[:, :width], 1)
 
 
 def measure(program: str, folder: Path) -> tuple[float, float, list[list[object]]]:
@@ -101,12 +103,13 @@ def measure(program: str, folder: Path) -> tuple[float, float, list[list[object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reps", type=int, default=5, help="repetitions (5)")
-    reps = parser.parse_args().reps
+    parser.add_argument("--layouts", type=int, default=1, help="sizes of files (1)")
+    given = parser.parse_args()
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in PROGRAMS}
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        make(folder)
-        for _ in range(reps):
+        make(folder, given.layouts)
+        for _ in range(given.reps):
             answers = []
             for name, program in PROGRAMS.items():
                 wall, cpu, rows = measure(program, folder)

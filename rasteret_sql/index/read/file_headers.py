@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rasteret_sql.errors import CorruptTiffError, RasteretError
@@ -20,7 +20,7 @@ from rasteret_sql.tiff.parse import HEADER_PREFETCH, NeedBytes, SparseBytes, par
 _MOST_ROUNDS = 300
 """Each round follows at least one more image directory, of which a file may have 256."""
 _TOGETHER = 16
-"""Files of this machine that are read one after the other, at most: handing each to a thread costs as much as parsing."""
+"""Files of this machine that are read one after the other, at most: a thread for each costs as much as parsing it."""
 _SIDE_BY_SIDE = 8
 """Where there are so few files, they are read side by side instead."""
 
@@ -126,11 +126,10 @@ async def read_headers(
     return out
 
 
-def _together(addresses: Iterable[str]) -> list[tuple[str, ...]]:
+def _together(addresses: Collection[str]) -> list[tuple[str, ...]]:
     """Addresses of which one worker reads one tuple after the other: some local files, or one that is elsewhere."""
-    local, others = [], []
-    for address in addresses:
-        (local if is_local(address) else others).append(address)
+    local = [address for address in addresses if is_local(address)]
+    others = [address for address in addresses if not is_local(address)]
     some = max(1, min(_TOGETHER, len(local) // _SIDE_BY_SIDE))
     runs = [tuple(local[at : at + some]) for at in range(0, len(local), some)]
     return [*runs, *((address,) for address in others)]
