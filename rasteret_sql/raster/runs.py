@@ -205,10 +205,8 @@ class TilePieces:
     """Positions in the tile table, ascending."""
     first: Ints
     """Shape (tiles + 1,): number of the first piece of each tile, and of all pieces."""
-    row: Ints
-    """In the tile."""
-    col: Ints
-    """First column in the tile."""
+    begin: Ints
+    """Position of the first pixel in the tile, row-major."""
     length: Ints
     place: Ints
     """Position of the first pixel among all pixels of all runs."""
@@ -218,21 +216,18 @@ class TilePieces:
     @property
     def nbytes(self) -> int:
         """Bytes that they hold."""
-        arrays = [self.tiles, self.first, self.row, self.col, self.length, self.place, self.polygon]
+        arrays = [self.tiles, self.first, self.begin, self.length, self.place, self.polygon]
         return sum(one.nbytes for one in arrays)
 
     def of(self, tile: int) -> slice:
         """The pieces in the n-th tile."""
         return slice(int(self.first[tile]), int(self.first[tile + 1]))
 
-    def pixels(self, tile: int, tile_width: int) -> tuple[Ints, Ints]:
+    def pixels(self, tile: int) -> tuple[Ints, Ints]:
         """The pixels of the n-th tile: their positions in it, row-major, and among all pixels of all runs."""
         some = self.of(tile)
         length = self.length[some]
-        return (
-            expand(self.row[some] * tile_width + self.col[some], length),
-            expand(self.place[some], length),
-        )
+        return expand(self.begin[some], length), expand(self.place[some], length)
 
 
 def _cut_at_tiles(runs: Runs, tile_width: int, tile_height: int, tiles_across: int) -> TilePieces:
@@ -251,8 +246,7 @@ def _cut_at_tiles(runs: Runs, tile_width: int, tile_height: int, tiles_across: i
     return TilePieces(
         tiles,
         np.append(first, len(tile)),
-        runs.row[of] % tile_height,
-        start - column * tile_width,
+        runs.row[of] % tile_height * tile_width + start - column * tile_width,
         end - start,
         place[of] + start - runs.col[of],
         runs.polygon[of],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from rasteret_sql.reading.derived_band import DerivedBand
 from rasteret_sql.reading.input_level import level_of_input
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import described
+from rasteret_sql.scratch import Scratch
 from rasteret_sql.tiff.validity import Kind, Look, layers
 
 _FEW_PIXELS = 4
@@ -35,6 +37,10 @@ _MOST_NARROW = 1 << 15
 """So many values of 16 bits, with a sign or without, have a sum of 32 bits of the same kind."""
 MOST_PIXELS = 1 << 23
 """Pixels of a group, at most: arrays of so many are in memory while tiles arrive."""
+Sums = npt.NDArray[np.integer[Any]]
+_NOTHING = np.zeros(0, np.bool_)
+_reach = Scratch()
+"""Running sums of all pixels of a tile."""
 
 
 class RunsJob(Job):
@@ -59,7 +65,7 @@ class RunsJob(Job):
         self._layers = layers(source.header, level, alpha)
         self.slots = 0
         """Tiles that it waits for."""
-        self._slots: list[tuple[TilePieces, int, int, Sequence[Look]]] = []
+        self._slots: list[tuple[TilePieces, int, Sequence[Look]]] = []
         self._lock = threading.Lock()
 
     def needs(self) -> Iterable[TileNeed]:
@@ -69,7 +75,7 @@ class RunsJob(Job):
             pieces = self.runs.cut(level.tile_width, level.tile_height, level.tiles_across)
             for number, tile in enumerate(pieces.tiles.tolist()):
                 yield TileNeed(address, level, tile, len(self._slots), facts, self._source.backend)
-                self._slots.append((pieces, number, level.tile_width, layer.looks))
+                self._slots.append((pieces, number, layer.looks))
         self.slots = len(self._slots)
 
     def finish(self) -> None:
@@ -99,27 +105,34 @@ class ZoneSums(RunsJob):
 
     @staticmethod
     def can_sum(source: BandSource, level: int, alpha: str) -> bool:
-        """True for integers of which the pixels and what tells their validity are in the same tiles."""
+        """True for integers that are in one tile with all that tells their validity, each of these by itself."""
         dtype = source.header.dtype
-        if isinstance(source, DerivedBand):
+        if isinstance(source, DerivedBand) or dtype.kind not in "ui" or dtype.itemsize > 4:
             return False
-        return dtype.kind in "ui" and dtype.itemsize <= 4 and len(layers(source.header, level, alpha)) == 1
+        own, *others = layers(source.header, level, alpha)
+        return not others and all(look.kind is not Kind.NODATA_VALUES for look in own.looks)
 
     def place(self, slot: int, tile: npt.NDArray[np.generic] | None) -> None:
-        pieces, number, _, looks = self._slots[slot]
+        pieces, number, looks = self._slots[slot]
         some = pieces.of(number)
-        polygon, length = pieces.polygon[some], pieces.length[some]
+        polygon, begin, length = pieces.polygon[some], pieces.begin[some], pieces.length[some]
         if tile is None:
             self._place_hole(polygon, length, looks)
             return
-        start = pieces.row[some] * tile.shape[1] + pieces.col[some]
-        pixels = tile[:, :, looks[0].sample].reshape(-1)
-        hides = [look.hides(tile[:, :, look.sample].reshape(-1)) for look in looks[1:]]
-        hidden: npt.NDArray[np.bool_] = np.logical_or.reduce(hides) if hides else np.zeros(0, bool)
+        few = int(length.sum()) < tile.shape[0] * tile.shape[1] // _FEW_PIXELS
+        if few:
+            values = _taken(tile, looks, expand(begin, length))
+            begin = np.cumsum(length) - length
+        else:
+            values = [tile[:, :, look.sample].reshape(-1) for look in looks]
+        sums = _sums_one_by_one if few else _sums_between
+        pixels = values[0]
+        hides = [look.hides(some) for look, some in zip(looks[1:], values[1:], strict=True)]
+        hidden = np.asarray(hides[0] if len(hides) == 1 else np.logical_or.reduce(hides) if hides else _NOTHING)
         if hidden.any():
-            self._add(polygon, _between(hidden, start, length), of_invalid=True)
+            self._add(polygon, sums(hidden, begin, length), of_invalid=True)
             pixels = np.where(hidden, 0, pixels)
-        self._add(polygon, _between(pixels, start, length))
+        self._add(polygon, sums(pixels, begin, length))
 
     def _place_hole(self, polygon: npt.NDArray[np.int64], length: npt.NDArray[np.int64], looks: Sequence[Look]) -> None:
         if any(look.hides(None) for look in looks[1:]):
@@ -127,37 +140,49 @@ class ZoneSums(RunsJob):
         else:
             self._add(polygon, length * looks[0].default(self._source.header.dtype).astype(np.int64))
 
-    def _add(self, polygon: npt.NDArray[np.int64], sums: npt.NDArray[np.int64], *, of_invalid: bool = False) -> None:
-        summed = np.bincount(polygon, sums.astype(np.float64), len(self.sums)).astype(np.float64)
+    def _add(self, polygon: npt.NDArray[np.int64], sums: Sums, *, of_invalid: bool = False) -> None:
+        first, last = int(polygon[0]), int(polygon[-1])  # a tile has neighbours, as a rule
+        summed = np.bincount(polygon - first, sums)
         with self._lock:
-            if not of_invalid:
-                self.sums += summed
-            elif self.invalid is None:
-                self.invalid = summed
-            else:
-                self.invalid += summed
+            if of_invalid and self.invalid is None:
+                self.invalid = np.zeros(len(self.sums))
+            total = self.invalid if of_invalid else self.sums
+            assert total is not None
+            total[first : last + 1] += summed
 
 
-def _between(
-    values: npt.NDArray[np.generic], start: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Sums of so many values, at least one, from each start; exact.
+def _taken(
+    tile: npt.NDArray[np.generic], looks: Sequence[Look], at: npt.NDArray[np.int64]
+) -> list[npt.NDArray[np.generic]]:
+    """Some pixels of a tile, for each look."""
+    flat, samples = tile.reshape(-1), tile.shape[2]
+    return [flat.take(at if samples == 1 else at * samples + look.sample) for look in looks]
+
+
+def _kind_of_sums(values: npt.NDArray[np.generic], length: npt.NDArray[np.int64]) -> np.dtype:
+    """The type in which sums of so many values are exact, of all signs.
 
     Sums of many values go round where they pass 2^32, and differences of them come out right if they do not.
     """
-    ends = np.cumsum(length)
-    if not len(ends):
-        return ends
     narrow = values.dtype.itemsize <= 2 and int(length.max()) <= _MOST_NARROW
-    kind = (np.int32 if values.dtype.kind == "i" else np.uint32) if narrow else np.int64
-    if int(ends[-1]) < len(values) // _FEW_PIXELS:
-        few: npt.NDArray[np.int64] = np.add.reduceat(values[expand(start, length)], ends - length, dtype=kind)
-        return few.astype(np.int64)
-    # Not of zeros: memory that was used before is there at once, while that of zeros is always new.
-    reach = np.empty(len(values) + 1, kind)
+    return np.dtype((np.int32 if values.dtype.kind == "i" else np.uint32) if narrow else np.int64)
+
+
+def _sums_one_by_one(
+    values: npt.NDArray[np.generic], begin: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
+) -> Sums:
+    """Sums of neighbours, of which there are no others: so many, at least one, from each begin; exact."""
+    sums: Sums = np.add.reduceat(values, begin, dtype=_kind_of_sums(values, length))
+    return sums
+
+
+def _sums_between(values: npt.NDArray[np.generic], begin: npt.NDArray[np.int64], length: npt.NDArray[np.int64]) -> Sums:
+    """Sums of so many values, at least one, from each begin; exact."""
+    kind = _kind_of_sums(values, length)
+    reach = _reach.get((len(values) + 1) * kind.itemsize).view(kind)
     reach[0] = 0
     np.cumsum(values, dtype=kind, out=reach[1:])
-    sums: npt.NDArray[np.int64] = (reach[start + length] - reach[start]).astype(np.int64)
+    sums: Sums = reach[begin + length] - reach[begin]
     return sums
 
 
@@ -179,8 +204,8 @@ class PixelGroup(RunsJob):
         return super().needs()
 
     def place(self, slot: int, tile: npt.NDArray[np.generic] | None) -> None:
-        pieces, number, width, looks = self._slots[slot]
-        source, target = pieces.pixels(number, width if tile is None else tile.shape[1])
+        pieces, number, looks = self._slots[slot]
+        source, target = pieces.pixels(number)
         for look in looks:
             # One sample lies as it is; of several each is a copy, which costs less than to index in two dimensions.
             pixels = None if tile is None else tile[:, :, look.sample].reshape(-1).take(source)

@@ -13,7 +13,7 @@ ROWS = [
     {"errors", "quoting"},
     {"warning"},
     {"callbacks", "receipt"},
-    {"byte_ranges"},
+    {"byte_ranges", "scratch"},
     {"schema"},
     {"locks", "forked_child"},
     {"geo"},

@@ -159,6 +159,29 @@ def test_statistics_and_points_leave_out_what_all_bands_hide(tuples, kind):
             assert found == expected or (np.isnan(found) and np.isnan(expected))
 
 
+@pytest.mark.parametrize("kind", ["chunky", "planar", "with nodata", "one band", "alpha", "mask"])
+def test_sums_of_many_zones_leave_out_what_rasterio_hides(tuples, kind):
+    con, files = tuples
+    rng = np.random.default_rng(7)
+    left, top = rng.uniform(0, 300, (2, 40))
+    zones = shapely.box(LEFT + left, TOP - top - 70, LEFT + left + 90, TOP - top)
+    zones[0] = shapely.box(LEFT, TOP - 1000, LEFT + 1000, TOP)  # all of it
+    con.execute("CREATE OR REPLACE TABLE zones (n INTEGER, geom VARCHAR)")
+    con.executemany("INSERT INTO zones VALUES (?, ?)", [[n, zone.wkt] for n, zone in enumerate(zones)])
+    call = "zonal_stats_table(scene, zones, 'b_1', geom_crs := 32632, stats := ['count', 'sum'])"
+    query = f"WITH scene AS (SELECT '{kind}' AS id) SELECT n, count, coalesce(sum, 0) FROM {call}"
+    found = {n: pair for n, *pair in con.execute(query).fetchall()}
+    with rasterio.open(files[kind]) as source:
+        pixels = source.read(1)
+        valid = (source.read_masks(1) != 0) & ~np.isnan(pixels)
+        for n, zone in enumerate(zones):
+            outside = rasterio.features.geometry_mask([zone], SIZE, source.transform)
+            if outside.all():
+                continue
+            inside = valid & ~outside
+            assert found[n] == pytest.approx([inside.sum(), pixels[inside].sum(dtype="float64")]), n
+
+
 def test_overviews_have_the_values_of_all_bands_too(tuples):
     con, _ = tuples
     pixels, valid = chip_masks(con, "overviews", names(3), ", overview := 1")

@@ -79,7 +79,7 @@ def test_pieces_have_each_pixel_once(shapes, width, height):
     got = np.full(int(runs.length.sum()), -1)
     for number, tile in enumerate(pieces.tiles.tolist()):
         row, col = tile // across * height, tile % across * width
-        source, target = pieces.pixels(number, width)
+        source, target = pieces.pixels(number)
         assert (got[target] == -1).all()
         got[target] = padded[row : row + height, col : col + width].reshape(-1)[source]
     wanted = [image[runs.row[at], runs.col[at] : runs.col[at] + runs.length[at]] for at in range(len(runs.row))]
