@@ -6,14 +6,15 @@ import asyncio
 import os
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from rasteret_sql.byte_ranges import ByteRange, MergedRange, merge_ranges
+from rasteret_sql.byte_ranges import ByteRange, merge_ranges
 from rasteret_sql.callbacks import POLL_SECONDS, Cancelled, Progress
 from rasteret_sql.engine import cancel
+from rasteret_sql.engine.at_hand import TILES_A_TURN, Piece, Request, body_of, is_local, pieces_of
 from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey, default_cache_bytes
 from rasteret_sql.engine.call import Call, Wanted
 from rasteret_sql.engine.job import Job
@@ -32,16 +33,12 @@ from rasteret_sql.tiff.decode import decode_tile
 
 WAVE_BYTES = 256 * 1024 * 1024
 """Jobs of one call that hold memory between tiles run in waves of this size together."""
-_TILES_A_TURN = 8
-"""Tiles that are decoded before another call has its turn."""
 _SENT_SECONDS = 0.003
 """After this time, the first requests of a call are sent, and the threads that decode have nothing to do yet."""
 WORKERS = 128
 """Requests of one call that are fetched or decoded at a time; `io` bounds those of the process."""
 
 T = TypeVar("T")
-Request = tuple[MergedRange, dict[ByteRange, Wanted]]
-"""A range to ask for, and the tiles of its file by their own."""
 
 
 class Engine:
@@ -54,7 +51,8 @@ class Engine:
 
     def __init__(self, cache_bytes: int | None = None, decode_threads: int | None = None) -> None:
         self.cache = TileCache(default_cache_bytes() if cache_bytes is None else cache_bytes)
-        self._decoders = Turns(decode_threads or _cores(), "rasteret-decode")
+        self._decode_threads = decode_threads or _cores()
+        self._decoders = Turns(self._decode_threads, "rasteret-decode")
         self._callers = ThreadPoolExecutor(64, "rasteret-call")
         self._ahead = ThreadPoolExecutor(2, "rasteret-ahead")
         self._lock = threading.Lock()
@@ -181,9 +179,8 @@ class Engine:
         """The version of a file that a call reads, as one backend gives it."""
         return self._versions.of(address, self._scopes.of(backend), indexed)
 
-    async def _drive(self, call: Call, own: list[Wanted], landed: set[TileKey]) -> None:
-        queue = deque(requests_of(own))
-        level = own[0].level
+    async def _drive(self, call: Call, queue: deque[Request], landed: set[TileKey]) -> None:
+        level = next(iter(queue[0][1].values())).level
         # Beside the requests, not before them: the first bodies are on their way for longer than this takes.
         loading = asyncio.get_running_loop().call_later(
             _SENT_SECONDS, self._prepare, call, partial(load_codec, level.compression, level.predictor)
@@ -197,11 +194,12 @@ class Engine:
             # A timer that outlives the call may find the process at its end, where no thread starts any more.
             loading.cancel()
 
-    def _prepare(self, call: Call, load: Callable[[], object]) -> None:
+    def _prepare(self, call: Call, *more: Callable[[], object]) -> None:
         """Give the threads that decode what needs no tile."""
-        for work in (load, *call.ahead):
+        with self._lock:
+            ahead, call.ahead = call.ahead, []
+        for work in (*more, *ahead):
             self._decoders.submit(call, work)
-        call.ahead.clear()
 
     async def _work(
         self,
@@ -223,8 +221,8 @@ class Engine:
             view = memoryview(body)
             # Waiting for the decoder here is what bounds the bodies held in memory.
             # Some tiles at a time, so that other calls have their turn in between.
-            for begin in range(0, len(parts), _TILES_A_TURN):
-                some = parts[begin : begin + _TILES_A_TURN]
+            for begin in range(0, len(parts), TILES_A_TURN):
+                some = parts[begin : begin + TILES_A_TURN]
                 task = self._decoders.submit(call, self._decode, some, merged.span, view, landed)
                 await asyncio.wrap_future(task)
 
@@ -288,11 +286,49 @@ class Engine:
             self._start(call, own)
 
     def _start(self, call: Call, own: list[Wanted]) -> None:
+        """Get tiles for a call, until it ends."""
+        pieces: deque[Piece] = deque()
+        others = []
+        for request in requests_of(own):
+            if is_local(request):
+                pieces += pieces_of(request)
+            else:
+                others.append(request)
+        if pieces:
+            self._prepare(call)
+        for _ in range(min(len(pieces), self._decode_threads)):
+            self._decoders.submit(call, self._read_pieces, call, pieces)
+        self._fetch_all(call, others)
+
+    def _read_pieces(self, call: Call, pieces: deque[Piece]) -> None:
+        """Read and decode the first of some pieces, and the others when the call's turn comes again."""
+        if call.stopped:
+            self._abandon([tile for piece in _drained(pieces) for tile in piece.tiles])
+            return
+        try:
+            piece = pieces.popleft()
+        except IndexError:
+            return
+        try:
+            body = body_of(piece)
+            if body is not None:
+                self._decode(piece.tiles, piece.span, body, set())
+            else:
+                # Others wait for the disk, many at a time; it probably has what follows, too.
+                self._fetch_all(call, [one.request for one in (piece, *_drained(pieces))])
+        except Exception as error:  # a fault of our own must end the call, not leave it waiting
+            call.fail(error)
+            raise
+        if pieces:
+            self._decoders.submit(call, self._read_pieces, call, pieces)
+
+    def _fetch_all(self, call: Call, requests: list[Request]) -> None:
         """Fetch tiles for a call, until it ends."""
-        if not own:
+        if not requests:
             return
         landed: set[TileKey] = set()
-        driver = loop.submit(self._drive(call, own, landed))
+        own = [one for _, wanted in requests for one in wanted.values()]
+        driver = loop.submit(self._drive(call, deque(requests), landed))
         # Not in the coroutine's own `finally`: one that is cancelled before its first step has none.
         driver.add_done_callback(lambda _: self._abandon([one for one in own if one.key not in landed]))
         call.drivers.append(driver)
@@ -302,6 +338,15 @@ class Engine:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _drained(pieces: deque[Piece]) -> Iterator[Piece]:
+    """Take out all pieces, from which other threads may take some, too."""
+    while True:
+        try:
+            yield pieces.popleft()
+        except IndexError:
+            return
 
 
 def requests_of(tiles: Iterable[Wanted]) -> list[Request]:

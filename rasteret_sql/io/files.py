@@ -1,4 +1,4 @@
-"""Reads files of this machine at positions, in a few threads, which costs less than going through a store."""
+"""Reads files of this machine at positions: at once from memory, else in a few threads; a store costs more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from rasteret_sql.io.backend import FileFacts
 
 _THREADS = 8
-"""Enough to keep a disk's queue busy; reads from the page cache need fewer."""
+"""Enough to keep a disk's queue busy."""
+_AT_ONCE: int | None = getattr(os, "RWF_NOWAIT", None)
+"""Linux reads what it has in memory and nothing else."""
 
 
 class LocalFiles:
@@ -52,17 +54,41 @@ def read_part(path: str, start: int, length: int) -> bytes:
         os.close(descriptor)
 
 
+def read_at_hand(path: str, start: int, into: memoryview) -> FileFacts | None:
+    """Fill a buffer from a file if the system has these bytes in memory; waits for no disk.
+
+    Returns:
+        What the file system says of the file. None: they are to be read by others, who tell what is wrong.
+    """
+    if _AT_ONCE is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _facts(descriptor) if os.preadv(descriptor, [into], start, _AT_ONCE) == len(into) else None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def read_known(path: str, start: int, length: int) -> tuple[bytes, FileFacts]:
     """The same, with size and time of change of the file that the bytes are of."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = _pread(descriptor, start, length)
-        # Afterwards, so that bytes written meanwhile are not taken for older ones.
-        stat = os.fstat(descriptor)
-        modified = datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, UTC).replace(tzinfo=None)
-        return data, FileFacts(stat.st_size, None, modified)
+        return data, _facts(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _facts(descriptor: int) -> FileFacts:
+    """Size and time of change of a file; asked for after a read, so that they are not older than its bytes."""
+    stat = os.fstat(descriptor)
+    modified = datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, UTC).replace(tzinfo=None)
+    return FileFacts(stat.st_size, None, modified)
 
 
 def _pread(descriptor: int, start: int, length: int) -> bytes:

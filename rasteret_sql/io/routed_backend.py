@@ -21,7 +21,7 @@ from rasteret_sql.io.clouds.registry import VARIABLES, Opener, route
 from rasteret_sql.io.clouds.s3_region import bucket_region, said_region
 from rasteret_sql.io.clouds.s3_settings import s3_settings
 from rasteret_sql.io.failures import Cause, failure_of
-from rasteret_sql.io.files import LocalFiles
+from rasteret_sql.io.files import LocalFiles, read_at_hand
 from rasteret_sql.io.loop import connecting
 from rasteret_sql.io.settings import IoSettings, io_settings
 from rasteret_sql.io.signed_addresses import signed_form
@@ -116,6 +116,14 @@ class RoutedBackend:
         for number, start in zip(files, read, strict=True):
             found[number] = start
         return found
+
+    def is_local(self, url: str) -> bool:
+        """True for a file of this machine."""
+        return self._place(url).kind == Kind.FILE
+
+    def read_at_hand(self, url: str, start: int, into: memoryview) -> FileFacts | None:
+        """Fill a buffer from a file of this machine, as `files.read_at_hand`."""
+        return read_at_hand(self._place(url).path, start, into)
 
     async def _from_whole(self, place: Place, url: str, start: int, length: int) -> tuple[Buffer, FileFacts]:
         """A part of a file whose server does not serve parts."""

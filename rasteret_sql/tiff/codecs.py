@@ -33,6 +33,11 @@ def decompresses(compression: int) -> bool:
     return compression == tags.NONE or (compression in _BYTE_CODECS and has_codec(_BYTE_CODECS[compression][0]))
 
 
+def decodes_into_own_memory(compression: int) -> bool:
+    """True for codecs of bytes: what they decode has none of the memory of the stored bytes."""
+    return compression in _BYTE_CODECS
+
+
 def has_codec(name: str) -> bool:
     """True where the installed imagecodecs was built with a codec, such as LERC."""
     return bool(getattr(getattr(imagecodecs, name, None), "available", False))

@@ -1,0 +1,86 @@
+"""Reads what the system has in memory of files of this machine in the thread that decodes it, which waits for none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rasteret_sql.byte_ranges import ByteRange, MergedRange
+from rasteret_sql.engine.call import Wanted
+from rasteret_sql.errors import FileChangedError
+from rasteret_sql.io.routed_backend import RoutedBackend, default_backend
+from rasteret_sql.scratch import Scratch
+from rasteret_sql.tiff.codecs import decodes_into_own_memory
+
+Request = tuple[MergedRange, dict[ByteRange, Wanted]]
+"""A range to ask for, and the tiles of its file by their own."""
+TILES_A_TURN = 8
+"""Tiles that are decoded before another call has its turn."""
+_BYTES_A_TURN = 256 * 1024
+"""Bytes that are read for them, if they are several: those that were read are still in the processor's cache."""
+_body = Scratch()
+
+
+class Piece(NamedTuple):
+    """Tiles of a request that are read and decoded in one turn."""
+
+    tiles: list[Wanted]
+    span: ByteRange
+    begins: int
+    """Bytes of the request if it is the first of its pieces; else 0."""
+
+    @property
+    def request(self) -> Request:
+        """It as a request of its own."""
+        tiles = {ByteRange(one.key.offset, one.key.length): one for one in self.tiles}
+        return MergedRange(self.span, tuple(tiles)), tiles
+
+
+def is_local(request: Request) -> bool:
+    """True for a request for a file of this machine, which is read without a backend of the user's."""
+    first = next(iter(request[1].values()))
+    backend = first.backend or default_backend()
+    return type(backend) is RoutedBackend and backend.is_local(first.key.address)
+
+
+def pieces_of(request: Request) -> Iterator[Piece]:
+    """Cut a request for a file of this machine."""
+    (span, ranges), wanted = request
+    begins, some = span.length, list(ranges[:1])
+    for part in ranges[1:]:
+        if len(some) == TILES_A_TURN or part.end - some[0].offset > _BYTES_A_TURN:
+            yield _piece(some, wanted, begins)
+            begins, some = 0, []
+        some.append(part)
+    yield _piece(some, wanted, begins)
+
+
+def _piece(ranges: list[ByteRange], wanted: dict[ByteRange, Wanted], begins: int) -> Piece:
+    start, end = ranges[0].offset, max(part.end for part in ranges)
+    return Piece([wanted[part] for part in ranges], ByteRange(start, end - start), begins)
+
+
+def body_of(piece: Piece) -> memoryview | None:
+    """The bytes of a piece, until the thread asks for others; None where they are to be fetched like any others."""
+    part, span = piece.tiles[0], piece.span
+    address, version, receipt = part.key.address, part.version, part.call.receipt
+    backend = part.backend or default_backend()
+    assert isinstance(backend, RoutedBackend)
+    # Without a codec the pixels of a tile are these very bytes.
+    is_copied = decodes_into_own_memory(part.level.compression)
+    body = (_body.get(span.length) if is_copied else np.empty(span.length, np.uint8)).data
+    with receipt.fetch:
+        facts = backend.read_at_hand(address, span.offset, body)
+        if facts is None or facts.change_from(version.expected or facts):
+            return None
+        try:
+            version.check()
+            version.settle(address, facts)
+        except FileChangedError:
+            return None
+    if piece.begins:
+        receipt.sent(again=False)
+        receipt.received(piece.begins)
+    return body
