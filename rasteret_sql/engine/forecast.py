@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,7 +13,7 @@ from rasteret_sql.engine import cancel
 from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey
 from rasteret_sql.engine.call import Call
 from rasteret_sql.engine.job import Job
-from rasteret_sql.engine.scheduler import Engine, requests_of, waves
+from rasteret_sql.engine.scheduler import STREAM_BYTES, Engine, groups_of, requests_of
 from rasteret_sql.engine.started_jobs import StartedJobs
 from rasteret_sql.receipt import Receipt
 
@@ -30,7 +30,7 @@ class Cost:
 
 
 class Forecast:
-    """Takes jobs as the engine does, in the same waves and requests, and fetches nothing.
+    """Takes jobs as the engine does, in the same groups and requests, and fetches nothing.
 
     A tile that one job needs is there for all that come after it, as if the cache held all.
 
@@ -49,17 +49,17 @@ class Forecast:
         self._known = known
         self._of: dict[str, Cost] = defaultdict(Cost)
 
-    def run(
+    def stream(
         self,
-        jobs: Sequence[Job],
+        jobs: Iterable[Job],
         cancelled: Cancelled,
         progress: Progress | None = None,  # noqa: ARG002
         receipt: Receipt | None = None,
-        share: CacheShare | None = None,
+        budget: int = STREAM_BYTES,
     ) -> None:
-        """Count what the jobs would fetch; see `Engine.run`."""
-        for wave in waves(jobs):
-            self.start(wave, cancelled, receipt, share)
+        """Count what the jobs would fetch; see `Engine.stream`."""
+        for group in groups_of(jobs, budget):
+            self.start(group, cancelled, receipt)
 
     def start(
         self,
@@ -70,14 +70,14 @@ class Forecast:
     ) -> StartedJobs:
         """Count what the jobs would fetch, in place of beginning them; see `Engine.start`."""
         cancel.check(cancelled)
-        call = Call(jobs, cancelled, self._engine.version_of, receipt or Receipt())
-        new = [wanted for wanted in call.wanted.values() if not self._has(wanted.key)]
+        group = Call(cancelled, self._engine.version_of, receipt or Receipt()).add(jobs)
+        new = [wanted for wanted in group.wanted.values() if not self._has(wanted.key)]
         self.seen.update(wanted.key for wanted in new)
         for wanted in new:
-            self._count(jobs[wanted.takers[0][0]], Cost(tiles=1))
+            self._count(wanted.takers[0][0].job, Cost(tiles=1))
         for merged, parts in requests_of(new):
             first = parts[merged.parts[0]]
-            self._count(jobs[first.takers[0][0]], Cost(requests=1, bytes=merged.span.length))
+            self._count(first.takers[0][0].job, Cost(requests=1, bytes=merged.span.length))
         for job in jobs:
             job.skip()
         return StartedJobs()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from rasteret_sql.callbacks import POLL_SECONDS, Cancelled, Progress
 from rasteret_sql.engine import cancel
 from rasteret_sql.engine.at_hand import TILES_A_TURN, Piece, Request, body_of, is_local, pieces_of
 from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey, default_cache_bytes
-from rasteret_sql.engine.call import Call, Wanted
+from rasteret_sql.engine.call import REQUESTS, Call, Wanted
 from rasteret_sql.engine.job import Job
 from rasteret_sql.engine.started_jobs import StartedJobs
 from rasteret_sql.engine.turns import Turns
@@ -31,13 +31,13 @@ from rasteret_sql.receipt import Receipt
 from rasteret_sql.tiff.codecs import load_codec
 from rasteret_sql.tiff.decode import decode_tile
 
-WAVE_BYTES = 256 * 1024 * 1024
-"""Jobs of one call that hold memory between tiles run in waves of this size together."""
+STREAM_BYTES = 256 * 1024 * 1024
+"""Jobs of one call hold this much between their tiles, at most; a larger one is done alone."""
+_LATER = 8
+"""Once they do, others are begun when this part of it is free: the requests of some jobs are merged, and none waits for
+the last of those before."""
 _SENT_SECONDS = 0.003
 """After this time, the first requests of a call are sent, and the threads that decode have nothing to do yet."""
-WORKERS = 128
-"""Requests of one call that are fetched or decoded at a time; `io` bounds those of the process."""
-
 T = TypeVar("T")
 
 
@@ -90,34 +90,46 @@ class Engine:
         """Run work that will be asked for later, on a thread of ours; it waits for nothing that is begun so."""
         return self._ahead.submit(work)
 
-    def run(
+    def stream(
         self,
-        jobs: Sequence[Job],
+        jobs: Iterable[Job],
         cancelled: Cancelled,
         progress: Progress | None = None,
         receipt: Receipt | None = None,
-        share: CacheShare | None = None,
+        budget: int = STREAM_BYTES,
     ) -> None:
-        """Do the jobs: returns when every one has finished, raises the first error that no job dealt with.
+        """Do jobs, as many at a time as their memory allows: others are begun as some of them finish.
 
         Args:
-            jobs: in the order in which they share files best.
+            jobs: in the order in which they share files best; they are taken when there is memory for them.
             cancelled: polled; True stops the call.
-            progress: told (jobs done, jobs in all, "rows") now and then, on this thread.
+            progress: told (jobs done, jobs in all or None, "rows") now and then, on this thread.
             receipt: gets what they cost.
-            share: as in `start`.
+            budget: bytes that open jobs hold at most, as they say by `memory`.
+
+        Raises:
+            Exception: the first error that no job dealt with. Returns when every job has finished.
         """
-        receipt = receipt or Receipt()
-        done = 0
-        for wave in waves(jobs):
+        call = Call(cancelled, self.version_of, receipt or Receipt())
+        started = StartedJobs(call)
+        total = len(jobs) if isinstance(jobs, Sized) else None
 
-            def tell(finished: int, before: int = done) -> None:
-                if progress is not None:
-                    progress(before + finished, len(jobs), "rows")
+        def tell(finished: int) -> None:
+            if progress is not None:
+                progress(finished, total, "rows")
 
-            self.start(wave, cancelled, receipt, share).wait(tell)
-            done += len(wave)
-            tell(0, done)
+        try:
+            for group in groups_of(jobs, budget):
+                started.wait_for_room(budget - sum(job.memory for job in group), tell)
+                if call.error is not None:
+                    break
+                self._begin(call, group)
+            call.complete()
+        except BaseException:
+            call.end()
+            raise
+        started.wait(tell)
+        tell(call.finished)
 
     def start(
         self,
@@ -137,20 +149,24 @@ class Engine:
         Returns:
             Them, who have to be waited for, or stopped.
         """
-        receipt = receipt or Receipt()
-        with receipt.plan:
-            call = Call(jobs, cancelled, self.version_of, receipt, share)
-            ready, own = self._claim(call.wanted.values())
-        receipt.asked(len(call.wanted), len(call.wanted) - len(own))
-        self._start(call, own)
+        call = Call(cancelled, self.version_of, receipt or Receipt(), share)
         try:
-            call.start()
-            for wanted, tile in ready:
-                self._decoders.submit(call, call.deliver, wanted, tile)
+            self._begin(call, jobs)
+            call.complete()
         except BaseException:
             call.end()
             raise
         return StartedJobs(call)
+
+    def _begin(self, call: Call, jobs: Sequence[Job]) -> None:
+        with call.receipt.plan:
+            group = call.add(jobs)
+            ready, own = self._claim(group.wanted.values())
+        call.receipt.asked(len(group.wanted), len(group.wanted) - len(own))
+        self._start(call, own)
+        call.start(group)
+        for wanted, tile in ready:
+            self._decoders.submit(call, call.deliver, wanted, tile)
 
     def _claim(self, tiles: Iterable[Wanted]) -> tuple[list[tuple[Wanted, Any]], list[Wanted]]:
         """Sort tiles into those at hand and those to fetch; what another call fetches is waited for."""
@@ -186,7 +202,7 @@ class Engine:
             _SENT_SECONDS, self._prepare, call, partial(load_codec, level.compression, level.predictor)
         )
         try:
-            await asyncio.gather(*(self._work(call, queue, landed) for _ in range(min(WORKERS, len(queue)))))
+            await asyncio.gather(*(self._work(call, queue, landed) for _ in range(min(REQUESTS, len(queue)))))
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
             call.fail(error)
             raise
@@ -208,23 +224,29 @@ class Engine:
         landed: set[TileKey],
     ) -> None:
         while queue and not call.stopped:
-            merged, wanted = queue.popleft()
-            parts = [wanted[part] for part in merged.parts]
-            try:
-                with call.receipt.fetch:
-                    body = await self._fetch(parts[0], merged.span)
-            except Exception as error:  # noqa: BLE001  given to every row that waits for these tiles
-                for part in parts:
-                    landed.add(part.key)
-                    self._land_failure(part, error)
-                continue
-            view = memoryview(body)
-            # Waiting for the decoder here is what bounds the bodies held in memory.
-            # Some tiles at a time, so that other calls have their turn in between.
-            for begin in range(0, len(parts), TILES_A_TURN):
-                some = parts[begin : begin + TILES_A_TURN]
-                task = self._decoders.submit(call, self._decode, some, merged.span, view, landed)
-                await asyncio.wrap_future(task)
+            async with call.requests:
+                if queue and not call.stopped:
+                    await self._get(call, queue.popleft(), landed)
+
+    async def _get(self, call: Call, request: Request, landed: set[TileKey]) -> None:
+        """Fetch the bytes of a request and have its tiles decoded."""
+        merged, wanted = request
+        parts = [wanted[part] for part in merged.parts]
+        try:
+            with call.receipt.fetch:
+                body = await self._fetch(parts[0], merged.span)
+        except Exception as error:  # noqa: BLE001  given to every row that waits for these tiles
+            for part in parts:
+                landed.add(part.key)
+                self._land_failure(part, error)
+            return
+        view = memoryview(body)
+        # Waiting for the decoder here is what bounds the bodies held in memory.
+        # Some tiles at a time, so that other calls have their turn in between.
+        for begin in range(0, len(parts), TILES_A_TURN):
+            some = parts[begin : begin + TILES_A_TURN]
+            task = self._decoders.submit(call, self._decode, some, merged.span, view, landed)
+            await asyncio.wrap_future(task)
 
     async def _fetch(self, part: Wanted, span: ByteRange) -> memoryview:
         address, version, backend = part.key.address, part.version, part.backend
@@ -256,7 +278,7 @@ class Engine:
             self._land_failure(part, error)
             return
         if part.call.share is None or not part.once:
-            self.cache.put(part.key, tile, part.call.begun, part.call.share)
+            self.cache.put(part.key, tile, part.begun, part.call.share)
         with self._lock:
             waiting = self._flying.pop(part.key, [])
         landed.add(part.key)
@@ -358,20 +380,18 @@ def requests_of(tiles: Iterable[Wanted]) -> list[Request]:
     return [(merged, wanted) for wanted in by_file.values() for merged in merge_ranges(wanted)]
 
 
-def waves(jobs: Sequence[Job]) -> Iterable[Sequence[Job]]:
-    """Cut jobs into parts whose memory is bounded; each is done before the next begins."""
-    if sum(job.memory for job in jobs) <= WAVE_BYTES:
-        yield jobs
-        return
-    wave: list[Job] = []
-    held = 0
+def groups_of(jobs: Iterable[Job], budget: int) -> Iterator[list[Job]]:
+    """Cut jobs into those that are begun together: as many as the budget allows, and then an eighth of it at a time."""
+    group: list[Job] = []
+    held, most = 0, budget
     for job in jobs:
-        if wave and held + job.memory > WAVE_BYTES:
-            yield wave
-            wave, held = [], 0
-        wave.append(job)
+        if group and held + job.memory > most:
+            yield group
+            group, held, most = [], 0, budget // _LATER
+        group.append(job)
         held += job.memory
-    yield wave
+    if group:
+        yield group
 
 
 _shared: Engine | None = None

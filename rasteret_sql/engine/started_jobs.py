@@ -38,6 +38,13 @@ class StartedJobs:
         if call.error is not None:
             raise call.error
 
+    def wait_for_room(self, most: int, tell: Callable[[int], None]) -> None:
+        """Wait until those that are open hold at most so many bytes, or none any, or the call has failed."""
+        assert self._call is not None
+        while not self._call.wait_for_room(most):
+            cancel.check(self._call.cancelled)
+            tell(self._call.finished)
+
     def stop(self) -> None:
         """Let them be: what they made is not wanted any more."""
         if self._call is not None:

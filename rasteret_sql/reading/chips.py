@@ -184,7 +184,7 @@ def read_plans(
         jobs.append(job)
     planned = [job for job in jobs if job]
     context.plan_pairs(len(planned))
-    context.run(planned, cancelled)
+    context.stream(planned, cancelled)
     return jobs, buffer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rasteret_sql.callbacks import Cancelled, Progress
@@ -69,9 +69,9 @@ class ReadContext:
     counts_pairs: bool = True
     """False where the pairs of the call were counted before: those of a call over relations."""
 
-    def run(self, jobs: Sequence[Job], cancelled: Cancelled) -> None:
-        """Do jobs, as `Engine.run`."""
-        self.engine.run(jobs, cancelled, self.progress, self.receipt)
+    def stream(self, jobs: Iterable[Job], cancelled: Cancelled) -> None:
+        """Do jobs, as `Engine.stream`."""
+        self.engine.stream(jobs, cancelled, self.progress, self.receipt)
 
     def start(self, jobs: Sequence[Job], cancelled: Cancelled, share: CacheShare | None = None) -> StartedJobs:
         """Begin jobs, as `Engine.start`."""

@@ -181,7 +181,7 @@ class _First:
         due, more = 0, 0
         while (due := self._take_from(due)) < len(self._scenes):
             jobs = self._choose(due, more)
-            self._context.run(list(jobs.values()), self._cancelled)
+            self._context.stream(list(jobs.values()), self._cancelled)
             self._read |= jobs
             more = max(_MORE, more * 2)
 

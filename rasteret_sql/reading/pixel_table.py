@@ -301,8 +301,8 @@ class PixelTable:
             every = [job for of_block in jobs.values() for job in of_block]
             for job in every:
                 check_memory(job.plan, context)
-            with within_limit(self.options.max_bytes, lambda dry: dry.run(every, cancelled), context):
-                context.engine.run(every, cancelled, receipt=context.receipt)
+            with within_limit(self.options.max_bytes, lambda dry: dry.stream(every, cancelled), context):
+                context.engine.stream(every, cancelled, receipt=context.receipt)
             return [one for row in changed for one in files_of(row.sources) if one.address == row.changed_file]
 
         repeat_while_changed(attempt, context, cancelled)

@@ -197,14 +197,14 @@ def sample_point(request: Request, context: ReadContext, cancelled: Cancelled) -
     with context.receipt.plan:
         groups, jobs = plan_points(reads)
     context.plan_pairs(len(jobs) + sum(len(group.reads) for group in groups))
-    context.run([*(group.job for group in groups), *jobs], cancelled)
+    context.stream([*(group.job for group in groups), *jobs], cancelled)
     values: list[float | None] = [None] * len(request)
     for group in groups:
         if group.job.failure is None:
             group.give(values)
     again = [job for group in groups if group.job.failure is not None for job in group.apart()]
     if again:
-        context.run(again, cancelled)
+        context.stream(again, cancelled)
     for job in (*jobs, *again):
         values[job.read.row] = job.value
     return pa.array(values, pa.float64())

@@ -56,7 +56,7 @@ def sample_together(points: Sequence[PointsOfBand], context: ReadContext, cancel
                 placed.append((one, inside, read))
     if not any(len(inside) for _, inside, _ in placed):
         return None
-    context.run([read.job for _, inside, read in placed if len(inside)], cancelled)
+    context.stream([read.job for _, inside, read in placed if len(inside)], cancelled)
     done = [each for each in placed if each[2].job.failure is None]
     values = [np.zeros(len(one.rows)) for one, _, _ in done]
     missing = [np.ones(len(one.rows), bool) for one, _, _ in done]

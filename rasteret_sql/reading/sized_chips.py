@@ -231,7 +231,7 @@ def read_blocks(
     """
     jobs = [_job(block, arrays, tells=tells) for block in blocks]
     context.plan_pairs(len(jobs))
-    context.run(jobs, cancelled)
+    context.stream(jobs, cancelled)
     return {job.plan.read.scene_id: job.error for job in jobs if job.error is not None}
 
 

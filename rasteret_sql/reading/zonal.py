@@ -288,7 +288,7 @@ def _reduced(
         # Neighbours in a file run together whatever order the rows came in.
         jobs.sort(key=lambda job: _place_of(job.plan))
     context.plan_pairs(len(zones))
-    context.run(jobs, cancelled)
+    context.stream(jobs, cancelled)
     results: list[Any | None] = [None] * len(request)
     for zone in zones:
         results[zone.read.row] = zone.result

@@ -62,7 +62,7 @@ def measure_together(
             left += rest
             if job is not None:
                 jobs.append((kept, job, wanted))
-    context.run([job for _, job, _ in jobs], cancelled)
+    context.stream([job for _, job, _ in jobs], cancelled)
     for members, job, wanted in jobs:
         if job.failure is not None:
             left += members

@@ -266,8 +266,8 @@ class _Reader:
             )
 
     def _run(self, jobs: Sequence[Job]) -> None:
-        with within_limit(self._options.max_bytes, lambda dry: dry.run(jobs, self._cancelled), self._context):
-            self._context.run(jobs, self._cancelled)
+        with within_limit(self._options.max_bytes, lambda dry: dry.stream(jobs, self._cancelled), self._context):
+            self._context.stream(jobs, self._cancelled)
 
     def _values(self, images: Mapping[Part, PointsOnImage], changed: list[BandSource]) -> list[PointGroup]:
         """Read the values of the points of images; those that fail are among the failures."""

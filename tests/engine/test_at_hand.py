@@ -82,7 +82,7 @@ def no_others(monkeypatch):
 @pytest.mark.usefixtures("no_others")
 def test_what_is_in_memory_is_read_where_it_is_decoded(path):
     receipt, job = Receipt(), Kept(path)
-    Engine().run([job], never, receipt=receipt)
+    Engine().stream([job], never, receipt=receipt)
     spans = [merged.span for merged, _ in requests_of(_wanted(job))]
     assert (receipt.requests, receipt.bytes, receipt.retries) == (len(spans), sum(one.length for one in spans), 0)
     assert receipt.tiles == len(TILES)
@@ -93,7 +93,7 @@ def _wanted(job):
     from rasteret_sql.engine.call import Call
 
     engine = Engine()
-    return Call([job], never, engine.version_of, Receipt()).wanted.values()
+    return Call(never, engine.version_of, Receipt()).add([job]).wanted.values()
 
 
 @pytest.mark.parametrize("reads", [0, 3])
@@ -116,7 +116,7 @@ def test_what_is_not_is_read_by_others(path, monkeypatch, reads):
     monkeypatch.setattr(os, "preadv", preadv)
     monkeypatch.setattr(LocalFiles, "read_known", read_known)
     receipt = Receipt()
-    Engine(decode_threads=1).run([Kept(path)], never, receipt=receipt)
+    Engine(decode_threads=1).stream([Kept(path)], never, receipt=receipt)
     pieces = [piece for request in requests_of(_wanted(Kept(path))) for piece in pieces_of(request)]
     assert len(others) == len(pieces) - reads
     assert receipt.retries == 0
@@ -124,14 +124,14 @@ def test_what_is_not_is_read_by_others(path, monkeypatch, reads):
 
 def test_systems_that_do_not_tell_have_others_read(path, monkeypatch):
     monkeypatch.setattr(files, "_AT_ONCE", None)
-    Engine().run([Kept(path)], never)
+    Engine().stream([Kept(path)], never)
 
 
 @pytest.mark.parametrize("compress", ["none", "lzw", "zstd", "packbits", "lzma"])
 @pytest.mark.usefixtures("no_others")
 @pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="only Linux tells what it has in memory")
 def test_tiles_stay_what_they_are_when_the_next_are_read(tmp_path, compress):
-    Engine(decode_threads=1).run([Kept(write(tmp_path / "image.tif", compress=compress, predictor=1))], never)
+    Engine(decode_threads=1).stream([Kept(write(tmp_path / "image.tif", compress=compress, predictor=1))], never)
 
 
 def test_pieces_have_each_tile_once_and_few_bytes(path, monkeypatch):
@@ -154,20 +154,20 @@ def test_pieces_have_each_tile_once_and_few_bytes(path, monkeypatch):
 
 def test_a_file_that_is_not_there_is_told_as_ever(path):
     with pytest.raises(MissingObjectError, match=r"gone\.tif"):
-        Engine().run([Kept(path.with_name("gone.tif"))], never)
+        Engine().stream([Kept(path.with_name("gone.tif"))], never)
 
 
 @pytest.mark.parametrize("facts", [FileFacts(17), FileFacts(None, None, datetime(2001, 1, 1))])
 def test_a_file_that_was_changed_is_told_as_ever(path, facts):
     with pytest.raises(FileChangedError):
-        Engine().run([Kept(path, facts)], never)
+        Engine().stream([Kept(path, facts)], never)
 
 
 def test_a_file_that_changes_meanwhile_is_told_as_ever(path):
     job = Kept(path)
     job.meanwhile = lambda: os.utime(path, (0, 0))
     with pytest.raises(FileChangedError):
-        Engine(decode_threads=1).run([job], never)
+        Engine(decode_threads=1).stream([job], never)
 
 
 def test_a_call_that_stops_leaves_its_tiles_to_those_that_wait(path):

@@ -13,9 +13,12 @@ from rasterio.io import MemoryFile
 
 from rasteret_sql.engine import cancel, scheduler
 from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey
+from rasteret_sql.engine.call import REQUESTS
 from rasteret_sql.engine.job import Job, TileNeed
-from rasteret_sql.engine.scheduler import WAVE_BYTES, Engine
+from rasteret_sql.engine.scheduler import STREAM_BYTES, Engine
 from rasteret_sql.errors import CorruptTiffError, InterruptedQueryError, MissingObjectError
+from rasteret_sql.io import settings
+from rasteret_sql.io.settings import IoSettings
 from rasteret_sql.tiff.parse import parse_header
 from rasteret_sql.tiff.source import SparseBytes
 
@@ -111,7 +114,7 @@ def run(engine, jobs, backend, cancelled):
     """Do jobs that read all files by one backend."""
     for job in jobs:
         job.backend = backend
-    engine.run(jobs, cancelled)
+    engine.stream(jobs, cancelled)
 
 
 def right(job):
@@ -256,10 +259,94 @@ def test_memory_is_held_by_one_wave_at_a_time():
             super().finish()
             live.discard(id(self))
 
-    jobs = [Heavy(memory=WAVE_BYTES // 2) for _ in range(10)]
+    jobs = [Heavy(memory=STREAM_BYTES // 2) for _ in range(10)]
     run(Engine(), jobs, Memory({"a": DATA}), never)
     assert all(map(right, jobs))
     assert most <= 2
+
+
+def test_a_slow_job_holds_up_none_that_there_is_memory_for():
+    class Gated(Memory):
+        async def get_range(self, url, start, length):
+            while url == "slow" and not others.is_set():  # noqa: ASYNC110  set by threads
+                await asyncio.sleep(0.01)
+            return await super().get_range(url, start, length)
+
+    others, finished = threading.Event(), []
+
+    class Counted(Whole):
+        def finish(self):
+            super().finish()
+            finished.append(self)
+            if len(finished) == 40:
+                others.set()
+
+    slow = Whole(address="slow", memory=600)
+    jobs = [Counted(tiles=[n % 64], memory=400) for n in range(40)]
+    backend = Gated({"a": DATA, "slow": DATA})
+    for job in (slow, *jobs):
+        job.backend = backend
+    threading.Timer(10, others.set).start()
+    begun = time.monotonic()
+    Engine().stream([slow, *jobs], never, budget=1000)
+    assert time.monotonic() - begun < 5
+    assert all(map(right, (slow, *jobs)))
+
+
+def test_jobs_are_taken_when_there_is_memory_for_them():
+    taken, finished, most, told = 0, 0, 0, []
+
+    class Counted(Whole):
+        def finish(self):
+            nonlocal finished
+            super().finish()
+            finished += 1
+
+    def jobs():
+        nonlocal taken, most
+        for number in range(20):
+            job = Counted(tiles=[number], memory=500)
+            job.backend = backend
+            taken += 1
+            most = max(most, taken - finished)
+            yield job
+
+    backend = Memory({"a": DATA}, delay=0.002)
+    Engine().stream(jobs(), never, lambda *given: told.append(given), budget=1000)
+    assert (taken, finished) == (20, 20)
+    assert most <= 4  # two open, one that waits for its turn, and one that shows where a group ends
+    assert told[-1] == (20, None, "rows")
+
+
+def test_an_error_while_jobs_are_taken_ends_those_that_are_open():
+    backend = Memory({"a": DATA})
+    backend.gate = threading.Event()  # never set
+
+    def jobs():
+        job = Whole()
+        job.backend = backend
+        yield job
+        raise ZeroDivisionError("of the plan")
+
+    with pytest.raises(ZeroDivisionError):
+        Engine().stream(jobs(), never, budget=0)
+    deadline = time.monotonic() + 5
+    while backend.in_flight and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not backend.in_flight
+
+
+def test_requests_of_a_call_are_bounded_however_many_jobs_it_begins(monkeypatch):
+    many = 10 * REQUESTS
+    monkeypatch.setattr(settings._Holder, "current", IoSettings(max_requests=many, max_requests_per_host=many))
+    files = {f"{number}": DATA for number in range(3 * REQUESTS)}
+    backend = Memory(files, delay=0.01)
+    jobs = [Whole(address=address, tiles=[0], memory=1) for address in files]
+    for job in jobs:
+        job.backend = backend
+    Engine().stream(jobs, never, budget=2 * REQUESTS)
+    assert all(map(right, jobs))
+    assert backend.most_in_flight <= REQUESTS
 
 
 def test_holes_are_given_as_none():
