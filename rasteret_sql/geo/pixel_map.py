@@ -89,15 +89,19 @@ class PixelMap:
 
     def is_shift(self, window: Window) -> bool:
         """True where the pixels of a window of the target are those of the source, moved by whole pixels."""
+        return bool(self.are_shifts(np.array([(window.col_off, window.row_off, window.width, window.height)]))[0])
+
+    def are_shifts(self, windows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """The same of many windows: first column and row, width and height of each, shape (n, 4)."""
         if not self.is_separable:
-            return False
-        cols, rows = (
-            self.columns(np.array([window.col_off, window.col_end])),
-            self.rows(np.array([window.row_off, window.row_end])),
-        )
-        steps = (cols[1] - cols[0] - window.width, rows[1] - rows[0] - window.height)
-        far = (*steps, cols[0] - np.round(cols[0]), rows[0] - np.round(rows[0]))
-        return all(abs(float(each)) <= _WHOLE for each in far)
+            return np.zeros(len(windows), np.bool_)
+        begin, size = windows[:, :2], windows[:, 2:]
+        found = np.ones(len(windows), np.bool_)
+        for axis, positions in enumerate((self.columns, self.rows)):
+            first = positions(begin[:, axis])
+            step = positions(begin[:, axis] + size[:, axis]) - first - size[:, axis]
+            found &= (np.abs(step) <= _WHOLE) & (np.abs(first - np.round(first)) <= _WHOLE)
+        return found
 
     def columns(self, cols: npt.ArrayLike) -> Positions:
         """Source columns of target columns, where these are separable."""

@@ -44,6 +44,20 @@ def is_place(geometry: shapely.Geometry, crs: str) -> bool:
     return bool((np.isfinite(lon) & np.isfinite(lat)).any())
 
 
+def are_all_places(geometries: Geometries, crs: str) -> npt.NDArray[np.bool_]:
+    """As `is_place` for many geometries that are not empty, shape (n,)."""
+    hub = lonlat_of(crs)
+    if hub is not None:
+        found = np.zeros(len(geometries), np.bool_)
+    else:
+        xy, of = shapely.get_coordinates(geometries, return_index=True)
+        # Of most the vertices tell.
+        found = np.bincount(of, are_places(xy, crs), len(geometries)) > 0
+    for at in np.flatnonzero(~found).tolist():
+        found[at] = is_place(geometries[at], crs)
+    return found
+
+
 def place(geometries: Sequence[shapely.Geometry], source: str, native: str, grids: Sequence[Grid]) -> Geometries:
     """Place geometries on images.
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
@@ -84,19 +85,48 @@ def covering(lattice: Affine, crs: str | None, geometry: shapely.Geometry) -> Ta
     """
     if lattice.is_rectilinear and lattice.a * lattice.e == 0 and lattice.a and lattice.e:  # too small for floats
         require_size(lattice, crs, math.inf)
-    inverse = lattice.inverse()
     xy = shapely.get_coordinates(geometry if not lattice.is_rectilinear else shapely.box(*geometry.bounds))
     spans = []
-    for positions in (
-        xy[:, 0] * inverse.a + xy[:, 1] * inverse.b + inverse.c,
-        xy[:, 0] * inverse.d + xy[:, 1] * inverse.e + inverse.f,
-    ):
+    for positions in _positions(lattice, xy[:, 0], xy[:, 1]):
         low, high = float(positions.min()), float(positions.max())
         require_size(lattice, crs, high - low)
         first, last = math.floor(low + _ON_LINE), math.ceil(high - _ON_LINE)
         spans.append((first, max(last - first, 1)))
     (col, width), (row, height) = spans
     return TargetGrid(crs, lattice, Window(col, row, width, height))
+
+
+def coverings(lattice: Affine, geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+    """The windows of `covering`, of many geometries on a lattice that is not turned.
+
+    Args:
+        lattice: pixel corner → CRS.
+        geometries: not empty, shape (n,); None where there is none.
+
+    Returns:
+        First column and row, width and height of each, shape (n, 4); no pixels where there is no geometry, or there
+        would be more than any grid has.
+    """
+    found = np.zeros((len(geometries), 4), np.int64)
+    if not (lattice.is_rectilinear and lattice.a * lattice.e):
+        return found
+    west, south, east, north = shapely.bounds(geometries).T
+    with np.errstate(invalid="ignore"):  # of none
+        ends = np.sort([_positions(lattice, west, south), _positions(lattice, east, north)], axis=0)
+        sizes = ends[1] - ends[0]
+        fits = (sizes.max(0) < _LARGEST) & (np.abs(ends) < _MOST_PIXELS).all((0, 1))
+    low, high = ends[:, :, fits]
+    first = np.floor(low + _ON_LINE)
+    found[fits, :2], found[fits, 2:] = first.T, np.maximum(np.ceil(high - _ON_LINE) - first, 1).T
+    return found
+
+
+def _positions(
+    lattice: Affine, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Columns and rows of places."""
+    inverse = lattice.inverse()
+    return x * inverse.a + y * inverse.b + inverse.c, x * inverse.d + y * inverse.e + inverse.f
 
 
 def of_shape(shape: tuple[int, int], crs: str | None, bounds: Bounds) -> TargetGrid:

@@ -13,7 +13,7 @@ from rasteret_sql.engine.cache import CacheShare
 from rasteret_sql.engine.started_jobs import StartedJobs
 from rasteret_sql.raster.zone_statistics import Missing, Statistics
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.pixel_group import RunsJob
+from rasteret_sql.reading.pixel_group import GroupJob
 from rasteret_sql.reading.relation_geometries import Numbers
 
 _MOST_HELD = 64 * 1024 * 1024
@@ -81,7 +81,7 @@ class Block:
 class PairGroup(NamedTuple):
     """Pairs of a band that are read together."""
 
-    job: RunsJob
+    job: GroupJob
     values: Callable[[], tuple[Statistics, Missing]]
     """Gives the values of each, shape (n, width), and which are NULL; once all is read."""
 

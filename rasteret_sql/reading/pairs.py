@@ -38,6 +38,7 @@ from rasteret_sql.reading.resolve import check_level
 from rasteret_sql.reading.run_rows import run_rows
 from rasteret_sql.reading.tiles_again import bytes_again
 from rasteret_sql.reading.zonal import zonal_hist, zonal_values
+from rasteret_sql.reading.zones_on_target import TargetsOfZones, ZonesOnTarget
 
 Parts = list[tuple[Numbers, Runs]]
 """Positions of geometries on a grid, and their runs."""
@@ -58,6 +59,8 @@ class _File(NamedTuple):
 
     source: BandSource
     on_grid: OnGrid
+    on_target: ZonesOnTarget | None
+    """They on another grid, where one is asked for that they share."""
 
 
 class PairReader(ABC):
@@ -84,6 +87,7 @@ class PairReader(ABC):
         """Of the parts that are read; None where pairs are read one by one."""
         self._cut: OrderedDict[tuple[int, int, int], tuple[OnGrid, Numbers, Parts]] = OrderedDict()
         """Parts that were read: the next scene mostly has the same."""
+        self._targets = TargetsOfZones()
         self._share: CacheShare | None = None
         """The part of the cache for its tiles: most are read once, and many scenes have many.
 
@@ -96,7 +100,7 @@ class PairReader(ABC):
         """Bytes that the geometries and their pixels hold, about."""
         with self._lock:
             runs = [runs for _, _, parts in self._cut.values() for _, runs in parts]
-            return self.relation.nbytes + sum(one.nbytes for one in runs)
+            return self.relation.nbytes + sum(one.nbytes for one in runs) + self._targets.nbytes
 
     @abstractmethod
     def together(self, on_grid: OnGrid, positions: Numbers) -> npt.NDArray[np.bool_]:
@@ -129,7 +133,7 @@ class PairReader(ABC):
             Shape (pairs, width), and True where a value is NULL.
         """
         found = PairValues(len(numbers), self._width)
-        if len(numbers) and not self.relation.options.has_target:
+        if len(numbers):
             asked = [AskedPairs(part, rows, numbers[rows]) for part, rows in _by_part(parts)]
             with self._lock:
                 left = self._give(asked, found)
@@ -161,7 +165,10 @@ class PairReader(ABC):
                 block = blocks.get(one.part)
                 if block is not None:
                     block.give(one, found)
-                    met += int((block.places[one.numbers] >= 0).sum())
+                    meets = block.places[one.numbers] >= 0
+                    met += int(meets.sum())
+                    if self.relation.options.has_target:  # its pixels may meet an image that the zone misses
+                        found.known[one.rows[~meets]] = False
         return found, met
 
     def _read_others(
@@ -221,7 +228,16 @@ class PairReader(ABC):
                 if isinstance(sources, RasteretError) or not DerivedGroup.can_group(sources[0]):
                     self._files[part] = None
                 else:
-                    self._files[part] = _File(sources[0], self.relation.on_grid(sources, context))
+                    self._files[part] = self._file(part, sources, context)
+
+    def _file(self, part: int, sources: tuple[BandSource, ...], context: ReadContext) -> _File | None:
+        """The file of a part; None where it has no grid on which its geometries are read together."""
+        on_grid, on_target = self.relation.on_grid(sources, context), None
+        if self.relation.options.has_target:
+            on_target = self._targets.of(self.relation, self.relation.parts[part].scene, sources[0], on_grid, context)
+            if on_target is None:
+                return None
+        return _File(sources[0], on_grid, on_target)
 
     def _asked_of(self, part: int) -> tuple[Scene, tuple[Asked, ...]]:
         scene, band = self.relation.parts[part]
@@ -240,13 +256,20 @@ class PairReader(ABC):
             self._make_room([part for part, _, _ in wanted], context)
         batch = PairBatch(context, cancelled, self._share)
         with context.receipt.plan:
-            for part, (source, on_grid), positions in wanted:
-                chosen = positions[self.together(on_grid, positions)]
-                groups = [(some, self.group(source, on_grid, some, runs)) for some, runs in self._cuts(on_grid, chosen)]
-                block = Block(part, on_grid.places(), positions, PairValues(len(positions), self._width))
-                batch.add(block, groups)
+            for part, file, positions in wanted:
+                block = Block(part, file.on_grid.places(), positions, PairValues(len(positions), self._width))
+                batch.add(block, self._groups(file, positions, context))
         batch.start()
         return batch
+
+    def _groups(self, file: _File, positions: Numbers, context: ReadContext) -> list[tuple[Numbers, PairGroup]]:
+        """The groups of some positions of a file, without those that are read one by one."""
+        source, on_grid, on_target = file
+        if on_target is not None:
+            chosen = positions[on_target.together(positions)]
+            return [*on_target.groups(source, chosen, self.relation.statistics, context)]
+        chosen = positions[self.together(on_grid, positions)]
+        return [(some, self.group(source, on_grid, some, runs)) for some, runs in self._cuts(on_grid, chosen)]
 
     def _make_room(self, parts: Sequence[int], context: ReadContext) -> None:
         """Have the cache keep what comes up again of the scenes of some parts."""

@@ -43,7 +43,28 @@ _reach = Scratch()
 """Running sums of all pixels of a tile."""
 
 
-class RunsJob(Job):
+class GroupJob(Job):
+    """Reads the pixels of many places of a band together."""
+
+    def __init__(self, source: BandSource) -> None:
+        self.failure: Exception | None = None
+        """Why they could not be read."""
+        self.skipped = False
+        """True where they were only planned."""
+        self._source = source
+
+    def describe(self) -> str:
+        return described(self._source.scene_id, [self._source.band])
+
+    def skip(self) -> None:
+        self.skipped = True
+
+    def fail(self, error: Exception) -> bool:
+        self.failure = error
+        return True
+
+
+class RunsJob(GroupJob):
     """Takes the tiles of some runs.
 
     Args:
@@ -54,12 +75,8 @@ class RunsJob(Job):
     """
 
     def __init__(self, source: BandSource, level: int, alpha: str, runs: Runs) -> None:
+        super().__init__(source)
         self.runs = runs
-        self.failure: Exception | None = None
-        """Why they could not be read."""
-        self.skipped = False
-        """True where they were only planned."""
-        self._source = source
         self._level = level
         self._alpha = alpha
         self._layers = layers(source.header, level, alpha)
@@ -81,16 +98,9 @@ class RunsJob(Job):
     def finish(self) -> None:
         self._slots.clear()
 
-    def describe(self) -> str:
-        return described(self._source.scene_id, [self._source.band])
-
     def skip(self) -> None:
-        self.skipped = True
+        super().skip()
         self._slots.clear()
-
-    def fail(self, error: Exception) -> bool:
-        self.failure = error
-        return True
 
 
 class ZoneSums(RunsJob):
@@ -348,6 +358,13 @@ def statistics_of(job: RunsJob, names: Sequence[str]) -> tuple[Statistics, Missi
     if isinstance(job, ZoneSums):
         return statistics_of_sums(job.sums, job.invalid, job.runs.pixels, names)
     assert isinstance(job, PixelGroup)
-    if job.runs.weights is not None:
-        return statistics_of_weighted_zones(job.values, job.invalid, job.runs.weights, job.runs.pixels, names)
-    return statistics_of_zones(job.values, job.invalid, job.runs.pixels, names)
+    return statistics_of_pixels(job.values, job.invalid, job.runs, names)
+
+
+def statistics_of_pixels(
+    values: npt.NDArray[np.generic], invalid: npt.NDArray[np.bool_] | None, runs: Runs, names: Sequence[str]
+) -> tuple[Statistics, Missing]:
+    """Statistics of zones, from the pixels of their runs and where these are not valid."""
+    if runs.weights is not None:
+        return statistics_of_weighted_zones(values, invalid, runs.weights, runs.pixels, names)
+    return statistics_of_zones(values, invalid, runs.pixels, names)

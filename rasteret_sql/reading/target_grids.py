@@ -46,7 +46,7 @@ def place_on_targets(reads: list[RowRead], places: Sequence[int], crs: Sequence[
         key = read.options, id(finest(read.sources).header)
         if key not in known:
             try:
-                known[key] = _wanted(read, context)
+                known[key] = wanted_grid(read, context)
             except RasteretError as error:
                 known[key] = error
         wanted = known[key]
@@ -80,8 +80,12 @@ def _lose(lost: set[int], at: int, read: RowRead, error: RasteretError) -> None:
     lost.add(at)
 
 
-def _wanted(read: RowRead, context: ReadContext) -> WantedGrid:
-    """The target but for the area."""
+def wanted_grid(read: RowRead, context: ReadContext) -> WantedGrid:
+    """The target of a row but for the area.
+
+    Raises:
+        RasteretError: it has none.
+    """
     options, source = read.options, finest(read.sources)
     # Where no grid is asked for, an overview is one of its own.
     transform, native = _own(read, source, 0 if options.has_target else options.level)

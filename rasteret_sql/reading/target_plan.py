@@ -11,15 +11,15 @@ import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
 from rasteret_sql.geo.grid import Affine, Window
-from rasteret_sql.geo.pixel_map import pixel_map
+from rasteret_sql.geo.pixel_map import PixelMap, pixel_map
 from rasteret_sql.geo.target_grid import TargetGrid
 from rasteret_sql.index.read.band_source import BandSource
-from rasteret_sql.raster.warp.overview import choose_overview
-from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
+from rasteret_sql.raster.warp.overview import choose_overview, choose_overviews
+from rasteret_sql.raster.warp.plan import Ints, WarpPlan, plan_warp
 from rasteret_sql.raster.window import geometry_window, whole
 from rasteret_sql.reading.class_bands import is_of_classes
 from rasteret_sql.reading.context import ReadContext
-from rasteret_sql.reading.options import Whole
+from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.request import RowRead
 from rasteret_sql.reading.resolve import check_level
 from rasteret_sql.reading.target_grids import finest
@@ -157,7 +157,7 @@ def plan_target(read: RowRead, target: TargetGrid) -> TargetPlan | None:
 
 def _plan_band(read: RowRead, source: BandSource, target: TargetGrid) -> BandWarp | None:
     header = source.header
-    method = read.options.resampling or ("nearest" if is_of_classes(source) else "bilinear")
+    method = method_of(source, read.options)
     if isinstance(read.options.overview, int):
         number = read.options.overview
         check_level(source, number)
@@ -181,18 +181,53 @@ def _plan_band(read: RowRead, source: BandSource, target: TargetGrid) -> BandWar
     return BandWarp(WindowPlan(of_band, warp.source, transform, header.dtype), warp)
 
 
+def method_of(source: BandSource, options: PixelOptions) -> str:
+    """The method by which the pixels of a band are put on a target."""
+    return options.resampling or ("nearest" if is_of_classes(source) else "bilinear")
+
+
+def levels_of(source: BandSource, options: PixelOptions, lattice: Affine, crs: str | None, targets: Ints) -> Ints:
+    """The level from which each of many targets of a lattice is warped, as `plan_target` chooses it.
+
+    Args:
+        source: the band.
+        options: which have a level that it has.
+        lattice: of the targets.
+        crs: of the lattice.
+        targets: first column and row, width and height of each, shape (n, 4).
+    """
+    if isinstance(options.overview, int):
+        return np.full(len(targets), options.overview)
+    usable, factors = _usable(source.header)
+    if len(usable) < 2:
+        return np.zeros(len(targets), np.int64)
+    chosen: Ints = np.array(usable)[choose_overviews(_full(source.header, lattice, crs), targets, factors)]
+    return chosen
+
+
 def _level(header: BandHeader, target: TargetGrid) -> int:
     """The overview to read: coarser ones save bytes, and finer ones make no better pixels."""
+    usable, factors = _usable(header)
+    return usable[_choose(_full(header, target.lattice, target.crs), target.window, factors)] if len(usable) > 1 else 0
+
+
+def _usable(header: BandHeader) -> tuple[list[int], tuple[float, ...]]:
+    """The levels that may be read, and the pixels of full resolution for one of each."""
     mask = header.validity.mask
+    if header.transform is None:
+        return [0], (1.0,)
     usable = [number for number in range(len(header.levels)) if mask is None or mask.levels[number] is not None]
-    if len(usable) < 2 or header.transform is None:
-        return 0
-    full = pixel_map(target.lattice, target.crs, header.transform, header.crs, (header.width, header.height))
     factors = tuple(
         max(header.width / header.levels[number].width, header.height / header.levels[number].height)
         for number in usable
     )
-    return usable[_choose(full, target.window, factors)]
+    return usable, factors
+
+
+def _full(header: BandHeader, lattice: Affine, crs: str | None) -> PixelMap:
+    """The map to pixels of full resolution."""
+    assert header.transform is not None  # else there is but one level
+    return pixel_map(lattice, crs, header.transform, header.crs, (header.width, header.height))
 
 
 _choose = lru_cache(maxsize=1024)(choose_overview)

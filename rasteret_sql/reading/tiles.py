@@ -11,7 +11,7 @@ import shapely
 
 from rasteret_sql.geo.grid import Affine, Window
 
-_FEW = 4
+FEW_TILES = 4
 """Tiles that are read without a look at which are touched: the look costs about as much as it saves."""
 _MARGIN = 1.0
 """Pixels around a tile in which an edge counts as touching it, so that rounding leaves out no pixel."""
@@ -57,7 +57,9 @@ def tiles_under(window: Window, tile_width: int, tile_height: int, tiles_across:
     return parts
 
 
-def touched_parts(parts: list[TilePart], geometry: shapely.Geometry, grid: Affine, window: Window) -> list[TilePart]:
+def touched_parts(
+    parts: list[TilePart], geometry: shapely.Geometry, grid: Affine, window: Window, few: int = FEW_TILES
+) -> list[TilePart]:
     """Leave out the tiles that hold no pixel of a geometry.
 
     Args:
@@ -65,8 +67,9 @@ def touched_parts(parts: list[TilePart], geometry: shapely.Geometry, grid: Affin
         geometry: in the image's CRS; a MultiPolygon counts as the union of its parts.
         grid: pixel → CRS of the image.
         window: for which the parts are.
+        few: so many parts are not looked at.
     """
-    if len(parts) <= _FEW:
+    if len(parts) <= few:
         return parts
     spans = [(p.cols.start, p.rows.start, p.cols.stop, p.rows.stop) for p in parts]
     kept = touched_boxes(np.array(spans, np.float64) + np.tile((window.col_off, window.row_off), 2), geometry, grid)

@@ -57,9 +57,15 @@ class WindowJob(ArrayJob[WindowPlan]):
         """The geometry outside of which no pixel counts, in the image's CRS; None where all of the window do."""
         return geometry_of(self.plan.read)
 
+    def parts(self, level: Level) -> list[TilePart]:
+        """The tiles of a level that count, without those that hold no pixel of the area."""
+        parts, area = window_tiles(self.plan.window, level), self.area()
+        if area is None or self.plan.grid is None:
+            return parts
+        return touched_parts(parts, area, self.plan.grid, self.plan.window)
+
     def needs(self) -> Iterable[TileNeed]:
         shared: dict[str, int] = {}
-        area = self.area()
         touched: dict[tuple[int, int, int], list[TilePart]] = {}  # bands and masks mostly have the same tiles
         self._slots.clear()
         for band, source in enumerate(self.plan.sources):
@@ -78,10 +84,7 @@ class WindowJob(ArrayJob[WindowPlan]):
                 address, facts = source.file_of(layer.level)
                 tiling = layer.level.tile_width, layer.level.tile_height, layer.level.tiles_across
                 if tiling not in touched:
-                    parts = window_tiles(self.plan.window, layer.level)
-                    if area is not None and self.plan.grid is not None:
-                        parts = touched_parts(parts, area, self.plan.grid, self.plan.window)
-                    touched[tiling] = parts
+                    touched[tiling] = self.parts(layer.level)
                 for part in touched[tiling]:
                     once = self._is_inside(part, layer.level)
                     yield TileNeed(address, layer.level, part.tile, len(self._slots), facts, source.backend, once)

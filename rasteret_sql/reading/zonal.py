@@ -24,6 +24,7 @@ from rasteret_sql.raster.scanline import polygon_mask
 from rasteret_sql.raster.statistic_names import STATS
 from rasteret_sql.raster.stats import check_statistic, zonal_statistics
 from rasteret_sql.raster.value_counts import ValueCounts, counted_statistics, histogram
+from rasteret_sql.raster.weighted_statistics import zone_sums
 from rasteret_sql.raster.zone_area import zone_pixels
 from rasteret_sql.reading.arrow_types import histogram_rows, statistics_rows
 from rasteret_sql.reading.context import ReadContext
@@ -126,8 +127,10 @@ class _Block:
         elif read.options.weighted:
             assert grid is not None
             fraction = coverage_fraction(read.geometry, grid, window)
-            total = float(fraction.sum())
             inside = fraction > 0
+            # Added up as those of many zones, so that the last digits are the same.
+            covered = fraction[inside]
+            total = float(zone_sums(covered, np.array([len(covered)]))[0])
             valid = inside if valid is None else valid & inside
             weights = fraction[valid]
         else:

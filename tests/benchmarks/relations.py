@@ -259,6 +259,19 @@ WORKS: dict[str, dict[str, Work]] = {
         for count in (1_000, 10_000, 100_000)
         for n in (1, 10, 50)
     },
+    **{
+        f"targets-{count}": {
+            name: (zones_by_table, count, 3, f"{MEAN}, {grid}")
+            for name, grid in {
+                "the file's grid": "overview := 0",
+                "30 m": "resolution := 30",
+                "30 m, average": "resolution := 30, resampling := 'average'",
+                "30 m, EPSG:3857": "crs := 3857, resolution := 30",
+                "10 m, the next UTM zone": "crs := 32633, resolution := 10",
+            }.items()
+        }
+        for count in (1_000, 10_000)
+    },
     "zones-20000": {
         "zonal_stats_table": (zones_by_table, 20_000, SCENES, MEAN),
         "exactextract": (zones_by_exactextract, 20_000, SCENES, "mean"),

@@ -108,7 +108,7 @@ def _relation(
 ) -> Relation | None:
     """The zones of a call; None where its rows are to be read one by one."""
     options, crs = row_options(function.name, given.named[0].as_py(), tuple(defaults.items()))
-    if options.has_target or options.max_bytes is not None or options.backend is not None:
+    if options.shape is not None or options.max_bytes is not None or options.backend is not None:
         return None
     bands = band_request(given.bands[0].as_py(), options)
     if len(bands) != 1:

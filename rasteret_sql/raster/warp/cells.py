@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from rasteret_sql.raster.warp.neighbourhood import Index, Mask, Numbers
 
+Ints = npt.NDArray[np.int64]
 _EDGE = 1e-10
 """Source pixels by which a cell may reach over a pixel's border and not touch it."""
 
@@ -28,6 +30,10 @@ class Spans:
         """Some of the cells."""
         return Spans(self.first[cells], self.count[cells], self.of_first[cells], self.of_last[cells])
 
+    def moved(self, by: Index) -> Spans:
+        """The same on a larger source, in which each cell's own begins so many pixels further."""
+        return Spans(self.first + by, self.count, self.of_first, self.of_last)
+
     def weights(self, number: int) -> Numbers:
         """The part of the n-th pixel of each cell, 0 where it has fewer."""
         parts = np.where(number < self.count, 1.0, 0.0)
@@ -38,13 +44,13 @@ class Spans:
         return parts
 
 
-def spans(start: Numbers, end: Numbers, size: int) -> Spans:
+def spans(start: Numbers, end: Numbers, size: int | Ints) -> Spans:
     """Source pixels of cells between two positions.
 
     Args:
         start: source positions of one side of each cell, shape (n,); not finite where there is no such place.
         end: of the other side.
-        size: source pixels on the axis.
+        size: source pixels on the axis; one number, or one for each cell.
     """
     low, high = np.minimum(start, end), np.maximum(start, end)
     with np.errstate(invalid="ignore"):

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from rasteret_sql.geo.grid import Window
-from rasteret_sql.geo.pixel_map import PixelMap
+from rasteret_sql.geo.pixel_map import PixelMap, Positions
+from rasteret_sql.raster.warp.plan import Ints, edge_positions
 
 _ALIKE = 1e-2
 """Part by which a level may be coarser than the target and counts as of its resolution: sizes of levels are rounded."""
-_SAMPLES = 21
-"""Points on each edge of the target."""
 
 
 def choose_overview(pixel_map: PixelMap, target: Window, factors: Sequence[float]) -> int:
@@ -23,20 +22,23 @@ def choose_overview(pixel_map: PixelMap, target: Window, factors: Sequence[float
         target: the whole target.
         factors: pixels of full resolution for one of each level, 1 first.
     """
-    across, down = source_pixels(pixel_map, target)
-    most = min(across / target.width, down / target.height) * (1 + _ALIKE)
-    fitting = [level for level, factor in enumerate(factors) if factor <= most]
-    return max(fitting, key=lambda level: factors[level], default=0)
+    targets = np.array([(target.col_off, target.row_off, target.width, target.height)])
+    return int(choose_overviews(pixel_map, targets, factors)[0])
 
 
-def source_pixels(pixel_map: PixelMap, target: Window) -> tuple[float, float]:
-    """Columns and rows of the source that the edges of a target span; 0 where none of them has a place."""
-    along = np.linspace(0, 1, _SAMPLES)
-    none, whole = np.zeros(_SAMPLES), np.ones(_SAMPLES)
-    spans = pixel_map.exact(
-        target.col_off + target.width * np.concatenate([along, along, none, whole]),
-        target.row_off + target.height * np.concatenate([none, whole, along, along]),
-    )
-    found = [each[np.isfinite(each)] for each in spans]
-    across, down = (float(np.ptp(each)) if each.size else 0.0 for each in found)
-    return across, down
+def choose_overviews(pixel_map: PixelMap, targets: Ints, factors: Sequence[float]) -> Ints:
+    """The same of many targets: first column and row, width and height of each, shape (n, 4)."""
+    across, down = (_spread(each) for each in edge_positions(pixel_map, targets))
+    most = np.minimum(across / targets[:, 2], down / targets[:, 3]) * (1 + _ALIKE)
+    # Of those that fit the coarsest, the first of these; where none does, full resolution.
+    of_each = np.array(factors)
+    fitting = np.where(of_each <= most[:, np.newaxis], of_each, 0.0)
+    chosen: Ints = fitting.argmax(1)
+    return chosen
+
+
+def _spread(positions: Positions) -> Positions:
+    """The source pixels that positions span, of each target; 0 where none of them has a place."""
+    finite = np.isfinite(positions)
+    low, high = np.where(finite, positions, np.inf).min(1), np.where(finite, positions, -np.inf).max(1)
+    return np.where(finite.any(1), high - low, 0.0)

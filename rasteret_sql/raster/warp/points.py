@@ -26,11 +26,19 @@ from rasteret_sql.raster.warp.wider import is_little_wider, sums_of_wider
 
 EDGE = 1e-10
 """Source pixels by which a position before a border belongs to the next pixel already."""
-_FULL = 0.95
+OF_FOUR = ("bilinear", "cubic")
+"""Methods that look at no more than four pixels of an axis, where they are not widened."""
+FULL = 0.95
 """The smallest scale at which kernels are not widened."""
 LEAST_SUM = 1e-6
 """A sum of weights below which there is no value."""
 _NO_PIXELS = np.empty(0, np.intp)
+_DIVIDED = {
+    "bilinear": ("uint8", "int16", "uint16", "float32", "float64"),
+    "cubic": ("uint8", "int16", "uint16", "float32", "float64"),
+    "cubic_spline": ("uint8", "int16", "uint16"),
+}
+"""dtypes for which GDAL divides weights by their sum in any case, where there is neither a mask nor nodata."""
 _FEW = 0.5
 """The part of a block's pixels below which those that get no value are left out of its computation."""
 
@@ -60,16 +68,19 @@ class PointMethod:
         self._source = source
         self._valid = None if source.valid is None else source.valid.ravel()
         self.normalizes = normalizes
-        self.four = min(scale) >= _FULL and method in ("bilinear", "cubic")
-        self.scale = min(scale[0], 1.0), min(scale[1], 1.0)
-        radius = RADIUS[method]
-        reach = math.ceil(radius / self.scale[0]), math.ceil(radius / self.scale[1])
+        self.four = min(scale) >= FULL and method in OF_FOUR
+        least = min(scale[0], 1.0), min(scale[1], 1.0)
+        self.scale: tuple[Numbers | float, Numbers | float] = least
+        reach = reach_of(method, least)
         if normalizes and (reach[0] > source.width or reach[1] > source.height):
             method, self.four = "bilinear", True
         elif not normalizes and 1 in (source.width, source.height):
             method = "nearest"
         self.name = method
         self.reach = reach
+        is_wider = method == "bilinear" and not self.four and is_little_wider(least)
+        self._wider = least if is_wider else None
+        """The scale, of a bilinear kernel that is a little wider than a pixel."""
 
     def places(self, xs: Numbers, ys: Numbers) -> Places:
         """Place the pixels of a block on the source.
@@ -117,6 +128,11 @@ class PointMethod:
             return Values(places.found, self._source.data.ravel().take(places.under), has)
         if not places.at.size or places.near is None:
             return Values(np.empty(0, np.intp), np.empty(0, self._source.data.dtype), None)
+        return self.of_kernel(places, has)
+
+    def of_kernel(self, places: Places, has: Mask | None) -> Values:
+        """The same by a kernel; `has`: True for those pixels that are on valid ones, None: all are."""
+        assert places.near is not None
         values, counts = cut_out(self._source, places.near, np.float64)
         line = None if counts is None else counts.ravel()
         near = Neighbourhood(values.ravel(), line, places.near.width, places.at.astype(np.intp, copy=False))
@@ -152,8 +168,8 @@ class PointMethod:
     def _of_kernel(self, near: Neighbourhood, places: Places) -> tuple[Numbers, Numbers]:
         """The kernel over all pixels that it covers and that count, each weight a product of two."""
         is_plain = near.counts is None and (self._source.data.dtype.kind in "iu" or np.isfinite(near.values.sum()))
-        if is_plain and self.name == "bilinear" and is_little_wider(self.scale):
-            total, sums = sums_of_wider(near, places.right, places.below, self.scale)
+        if is_plain and self._wider is not None:
+            total, sums = sums_of_wider(near, places.right, places.below, self._wider)
         else:
             total, sums = self._sums(near, places)
         uneven = True if self.normalizes else (sums < 0.99999) | (sums > 1.00001)
@@ -210,6 +226,17 @@ class PointMethod:
         pixels = np.sum(under[0], 0) * np.sum(under[1], 0)
         few: Mask = valid < pixels // 2
         return few
+
+
+def divides(method: str, dtype: np.dtype, nodata: float | None) -> bool:
+    """True where weights are divided by their sum, however near to 1 it is, if all pixels of the source are valid."""
+    return nodata is None and dtype.name in _DIVIDED.get(method, ())
+
+
+def reach_of(method: str, scale: tuple[float, float]) -> tuple[int, int]:
+    """Source pixels to each side under a kernel, of columns and rows; scales are at most 1."""
+    radius = RADIUS[method]
+    return math.ceil(radius / scale[0]), math.ceil(radius / scale[1])
 
 
 def around(method: str) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from rasteret_sql.raster.warp.neighbourhood import Mask, Pixels, Source
 from rasteret_sql.raster.warp.output import off_nodata, to_pixels
 from rasteret_sql.raster.warp.places import Places, SharedPlaces
 from rasteret_sql.raster.warp.plan import WarpPlan
-from rasteret_sql.raster.warp.points import PointMethod, Values
+from rasteret_sql.raster.warp.points import PointMethod, Values, divides
 from rasteret_sql.raster.warp.resampling import RADIUS
 from rasteret_sql.raster.warp.separable import AREAS, block_size, separable_areas, separable_points
 from rasteret_sql.raster.warp.shares import sum_values
@@ -30,12 +30,6 @@ _TAPS_AT_ONCE = 1 << 22
 _BLOCKS_AHEAD = 16
 """Blocks whose pixels are placed at a time before they are wanted."""
 _Work = Callable[[Window], Values]
-_PLAIN = {
-    "bilinear": ("uint8", "int16", "uint16", "float32", "float64"),
-    "cubic": ("uint8", "int16", "uint16", "float32", "float64"),
-    "cubic_spline": ("uint8", "int16", "uint16"),
-}
-"""dtypes for which GDAL divides weights by their sum in any case, where there is neither a mask nor nodata."""
 
 
 def warp(
@@ -171,7 +165,7 @@ def _prepared(
     source: Source, plan: WarpPlan, target: Window, nodata: float | None, shared: SharedPlaces | None
 ) -> tuple[_Work, Iterable[Window]]:
     """Gives what computes a block of a target, and the blocks that get values."""
-    plain = source.valid is None and nodata is None and source.data.dtype.name in _PLAIN.get(plan.method, ())
+    plain = source.valid is None and divides(plan.method, source.data.dtype, nodata)
     method = PointMethod(plan.method, source, plan.scale, normalizes=plain) if plan.method in RADIUS else None
     if _is_separable(source, plan, method):
         found = (
