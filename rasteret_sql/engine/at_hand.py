@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ TILES_A_TURN = 8
 """Tiles that are decoded before another call has its turn."""
 _BYTES_A_TURN = 256 * 1024
 """Bytes that are read for them, if they are several: those that were read are still in the processor's cache."""
+_MISSES = 2
+"""Pieces in a row that are not in memory, from which on none is looked for."""
 _body = Scratch()
 
 
@@ -31,11 +34,40 @@ class Piece(NamedTuple):
     begins: int
     """Bytes of the request if it is the first of its pieces; else 0."""
 
-    @property
-    def request(self) -> Request:
-        """It as a request of its own."""
-        tiles = {ByteRange(one.key.offset, one.key.length): one for one in self.tiles}
-        return MergedRange(self.span, tuple(tiles)), tiles
+
+class Pieces:
+    """Those of some requests, which several threads take one by one."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._left = deque(piece for request in requests for piece in pieces_of(request))
+        self._misses = 0
+        """Pieces in a row that were not at hand."""
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def take(self) -> Piece | None:
+        """The next one; None where there is none."""
+        try:
+            return self._left.popleft()
+        except IndexError:
+            return None
+
+    def take_all(self) -> list[Wanted]:
+        """The tiles of all that are left."""
+        found: list[Wanted] = []
+        while (piece := self.take()) is not None:
+            found += piece.tiles
+        return found
+
+    def hit(self) -> None:
+        """Take note that one was at hand."""
+        self._misses = 0
+
+    def missed(self, piece: Piece) -> list[Wanted]:
+        """The tiles to get in another way because one was not at hand: of all, where it probably is not alone."""
+        self._misses += 1
+        return piece.tiles if self._misses < _MISSES else piece.tiles + self.take_all()
 
 
 def is_local(request: Request) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from rasteret_sql.byte_ranges import ByteRange, merge_ranges
 from rasteret_sql.callbacks import POLL_SECONDS, Cancelled, Progress
 from rasteret_sql.engine import cancel
-from rasteret_sql.engine.at_hand import TILES_A_TURN, Piece, Request, body_of, is_local, pieces_of
+from rasteret_sql.engine.at_hand import TILES_A_TURN, Pieces, Request, body_of, is_local
 from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey, default_cache_bytes
 from rasteret_sql.engine.call import REQUESTS, Call, Wanted
 from rasteret_sql.engine.job import Job
@@ -309,39 +309,35 @@ class Engine:
 
     def _start(self, call: Call, own: list[Wanted]) -> None:
         """Get tiles for a call, until it ends."""
-        pieces: deque[Piece] = deque()
-        others = []
+        local: list[Request] = []
+        others: list[Request] = []
         for request in requests_of(own):
-            if is_local(request):
-                pieces += pieces_of(request)
-            else:
-                others.append(request)
-        if pieces:
+            (local if is_local(request) else others).append(request)
+        if local:
             self._prepare(call)
-        for _ in range(min(len(pieces), self._decode_threads)):
-            self._decoders.submit(call, self._read_pieces, call, pieces)
+            pieces = Pieces(local)
+            for _ in range(min(len(pieces), self._decode_threads)):
+                self._decoders.submit(call, self._read_pieces, call, pieces)
         self._fetch_all(call, others)
 
-    def _read_pieces(self, call: Call, pieces: deque[Piece]) -> None:
-        """Read and decode the first of some pieces, and the others when the call's turn comes again."""
-        if call.stopped:
-            self._abandon([tile for piece in _drained(pieces) for tile in piece.tiles])
-            return
+    def _read_pieces(self, call: Call, pieces: Pieces) -> None:
+        """Read and decode the next of some pieces, and the others when the call's turn comes again."""
         try:
-            piece = pieces.popleft()
-        except IndexError:
-            return
-        try:
-            body = body_of(piece)
-            if body is not None:
+            if call.stopped:
+                self._abandon(pieces.take_all())
+                return
+            piece = pieces.take()
+            body = piece and body_of(piece)
+            if piece is not None and body is not None:
+                pieces.hit()
                 self._decode(piece.tiles, piece.span, body, set())
-            else:
-                # Others wait for the disk, many at a time; it probably has what follows, too.
-                self._fetch_all(call, [one.request for one in (piece, *_drained(pieces))])
+            elif piece is not None:
+                # Other threads wait for the disk, many at a time.
+                self._fetch_all(call, requests_of(pieces.missed(piece)))
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
             call.fail(error)
             raise
-        if pieces:
+        if len(pieces):
             self._decoders.submit(call, self._read_pieces, call, pieces)
 
     def _fetch_all(self, call: Call, requests: list[Request]) -> None:
@@ -360,15 +356,6 @@ class Engine:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _drained(pieces: deque[Piece]) -> Iterator[Piece]:
-    """Take out all pieces, from which other threads may take some, too."""
-    while True:
-        try:
-            yield pieces.popleft()
-        except IndexError:
-            return
 
 
 def requests_of(tiles: Iterable[Wanted]) -> list[Request]:

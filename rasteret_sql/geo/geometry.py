@@ -137,10 +137,9 @@ def _parse(values: Sequence[bytes | str | None], kinds: Sequence[str]) -> npt.ND
     forms: dict[str, list[int]] = {form: [] for form in READERS}
     prepared: list[Any] = list(values)
     srids = np.zeros(len(values), dtype=np.int32)
-    for i, value in enumerate(values):
-        if not isinstance(value, str):
-            forms["WKB"].append(i)
-            continue
+    texts = {i: value for i, value in enumerate(values) if isinstance(value, str)}
+    forms["WKB"] = [i for i in range(len(values)) if i not in texts]
+    for i, value in texts.items():
         shown = value.strip()
         if shown == "null" or shown.startswith(("{", "[")):
             prepared[i], srids[i] = _json_geometry(shown, kinds[i])

@@ -167,9 +167,13 @@ def many_edges(geometries: npt.NDArray[np.object_], transform: Affine, windows: 
     Returns:
         (x1, y1, x2, y2) in pixels of the polygon's window, ring by ring; the polygon of each edge; its ring.
     """
-    rings, of_ring = shapely.get_rings(geometries, return_index=True)
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    zone = of_ring[ring]
+    if shapely.get_num_interior_rings(geometries).any():
+        rings, of_ring = shapely.get_rings(geometries, return_index=True)
+        xy, ring = shapely.get_coordinates(rings, return_index=True)
+        zone = of_ring[ring]
+    else:  # without an object for each ring
+        xy, ring = shapely.get_coordinates(geometries, return_index=True)
+        zone = ring
     # From the window's corner, and in this order, as `pixel_coefficients` has it: positions round alike.
     shifted_c = transform.c + ((transform.a * windows[:, 0] + transform.b * windows[:, 1] + transform.c) - transform.c)
     shifted_f = transform.f + ((transform.d * windows[:, 0] + transform.e * windows[:, 1] + transform.f) - transform.f)

@@ -6,7 +6,9 @@ are left to that.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,9 @@ from rasteret_sql.geo.grid import Affine
 from rasteret_sql.raster.edges import Floats, Ints, Lines, many_edges
 from rasteret_sql.raster.expand import expand
 from rasteret_sql.raster.grid_nearest import pixel_under
+
+_AT_ONCE = 1 << 14
+"""Crossings of edges and rows that are found together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +68,8 @@ class Runs:
 
     def of(self, polygons: Ints) -> Runs:
         """The runs of some polygons, numbered anew from 0 in that order."""
+        if len(polygons) and polygons[-1] - polygons[0] == len(polygons) - 1 and (np.diff(polygons) == 1).all():
+            return self._between(int(polygons[0]), int(polygons[-1]) + 1)
         counts = self.first[polygons + 1] - self.first[polygons]
         first = np.concatenate(([0], np.cumsum(counts)))
         at = expand(self.first[polygons], counts)
@@ -72,6 +79,17 @@ class Runs:
             weights = weights[expand(place[at], self.length[at])]
         of = np.repeat(np.arange(len(polygons)), counts)
         return Runs(of, self.row[at], self.col[at], self.length[at], first, weights)
+
+    def _between(self, begin: int, end: int) -> Runs:
+        """Those of neighbouring polygons, which share the memory of these."""
+        first, last = int(self.first[begin]), int(self.first[end])
+        some = slice(first, last)
+        weights = self.weights
+        if weights is not None:
+            before = int(self.length[:first].sum())
+            weights = weights[before : before + int(self.length[some].sum())]
+        borders = self.first[begin : end + 1] - first
+        return Runs(self.polygon[some] - begin, self.row[some], self.col[some], self.length[some], borders, weights)
 
     def and_then(self, other: Runs) -> Runs:
         """These and those of other polygons, which are numbered on from here."""
@@ -155,46 +173,69 @@ def polygon_runs(
     x1, y1, x2, y2 = lines
     level = (y1 == y2) & (x1 != x2) & (y1 - np.floor(y1) == 0.5)
     exact[of[level]] = False
-    polygon, row, column = _toggles(lines, of, windows)
-    kept = exact[polygon]
-    polygon, row, column = polygon[kept], row[kept], column[kept]
-    start, end = column[0::2], column[1::2]
-    there = end > start
-    of_run = polygon[0::2][there]
-    runs = Runs(
-        of_run,
-        row[0::2][there] + windows[of_run, 1],
-        start[there] + windows[of_run, 0],
-        (end - start)[there],
-        np.searchsorted(of_run, np.arange(count + 1)),
-    )
-    return runs, exact
+    found = list(_inside(lines, of, windows)) or [(np.empty(0, np.int64),) * 4]
+    polygon, row, col, length = (np.concatenate(some) for some in zip(*found, strict=True))
+    if level.any():
+        kept = exact[polygon]
+        polygon, row, col, length = polygon[kept], row[kept], col[kept], length[kept]
+    first = np.concatenate(([0], np.cumsum(np.bincount(polygon, minlength=count))))
+    return Runs(polygon, row, col, length, first), exact
 
 
-def _toggles(lines: Lines, of: Ints, windows: Ints) -> tuple[Ints, Ints, Ints]:
-    """Polygon, row and column of each border at which a row turns from outside to inside and back, in order.
+def _inside(lines: Lines, of: Ints, windows: Ints) -> Iterator[tuple[Ints, Ints, Ints, Ints]]:
+    """Polygon, row, first column and number of the pixels of each run inside, in order.
 
-    Each row of a polygon has an even number of them (see `scanline._fill`).
+    A row turns from outside to inside and back where edges cross the line of its centres. It has an even number of
+    such borders (see `scanline._fill`).
     """
     x1, y1, x2, y2 = lines
-    width, height = windows[:, 2], windows[:, 3]
+    cols, rows, width, height = windows[:, 0], windows[:, 1], windows[of, 2], windows[of, 3]
     top, bottom = np.minimum(y1, y2), np.maximum(y1, y2)
     first = np.maximum(np.ceil(top - 0.5), 0.0)
-    last = np.minimum(np.ceil(bottom - 0.5), height[of])
+    last = np.minimum(np.ceil(bottom - 0.5), height)
     count = np.maximum(last - first, 0.0).astype(np.int64)
     down = y1 < y2
-    about = np.stack([top, np.where(down, x2 - x1, x1 - x2), bottom - top, np.where(down, x1, x2)])
-    y, run, drop, x = np.repeat(about, count, axis=1)
-    polygon = np.repeat(of, count)
-    row = expand(first.astype(np.int64), count)
-    column = np.floor((row + 0.5 - y) * run / drop + x + 0.5)
-    column = np.minimum(np.maximum(column, 0.0), width[polygon]).astype(np.int64)
-    most_rows, most_cols = int(height.max(initial=0)), int(width.max(initial=0)) + 1
-    key = (polygon * most_rows + row) * most_cols + column
-    key.sort()
-    at, column = np.divmod(key, most_cols)
-    polygon, row = np.divmod(at, max(most_rows, 1))
-    return polygon, row, column
+    run, drop, x = np.where(down, x2 - x1, x1 - x2), bottom - top, np.where(down, x1, x2)
+    # Polygon, row and column in one number, for they are to be sorted.
+    of_row, of_col = int(height.max(initial=0)).bit_length(), int(width.max(initial=0)).bit_length()
+    begin = (of << of_row) + first.astype(np.int64)
+    for edges in _few_together(of, count):
+        counts = count[edges]
+        edge = np.repeat(np.arange(edges.start, edges.stop), counts)
+        # Which of the edge's rows it is, from its first on.
+        nth = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
+        column = nth + first.take(edge)
+        column += 0.5
+        column -= top.take(edge)
+        column *= run.take(edge)
+        column /= drop.take(edge)
+        column += x.take(edge)
+        column += 0.5
+        np.floor(column, out=column)
+        np.maximum(column, 0.0, out=column)
+        np.minimum(column, width.take(edge), out=column)
+        nth += begin.take(edge)
+        nth <<= of_col
+        nth += column.astype(np.int64)
+        nth.sort()
+        start = nth[0::2]
+        length = nth[1::2] - start
+        there = length > 0
+        start, length = start[there], length[there]
+        row, col = start >> of_col, start & ((1 << of_col) - 1)
+        polygon = row >> of_row
+        row &= (1 << of_row) - 1
+        yield polygon, row + rows.take(polygon), col + cols.take(polygon), length
+
+
+def _few_together(of: Ints, count: Ints) -> Iterator[slice]:
+    """Cut edges between polygons, so that some cross about as many rows as the processor's cache has room for."""
+    if not len(of):
+        return
+    ends = np.append(np.flatnonzero(np.diff(of)) + 1, len(of))
+    reach = np.cumsum(count)[ends - 1] // _AT_ONCE
+    borders = [0, *ends[:-1][reach[:-1] != reach[1:]].tolist(), len(of)]
+    yield from (slice(begin, end) for begin, end in pairwise(borders))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,20 +275,23 @@ def _cut_at_tiles(runs: Runs, tile_width: int, tile_height: int, tiles_across: i
     """Cut runs at the borders of tiles."""
     place = np.cumsum(runs.length) - runs.length
     left = runs.col // tile_width
-    across = (runs.col + runs.length - 1) // tile_width - left + 1
-    of = np.repeat(np.arange(len(left)), across)
-    column = expand(left, across)
-    start = np.maximum(runs.col[of], column * tile_width)
-    end = np.minimum(runs.col[of] + runs.length[of], (column + 1) * tile_width)
-    tile = runs.row[of] // tile_height * tiles_across + column
-    order = np.argsort(tile, kind="stable")
-    tile, of, start, end, column = tile[order], of[order], start[order], end[order], column[order]
-    tiles, first = np.unique(tile, return_index=True)
+    right = (runs.col + runs.length - 1) // tile_width
+    row, col, length, polygon, column = runs.row, runs.col, runs.length, runs.polygon, left
+    if (right > left).any():  # few cross a border, as a rule
+        across = right - left + 1
+        of = np.repeat(np.arange(len(left)), across)
+        column = expand(left, across)
+        start = np.maximum(col[of], column * tile_width)
+        length = np.minimum((col + length)[of], (column + 1) * tile_width) - start
+        row, col, polygon, place = row[of], start, polygon[of], (place - col)[of] + start
+    down = row // tile_height
+    tile = down * tiles_across + column
+    begin = (row - down * tile_height) * tile_width + col - column * tile_width
+    # A sort of numbers of 16 bits takes a part of the time.
+    narrow = int(tile.max(initial=0)) < 1 << 16
+    order = np.argsort(tile.astype(np.uint16) if narrow else tile, kind="stable")
+    tile = tile[order]
+    first = np.flatnonzero(np.diff(tile, prepend=-1))
     return TilePieces(
-        tiles,
-        np.append(first, len(tile)),
-        runs.row[of] % tile_height * tile_width + start - column * tile_width,
-        end - start,
-        place[of] + start - runs.col[of],
-        runs.polygon[of],
+        tile[first], np.append(first, len(tile)), begin[order], length[order], place[order], polygon[order]
     )

@@ -59,12 +59,13 @@ class OnGrid:
     """Runs of the first so many zones: each scene asks for them anew."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _places: Numbers | None = None
+    _small: npt.NDArray[np.bool_] | None = None
 
     def are_small_zones(self, positions: Numbers) -> npt.NDArray[np.bool_]:
         """True for those that are polygons with few enough pixels to be read together with others."""
-        pixels = self.windows[positions, 2] * self.windows[positions, 3]
-        small: npt.NDArray[np.bool_] = are_zones(self.placed[positions]) & (pixels <= _MOST_OF_ZONE)
-        return small
+        if self._small is None:
+            self._small = are_zones(self.placed) & (self.windows[:, 2] * self.windows[:, 3] <= _MOST_OF_ZONE)
+        return self._small[positions]
 
     def runs(self, positions: Numbers, options: PixelOptions) -> Runs:
         """Runs of the pixels of some small zones, at least one, that these hold, touch or cover."""
@@ -85,7 +86,9 @@ class OnGrid:
             return known.of(positions)
 
     def _found(self, find: Callable[[npt.NDArray[np.object_], Affine, Numbers], Runs], positions: Numbers) -> Runs:
-        windows = np.where(self.are_small_zones(positions)[:, None], self.windows[positions], 0)
+        small, windows = self.are_small_zones(positions), self.windows[positions]
+        if not small.all():
+            windows[~small] = 0
         return find(self.placed[positions], self.transform, windows)
 
     def places(self) -> Numbers:

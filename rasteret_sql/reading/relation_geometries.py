@@ -93,7 +93,7 @@ class Shapes(Geometries):
         return placed, [number for number in lost if not is_place(self.geometries[number], crs)]
 
     def meet(self, placed: Placed, grid: Grid) -> bool:
-        return some_meet(placed, [grid] * len(placed))
+        return some_meet(placed, [grid])
 
     def windows(self, placed: Placed, transform: Affine, size: tuple[int, int], tile: tuple[int, int]) -> Windows:
         return geometry_windows(placed, transform, *size, tile)

@@ -27,7 +27,7 @@ _lock = threading.Lock()
 
 
 def some_meet(geometries: npt.NDArray[np.object_], grids: Sequence[Grid]) -> bool:
-    """True where the bounds of any placed geometry meet its image."""
+    """True where the bounds of any placed geometry meet its image; one grid stands for all."""
     west, south, east, north = shapely.bounds(geometries).T
     left, bottom, right, top = of_each_grid(lambda grid: grid.bounds, grids).reshape(-1, 4).T
     with np.errstate(invalid="ignore"):  # None has no bounds

@@ -96,17 +96,21 @@ def _wanted(job):
     return Call(never, engine.version_of, Receipt()).add([job]).wanted.values()
 
 
-@pytest.mark.parametrize("reads", [0, 3])
-def test_what_is_not_is_read_by_others(path, monkeypatch, reads):
-    """From the first that is not on; the disk may have all that follows."""
-    left, others = [True] * reads, []
+@pytest.mark.parametrize(
+    ("there", "looked_for"),
+    [([], 2), ([0, 1, 2], 5), ([0, 2, 4], 7), ([1, 3], 6), (range(64), 64)],
+    ids=["nothing", "the first", "every other", "others", "all"],
+)
+def test_what_is_not_is_read_by_others(path, monkeypatch, there, looked_for):
+    """From the second in a row that is not there on all that follows: it is on the disk, too."""
+    looked, others = [], []
     at_once, later = os.preadv, LocalFiles.read_known
 
     def preadv(*given):
-        if not left:
+        looked.append(given)
+        if len(looked) - 1 not in there:
             raise BlockingIOError
-        left.pop()
-        return at_once(*given)
+        return at_once(*given[:3])
 
     async def read_known(self, path, start, length):
         others.append(length)
@@ -115,10 +119,11 @@ def test_what_is_not_is_read_by_others(path, monkeypatch, reads):
     monkeypatch.setattr(files, "_AT_ONCE", 0)
     monkeypatch.setattr(os, "preadv", preadv)
     monkeypatch.setattr(LocalFiles, "read_known", read_known)
+    monkeypatch.setattr(at_hand, "_BYTES_A_TURN", 1)  # a piece for each tile
     receipt = Receipt()
     Engine(decode_threads=1).stream([Kept(path)], never, receipt=receipt)
-    pieces = [piece for request in requests_of(_wanted(Kept(path))) for piece in pieces_of(request)]
-    assert len(others) == len(pieces) - reads
+    assert len(looked) == looked_for
+    assert bool(others) == (len(there) < len(TILES))
     assert receipt.retries == 0
 
 
