@@ -13,7 +13,6 @@ from rasteret_sql.engine.call import Wanted
 from rasteret_sql.errors import FileChangedError
 from rasteret_sql.io.routed_backend import RoutedBackend, default_backend
 from rasteret_sql.scratch import Scratch
-from rasteret_sql.tiff.codecs import decodes_into_own_memory
 
 Request = tuple[MergedRange, dict[ByteRange, Wanted]]
 """A range to ask for, and the tiles of its file by their own."""
@@ -101,8 +100,8 @@ def body_of(piece: Piece) -> memoryview | None:
     backend = part.backend or default_backend()
     assert isinstance(backend, RoutedBackend)
     # Without a codec the pixels of a tile are these very bytes.
-    is_copied = decodes_into_own_memory(part.level.compression)
-    body = (_body.get(span.length) if is_copied else np.empty(span.length, np.uint8)).data
+    own = part.tiles.decodes_into_own_memory
+    body = (_body.get(span.length) if own else np.empty(span.length, np.uint8)).data
     with receipt.fetch:
         facts = backend.read_at_hand(address, span.offset, body)
         if facts is None or facts.change_from(version.expected or facts):

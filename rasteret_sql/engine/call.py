@@ -42,13 +42,13 @@ Taker = tuple[OpenJob, int]
 class Wanted:
     """A stored tile and the places in a call that wait for it."""
 
-    __slots__ = ("backend", "begun", "call", "index", "key", "level", "once", "takers", "version")
+    __slots__ = ("backend", "begun", "call", "index", "key", "once", "takers", "tiles", "version")
 
     def __init__(self, call: Call, key: TileKey, need: TileNeed, version: Version, begun: float) -> None:
         self.call = call
         self.key = key
         self.version = version
-        self.level = need.level
+        self.tiles = need.tiles
         self.index = need.index
         self.backend = need.backend
         self.begun = begun

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rasteret_sql.engine.cache import TileKey
+from rasteret_sql.engine.tile_source import TileSource
 from rasteret_sql.io.backend import FileFacts, StorageBackend
-from rasteret_sql.tiff.header import Level
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,13 +18,14 @@ class TileNeed:
     """One tile that a job wants, and the slot under which it will be given."""
 
     address: str
-    level: Level
+    tiles: TileSource
+    """Of the image that it is of."""
     index: int
-    """Position in the level's tile table."""
+    """Its number there."""
     slot: int
     """The job's own number for this need."""
     version: FileFacts | None = None
-    """What is known of the file from the time when `level` was read."""
+    """What is known of the file from the time when the places of its tiles were read."""
     backend: StorageBackend | None = None
     """Who reads the file; None: the process, as any file."""
     once: bool = False
@@ -32,12 +33,12 @@ class TileNeed:
 
     def at(self, slot: int) -> TileNeed:
         """The same under another number; many are made, and `dataclasses.replace` is slow."""
-        return TileNeed(self.address, self.level, self.index, slot, self.version, self.backend, self.once)
+        return TileNeed(self.address, self.tiles, self.index, slot, self.version, self.backend, self.once)
 
     def key(self, version: int) -> TileKey | None:
         """Identity of the stored tile in a version of its file; None where nothing is stored (a sparse file's hole)."""
-        offset, length = int(self.level.offsets[self.index]), int(self.level.byte_counts[self.index])
-        return TileKey(self.address, offset, length, version) if offset and length else None
+        part = self.tiles.locate(self.index)
+        return None if part is None else TileKey(self.address, part.offset, part.length, version)
 
 
 class Job(ABC):

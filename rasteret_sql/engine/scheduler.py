@@ -8,7 +8,6 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any, TypeVar
 
 from rasteret_sql.byte_ranges import ByteRange, merge_ranges
@@ -28,8 +27,6 @@ from rasteret_sql.io.backend import FileFacts, StorageBackend
 from rasteret_sql.io.fetch import fetch_known
 from rasteret_sql.io.routed_backend import default_backend
 from rasteret_sql.receipt import Receipt
-from rasteret_sql.tiff.codecs import load_codec
-from rasteret_sql.tiff.decode import decode_tile
 
 STREAM_BYTES = 256 * 1024 * 1024
 """Jobs of one call hold this much between their tiles, at most; a larger one is done alone."""
@@ -196,11 +193,9 @@ class Engine:
         return self._versions.of(address, self._scopes.of(backend), indexed)
 
     async def _drive(self, call: Call, queue: deque[Request], landed: set[TileKey]) -> None:
-        level = next(iter(queue[0][1].values())).level
+        tiles = next(iter(queue[0][1].values())).tiles
         # Beside the requests, not before them: the first bodies are on their way for longer than this takes.
-        loading = asyncio.get_running_loop().call_later(
-            _SENT_SECONDS, self._prepare, call, partial(load_codec, level.compression, level.predictor)
-        )
+        loading = asyncio.get_running_loop().call_later(_SENT_SECONDS, self._prepare, call, tiles.load_decoder)
         try:
             await asyncio.gather(*(self._work(call, queue, landed) for _ in range(min(REQUESTS, len(queue)))))
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
@@ -272,7 +267,7 @@ class Engine:
         start = part.key.offset - span.offset
         try:
             with part.call.receipt.decode:
-                tile = decode_tile(part.level, part.index, body[start : start + part.key.length], shown)
+                tile = part.tiles.decode(part.index, body[start : start + part.key.length], shown)
         except Exception as error:  # noqa: BLE001  given to every row that waits for this tile
             landed.add(part.key)
             self._land_failure(part, error)

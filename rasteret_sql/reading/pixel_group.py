@@ -29,6 +29,7 @@ from rasteret_sql.reading.input_level import level_of_input
 from rasteret_sql.reading.options import PixelOptions
 from rasteret_sql.reading.request import described
 from rasteret_sql.scratch import Scratch
+from rasteret_sql.tiff.tiles import TiffTiles
 from rasteret_sql.tiff.validity import Kind, Look, layers
 
 _FEW_PIXELS = 4
@@ -89,9 +90,10 @@ class RunsJob(GroupJob):
         for layer in self._layers:
             level = layer.level
             address, facts = self._source.file_of(level)
+            source = TiffTiles(level)
             pieces = self.runs.cut(level.tile_width, level.tile_height, level.tiles_across)
             for number, tile in enumerate(pieces.tiles.tolist()):
-                yield TileNeed(address, level, tile, len(self._slots), facts, self._source.backend)
+                yield TileNeed(address, source, tile, len(self._slots), facts, self._source.backend)
                 self._slots.append((pieces, number, layer.looks))
         self.slots = len(self._slots)
 

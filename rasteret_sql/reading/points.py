@@ -26,6 +26,7 @@ from rasteret_sql.reading.request import Request, RowRead
 from rasteret_sql.reading.resolve import check_level, kind_given, one_band, resolve
 from rasteret_sql.reading.window_job import WindowJob
 from rasteret_sql.reading.window_plan import WindowPlan
+from rasteret_sql.tiff.tiles import TiffTiles
 from rasteret_sql.tiff.validity import Kind, Layer, layers
 
 _DENSE = 4
@@ -53,7 +54,7 @@ class PointJob(Job):
             level = layer.level
             index = (self._row // level.tile_height) * level.tiles_across + self._col // level.tile_width
             address, facts = source.file_of(level)
-            yield TileNeed(address, level, index, slot, facts, source.backend)
+            yield TileNeed(address, TiffTiles(level), index, slot, facts, source.backend)
 
     def place(self, slot: int, tile: np.ndarray | None) -> None:
         level = self._layers[slot].level

@@ -16,6 +16,7 @@ from rasteret_sql.reading.derived_window import DerivedWindow
 from rasteret_sql.reading.tiles import TilePart, tiles_under, touched_parts
 from rasteret_sql.reading.window_plan import WindowPlan, geometry_of
 from rasteret_sql.tiff.header import Level
+from rasteret_sql.tiff.tiles import TiffTiles
 from rasteret_sql.tiff.validity import Kind, Look, layers
 
 
@@ -82,12 +83,13 @@ class WindowJob(ArrayJob[WindowPlan]):
                 if not looks:
                     continue
                 address, facts = source.file_of(layer.level)
+                tiles = TiffTiles(layer.level)
                 tiling = layer.level.tile_width, layer.level.tile_height, layer.level.tiles_across
                 if tiling not in touched:
                     touched[tiling] = self.parts(layer.level)
                 for part in touched[tiling]:
                     once = self._is_inside(part, layer.level)
-                    yield TileNeed(address, layer.level, part.tile, len(self._slots), facts, source.backend, once)
+                    yield TileNeed(address, tiles, part.tile, len(self._slots), facts, source.backend, once)
                     self._slots.append(_Slot(band, part, looks))
         self.slots = len(self._slots)
         if self._derived is not None:

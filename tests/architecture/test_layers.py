@@ -104,6 +104,12 @@ def test_imports_go_one_way():
     assert wrong == []
 
 
+def test_the_engine_knows_no_file_format():
+    engine = [path for path in modules() if room(path) == "engine"]
+    assert len(engine) > 5
+    assert [path.name for path in engine if "tiff" in {other for _, other in imports(path)}] == []
+
+
 def test_no_circle_of_modules():
     """Imports for type checkers count, too."""
     names = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in modules()}

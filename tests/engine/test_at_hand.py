@@ -19,6 +19,7 @@ from rasteret_sql.io.files import LocalFiles
 from rasteret_sql.receipt import Receipt
 from rasteret_sql.tiff.parse import parse_header
 from rasteret_sql.tiff.source import SparseBytes
+from rasteret_sql.tiff.tiles import TiffTiles
 
 SIZE, TILE = 256, 32
 TILES = range((SIZE // TILE) ** 2)
@@ -40,7 +41,7 @@ class Kept(Job):
         self.address, self.got, self.meanwhile = str(path), {}, None
 
     def needs(self):
-        return [TileNeed(self.address, self.level, tile, tile, self.facts) for tile in TILES]
+        return [TileNeed(self.address, TiffTiles(self.level), tile, tile, self.facts) for tile in TILES]
 
     def place(self, slot, tile):
         if self.meanwhile is not None:

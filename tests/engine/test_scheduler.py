@@ -11,6 +11,7 @@ import pytest
 import rasterio
 from rasterio.io import MemoryFile
 
+from rasteret_sql.byte_ranges import ByteRange
 from rasteret_sql.engine import cancel, scheduler
 from rasteret_sql.engine.cache import CacheShare, TileCache, TileKey
 from rasteret_sql.engine.call import REQUESTS
@@ -21,6 +22,7 @@ from rasteret_sql.io import settings
 from rasteret_sql.io.settings import IoSettings
 from rasteret_sql.tiff.parse import parse_header
 from rasteret_sql.tiff.source import SparseBytes
+from rasteret_sql.tiff.tiles import TiffTiles
 
 SIZE, TILE = 256, 32
 
@@ -93,7 +95,7 @@ class Whole(Job):
         return [self.need(index, slot) for slot, index in enumerate(self.tiles)]
 
     def need(self, index, slot):
-        return TileNeed(self.address, self.level, index, slot, backend=self.backend, once=index in self.once)
+        return TileNeed(self.address, TiffTiles(self.level), index, slot, backend=self.backend, once=index in self.once)
 
     def place(self, slot, tile):
         self.got[self.tiles[slot]] = tile
@@ -204,13 +206,44 @@ def test_a_call_that_has_failed_leaves_no_timer_behind(monkeypatch):
     """A timer that runs out while the interpreter ends would ask for a thread, and complain on stderr."""
     loaded = []
     monkeypatch.setattr(scheduler, "_SENT_SECONDS", 0.2)
-    monkeypatch.setattr(scheduler, "load_codec", lambda *codec: loaded.append(codec))
+    monkeypatch.setattr(TiffTiles, "load_decoder", lambda _: loaded.append("the codec"))
     with pytest.raises(MissingObjectError):
         run(Engine(), [Whole("b")], Memory({"a": DATA}), never)
     slow = Whole()
     run(Engine(), [slow], Memory({"a": DATA}, delay=0.3), never)
     assert right(slow)
     assert len(loaded) == 1  # of the slow call, which the wait for it outlived
+
+
+class Plain:
+    """Tiles of four rows and columns that are stored as they are, one after the other, the first one left out."""
+
+    decodes_into_own_memory = False
+
+    def locate(self, index):
+        return ByteRange((index - 1) * 16, 16) if index else None
+
+    def decode(self, index, data, address):
+        return np.frombuffer(data, np.uint8).reshape(4, 4, 1)
+
+    def load_decoder(self):
+        """There is nothing to load."""
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_tiles_of_any_format_are_read(tmp_path, local):
+    class Four(Whole):
+        def need(self, index, slot):
+            return TileNeed(self.address, Plain(), index, slot, backend=self.backend)
+
+    data = np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1)
+    path = tmp_path / "plain.bin"
+    path.write_bytes(data.tobytes())
+    job = Four(str(path) if local else "plain", tiles=range(4))
+    job.backend = None if local else Memory({"plain": data.tobytes()})
+    Engine().stream([job], never)
+    assert job.got[0] is None
+    assert all(np.array_equal(job.got[index], data[index - 1]) for index in range(1, 4))
 
 
 def test_a_missing_file_fails_the_call():
