@@ -316,24 +316,25 @@ class Engine:
         self._fetch_all(call, others)
 
     def _read_pieces(self, call: Call, pieces: Pieces) -> None:
-        """Read and decode the next of some pieces, and the others when the call's turn comes again."""
+        """Read and decode some pieces one by one, as long as no other call waits for its turn."""
         try:
-            if call.stopped:
-                self._abandon(pieces.take_all())
-                return
-            piece = pieces.take()
-            body = piece and body_of(piece)
-            if piece is not None and body is not None:
-                pieces.hit()
-                self._decode(piece.tiles, piece.span, body, set())
-            elif piece is not None:
-                # Other threads wait for the disk, many at a time.
-                self._fetch_all(call, requests_of(pieces.missed(piece)))
+            while (piece := pieces.take()) is not None:
+                if call.stopped:
+                    self._abandon(piece.tiles + pieces.take_all())
+                    return
+                body = body_of(piece)
+                if body is None:
+                    # Other threads wait for the disk, many at a time.
+                    self._fetch_all(call, requests_of(pieces.missed(piece)))
+                else:
+                    pieces.hit()
+                    self._decode(piece.tiles, piece.span, body, set())
+                if self._decoders.others_wait(call):
+                    self._decoders.submit(call, self._read_pieces, call, pieces)
+                    return
         except Exception as error:  # a fault of our own must end the call, not leave it waiting
             call.fail(error)
             raise
-        if len(pieces):
-            self._decoders.submit(call, self._read_pieces, call, pieces)
 
     def _fetch_all(self, call: Call, requests: list[Request]) -> None:
         """Fetch tiles for a call, until it ends."""

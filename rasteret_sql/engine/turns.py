@@ -40,6 +40,11 @@ class Turns:
         self._threads.submit(self._take_turn)
         return future
 
+    def others_wait(self, owner: Hashable) -> bool:
+        """True where another owner waits for its turn."""
+        waiting = self._waiting
+        return len(waiting) > (owner in waiting)
+
     def _take_turn(self) -> None:
         with self._lock:
             owner = next(iter(self._waiting))

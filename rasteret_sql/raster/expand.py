@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-T = TypeVar("T", np.int64, np.float64)
 
-
-def expand(first: npt.NDArray[T], counts: npt.NDArray[np.int64]) -> npt.NDArray[T]:
-    """first[0], first[0] + 1, ... for counts[0] numbers, then those from first[1], and so on."""
+def expand(first: npt.NDArray[Any], counts: npt.NDArray[np.signedinteger[Any]]) -> npt.NDArray[Any]:
+    """first[0], first[0] + 1, ... for counts[0] numbers, then those from first[1], and so on; of 64 bits."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     numbers: npt.NDArray[Any] = np.arange(total) + np.repeat(first - (ends - counts), counts)

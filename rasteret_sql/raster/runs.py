@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -246,18 +247,18 @@ class TilePieces:
     """Positions in the tile table, ascending."""
     first: Ints
     """Shape (tiles + 1,): number of the first piece of each tile, and of all pieces."""
-    begin: Ints
+    begin: npt.NDArray[np.int32]
     """Position of the first pixel in the tile, row-major."""
-    length: Ints
+    length: npt.NDArray[np.int32]
+    polygon: npt.NDArray[np.int32]
+    """The polygon that each is of."""
     place: Ints
     """Position of the first pixel among all pixels of all runs."""
-    polygon: Ints
-    """The polygon that each is of."""
 
     @property
     def nbytes(self) -> int:
         """Bytes that they hold."""
-        arrays = [self.tiles, self.first, self.begin, self.length, self.place, self.polygon]
+        arrays: list[npt.NDArray[Any]] = [self.tiles, self.first, self.begin, self.length, self.place, self.polygon]
         return sum(one.nbytes for one in arrays)
 
     def of(self, tile: int) -> slice:
@@ -292,6 +293,5 @@ def _cut_at_tiles(runs: Runs, tile_width: int, tile_height: int, tiles_across: i
     order = np.argsort(tile.astype(np.uint16) if narrow else tile, kind="stable")
     tile = tile[order]
     first = np.flatnonzero(np.diff(tile, prepend=-1))
-    return TilePieces(
-        tile[first], np.append(first, len(tile)), begin[order], length[order], place[order], polygon[order]
-    )
+    begins, lengths, polygons = (each.astype(np.int32)[order] for each in (begin, length, polygon))
+    return TilePieces(tile[first], np.append(first, len(tile)), begins, lengths, polygons, place[order])

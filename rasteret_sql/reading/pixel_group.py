@@ -38,6 +38,7 @@ _MOST_NARROW = 1 << 15
 """So many values of 16 bits, with a sign or without, have a sum of 32 bits of the same kind."""
 MOST_PIXELS = 1 << 23
 """Pixels of a group, at most: arrays of so many are in memory while tiles arrive."""
+Integers = npt.NDArray[np.signedinteger[Any]]
 Sums = npt.NDArray[np.integer[Any]]
 _NOTHING = np.zeros(0, np.bool_)
 _reach = Scratch()
@@ -146,13 +147,13 @@ class ZoneSums(RunsJob):
             pixels = np.where(hidden, 0, pixels)
         self._add(polygon, sums(pixels, begin, length))
 
-    def _place_hole(self, polygon: npt.NDArray[np.int64], length: npt.NDArray[np.int64], looks: Sequence[Look]) -> None:
+    def _place_hole(self, polygon: Integers, length: Integers, looks: Sequence[Look]) -> None:
         if any(look.hides(None) for look in looks[1:]):
             self._add(polygon, length, of_invalid=True)
         else:
             self._add(polygon, length * looks[0].default(self._source.header.dtype).astype(np.int64))
 
-    def _add(self, polygon: npt.NDArray[np.int64], sums: Sums, *, of_invalid: bool = False) -> None:
+    def _add(self, polygon: Integers, sums: Sums, *, of_invalid: bool = False) -> None:
         first, last = int(polygon[0]), int(polygon[-1])  # a tile has neighbours, as a rule
         summed = np.bincount(polygon - first, sums)
         with self._lock:
@@ -163,15 +164,13 @@ class ZoneSums(RunsJob):
             total[first : last + 1] += summed
 
 
-def _taken(
-    tile: npt.NDArray[np.generic], looks: Sequence[Look], at: npt.NDArray[np.int64]
-) -> list[npt.NDArray[np.generic]]:
+def _taken(tile: npt.NDArray[np.generic], looks: Sequence[Look], at: Integers) -> list[npt.NDArray[np.generic]]:
     """Some pixels of a tile, for each look."""
     flat, samples = tile.reshape(-1), tile.shape[2]
     return [flat.take(at if samples == 1 else at * samples + look.sample) for look in looks]
 
 
-def _kind_of_sums(values: npt.NDArray[np.generic], length: npt.NDArray[np.int64]) -> np.dtype:
+def _kind_of_sums(values: npt.NDArray[np.generic], length: Integers) -> np.dtype:
     """The type in which sums of so many values are exact, of all signs.
 
     Sums of many values go round where they pass 2^32, and differences of them come out right if they do not.
@@ -180,15 +179,13 @@ def _kind_of_sums(values: npt.NDArray[np.generic], length: npt.NDArray[np.int64]
     return np.dtype((np.int32 if values.dtype.kind == "i" else np.uint32) if narrow else np.int64)
 
 
-def _sums_one_by_one(
-    values: npt.NDArray[np.generic], begin: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
-) -> Sums:
+def _sums_one_by_one(values: npt.NDArray[np.generic], begin: Integers, length: Integers) -> Sums:
     """Sums of neighbours, of which there are no others: so many, at least one, from each begin; exact."""
     sums: Sums = np.add.reduceat(values, begin, dtype=_kind_of_sums(values, length))
     return sums
 
 
-def _sums_between(values: npt.NDArray[np.generic], begin: npt.NDArray[np.int64], length: npt.NDArray[np.int64]) -> Sums:
+def _sums_between(values: npt.NDArray[np.generic], begin: Integers, length: Integers) -> Sums:
     """Sums of so many values, at least one, from each begin; exact."""
     kind = _kind_of_sums(values, length)
     reach = _reach.get((len(values) + 1) * kind.itemsize).view(kind)

@@ -6,6 +6,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from rasteret_sql.scratch import Recycled
 from rasteret_sql.tiff import tags
 
 Buffer = bytes | bytearray | memoryview
@@ -24,6 +25,7 @@ _BYTE_CODECS = {
 """Compression → codec of imagecodecs and its function."""
 _SLACK = 16
 """Bytes beyond the expected length that LZW and LZMA may write into, so that a longer stream is noticed."""
+_tiles = Recycled()
 _LZW_END = 3
 """Bytes that hold LZW's end code of up to 12 bits, and the bits before and behind it."""
 
@@ -69,8 +71,7 @@ def decompress(compression: int, data: Buffer, size: int) -> npt.NDArray[np.uint
         return _decompress_lzw(data, size)
     decode = getattr(imagecodecs, _BYTE_CODECS[compression][1])
     slack = _SLACK if compression == tags.LZMA else 0
-    out = np.empty(size + slack, np.uint8)
-    decoded: npt.NDArray[np.uint8] = decode(data, out=out)
+    decoded: npt.NDArray[np.uint8] = decode(data, out=_tiles.get(size + slack))
     return decoded
 
 
@@ -88,13 +89,13 @@ def _decompress_lzw(data: Buffer, size: int) -> npt.NDArray[np.uint8]:
     """
     decoded: npt.NDArray[np.uint8]
     try:
-        decoded = imagecodecs.lzw_decode(data, out=np.empty(size + _SLACK, np.uint8))
+        decoded = imagecodecs.lzw_decode(data, out=_tiles.get(size + _SLACK))
         if len(decoded) <= size:
             return decoded
     except CODEC_ERRORS:
         if len(data) <= _LZW_END:
             raise
-    decoded = imagecodecs.lzw_decode(data[:-_LZW_END], out=np.empty(size + _SLACK, np.uint8))
+    decoded = imagecodecs.lzw_decode(data[:-_LZW_END], out=_tiles.get(size + _SLACK))
     return decoded if len(decoded) > size else decompress_head_of_lzw(data, size)
 
 

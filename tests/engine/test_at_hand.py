@@ -192,3 +192,21 @@ def test_a_call_that_stops_leaves_its_tiles_to_those_that_wait(path):
     go_on.set()
     waiting.wait()
     assert len(second.got) == len(TILES) > len(first.got)
+
+
+def test_a_light_call_passes_a_heavy_one(path, tmp_path):
+    engine, begun, over, before = Engine(decode_threads=1), threading.Event(), threading.Event(), []
+    heavy, light = Kept(path), Kept(write(tmp_path / "other.tif"))
+    light.needs = lambda: Kept.needs(light)[:1]
+    light.finish = lambda: (before.append(len(heavy.got)), over.set())
+
+    def wait():
+        begun.set()
+        over.wait(0.2)
+
+    heavy.meanwhile = wait
+    started = engine.start([heavy], never)
+    assert begun.wait(10)
+    engine.stream([light], never)
+    started.wait()
+    assert 0 < before[0] < len(TILES)
