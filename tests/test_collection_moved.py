@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 from rasterio.transform import from_origin
 
 import rasteret_sql
+from rasteret_sql.geo import crs, placement
 from rasteret_sql.raster.warp.warp import moved_part
 from rasteret_sql.reading import target_job
 
@@ -96,3 +99,19 @@ def test_a_target_that_needs_part_of_a_wider_window_is_warped():
     assert plan.source == Window(0, 0, 20, 20)
     assert moved_part(plan) is None
     assert moved_part(plan_warp(same, Window(-2, 3, 30, 8), (20, 20), "bilinear")) == Window(2, 0, 20, 8)
+
+
+def test_the_thread_that_reads_begins_without_proj_in_one_crs(collection, monkeypatch):
+    monkeypatch.setattr(crs, "_local", threading.local())
+    placement._has_places.cache_clear()
+    makers = []
+    make = pyproj.Transformer.from_crs
+
+    def made(*given, **named):
+        makers.append(threading.current_thread())
+        return make(*given, **named)
+
+    monkeypatch.setattr(pyproj.Transformer, "from_crs", made)
+    for named in ({}, {"target_crs": 32632}):
+        collection.get_xarray(area(10, 20, 50, 40), ["plain"], geometry_crs=32632, resolution=10, **named)
+    assert {*makers} == {threading.current_thread()}

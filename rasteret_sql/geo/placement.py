@@ -12,6 +12,7 @@ Longitudes count in whole turns: 182 is -178, whatever numbers the columns of an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from rasteret_sql.geo.crs import LONLAT, LonLat, geographic_base, lonlat_of, met
 from rasteret_sql.geo.crs_pair import PIXELS, CrsPair, Geometries, column
 from rasteret_sql.geo.cut import cut_and_placed, with_vertices
 from rasteret_sql.geo.densify import Floats
-from rasteret_sql.geo.grid import Affine, Grid, of_each_grid
+from rasteret_sql.geo.grid import Affine, Bounds, Grid, of_each_grid
 from rasteret_sql.geo.image_region import in_one_run, on_globe, polygonal, repaired, shifted, within_turn
 from rasteret_sql.geo.small_geometries import moved_points, transform_small
 
@@ -37,11 +38,18 @@ def is_place(geometry: shapely.Geometry, crs: str) -> bool:
         far, pole = 1.5 * hub.turn, hub.turn / 4 * (1 + 1e-9)
         return bool(-far <= west and east <= far and -pole <= south and north <= pole)
     # A box around the disc of a geostationary image has its corners in space.
-    west, south, east, north = shapely.bounds(geometry)
+    west, south, east, north = shapely.bounds(geometry).tolist()
+    if _has_places((west, south, east, north), crs):
+        return True
+    return bool(are_places(shapely.get_coordinates(geometry), crs).any())
+
+
+@lru_cache(maxsize=4096)
+def _has_places(bounds: Bounds, crs: str) -> bool:
+    """True where some points of a box are places; the reads of an area on many threads ask for one answer."""
+    west, south, east, north = bounds
     inside = np.meshgrid(np.linspace(west, east, 5), np.linspace(south, north, 5))
-    xy = np.concatenate([shapely.get_coordinates(geometry), np.column_stack([each.ravel() for each in inside])])
-    lon, lat = transformer(crs, geographic_base(crs) or LONLAT).transform(*xy.T)
-    return bool((np.isfinite(lon) & np.isfinite(lat)).any())
+    return bool(are_places(np.column_stack([each.ravel() for each in inside]), crs).any())
 
 
 def are_all_places(geometries: Geometries, crs: str) -> npt.NDArray[np.bool_]:

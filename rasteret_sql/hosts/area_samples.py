@@ -14,6 +14,7 @@ from rasteret_sql.callbacks import Progress
 from rasteret_sql.errors import InvalidArgumentError, UnknownBandError
 from rasteret_sql.functions.python_arguments import band_names
 from rasteret_sql.geo.crs import LONLAT, reaches
+from rasteret_sql.geo.placement import is_place
 from rasteret_sql.hosts.left_out import tell_left_out
 from rasteret_sql.hosts.progress_listener import progress_listener
 from rasteret_sql.index.place.collection_index import CollectionIndex
@@ -37,6 +38,8 @@ from rasteret_sql.selection.selection import Selection
 from rasteret_sql.session.session import Session
 from rasteret_sql.warning import warn
 
+_FEW = 16
+"""Areas of which it is found out beforehand that they are places."""
 Bands = str | Sequence[str] | Mapping[str, str]
 """A band or an expression over bands, several of them, or names for these."""
 
@@ -247,4 +250,7 @@ def _near(chosen: Selection, areas: Areas) -> Selection:
     """Scenes that may meet the areas by their box; all where the areas are of another globe than boxes."""
     if areas.geometries[0] is Whole.IMAGE or not reaches(areas.crs, LONLAT):
         return chosen
-    return chosen.where(near_areas(areas.lonlat()))
+    found = chosen.where(near_areas(areas.lonlat()))
+    for area in areas.geometries[:_FEW]:
+        is_place(area, areas.crs)  # kept for the thread that reads: it would have to begin with PROJ for it
+    return found

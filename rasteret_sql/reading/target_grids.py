@@ -102,7 +102,8 @@ def wanted_grid(read: RowRead, context: ReadContext) -> WantedGrid:
             return WantedGrid(scene_crs, of_scene, None)
         return WantedGrid(scene_crs, lattice_through(options.resolution, (of_scene.c, of_scene.f)), None)
     crs = asked or native
-    transformer(native, crs)
+    if not same_crs(native, crs):
+        transformer(native, crs)
     if options.shape is not None:
         return WantedGrid(crs, None, options.shape)
     if options.resolution is None and options.align is None and same_crs(crs, native):
