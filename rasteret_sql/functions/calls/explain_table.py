@@ -54,7 +54,7 @@ def rasteret_explain_table(
         given = named_arguments(FUNCTION, text)
         call = explained_call(given)
         require(call in EXPLAINED, "call", call, " or ".join(f"'{name}'" for name in EXPLAINED))
-        _check(call, zone, geometry, given)
+        require_fitting(call, zone, geometry, given)
         if call in _OF_PERIODS:
             periods = periods_sql(FUNCTION, (scene, geometry if zone is None else zone, band, text))
             shown = ", ".join(f"cost.{one.name} AS {one.name}" for one in PERIOD_COST if one.name != "period")
@@ -76,7 +76,7 @@ SELECT id AS scene_id, datetime, {shown} FROM __costs"""  # noqa: S608 - quoted
     return texts_of(("scenes", "band"), one, scenes, bands, zones, geometries, texts)
 
 
-def _check(call: str, zone: str | None, geometry: dict[str, Any], given: dict[str, Any]) -> None:
+def require_fitting(call: str, zone: str | None, geometry: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise where a call does not take what is given."""
     of_one = call in _OF_ONE_GEOMETRY
     for name in _GRID if call == "sample_points" else () if call in _OF_PERIODS else OF_COMPOSITES:

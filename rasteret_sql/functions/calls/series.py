@@ -7,6 +7,8 @@ the scenes are added: the pixels of all scenes are one set of values then, and t
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 
@@ -51,9 +53,13 @@ def zonal_series(
     return texts_of(("scenes", "zones", "band"), _sql, scenes, zones, bands, texts)
 
 
-def _sql(scenes: str, zones: str, band: str, text: str) -> str:
-    given = named_arguments(FUNCTION, text)
-    every, agg, fill = given.get("every", "month"), given.get("agg", "median"), given.get("fill")
+def statistics_of(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The statistics of each scene of which a series is made.
+
+    Raises:
+        InvalidArgumentError: `agg`, `fill` or `weighted` cannot be used.
+    """
+    agg, fill = given.get("agg", "median"), given.get("fill")
     check_statistic(agg)
     require(agg != "valid_percent", "agg", agg, "a statistic of pixels: 'count' counts those that are valid")
     require(fill is None or fill in _FILLS, "fill", fill, f"one of {', '.join(_FILLS)}")
@@ -62,11 +68,15 @@ def _sql(scenes: str, zones: str, band: str, text: str) -> str:
             f"agg := '{agg}' of weighted pixels of several scenes is not defined; expected one of "
             f"{', '.join(_OF_STATISTICS)}, or weighted := false"
         )
-    names = ("count", *_OF_STATISTICS[agg][1]) if agg in _OF_STATISTICS else ("count", HIST)
+    return ("count", *_OF_STATISTICS[agg][1]) if agg in _OF_STATISTICS else ("count", HIST)
+
+
+def _sql(scenes: str, zones: str, band: str, text: str) -> str:
+    given = named_arguments(FUNCTION, text)
+    names = statistics_of(given)
     table = json.loads(text) | {"stats": list(names), "fill": None}
     column = given.get("geom_column")
     shapes = columns_sql(GEOMETRY_COLUMNS if column is None else [column])
-    shown = ", ".join(f'"{name}"' for name in names)
     inner = zonal_stats_sql(scenes, "__keys", band, json.dumps(table))
     return f"""WITH
   __zones AS MATERIALIZED (SELECT *, row_number() OVER () AS __rasteret_zone FROM {features_sql(zones)}),
@@ -77,15 +87,33 @@ def _sql(scenes: str, zones: str, band: str, text: str) -> str:
     )
   ),
   __measured AS ({inner}),
-  __in AS MATERIALIZED (
-    SELECT __rasteret_zone AS zone, band, {period_sql(FUNCTION, every)} AS period, {shown} FROM __measured
+  {periods_sql(given)}
+SELECT __zones.* EXCLUDE (__rasteret_zone), f.band, f.period, f.scenes, f.count, f.value
+FROM __filled AS f JOIN __zones ON __zones.__rasteret_zone = f.zone ORDER BY f.zone, f.band, f.period"""  # noqa: S608 - quoted
+
+
+def periods_sql(given: Mapping[str, Any], ends: str | None = None) -> str:
+    """The SQL of `__filled`, the rows of all periods, over `__measured`, the statistics of each zone and scene.
+
+    Args:
+        given: The named arguments of the call.
+        ends: A relation with the column datetime, whose first and last are those of the whole series; None: of
+            `__measured`.
+    """
+    every, agg, fill = given.get("every", "month"), given.get("agg", "median"), given.get("fill")
+    shown = ", ".join(f'"{name}"' for name in statistics_of(given))
+    period = period_sql(FUNCTION, every)
+    of_ends = "__in" if ends is None else f"(SELECT {period} AS period FROM {ends})"  # noqa: S608 - of this module
+    return f"""__in AS MATERIALIZED (
+    SELECT __rasteret_zone AS zone, band, {period} AS period, {shown} FROM __measured
   ),
   __counted AS (
     SELECT {_GROUP}, count(*) FILTER (count > 0) AS scenes, coalesce(sum(count), 0) AS count FROM __in GROUP BY ALL
   ),
   {_values_sql(agg)},
   __span AS (
-    SELECT make_timestamp(epoch_us(min(period))) AS low, make_timestamp(epoch_us(max(period))) AS high FROM __in
+    SELECT make_timestamp(epoch_us(min(period))) AS low, make_timestamp(epoch_us(max(period))) AS high
+    FROM {of_ends}
   ),
   __steps AS (
     SELECT make_timestamptz(epoch_us(unnest(generate_series(low, high, {step_of(every)})))) AS period FROM __span
@@ -96,9 +124,7 @@ def _sql(scenes: str, zones: str, band: str, text: str) -> str:
     FROM (SELECT DISTINCT zone, band FROM __in) CROSS JOIN __steps
       LEFT JOIN __counted USING ({_GROUP}) LEFT JOIN __values USING ({_GROUP})
   ),
-  __filled AS (SELECT {_GROUP}, scenes, count, {_filled_sql(fill)} AS value FROM __rows)
-SELECT __zones.* EXCLUDE (__rasteret_zone), f.band, f.period, f.scenes, f.count, f.value
-FROM __filled AS f JOIN __zones ON __zones.__rasteret_zone = f.zone ORDER BY f.zone, f.band, f.period"""  # noqa: S608 - quoted
+  __filled AS (SELECT {_GROUP}, scenes, count, {_filled_sql(fill)} AS value FROM __rows)"""  # noqa: S608 - quoted
 
 
 def _values_sql(agg: str) -> str:

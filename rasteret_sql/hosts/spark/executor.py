@@ -20,7 +20,14 @@ import pyarrow as pa
 from rasteret_sql.engine.machine_memory import machine_memory
 from rasteret_sql.engine.scheduler import Engine
 from rasteret_sql.errors import InvalidArgumentError, MissingObjectError, RasteretError, UnknownCollectionError
-from rasteret_sql.hosts.spark import mosaic_batches, pair_batches, scalar_batches
+from rasteret_sql.hosts.spark import (
+    explain_batches,
+    mosaic_batches,
+    pair_batches,
+    pixel_batches,
+    scalar_batches,
+    series_batches,
+)
 from rasteret_sql.hosts.spark.executor_setup import Setup
 from rasteret_sql.hosts.spark.frame_call import FrameCall
 from rasteret_sql.io.backend import StorageBackend
@@ -46,20 +53,48 @@ def scalar(
 
 
 def placed_scenes(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], parts: int
 ) -> Iterator[pa.RecordBatch]:
-    """Find where scenes lie on the globe."""
-    return _streamed(pair_batches.placed_scenes, call, columns[0])
+    """Find where scenes lie on the globe, and deal them out to so many partitions."""
+    return _streamed(partial(pair_batches.placed_scenes, parts=parts, first=_partition()), call, columns[0])
 
 
-def parcels(columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+def dealt_scenes(columns: Sequence[Any], _named: Mapping[str, Any], parts: int) -> Iterator[pa.RecordBatch]:
+    """Deal scenes out to so many partitions."""
+    return pair_batches.dealt_scenes(columns[0], parts, _partition())
+
+
+def parcels(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], rows: int
+) -> Iterator[pa.RecordBatch]:
     """Pack zones or points, with where they lie on the globe."""
-    return _streamed(pair_batches.parcels, call, columns[0])
+    return _streamed(partial(pair_batches.parcels, most_rows=rows), call, columns[0])
 
 
 def read_pairs(columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
     """Read pairs of scenes and zones or points."""
     return _streamed(pair_batches.read_pairs, call, columns[0])
+
+
+def sent_series(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], parts: int
+) -> Iterator[pa.RecordBatch]:
+    """Read pairs for those who make series of them."""
+    return _streamed(partial(series_batches.sent_series, parts=parts), call, columns[0])
+
+
+def zonal_series(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], series: str, zones: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Make the series of zones."""
+    return _streamed(partial(series_batches.zonal_series, series=series, zones=zones), call, columns[0])
+
+
+def read_pixels(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
+) -> Iterator[pa.RecordBatch]:
+    """Read the pixels of scenes."""
+    return _streamed(partial(pixel_batches.read_pixels, geometry=geometry), call, columns[0])
 
 
 def near_scenes(
@@ -74,6 +109,41 @@ def read_mosaic(
 ) -> Iterator[pa.RecordBatch]:
     """Make composites of scenes."""
     return _streamed(partial(mosaic_batches.read_mosaic, geometry=geometry), call, columns[0])
+
+
+def scene_periods(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]
+) -> Iterator[pa.RecordBatch]:
+    """Find the periods of scenes."""
+    return _streamed(mosaic_batches.scene_periods, call, columns[0])
+
+
+def read_mosaics(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]
+) -> Iterator[pa.RecordBatch]:
+    """Make composites of the scenes of zones."""
+    return _streamed(mosaic_batches.read_mosaics, call, columns[0])
+
+
+def explain_pairs(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]
+) -> Iterator[pa.RecordBatch]:
+    """Say what pairs of scenes and zones or points take."""
+    return _streamed(explain_batches.explain_pairs, call, columns[0])
+
+
+def explain_pixels(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
+) -> Iterator[pa.RecordBatch]:
+    """Say what the pixels of scenes take."""
+    return _streamed(partial(explain_batches.explain_pixels, geometry=geometry), call, columns[0])
+
+
+def explain_mosaic(
+    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
+) -> Iterator[pa.RecordBatch]:
+    """Say what composites take."""
+    return _streamed(partial(explain_batches.explain_mosaic, geometry=geometry), call, columns[0])
 
 
 def session_of(words: Mapping[str, Any]) -> Session:
@@ -99,6 +169,14 @@ def _new_session(setup: Setup) -> Session:
     for name in setup.collections:
         _open(session, name)
     return session
+
+
+def _partition() -> int:
+    """The number of the partition that a task works on."""
+    from pyspark import TaskContext  # noqa: PLC0415 - as in `_share`
+
+    task = TaskContext.get()
+    return 0 if task is None else task.partitionId()
 
 
 def _share() -> tuple[int, int]:

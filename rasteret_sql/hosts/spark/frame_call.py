@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -15,16 +16,22 @@ from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.functions.registry import DECLARED
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
 from rasteret_sql.hosts.spark.executor_setup import setup_of
+from rasteret_sql.lazy import lazy_module
 from rasteret_sql.reading.relation import Relation
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import functions as sql
+else:
+    sql = lazy_module("pyspark.sql.functions")
 
 _NOT_IN_SPARK = {
     "max_bytes": "no process sees all that a job reads. rasteret_explain_table says in DuckDB what a read takes",
 }
 """Arguments that mean nothing over many processes, and why."""
 _LEAST_PARTITIONS = 8
+_MANY_CORES = 1 << 14
+"""More than a cluster has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +85,7 @@ def frame_call(spark: SparkSession, function: str, band: Any, named: Mapping[str
         InvalidArgumentError: one is unknown, or cannot be used.
     """
     with named_error(function):
-        given = {name: _worded(value) for name, value in named.items() if value is not None}
-        known = [argument.name for argument in DECLARED[function].named]
-        for name in given:
-            if name not in known:
-                raise ArgumentTypeError(f'no argument "{name}"; {did_you_mean(name, known)}')
-            if name in _NOT_IN_SPARK:
-                raise InvalidArgumentError(f"{name} cannot be used over DataFrames: {_NOT_IN_SPARK[name]}")
+        given = checked_arguments(function, named)
         try:
             call = FrameCall(function, json.dumps(band), json.dumps(given), setup_of(spark).words())
         except TypeError as error:
@@ -93,6 +94,22 @@ def frame_call(spark: SparkSession, function: str, band: Any, named: Mapping[str
             raise InvalidArgumentError("band is missing: it is None, expected a name")
         call.relation({})
         return call
+
+
+def checked_arguments(function: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The named arguments that a call gives, as JSON can have them.
+
+    Raises:
+        InvalidArgumentError: one is unknown, or means nothing here.
+    """
+    given = {name: _worded(value) for name, value in named.items() if value is not None}
+    known = [argument.name for argument in DECLARED[function].named]
+    for name in given:
+        if name not in known:
+            raise ArgumentTypeError(f'no argument "{name}"; {did_you_mean(name, known)}')
+        if name in _NOT_IN_SPARK:
+            raise InvalidArgumentError(f"{name} cannot be used over DataFrames: {_NOT_IN_SPARK[name]}")
+    return given
 
 
 def _worded(value: Any) -> Any:
@@ -150,8 +167,19 @@ def partitions_of(spark: SparkSession, asked: int | None) -> int:
             raise InvalidArgumentError(f"partitions := {asked!r} cannot be used; expected an integer, 1 or more")
         return asked
     shuffled = int(spark.conf.get("spark.sql.shuffle.partitions") or _LEAST_PARTITIONS)
+    return min(shuffled, max(_LEAST_PARTITIONS, 4 * _cores(spark)))
+
+
+_cores_of: weakref.WeakKeyDictionary[SparkSession, int] = weakref.WeakKeyDictionary()
+
+
+def _cores(spark: SparkSession) -> int:
+    """The cores of a cluster; over Spark Connect, which does not tell them, the parts that Spark makes of a range."""
     try:
-        cores = int(spark.sparkContext.defaultParallelism)
-    except Exception:  # noqa: BLE001 - Spark Connect has none, and says so by an error of its own
-        return shuffled
-    return min(shuffled, max(_LEAST_PARTITIONS, 4 * cores))
+        return int(spark.sparkContext.defaultParallelism)
+    except Exception:  # noqa: BLE001 - Spark Connect has no context, and says so by an error of its own
+        found = _cores_of.get(spark)
+    if found is None:
+        rows = spark.range(_MANY_CORES).agg(sql.max(sql.spark_partition_id())).collect()
+        found = _cores_of[spark] = int(rows[0][0]) + 1
+    return found

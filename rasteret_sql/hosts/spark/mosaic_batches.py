@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 
 from rasteret_sql.callbacks import Cancelled
@@ -17,7 +19,8 @@ from rasteret_sql.functions.calls.relation_sql import named_error
 from rasteret_sql.functions.calls.relations import reading_of
 from rasteret_sql.geo.lonlat_cells import geometry_boxes, may_meet
 from rasteret_sql.hosts.spark.frame_call import FrameCall
-from rasteret_sql.hosts.spark.pair_batches import LOOKED_UP, image_boxes, scenes_of
+from rasteret_sql.hosts.spark.pair_batches import LOOKED_UP, distinct_geometries, image_boxes, scenes_of, take
+from rasteret_sql.hosts.spark.parcels import opened
 from rasteret_sql.hosts.spark.periods import periods_of
 from rasteret_sql.hosts.spark.spark_types import as_spark_takes
 from rasteret_sql.reading.composites import composite_rows, read_composites
@@ -80,6 +83,63 @@ def _periods(call: FrameCall, instants: pa.Array) -> pa.Array:
     return periods_of(instants, every)
 
 
+def scene_periods(
+    session: Session,  # noqa: ARG001 - as tasks are called
+    call: FrameCall,
+    batches: Iterator[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    """Add the column `period` to scenes."""
+    for batch in batches:
+        periods = _periods(call, batch.column("scene").field("datetime"))
+        yield pa.RecordBatch.from_arrays([*batch.columns, periods], names=[*batch.schema.names, "period"])
+
+
+def read_mosaics(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The composites of parcels: columns parcel, and scenes, those of all periods in their order."""
+    for batch in batches:
+        for row in range(batch.num_rows):
+            rows = opened([batch.column("parcel").field("rows")[row].as_buffer()])
+            yield from _of_zones(session, call, rows, batch.column("scenes")[row].as_py())
+
+
+def _of_zones(
+    session: Session, call: FrameCall, rows: pa.RecordBatch, listed: Sequence[Mapping[str, Any]]
+) -> Iterator[pa.RecordBatch]:
+    """The composites of some zones, made as they come in DuckDB: all of a period after those of the one before."""
+    periods: dict[Any, list[Scene]] = {}
+    for one in listed:
+        periods.setdefault(one["period"], []).append(Scene(one["id"], one["collection"]))
+    begins = [*periods]
+
+    def find(_: Cancelled) -> tuple[Mosaic, list[Group], dict[int, list[int]]]:
+        with named_error(call.function):
+            relation = call.relation(session.settings.of_calls())
+            distinct, codes = distinct_geometries([rows.column(name) for name in call.geometry])
+            take(relation, call, distinct)
+            mosaic = Mosaic(relation, method_of(call.given))
+            of_zone: dict[int, list[int]] = {}
+            for at, zone in enumerate(codes.tolist()):
+                of_zone.setdefault(zone, []).append(at)
+            return mosaic, mosaic.find([*periods.values()], reading_of(session, relation)), of_zone
+
+    mosaic, groups, of_zone = session.engine.call(find)
+    for group in groups:
+
+        def make(cancelled: Cancelled, numbers: Sequence[int] = group.numbers) -> pa.Array:
+            with named_error(call.function):
+                made = read_composites(mosaic, numbers, reading_of(session, mosaic.relation), cancelled)
+                return composite_rows(mosaic, list(numbers), made)
+
+        made = session.engine.call(make)
+        # The number of the composite of each, and the row of its zone: of equal zones each has its own.
+        there = [zone for zone, count in zip(group.zones, pc.list_value_length(made).to_pylist(), strict=True) if count]
+        numbers = pa.array([at for at, zone in enumerate(there) for _ in of_zone[zone]], pa.int64())
+        owners = pa.array([row for zone in there for row in of_zone[zone]], pa.int64())
+        found = as_spark_takes(made.flatten().take(numbers), COMPOSITE, large=False)
+        columns = [*rows.take(owners).columns, pa.array([begins[group.period]] * len(found), INSTANT), *found.flatten()]
+        yield pa.RecordBatch.from_arrays(columns, names=[*rows.schema.names, *call.after])
+
+
 def read_mosaic(
     session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch], geometry: str
 ) -> Iterator[pa.RecordBatch]:
@@ -90,16 +150,23 @@ def read_mosaic(
             yield from _composites(session, call, geometry, listed, at)
 
 
+def mosaic_of(
+    session: Session, call: FrameCall, geometry: str, periods: Sequence[Mapping[str, Any]]
+) -> tuple[Mosaic, list[Group]]:
+    """The composites of a geometry, for the scenes of all periods."""
+    mosaic = Mosaic(_relation(session, call, geometry), method_of(call.given))
+    scenes = [[Scene(one["id"], one["collection"]) for one in period["scenes"]] for period in periods]
+    return mosaic, mosaic.find(scenes, reading_of(session, mosaic.relation))
+
+
 def _composites(
     session: Session, call: FrameCall, geometry: str, listed: pa.ListScalar, at: int
 ) -> Iterator[pa.RecordBatch]:
     periods = listed.as_py()
 
-    def find(cancelled: Cancelled) -> tuple[Mosaic, list[Group]]:  # noqa: ARG001 - as kernels are called
+    def find(_: Cancelled) -> tuple[Mosaic, list[Group]]:
         with named_error(call.function):
-            mosaic = Mosaic(_relation(session, call, geometry), method_of(call.given))
-            scenes = [[Scene(one["id"], one["collection"]) for one in period["scenes"]] for period in periods]
-            return mosaic, mosaic.find(scenes, reading_of(session, mosaic.relation))
+            return mosaic_of(session, call, geometry, periods)
 
     key = f"{session.key} {call} {geometry} {hash(str(periods))}"
     with _lock:

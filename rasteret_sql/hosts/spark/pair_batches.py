@@ -61,10 +61,20 @@ _kept: OrderedDict[tuple[str, str, tuple[bytes, ...]], _Kept] = OrderedDict()
 _lock = threading.Lock()
 
 
-def placed_scenes(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Add the column `place` to scenes: where the image of each lies on the globe. Scenes that are not found fail."""
+def placed_scenes(
+    session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch], parts: int, first: int
+) -> Iterator[pa.RecordBatch]:
+    """Add to scenes the column `place`, where the image of each lies on the globe, and `part`, which they get in turn.
+
+    Args:
+        session: What it works with.
+        call: What is asked for.
+        batches: Of scenes. One that is not found fails.
+        parts: Partitions in which they are read.
+        first: That of the first scene.
+    """
     relation = call.relation(session.settings.of_calls())
-    for batch in batches:
+    for batch in dealt_scenes(batches, parts, first):
         for begin in range(0, batch.num_rows, LOOKED_UP):
             some = batch.slice(begin, LOOKED_UP)
             scenes = scenes_of(some.column("scene"))
@@ -77,6 +87,14 @@ def placed_scenes(session: Session, call: FrameCall, batches: Iterator[pa.Record
             yield pa.RecordBatch.from_arrays(
                 [*some.columns, place_column(boxes, images=True)], names=[*some.schema.names, "place"]
             )
+
+
+def dealt_scenes(batches: Iterator[pa.RecordBatch], parts: int, first: int) -> Iterator[pa.RecordBatch]:
+    """Add the column `part` to scenes, as `placed_scenes` does."""
+    for batch in batches:
+        dealt = pa.array((first + np.arange(batch.num_rows)) % parts, pa.int32())
+        first += batch.num_rows
+        yield pa.RecordBatch.from_arrays([*batch.columns, dealt], names=[*batch.schema.names, "part"])
 
 
 def scenes_of(column: pa.StructArray) -> list[Scene]:
@@ -115,8 +133,10 @@ def _image_box(
     return grid_box(header.crs, Grid(header.transform, header.width, header.height))
 
 
-def parcels(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pack zones or points into parcels: columns parcel and place.
+def parcels(
+    session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch], most_rows: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Pack zones or points into parcels of so many rows at most: columns parcel and place.
 
     Raises:
         RasteretError: a geometry cannot be read, or is of a kind that the call does not take.
@@ -126,10 +146,10 @@ def parcels(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]
         def work(_: Cancelled, rows: pa.RecordBatch = rows) -> Boxes:
             with named_error(call.function):
                 relation = call.relation(session.settings.of_calls())
-                _take(relation, call, [rows.column(name) for name in call.geometry])
+                take(relation, call, [rows.column(name) for name in call.geometry])
                 return _boxes(relation.geometries)
 
-        made, places = packed(rows, session.engine.call(work))
+        made, places = packed(rows, session.engine.call(work), most_rows)
         yield pa.RecordBatch.from_arrays([made, places], names=["parcel", "place"])
 
 
@@ -163,7 +183,7 @@ def _boxes(known: Geometries) -> Boxes:
     return boxes
 
 
-def _take(relation: Relation, call: FrameCall, columns: Sequence[pa.Array]) -> None:
+def take(relation: Relation, call: FrameCall, columns: Sequence[pa.Array]) -> None:
     """Read the geometries of a relation."""
     crs = call.given.get("geom_crs")
     if len(columns) == 2:
@@ -175,11 +195,11 @@ def _take(relation: Relation, call: FrameCall, columns: Sequence[pa.Array]) -> N
 
 def read_pairs(session: Session, call: FrameCall, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Read scenes, which come one after the other: columns scene and parcel, zones or points that may meet it."""
-    for chunk in _chunks(batches):
+    for chunk in pair_chunks(batches):
         yield from _read(session, call, chunk)
 
 
-def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def pair_chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Parcels that are read together: those of some scenes, or a part of those of one."""
     waiting: pa.RecordBatch | None = None
     for batch in batches:
@@ -230,21 +250,38 @@ class _Rows(NamedTuple):
     met: Met
 
 
-def _read(session: Session, call: FrameCall, chunk: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The results of a chunk."""
+class PairsFound(NamedTuple):
+    """The pairs of a chunk."""
+
+    kept: _Kept
+    scenes: list[Scene]
+    begins: Numbers
+    """The row of the chunk with which each scene begins."""
+    met: list[list[Met]]
+    """What each scene meets."""
+
+
+def find_pairs(session: Session, call: FrameCall, chunk: pa.RecordBatch) -> PairsFound:
+    """Find the pairs of a chunk."""
     parcel = chunk.column("parcel")
-    names = parcel.field("name").to_pylist()
-    counts = parcel.field("count").to_numpy()
     begins = _begins(chunk.column("scene"))
-    ends = np.append(begins[1:], len(names))
     scenes = scenes_of(chunk.column("scene").take(pa.array(begins)))
 
     def find(_: Cancelled) -> tuple[_Kept, list[list[Met]]]:
         with named_error(call.function):
-            kept = _relation(session, call, parcel, names)
+            kept = _relation(session, call, parcel, parcel.field("name").to_pylist())
             return kept, kept.relation.pairs(scenes, reading_of(session, kept.relation))
 
     kept, met = session.engine.call(find)
+    return PairsFound(kept, scenes, begins, met)
+
+
+def _read(session: Session, call: FrameCall, chunk: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The results of a chunk."""
+    names = chunk.column("parcel").field("name").to_pylist()
+    counts = chunk.column("parcel").field("count").to_numpy()
+    kept, _, begins, met = find_pairs(session, call, chunk)
+    ends = np.append(begins[1:], len(names))
     first = np.array([kept.begins[name] for name in names])
     asked: list[_Rows] = []
     for of_scene, begin, end in zip(met, begins.tolist(), ends.tolist(), strict=True):
@@ -280,7 +317,7 @@ def _together(asked: Sequence[_Rows]) -> Iterator[list[_Rows]]:
         yield some
 
 
-def _distinct(columns: Sequence[pa.Array]) -> tuple[list[pa.Array], Numbers]:
+def distinct_geometries(columns: Sequence[pa.Array]) -> tuple[list[pa.Array], Numbers]:
     """The distinct geometries of rows, and the number of each row's among them."""
     codes = np.zeros(len(columns[0]), np.int64)
     for column in columns:
@@ -319,9 +356,12 @@ def _relation(session: Session, call: FrameCall, parcel: pa.StructArray, names: 
 def _new_relation(session: Session, call: FrameCall, parcel: pa.StructArray, names: Sequence[bytes]) -> _Kept:
     rows = opened([one.as_buffer() for one in parcel.field("rows")])
     counts = parcel.field("count").to_numpy()
-    distinct, codes = _distinct([rows.column(name) for name in call.geometry])
     relation = call.relation(session.settings.of_calls())
-    _take(relation, call, distinct)
+    columns = [rows.column(name) for name in call.geometry]
+    # A plan counts each row, as it would be read.
+    is_read = relation.function == relation.call
+    distinct, codes = distinct_geometries(columns) if is_read else (columns, np.arange(rows.num_rows))
+    take(relation, call, distinct)
     begins = dict(zip(names, (np.cumsum(counts) - counts).tolist(), strict=True))
     return _Kept(relation, reader_of(relation), rows, codes, begins)
 

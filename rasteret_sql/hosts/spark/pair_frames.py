@@ -2,12 +2,13 @@
 
 Executors find where the image of each scene lies, and pack zones or points that are neighbours into parcels. A join by
 cells of the globe gives the parcels whose boxes meet a scene. They are sorted by scene, and each scene is in one
-partition: so its tiles are read once.
+partition: so its tiles are read once. Scenes are dealt out to partitions in turn, so that all have as many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from rasteret_sql.hosts.spark.frame_call import (
     partitions_of,
     require_new_names,
 )
-from rasteret_sql.hosts.spark.parcels import PARCEL, PLACE
+from rasteret_sql.hosts.spark.parcels import PARCEL, PLACE, ROWS
 from rasteret_sql.hosts.spark.spark_types import spark_type
 from rasteret_sql.lazy import lazy_module
 from rasteret_sql.result_types import CHIP, HISTOGRAM
@@ -124,14 +125,11 @@ def _of_pairs(  # noqa: PLR0917 - of one call
         results: Names and types of the values behind them.
         partitions: As the user says.
     """
-    spark = scenes.sparkSession
     with named_error(call.function):
         columns = geometry_columns(others, what, call.given.get("geom_column"), points=call.function == "sample_points")
-        parts = partitions_of(spark, partitions)
+        parts = partitions_of(scenes.sparkSession, partitions)
     shown = ("scene_id", "datetime", *before)
-    call = FrameCall(
-        call.function, call.bands, call.named, call.setup, columns, shown, tuple(name for name, _ in results)
-    )
+    call = replace(call, geometry=columns, before=shown, after=tuple(name for name, _ in results))
     require_new_names(call, others, what)
     texts = [types.StructField(name, spark_type(pa.string())) for name in before]
     values = [types.StructField(name, spark_type(kind)) for name, kind in results]
@@ -142,19 +140,31 @@ def _of_pairs(  # noqa: PLR0917 - of one call
         *others.schema.fields,
         *values,
     ]
-    pairs = _pairs(_placed_scenes(call, scenes), _parcels(call, others))
-    order = ["scene.collection", "scene.id", "place.south", "place.west", "place.north", "place.east"]
-    sorted_pairs = pairs.repartition(parts, "scene.collection", "scene.id").sortWithinPartitions(*order)
-    return sorted_pairs.select("scene", "parcel").mapInArrow(
+    return sorted_pairs(call, scenes, others, parts).mapInArrow(
         errand("read_pairs", call=call.words()), types.StructType(fields)
     )
 
 
-def _placed_scenes(call: FrameCall, scenes: DataFrame) -> DataFrame:
-    """The scenes, with the places of their images: columns scene and place."""
-    chosen = scene_columns(call, scenes)
-    fields = [*chosen.schema.fields, types.StructField("place", spark_type(PLACE))]
-    return chosen.mapInArrow(errand("placed_scenes", call=call.words()), types.StructType(fields))
+def sorted_pairs(call: FrameCall, scenes: DataFrame, others: DataFrame, parts: int) -> DataFrame:
+    """The scenes and parcels that may meet, as `read_pairs` takes them: columns scene and parcel.
+
+    Each scene is in one partition, and partitions have as many scenes as others.
+    """
+    pairs = pairs_of(_placed_scenes(call, scenes, parts), parcels_of(call, others))
+    order = ["scene.collection", "scene.id", "place.south", "place.west", "place.north", "place.east"]
+    return pairs.repartitionById(parts, "part").sortWithinPartitions(*order).select("scene", "parcel")
+
+
+def _placed_scenes(call: FrameCall, scenes: DataFrame, parts: int) -> DataFrame:
+    """The scenes, with the places of their images and the partitions that read them: columns scene, place and part."""
+    return placed_scenes(call, scene_columns(call, scenes), parts)
+
+
+def placed_scenes(call: FrameCall, chosen: DataFrame, parts: int) -> DataFrame:
+    """The same of columns that `scene_columns` gives; others stay."""
+    place = types.StructField("place", spark_type(PLACE))
+    fields = [*chosen.schema.fields, types.StructField("part", types.IntegerType()), place]
+    return chosen.mapInArrow(errand("placed_scenes", call=call.words(), parts=parts), types.StructType(fields))
 
 
 def scene_columns(call: FrameCall, scenes: DataFrame, more: Mapping[str, Column] | None = None) -> DataFrame:
@@ -188,17 +198,18 @@ def _instant(scenes: DataFrame, name: str) -> Column:
     return sql.expr(f"timestampadd(MICROSECOND, {begin}, timestamp_ltz'1970-01-01 00:00:00Z')".format(quoted(name)))
 
 
-def _parcels(call: FrameCall, others: DataFrame) -> DataFrame:
-    """The rows of zones or points as parcels: columns parcel and place."""
+def parcels_of(call: FrameCall, others: DataFrame, rows: int = ROWS) -> DataFrame:
+    """The rows of zones or points as parcels of so many rows at most: columns parcel and place."""
     fields = [types.StructField("parcel", spark_type(PARCEL)), types.StructField("place", spark_type(PLACE))]
-    return others.mapInArrow(errand("parcels", call=call.words()), types.StructType(fields))
+    return others.mapInArrow(errand("parcels", call=call.words(), rows=rows), types.StructType(fields))
 
 
-def _pairs(scenes: DataFrame, parcels: DataFrame) -> DataFrame:
-    """The scenes and parcels whose boxes meet: columns scene, parcel, and the place of the parcel."""
-    ours = scenes.select("scene", sql.col("place").alias("image"), sql.explode("place.cells").alias("cell"))
-    theirs = parcels.select("parcel", "place", sql.explode("place.cells").alias("cell"))
-    return ours.join(theirs, "cell").where(MEETING).select("scene", "parcel", "place")
+def pairs_of(scenes: DataFrame, parcels: DataFrame) -> DataFrame:
+    """The scenes and parcels whose boxes meet: columns of scenes but for their place, parcel and its place."""
+    names = [name for name in scenes.columns if name != "place"]
+    ours = scenes.select(*names, sql.col("place").alias("image"), sql.explode("place.cells").alias("cell"))
+    theirs = parcels.withColumn("cell", sql.explode("place.cells"))
+    return ours.join(theirs, "cell").where(MEETING).drop("cell", "image")
 
 
 def quoted(name: str) -> str:

@@ -50,18 +50,19 @@ def place_column(boxes: Boxes, *, images: bool) -> pa.StructArray:
     return pa.StructArray.from_arrays([*sides, pa.array(cols), pa.array(rows), listed], fields=list(PLACE))
 
 
-def packed(rows: pa.RecordBatch, boxes: Boxes) -> tuple[pa.StructArray, pa.StructArray]:
+def packed(rows: pa.RecordBatch, boxes: Boxes, most_rows: int | None = None) -> tuple[pa.StructArray, pa.StructArray]:
     """Parcels of rows and the places of these; rows whose box is nowhere are left out.
 
     Args:
         rows: Of zones or points, with all their columns.
         boxes: Of each row.
+        most_rows: Of a parcel; `ROWS` by default.
     """
     there = np.flatnonzero(~np.isnan(boxes).any(1))
     boxes = boxes[there]
     sizes = rectangles(boxes)[2]
     boxes[(sizes == 0).any(1)] = (-np.inf, -np.inf, np.inf, np.inf)  # wide ones are joined with all images
-    most = max(1, min(ROWS, _BYTES * max(rows.num_rows, 1) // max(rows.nbytes, 1)))
+    most = max(1, min(most_rows or ROWS, _BYTES * max(rows.num_rows, 1) // max(rows.nbytes, 1)))
     order, begins = _neighbours(boxes, sizes, most)
     borders = list(pairwise([*begins.tolist(), len(order)]))
     sorted_rows = rows.take(pa.array(there[order]))

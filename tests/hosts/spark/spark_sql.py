@@ -24,9 +24,15 @@ _RELATIONS: dict[str, Callable[..., Any]] = {
     "zonal_stats_table": host.zonal_stats_table,
     "sample_points": host.sample_points,
     "read_chips": host.read_chips,
+    "zonal_series": host.zonal_series,
+    "read_mosaics": host.read_mosaics,
+    "rasteret_explain_table": host.rasteret_explain_table,
     "read_mosaic": host.read_mosaic,
+    "read_pixels": host.read_pixels,
 }
-"""Functions over relations that Spark has, all with two relations but the last."""
+"""Functions over relations that Spark has."""
+_OF_SCENES_ALONE = ("read_mosaic", "read_pixels")
+"""Those with one relation; all others have two."""
 CALLS_OF_ONE = {
     one.name: one.arguments[0].name for one in scalar_functions() if sum(part.required for part in one.arguments) == 1
 }
@@ -117,8 +123,8 @@ class SparkSql:
         """The DataFrame of a call over relations."""
         placed = [one for one in call.expressions if not isinstance(one, exp.PropertyEQ)]
         named = {one.name: self._value(one.expression) for one in call.expressions if isinstance(one, exp.PropertyEQ)}
-        relations = 1 if call.name == "read_mosaic" else 2
-        frames = [self._relation(query, one) for one in placed[:relations]]
+        relations = 1 if call.name in _OF_SCENES_ALONE else 2
+        frames = [None if isinstance(one, exp.Null) else self._relation(query, one) for one in placed[:relations]]
         return _RELATIONS[call.name](*frames, *map(self._value, placed[relations:]), **named)
 
     def _relation(self, query: exp.Expression, given: exp.Expression) -> Any:

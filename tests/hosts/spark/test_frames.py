@@ -35,11 +35,11 @@ def frames(functions, year):
     return spark.scenes(functions, "year"), functions.createDataFrame
 
 
-def squares(count, form):
+def squares(count, form, sides=(0.0005, 0.004)):
     """Zones of 50 to 800 m on a side in and around the scenes, the last one without a geometry."""
     random = np.random.default_rng(7)
     x, y = random.uniform(BOX[:2], BOX[2:], (count, 2)).T
-    side = random.uniform(0.0005, 0.004, count)
+    side = random.uniform(*sides, count)
     shapes = [*shapely.box(x - side, y - side, x + side, y + side), None]
     values = [None if one is None else form(one) for one in shapes]
     return pa.table({"zone": range(count + 1), "name": [f"z{at}" for at in range(count + 1)], "geometry": values})
@@ -150,6 +150,116 @@ def test_composites_are_those_of_duckdb(frames, year, named):
     )
 
 
+@pytest.mark.parametrize(
+    "named",
+    [{}, {"every": "week", "agg": "mean", "fill": "linear"}, {"agg": "p90", "fill": "previous", "mask": "red > 9000"}],
+    ids=["median", "mean", "p90"],
+)
+def test_series_are_those_of_duckdb(frames, year, named):
+    from rasteret_sql.hosts.spark import zonal_series
+
+    scenes, frame = frames
+    zones = squares(60, shapely.to_wkt)
+    # A zone that is there twice has its rows twice.
+    zones = pa.concat_tables([zones, zones.slice(3, 2)])
+    arguments = "".join(f", {name} := {value!r}" for name, value in named.items())
+    columns = "zone, name, band, period, scenes, count, value"
+    found = zonal_series(scenes, frame(zones).repartition(3), ["blue", "red"], **named)
+    wanted = year.sql(
+        f"SELECT {columns} FROM zonal_series(rasteret.year, zones, ['blue', 'red']{arguments})"
+    ).fetchall()
+    assert found.columns == ["zone", "name", "geometry", "band", "period", "scenes", "count", "value"]
+    assert len(wanted) > 500
+    assert plain(found.selectExpr(*columns.split(", ")).collect()) == plain(wanted)
+
+
+def test_series_without_any_pair_have_no_rows(frames):
+    from rasteret_sql.hosts.spark import zonal_series
+
+    scenes, frame = frames
+    far = frame(pa.table({"zone": [1], "geometry": [shapely.box(10, 10, 11, 11).wkt]}))
+    assert zonal_series(scenes, far, "blue").collect() == []
+
+
+@pytest.mark.parametrize("named", [{}, {"every": "month", "method": "median"}], ids=["all", "month"])
+def test_composites_of_zones_are_those_of_duckdb(frames, year, named):
+    from rasteret_sql.hosts.spark import read_mosaics
+
+    scenes, frame = frames
+    zones = squares(80, shapely.to_wkb, (0.05, 0.1))
+    zones = pa.concat_tables([zones, zones.slice(3, 2)])
+    arguments = "".join(f", {name} := {value!r}" for name, value in named.items())
+    found = read_mosaics(scenes, frame(zones).repartition(2), ["blue", "red"], **named)
+    wanted = year.sql(
+        "SELECT zone, name, epoch_us(period), scenes, chip.data, chip.transform::DOUBLE[] FROM "
+        f"read_mosaics(rasteret.year, zones, ['blue', 'red']{arguments})"
+    ).fetchall()
+    assert found.columns == ["zone", "name", "geometry", "period", "scenes", "chip"]
+    assert len(wanted) > 20
+    shown = ["zone", "name", "unix_micros(period)", "scenes", "chip.data", "chip.transform"]
+    assert plain(found.selectExpr(*shown).collect()) == plain(wanted)
+
+
+@pytest.mark.parametrize(
+    "named", [{}, {"crs": "EPSG:3857", "resolution": 60, "mask": "red > 12000"}], ids=["own", "grid"]
+)
+def test_pixels_are_those_of_duckdb(frames, year, named):
+    from rasteret_sql.hosts.spark import read_pixels
+
+    scenes, _ = frames
+    arguments = "".join(f", {name} := {value!r}" for name, value in named.items())
+    found = read_pixels(scenes, {"one": "blue", "ratio": "red / blue"}, AREA, **named)
+    wanted = year.sql(
+        f"FROM read_pixels(rasteret.year, {{'one': 'blue', 'ratio': 'red / blue'}}, geom := '{AREA}'{arguments})"
+    )
+    assert found.columns == wanted.columns
+    rows = wanted.fetchall()
+    assert len(rows) > 100
+    assert plain(found.collect()) == plain(rows)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        ("zonal_stats_table", {"all_touched": True}),
+        ("read_chips", {}),
+        ("read_pixels", {"geom": AREA}),
+        ("read_mosaic", {"geom": AREA, "every": "month"}),
+    ],
+    ids=["zonal_stats_table", "read_chips", "read_pixels", "read_mosaic"],
+)
+def test_costs_are_those_of_duckdb(frames, year, call, named):
+    from rasteret_sql.hosts.spark import rasteret_explain_table
+
+    scenes, frame = frames
+    zones = squares(40, shapely.to_wkt)
+    of_one = "geom" in named
+    arguments = "".join(f", {name} := {value!r}" for name, value in {"call": call, **named}.items())
+    given = None if of_one else frame(zones)
+    found = rasteret_explain_table(scenes, given, ["blue", "red"], call=call, **named)
+    wanted = year.sql(
+        f"FROM rasteret_explain_table(rasteret.year, {'NULL' if of_one else 'zones'}, ['blue', 'red']{arguments})"
+    )
+    assert found.columns == wanted.columns
+    rows = wanted.fetchall()
+    assert len(rows) >= 6
+    assert sum(row[-3] for row in rows) > 0
+    assert plain(found.collect()) == plain(rows)
+
+
+def test_partitions_have_as_many_scenes_as_others(frames):
+    from pyspark.sql.functions import spark_partition_id
+
+    from rasteret_sql.hosts.spark import read_pixels
+
+    scenes, _ = frames
+    found = read_pixels(scenes, "blue", AREA, partitions=3)
+    places = {(row[0], row[1]) for row in found.select("scene_id", spark_partition_id()).distinct().collect()}
+    counts = [sum(partition == at for _, partition in places) for at in range(3)]
+    assert sum(counts) == len({scene for scene, _ in places}) > 3
+    assert max(counts) - min(counts) <= 2  # those of some miss the area
+
+
 def test_a_scene_is_read_in_one_partition(frames):
     from pyspark.sql.functions import spark_partition_id
 
@@ -187,6 +297,23 @@ BAD = [
     ),
     (lambda spark, scenes, zones: spark.read_mosaic(scenes, "blue", "POLYGON ((1"), "read_mosaic: "),
     (lambda spark, scenes, zones: spark.read_mosaic(scenes, "blue", AREA, every="moon"), "every := 'moon'"),
+    (lambda spark, scenes, zones: spark.zonal_series(scenes, zones, "blue", every="moon"), "every := 'moon'"),
+    (lambda spark, scenes, zones: spark.zonal_series(scenes, zones, "blue", agg="maen"), "zonal_series: "),
+    (lambda spark, scenes, zones: spark.zonal_series(scenes, zones, "blue", fil="linear"), 'did you mean "fill"'),
+    (
+        lambda spark, scenes, zones: spark.zonal_series(scenes, zones.withColumnRenamed("name", "period"), "blue"),
+        "zonal_series: zones have a column period, and so has the result",
+    ),
+    (lambda spark, scenes, zones: spark.read_mosaics(scenes, zones, "blue", method="worst"), "read_mosaics: "),
+    (lambda spark, scenes, zones: spark.read_pixels(scenes, "blue", None), "read_pixels: geom is None"),
+    (
+        lambda spark, scenes, zones: spark.rasteret_explain_table(scenes, zones, "blue", call="read_mosaics"),
+        "no process sees all zones of a period; DuckDB explains it",
+    ),
+    (
+        lambda spark, scenes, zones: spark.rasteret_explain_table(scenes, None, "blue"),
+        "rasteret_explain_table: zones is missing",
+    ),
 ]
 
 

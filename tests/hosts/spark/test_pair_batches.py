@@ -77,7 +77,7 @@ def test_the_rows_of_a_scene_that_are_too_many_come_in_parts():
         [{"name": bytes([at]), "count": count, "rows": b""} for at, count in enumerate(counts)], parcels.PARCEL
     )
     batch = pa.record_batch({"scene": scenes, "parcel": parts})
-    chunks = list(pair_batches._chunks(iter([batch.slice(0, 4), batch.slice(4)])))
+    chunks = list(pair_batches.pair_chunks(iter([batch.slice(0, 4), batch.slice(4)])))
     taken = [chunk.column("parcel").field("name").to_pylist() for chunk in chunks]
     # Two parcels of the first scene; its last one, with which the whole second one does not fit; the others.
     assert taken == [[b"\0", b"\1"], [b"\2"], [b"\3", b"\4", b"\5"]]
