@@ -114,6 +114,7 @@ class PairBatch:
     _held: int = 0
     """Bytes of the last of these."""
     _started: StartedJobs | None = None
+    _is_dropped: bool = False
 
     def add(self, block: Block, groups: Iterable[tuple[Numbers, PairGroup]]) -> None:
         """Take a block, and what reads which of its positions; the others are left to be read one by one."""
@@ -141,6 +142,15 @@ class PairBatch:
         if self._pieces:
             self._started = self._start(self._pieces[0])
 
+    def drop(self) -> None:
+        """Read no more of it: nobody asks for it."""
+        self._is_dropped = True
+        if self._started is not None:
+            self._started.stop()
+
+    def _is_over(self) -> bool:
+        return self._is_dropped or self.cancelled()
+
     def finish(self, *, told: bool = False) -> Iterable[Block]:
         """Wait until all is read; gives the blocks, with their values.
 
@@ -161,7 +171,8 @@ class PairBatch:
             try:
                 started.wait(tell if told else None)
                 done += len(piece)
-                self._compute(piece)
+                if not self._is_dropped:
+                    self._compute(piece)
             except BaseException:
                 if following is not None:
                     following.stop()
@@ -170,7 +181,7 @@ class PairBatch:
         return self.blocks.values()
 
     def _start(self, pieces: list[_Piece]) -> StartedJobs:
-        return self.context.start([piece.group.job for piece in pieces], self.cancelled, self.share)
+        return self.context.start([piece.group.job for piece in pieces], self._is_over, self.share)
 
     def _compute(self, pieces: list[_Piece]) -> None:
         with self.context.receipt.reduce:

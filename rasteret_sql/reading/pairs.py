@@ -26,11 +26,12 @@ from rasteret_sql.raster.zone_statistics import Missing, Statistics
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.chips import read_chip
 from rasteret_sql.reading.context import ReadContext
+from rasteret_sql.reading.expected_pairs import ExpectedPairs, positions_of
 from rasteret_sql.reading.pair_batch import AskedPairs, Block, PairBatch, PairGroup, PairValues
 from rasteret_sql.reading.pixel_group import MOST_PIXELS, DerivedGroup, statistics_job, statistics_of
 from rasteret_sql.reading.point_values import patches_of, point_values, runs_of_points
 from rasteret_sql.reading.points import sample_point
-from rasteret_sql.reading.read_ahead import Place, ReadAhead, Span
+from rasteret_sql.reading.read_ahead import Order, Place, ReadAhead, Span
 from rasteret_sql.reading.relation import OnGrid, Relation
 from rasteret_sql.reading.relation_geometries import Numbers
 from rasteret_sql.reading.request import Request, Scene
@@ -81,6 +82,7 @@ class PairReader(ABC):
         """Parts of a scene that are asked for together."""
         self._blocks: OrderedDict[int, Block] = OrderedDict()
         self._ahead = ReadAhead()
+        self._expected = ExpectedPairs()
         self._begun: deque[tuple[PairBatch, Future[Iterable[Block]]]] = deque()
         """What is read before it is asked for."""
         self._files: dict[int, _File | None] = {}
@@ -93,6 +95,8 @@ class PairReader(ABC):
 
         Rows that ask for scenes in any order may have all of the cache: a cross join comes back to each scene.
         """
+        self._has_room: set[Scene] = set()
+        """Scenes of which the share has room for what comes up again."""
         self._lock = threading.RLock()
 
     @property
@@ -138,9 +142,11 @@ class PairReader(ABC):
             with self._lock:
                 left = self._give(asked, found)
                 own = self._start(left, context, cancelled)
+                begun = self._begun_for(left)
                 # After its own, so that tiles are fetched in the order in which they are asked for.
-                self._begin_next(parts, numbers, context, cancelled)
-            for batch, future in self._begun_for(left):
+                count = len(numbers) // self._bands
+                self._begin_next(parts[:count] // self._bands, numbers[:count], context, cancelled)
+            for batch, future in begun:
                 left = self._take(batch, future, left, found)
             if own is not None:
                 self._keep(own.finish(told=True))
@@ -276,8 +282,12 @@ class PairReader(ABC):
         every, cache_bytes = self.relation.parts, context.engine.cache.max_bytes
         self._share = self._share or CacheShare.of(cache_bytes)
         for part in parts:
+            scene = every[part].scene
+            if scene in self._has_room:
+                continue
+            self._has_room.add(scene)
             others = range(part, min(part + len(self.relation.bands), len(every)))
-            of_scene = [one for one in others if every[one].scene == every[part].scene]
+            of_scene = [one for one in others if every[one].scene == scene]
             self._look_up(of_scene, context)
             bands = [file.source for one in of_scene if (file := self._files[one]) is not None]
             self._share.make_room(bytes_again(bands, self.relation.options, apart=self.relation.apart), cache_bytes)
@@ -313,28 +323,35 @@ class PairReader(ABC):
             while kept > _MOST_KEPT and len(self._blocks) > 1:
                 kept -= len(self._blocks.popitem(last=False)[1].positions)
 
-    def _begin_next(self, parts: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled) -> None:
+    def _begin_next(self, scenes: Numbers, numbers: Numbers, context: ReadContext, cancelled: Cancelled) -> None:
         """Begin to read the pairs that come next, where the statement asks for one after the other."""
-        first, last = (self._place(int(parts[row]), int(numbers[row]), context) for row in (0, -1))
-        if first is None or last is None:
+
+        def grid_of(scene: int) -> OnGrid | None:
+            file = self._first_file(scene, context)
+            return None if file is None else file.on_grid
+
+        positions = positions_of(scenes, numbers, grid_of)
+        if positions is None:
             return
-        for part in [part for part in self._files if part < first.scene * self._bands]:
-            del self._files[part]
 
         def size(scene: int) -> int:
-            file = self._first_file(scene, context)
-            return 0 if file is None else len(file.on_grid.numbers)
+            on_grid = grid_of(scene)
+            return 0 if on_grid is None else self._expected.size(on_grid)
 
-        self._ahead.ask(first, last, len(numbers) // self._bands, size)
+        order = self._expected.ask(scenes, positions, grid_of)
+        if order is not Order.NEXT:
+            for batch, _ in self._begun:
+                batch.drop()
+            self._begun.clear()
+        on_grid = grid_of(int(scenes[-1]))
+        assert on_grid is not None  # it has positions
+        at = int(np.searchsorted(self._expected.positions(on_grid), positions[-1]))
+        self._ahead.ask(Place(int(scenes[-1]), at), len(numbers), order, size)
+        for part in [part for part in self._files if part < scenes[-1] * self._bands]:
+            del self._files[part]
         while len(self._begun) < _BATCHES and (spans := self._ahead.more(size)):
             batch = self._batch([one for span in spans for one in self._wanted(span)], context, cancelled)
             self._begun.append((batch, context.engine.begin(batch.finish)))
-
-    def _place(self, part: int, number: int, context: ReadContext) -> Place | None:
-        """Place of a pair in the order of the statement; None where it is read alone."""
-        scene = part // self._bands
-        file = self._first_file(scene, context)
-        return None if file is None else Place(scene, int(file.on_grid.places()[number]))
 
     def _first_file(self, scene: int, context: ReadContext) -> _File | None:
         """The file of a scene's first band; those of the next scenes are looked up with it."""
@@ -354,7 +371,7 @@ class PairReader(ABC):
             file = self._files[part]
             if file is None:
                 continue
-            at = np.arange(span.begin, span.end)
+            at = self._expected.positions(first.on_grid)[span.begin : span.end]
             if file.on_grid is not first.on_grid:  # a band of another resolution
                 at = file.on_grid.places()[first.on_grid.numbers[at]]
                 at = np.unique(at[at >= 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import NamedTuple
 
 _MOST_AHEAD = 1 << 16
@@ -11,7 +12,16 @@ _ENOUGH = 1 << 12
 """Pairs for which it does not pay to read the next scene together with them."""
 
 Size = Callable[[int], int]
-"""Gives the pairs of a scene; 0 where they cannot be read ahead."""
+"""Gives the pairs that are expected of a scene; 0 where they cannot be read ahead."""
+
+
+class Order(Enum):
+    """The pairs of a call, beside those that were expected after the call before."""
+
+    NEXT = "the next ones"
+    SHORTER = "the next ones, of the next scene: of that before, fewer were asked for"
+    GAPS = "in order, but others"
+    ELSEWHERE = "not in order"
 
 
 class Place(NamedTuple):
@@ -20,11 +30,11 @@ class Place(NamedTuple):
     scene: int
     """Number of the scene, among those that have pairs."""
     position: int
-    """Number of the pair, among those of the scene."""
+    """Number of the pair, among those that are expected of the scene."""
 
 
 class Span(NamedTuple):
-    """Neighbouring pairs of a scene, by their positions."""
+    """Neighbouring pairs among those that are expected of a scene."""
 
     scene: int
     begin: int
@@ -40,9 +50,7 @@ class ReadAhead:
 
     def __init__(self) -> None:
         self._asked = 0
-        """Pairs that were asked for one after the other."""
-        self._next = Place(0, 0)
-        """What comes next, if the statement goes on."""
+        """Pairs that were asked for in order."""
         self._begun = Place(0, 0)
         """What is to be read next."""
         self._waiting = 0
@@ -50,15 +58,25 @@ class ReadAhead:
         self._most = 0
         """Pairs to be read ahead now."""
 
-    def ask(self, first: Place, last: Place, count: int, size: Size) -> None:
-        """Take note of so many pairs that are asked for."""
-        goes_on = first == self._next
-        self._most = min(self._asked, _MOST_AHEAD) if goes_on else 0
-        self._asked = self._asked + count if goes_on else count
-        self._waiting = max(0, self._waiting - count) if goes_on else 0
+    def ask(self, last: Place, count: int, order: Order, size: Size) -> None:
+        """Take note of so many pairs that are asked for, up to one of them.
+
+        Args:
+            last: The last of them.
+            count: How many.
+            order: Whether they are those that were expected.
+            size: As it is now.
+        """
+        self._most = min(self._asked, _MOST_AHEAD) if order in {Order.NEXT, Order.SHORTER} else 0
+        self._asked = count if order is Order.ELSEWHERE else self._asked + count
         is_end = last.position + 1 >= size(last.scene)
-        self._next = Place(last.scene + 1, 0) if is_end else Place(last.scene, last.position + 1)
-        self._begun = max(self._begun, self._next) if goes_on else self._next
+        following = Place(last.scene + 1, 0) if is_end else Place(last.scene, last.position + 1)
+        if order is Order.NEXT:
+            self._waiting = max(0, self._waiting - count)
+            self._begun = max(self._begun, following)
+        else:  # what was begun was not asked for
+            self._waiting = 0
+            self._begun = following
 
     def more(self, size: Size) -> list[Span]:
         """The pairs to begin to read now, together; none where enough are."""

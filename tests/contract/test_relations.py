@@ -1,7 +1,7 @@
 """Functions over relations: equal to those of single rows and to rasterio, with each tile asked of the server once."""
 
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -325,6 +325,41 @@ def test_only_scenes_that_a_statement_wants_are_read(con, server):
         ).fetchall()
     )
     assert "id='s1'" in plan.replace(" ", "")
+
+
+@pytest.mark.parametrize("condition", ["in_north", "n < 1500", "n BETWEEN 200 AND 4000 AND in_north"])
+def test_a_condition_on_zones_reads_what_a_relation_of_these_alone_does(con, server, tmp_path, condition):
+    """But for the first scenes: nobody knows yet what will be left out."""
+    scenes = [f"{n}.tif" for n in range(10)]
+    for n, name in enumerate(scenes):
+        if not (server.folder / name).exists():
+            (server.folder / name).symlink_to(server.folder / f"s{2 * n % SCENES}.tif")
+    items = [item(f"c{n}", day=1 + n, one=f"{server.url}/{name}") for n, name in enumerate(scenes)]
+    write_items(tmp_path / "several.json", items)
+    con.execute(f"FROM rasteret_build_from_stac('several', '{tmp_path}/several.json')").fetchall()
+    rng = np.random.default_rng(17)
+    x, y = WEST + rng.uniform(0, SIZE, 9000) * PIXEL, NORTH - rng.uniform(0, SIZE, 9000) * PIXEL
+    zones = shapely.buffer(shapely.points(x, y), rng.uniform(10, 30, 9000), quad_segs=2)
+    register(con, "many_zones", zones, in_north=y > NORTH - SIZE * PIXEL / 2)
+    con.execute(f"CREATE OR REPLACE TABLE some_zones AS FROM many_zones WHERE {condition}")
+
+    def cost(relation, condition):
+        forget(con, server)
+        call = f"zonal_stats_table(rasteret.several, {relation}, 'one', stats := ['mean'], geom_crs := 32632)"
+        found = con.execute(f"SELECT count(*), sum(mean) FROM {call} WHERE {condition}").fetchone()
+        asked = defaultdict(list)
+        for _, path, first, end, _ in server.log():
+            asked[Path(path).name].append((first, end))
+        return found, asked
+
+    found, asked = cost("many_zones", condition)
+    expected, alone = cost("some_zones", "true")
+    assert found == pytest.approx(expected)
+    assert found[0] > 10_000
+    assert sorted(asked) == sorted(alone) == scenes
+    # Where the pairs of a scene are begun in two parts depends on how many DuckDB asks for at a time.
+    later, of_later = (sum(len(each[scene]) for scene in scenes[5:]) for each in (asked, alone))
+    assert later <= of_later + len(scenes[5:])
 
 
 def test_a_view_reads_anew_each_time(con, server):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import given
 
-from rasteret_sql.reading.read_ahead import _MOST_AHEAD, Place, ReadAhead
+from rasteret_sql.reading.read_ahead import _MOST_AHEAD, Order, Place, ReadAhead
 
 
 def place_of(sizes, at):
@@ -21,13 +21,8 @@ def number_of(sizes, scene, position):
     return sum(sizes[:scene]) + position
 
 
-def asked(ahead, sizes, begin, end):
-    ahead.ask(
-        place_of(sizes, begin),
-        place_of(sizes, end - 1),
-        end - begin,
-        lambda scene: sizes[scene] if scene < len(sizes) else 0,
-    )
+def asked(ahead, sizes, begin, end, order=Order.NEXT):
+    ahead.ask(place_of(sizes, end - 1), end - begin, order, lambda scene: sizes[scene] if scene < len(sizes) else 0)
     found = []
     while spans := ahead.more(lambda scene: sizes[scene] if scene < len(sizes) else 0):
         found.append(spans)
@@ -58,8 +53,8 @@ def test_nothing_is_read_ahead_of_one_call_or_of_calls_out_of_order():
     sizes = [5000, 5000, 5000]
     ahead = ReadAhead()
     assert asked(ahead, sizes, 0, 2048) == []
-    assert asked(ahead, sizes, 6000, 8048) == []
-    assert asked(ahead, sizes, 2048, 4096) == []
+    assert asked(ahead, sizes, 6000, 8048, Order.ELSEWHERE) == []
+    assert asked(ahead, sizes, 2048, 4096, Order.ELSEWHERE) == []
     (batch,) = asked(ahead, sizes, 4096, 6144)
     assert batch == [(1, 1144, 5000)]  # a rest that is not much more than was asked for is read with it
 
