@@ -21,12 +21,12 @@ class ZonesOfRows:
     """Some zones, with all that a call says of how they are measured.
 
     Args:
-        wkbs: The zones as they were given.
+        given: The zones as they were given, WKB or text.
         relation: They, without scenes.
     """
 
-    def __init__(self, wkbs: pa.Array, relation: Relation) -> None:
-        self.wkbs = wkbs
+    def __init__(self, given: pa.Array, relation: Relation) -> None:
+        self.given = given
         self._relation = relation
         self._reader = ZoneReader(relation)
         self._parts: dict[str, int] = {}
@@ -36,7 +36,7 @@ class ZonesOfRows:
     @property
     def nbytes(self) -> int:
         """Bytes that they hold on the grids on which they are known, about."""
-        nbytes: int = self.wkbs.nbytes
+        nbytes: int = self.given.nbytes
         return nbytes + self._reader.nbytes
 
     def measure(

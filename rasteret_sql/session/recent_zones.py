@@ -22,19 +22,19 @@ class RecentZones:
         """With their bytes, which grow with the grids on which they are known."""
         self._lock = threading.Lock()
 
-    def get(self, call: Hashable, wkbs: pa.Array) -> ZonesOfRows | None:
-        """The zones of these bytes, for a call of that kind; None where they are not known."""
-        key = call, _digest(wkbs)
+    def get(self, call: Hashable, given: pa.Array) -> ZonesOfRows | None:
+        """The zones that are given so, for a call of that kind; None where they are not known."""
+        key = call, _digest(given)
         with self._lock:
             known, _ = self._known.get(key, (None, 0))
-            if known is None or not known.wkbs.equals(wkbs):
+            if known is None or not known.given.equals(given):
                 return None
             self._known.move_to_end(key)
             return known
 
     def keep(self, call: Hashable, zones: ZonesOfRows) -> None:
         """Keep zones for the next call of the kind."""
-        key, nbytes = (call, _digest(zones.wkbs)), zones.nbytes
+        key, nbytes = (call, _digest(zones.given)), zones.nbytes
         with self._lock:
             self._known[key] = zones, nbytes
             self._known.move_to_end(key)
@@ -43,6 +43,6 @@ class RecentZones:
                 kept -= self._known.popitem(last=False)[1][1]
 
 
-def _digest(wkbs: pa.Array) -> int:
+def _digest(given: pa.Array) -> int:
     """Equal for equal zones; what is found by it is compared."""
-    return hash((len(wkbs), wkbs[0].as_py(), wkbs[-1].as_py(), wkbs.nbytes)) if len(wkbs) else 0
+    return hash((len(given), given[0].as_py(), given[-1].as_py(), given.nbytes)) if len(given) else 0

@@ -11,6 +11,7 @@ import shapely
 
 import rasteret_sql
 from rasteret_sql.connection import session_for
+from rasteret_sql.functions.calls.pixel_request import parsed_rows
 from rasteret_sql.reading.relation_geometries import Shapes
 from rasteret_sql.reading.zones_of_rows import ZonesOfRows
 from tests.contract.scenes import item, write_items, write_scene
@@ -90,6 +91,30 @@ def test_rows_together_are_those_of_each_row(con, together, call, monkeypatch):
     assert sum(together) > 0.6 * len(got)
     each_by_itself(monkeypatch)
     assert len(got) in {SCENES * len(zones), 2 * len(zones)}
+    assert 10 < sum(row[2] in {None, "null"} for row in got) < len(got) / 2
+    assert_same(got, con.execute(query).fetchall())
+
+
+@pytest.mark.parametrize("form", ["WKT", "EWKT", "GeoJSON", "hex"])
+def test_zones_as_text_are_read_together(con, together, form, monkeypatch):
+    zones = np.concatenate([octagons(3, 300), others()])
+    write = {"WKT": shapely.to_wkt, "EWKT": shapely.to_wkt, "GeoJSON": shapely.to_geojson}
+    texts = [write.get(form, lambda zone: shapely.to_wkb(zone, hex=True))(zone) for zone in zones]
+    texts = [f"SRID=32632;{text}" if form == "EWKT" else text for text in texts]
+    texts += [None, "null" if form == "GeoJSON" else None]
+    con.execute("CREATE TABLE texts AS SELECT unnest($texts) AS geom, generate_subscripts($texts, 1) AS n",
+                {"texts": texts})  # fmt: skip
+    options = "" if form == "EWKT" else ", geom_crs := 32632"
+    query = f"""SELECT id, n, to_json(zonal_stats(id, 'one', geom{options})) AS got
+                FROM (FROM rasteret.w ORDER BY id), texts ORDER BY ALL"""
+    parsed = []
+    parse = "rasteret_sql.functions.calls.meeting_rows.parsed_rows"
+    monkeypatch.setattr(parse, lambda *given: parsed.append(given) or parsed_rows(*given))
+    got = con.execute(query).fetchall()
+    assert sum(together) > 0.6 * len(got)
+    assert len(parsed) < len(together) == SCENES  # those of the first call are known in the next
+    each_by_itself(monkeypatch)
+    assert len(got) == SCENES * len(texts)
     assert 10 < sum(row[2] in {None, "null"} for row in got) < len(got) / 2
     assert_same(got, con.execute(query).fetchall())
 

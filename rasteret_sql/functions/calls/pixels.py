@@ -12,7 +12,7 @@ import shapely
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.functions.calls.meeting_rows import FEWEST, Columns, Meeting, meeting_rows
 from rasteret_sql.functions.calls.pixel_request import pixel_request
-from rasteret_sql.functions.calls.zone_rows import measure_rows
+from rasteret_sql.functions.calls.zone_rows import knows_zones, measure_rows
 from rasteret_sql.functions.spec import Function
 from rasteret_sql.reading.arrow_types import spread
 from rasteret_sql.reading.context import ReadContext
@@ -41,8 +41,11 @@ def over_rows(function: Function, kernel: Kernel) -> Callable[..., pa.Array]:
     def run(session: Session, cancelled: Cancelled, *columns: Any) -> pa.Array:
         given, others = _columns(function, *columns)
         context, defaults = session.reading(function.name), session.settings.of_calls()
-        meeting = _to_read(function, given, others, context, defaults)
+        are_known = knows_zones(function, given, others, session)
+        meeting = None if are_known else _to_read(function, given, others, context, defaults)
         known = _read_together(function, given, others, meeting, session, cancelled)
+        if are_known and known is None:
+            meeting = _to_read(function, given, others, context, defaults)
         if meeting is None and known is None:
             request = pixel_request(function, *given, defaults)
             values = run_rows(kernel, request, context, cancelled, *(column.to_pylist() for column in others))

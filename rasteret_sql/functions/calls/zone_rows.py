@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,20 @@ from rasteret_sql.reading.relation_geometries import Numbers, Shapes
 from rasteret_sql.reading.zones_of_rows import ZonesOfRows
 from rasteret_sql.result_types import STATISTICS
 from rasteret_sql.session.session import Session
+
+_FUNCTIONS = {"zonal_stat", "zonal_stats"}
+
+
+class _Asked(NamedTuple):
+    """The question of a call of which the rows differ in scene and zone alone."""
+
+    call: Hashable
+    """All that the rows have in common."""
+    statistics: tuple[str, ...]
+    ids: pa.DictionaryArray
+    """Of the scenes."""
+    zones: pa.DictionaryArray
+    """As they were given."""
 
 
 def measure_rows(  # noqa: PLR0917 - columns
@@ -46,27 +61,20 @@ def measure_rows(  # noqa: PLR0917 - columns
     Returns:
         None where all are left.
     """
-    count = len(given.ids) if rows is None else len(rows)
-    if count < FEWEST:
+    asked = _asked(function, given, others, session)
+    if asked is None:
         return None
-    names = _statistics(function, others)
-    wkbs = given.geometries.field("wkb")
-    common = [_common(column) for column in (given.bands, given.named, given.geometries.field("kind").drop_null())]
-    if not names or None in common:
-        return None
-    ids, zones = given.ids.dictionary_encode(), wkbs.dictionary_encode()
+    call, names, ids, zones = asked
     scenes, numbers = (side.indices.fill_null(-1).to_numpy().astype(np.int64) for side in (ids, zones))
     rows = np.arange(len(given.ids)) if rows is None else rows
     rows = rows[(scenes[rows] >= 0) & (numbers[rows] >= 0)]
-    if not len(rows) or len(rows) < FEWEST * len(ids.dictionary):
+    if len(rows) < FEWEST * max(1, len(ids.dictionary)):
         return None
-    defaults = session.settings.of_calls()
-    call = (function.name, names, *common, *defaults.items())
     context = session.reading(function.name)
     known = session.recent_zones.get(call, zones.dictionary)
     try:
         if known is None:
-            relation = _relation(function, names, given, numbers, defaults)
+            relation = _relation(function, names, given, numbers, session.settings.of_calls())
             if relation is None:
                 return None
             known = ZonesOfRows(zones.dictionary, relation)
@@ -82,6 +90,27 @@ def measure_rows(  # noqa: PLR0917 - columns
     context.plan_pairs(met, seen=int(found.known.sum()))
     there = found.known
     return KnownRows(rows[there], _arrow(function, found.values[there], found.missing[there]))
+
+
+def knows_zones(function: Function, given: Columns, others: Sequence[pa.Array], session: Session) -> bool:
+    """True where the zones of rows are those of a call before: which of them meet their images is found as arrays."""
+    asked = _asked(function, given, others, session) if function.name in _FUNCTIONS else None
+    return asked is not None and session.recent_zones.get(asked.call, asked.zones.dictionary) is not None
+
+
+def _asked(function: Function, given: Columns, others: Sequence[pa.Array], session: Session) -> _Asked | None:
+    """The question of a call; None where its rows differ in more than scene and zone."""
+    if len(given.ids) < FEWEST:
+        return None
+    names = _statistics(function, others)
+    common = [_common(column) for column in (given.bands, given.named, given.geometries.field("kind").drop_null())]
+    if not names or None in common:
+        return None
+    # Values of one type are all WKB or all text.
+    wkbs, texts = given.geometries.field("wkb"), given.geometries.field("text")
+    zones = texts if wkbs.null_count == len(wkbs) else wkbs
+    call = (function.name, names, *common, *session.settings.of_calls().items())
+    return _Asked(call, names, given.ids.dictionary_encode(), zones.dictionary_encode())
 
 
 def _statistics(function: Function, others: Sequence[pa.Array]) -> tuple[str, ...]:
