@@ -133,6 +133,12 @@ def transformer(src: str, dst: str) -> pyproj.Transformer | Moves:
     return made
 
 
+@lru_cache(maxsize=1024)
+def require_way(src: str, dst: str) -> None:
+    """Raise as `transformer` does where there is none; a way that was found is known to all threads."""
+    transformer(src, dst)
+
+
 def _by_points(src: str, dst: str) -> Moves | None:
     """Moves from or to the pixels of an image with ground control points; None where neither CRS is one."""
     if not isinstance(src, ImageCrs) and not isinstance(dst, ImageCrs):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError
-from rasteret_sql.geo.crs import crs_or_code, no_place, same_crs, transformer
+from rasteret_sql.geo.crs import crs_or_code, no_place, require_way, same_crs
 from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.geo.placement import is_place
 from rasteret_sql.geo.target_grid import TargetGrid, lattice_through, resolution_in
@@ -103,7 +103,7 @@ def wanted_grid(read: RowRead, context: ReadContext) -> WantedGrid:
         return WantedGrid(scene_crs, lattice_through(options.resolution, (of_scene.c, of_scene.f)), None)
     crs = asked or native
     if not same_crs(native, crs):
-        transformer(native, crs)
+        require_way(native, crs)
     if options.shape is not None:
         return WantedGrid(crs, None, options.shape)
     if options.resolution is None and options.align is None and same_crs(crs, native):

@@ -55,8 +55,8 @@ _MOST_TOGETHER = 1 << 18
 """Pixels of the source, and of the target, around zones that are read from one piece."""
 _MOST_GRIDS = 8
 """Grids of scenes for which they are known."""
-_MOST_KEPT = 8
-"""Lists of zones whose pieces are known for the next scene."""
+_MOST_KEPT = 1 << 21
+"""Pixels of zones, about, whose pieces are known for the next scene: each has its place there."""
 _INSIDE = 1.5
 """Pixels by which the box of a source is smaller, where tiles are looked for that come near to it by one."""
 
@@ -76,7 +76,11 @@ class _Piece:
     runs: Runs
     """Of each, in the pixels of the lattice."""
 
-    @cached_property
+    @property
+    def count(self) -> int:
+        """Pixels of all."""
+        return int(self.runs.length.sum())
+
     def pixels(self) -> TargetPixels:
         """The pixels of all, one zone after the other."""
         runs = self.runs
@@ -86,7 +90,7 @@ class _Piece:
     @cached_property
     def places(self) -> PixelPositions:
         """The places of these on the source: the same for all scenes of a grid."""
-        return place_scattered(self.plans.map, self.plans.method, self.pixels)
+        return place_scattered(self.plans.map, self.plans.method, self.pixels())
 
     @property
     def is_placed(self) -> bool:
@@ -116,7 +120,7 @@ class _Piece:
     @property
     def nbytes(self) -> int:
         """Bytes that it holds, of the arrays of pixels about."""
-        return self.runs.nbytes + 56 * int(self.runs.length.sum())
+        return self.runs.nbytes + 32 * self.count
 
 
 class ZonesOnTarget:
@@ -216,8 +220,9 @@ class ZonesOnTarget:
             for piece in self._cut(number, positions[self._of[0, positions] == number])
         ]
         self._known[key] = positions, pieces
-        while len(self._known) > _MOST_KEPT:
-            del self._known[next(iter(self._known))]
+        held = sum(piece.count for _, each in self._known.values() for piece in each)
+        while held > _MOST_KEPT and len(self._known) > 1:
+            held -= sum(piece.count for piece in self._known.pop(next(iter(self._known)))[1])
         return pieces
 
     def _cut(self, number: int, positions: Numbers) -> Iterator[_Piece]:
@@ -357,7 +362,7 @@ class _PieceJob(GroupJob):
             [],
         )
         plan = WindowPlan(read, piece.source, transform, header.dtype)
-        self.memory = plan.nbytes + 16 * int(piece.runs.length.sum())
+        self.memory = plan.nbytes + 16 * piece.count
         self._window: _PieceWindow | None = _PieceWindow(plan)
         self._piece, self._names = piece, names
         self._found: tuple[Statistics, Missing] | None = None
@@ -383,7 +388,7 @@ class _PieceJob(GroupJob):
         data, valid = window.pixels()[0], None if window.invalid is None else ~window.invalid[0]
         self._window = None
         of_piece = ScatteredWarp(Source(data, valid), piece.source, piece.plans, self._source.header.nodata)
-        values, written = of_piece.values(piece.pixels, piece.places)
+        values, written = of_piece.values(piece.pixels(), piece.places)
         self._found = statistics_of_pixels(values, None if written.all() else ~written, piece.runs, self._names)
 
     def values(self) -> tuple[Statistics, Missing]:

@@ -180,11 +180,11 @@ GRIDS = [
 WAYS = ["weighted := true", "all_touched := true", "mask := 'one > 150'", "overview := 0"]
 
 
-@pytest.mark.parametrize("grid", some(GRIDS, 2))
+@pytest.mark.parametrize("grid", some(GRIDS, 3))
 def test_zones_of_a_table_are_those_of_each_row(con, grid, read_together):
     # Of pixels of their own size, zones in lon/lat are placed a little otherwise beside smaller ones.
     crs = UTM if GRIDS.index(grid) % 2 or "shape" in grid else "EPSG:4326"
-    register(con, zones(60, len(grid)), crs)
+    register(con, zones(45, len(grid)), crs)
     for way in ["on_error := 'raise'", *(WAYS[:3] if GRIDS.index(grid) < 3 else [WAYS[GRIDS.index(grid) % 3]])]:
         arguments = f"geom_crs := '{crs}', {grid}, {way}"
         before = read_together[0]
