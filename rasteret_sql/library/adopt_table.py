@@ -12,6 +12,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from rasteret_sql.errors import IndexFormatError, TableError, TableTypeError
+from rasteret_sql.index.format.leaves import bounded_leaves
 from rasteret_sql.index.place.collection_index import CollectionIndex, open_collection
 from rasteret_sql.io.signed_addresses import keep_signature
 from rasteret_sql.schema import (
@@ -74,7 +75,8 @@ def open_table_collection(
     columns = {column: plain_column(storable(plain_layout(rows.column(column)))) for column in rows.column_names}
     columns["datetime"] = _naive(columns["datetime"])
     path = directory / "scenes.parquet"
-    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path, row_group_size=_ROW_GROUP)
+    stored = pa.table(columns).replace_schema_metadata(metadata)
+    pq.write_table(stored, path, row_group_size=_ROW_GROUP, write_statistics=bounded_leaves(stored.schema))
     return open_collection(path, name or said.get(KEY_NAME, b"").decode() or "table")
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from rasteret_sql.geo.geoparquet import lonlat_metadata
+from rasteret_sql.index.format.leaves import bounded_leaves
 from rasteret_sql.index.place.collection_index import CollectionIndex
 from rasteret_sql.index.read.scene_scan import column, scan_sql, shown
 from rasteret_sql.selection.arrow_rows import conform, row_schema
@@ -157,7 +158,7 @@ class Sifted:
         rows = self._chosen.batches()
         # With this key DuckDB reads the column geometry as what it is in the index.
         schema = rows.schema.with_metadata(lonlat_metadata([]))
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(file, schema, compression="zstd", write_statistics=bounded_leaves(schema)) as writer:
             for batch in rows:
                 kept = self._keep(batch)
                 if kept.num_rows:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from rasteret_sql.geo.geoparquet import said_crs
+from rasteret_sql.index.format.leaves import bounded_leaves
 from rasteret_sql.library.feature_files import GEOMETRY, read_features
 from rasteret_sql.quoting import quote_text
 
@@ -46,7 +47,7 @@ class FeatureCopies:
                     self._directory = Path(tempfile.mkdtemp(prefix="rasteret-sql-"))
                     weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
                 copy = self._directory / f"features-{len(self._scans)}.parquet"
-                pq.write_table(table, copy)
+                pq.write_table(table, copy, write_statistics=bounded_leaves(table.schema))
                 sql = self._scans[key] = _scan_sql(copy, said_crs(table.schema, GEOMETRY))
             return sql
 

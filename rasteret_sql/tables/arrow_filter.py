@@ -94,7 +94,11 @@ class _Writer:
                 return pc.invert(self.condition(term))
             case In(Column() as column, choices):
                 values = [self._value(column, choice.value) for choice in choices if choice.value is not None]
-                return pc.is_in(self._field(column), pa.array(values, self._comparable(column)))
+                kind = self._comparable(column)
+                if pa.types.is_floating(kind) and 0 in values:
+                    # is_in tells -0.0 from 0.0, and Parquet's statistics call a column of zeros a column of -0.0.
+                    values += [0.0, -0.0]
+                return pc.is_in(self._field(column), pa.array(values, kind))
             case Like(Column() as column, pattern, ignore_case):
                 self._require(column, "LIKE", is_text(self._type(column)))
                 return pc.match_like(self._field(column), pattern, ignore_case=ignore_case)

@@ -475,3 +475,29 @@ def test_a_build_of_a_table_stops_when_asked(tmp_path):
     rasteret_sql.build_from_table(scenes(), name="t", workspace_dir=tmp_path, progress=lambda *what: told.append(what))
     assert (3, 3, "items") in told
     assert told[-1] == (3, 3, "scenes")
+
+
+NAN_CONDITIONS = ["n BETWEEN 0 AND 5", "isnan(n)", "n > 5", "n <= 5", "n = 'nan'", "n <> 1", "part.n < 5"]
+
+
+@pytest.mark.parametrize("form", ["built", "adopted", "chosen"])
+def test_nan_is_found_as_in_a_table_of_duckdb(form, tmp_path):
+    """Parquet's bounds leave NaN out, and DuckDB would take them for those of all values."""
+    values = [float("nan"), 1.0, 2.0, None]
+    times = pa.array([dt.datetime(2024, 1, 1)] * 4, pa.timestamp("us"))  # of one month, that is in one file
+    given = scenes(4, n=pa.array(values), part=[{"n": value} for value in values], datetime=times)
+    collection = rasteret_sql.build_from_table(given, name="nan", workspace_dir=tmp_path, enrich_cog=False)
+    if form == "adopted":
+        collection = rasteret_sql.as_collection(collection.to_table(), name="nan", require_band_metadata=False)
+    if form == "chosen":
+        collection = collection.where(ds.field("id") != "s9")
+    con = duckdb.connect()
+    con.register("given_rows", given.drop_columns(["geometry", "assets"]))
+    con.execute("CREATE TABLE plain AS FROM given_rows")
+    for condition in NAN_CONDITIONS:
+        wanted = [row[0] for row in con.execute(f"SELECT id FROM plain WHERE {condition} ORDER BY id").fetchall()]
+        assert sorted(collection.where(condition).to_table()["id"].to_pylist()) == wanted, condition
+    with rasteret_sql.connect(workspace_dir=tmp_path) as built:
+        for condition in NAN_CONDITIONS:
+            query = f"SELECT count(*) FROM rasteret.nan WHERE {condition}"
+            assert built.execute(query).fetchall() == con.execute(query.replace("rasteret.nan", "plain")).fetchall()

@@ -540,6 +540,21 @@ def test_sql_conditions_choose_rows_as_duckdb_does(condition, wanted, tmp_path):
     ] == wanted
 
 
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+@pytest.mark.parametrize(
+    ("condition", "wanted"),
+    [("n IN (0, 7)", ["s0", "s1"]), ("n IN (-0.0)", ["s0", "s1"]), ("n NOT IN (0, 7)", ["s2"]), ("n IN (2)", ["s2"])],
+)
+def test_zeros_of_either_sign_are_one_value_in_a_list(condition, wanted, kind, tmp_path):
+    """E19, E20: also in a row group of nothing but zeros, whose statistics are from -0.0 to 0.0."""
+    table = scenes(n=pa.array([0.0, -0.0, 2.0], kind))
+    path = tmp_path / "scenes.parquet"
+    for rows in (1, 2, 3):
+        pq.write_table(table, path, row_group_size=rows)
+        assert ids(find(path, filter_expr=condition)) == wanted, rows
+    assert ids(find(table, filter_expr=condition)) == wanted
+
+
 def test_arrow_expressions_choose_rows():
     """E19, E20."""
     condition = (ds.field("eo:cloud_cover") < 6) & (ds.field("year") == 2024)

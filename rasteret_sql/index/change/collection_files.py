@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from rasteret_sql import schema
 from rasteret_sql.geo.grid import Bounds
 from rasteret_sql.index.format.id_hashes import Words, hash_ids, places, write_ids
+from rasteret_sql.index.format.leaves import bounded_leaves, leaves, leaves_below
 from rasteret_sql.index.format.manifest import HeaderFile, Manifest, Part
 
 PART_ROWS = 65_536
@@ -264,14 +265,14 @@ def partition_path(month: Month) -> Path:
 def open_writer(path: Path, arrow_schema: pa.Schema) -> pq.ParquetWriter:
     """A writer with the settings of every file of an index: zstd 3, and delta coding for the tile tables."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    leaves = [leaf for column in arrow_schema for leaf in _leaves(column.name, column.type)]
-    tables = {leaf for leaf, type_ in leaves if leaf.endswith(_TABLE_LEAVES) and pa.types.is_int64(type_)}
+    all_leaves = leaves(arrow_schema)
+    tables = {leaf for leaf, type_ in all_leaves if leaf.endswith(_TABLE_LEAVES) and pa.types.is_int64(type_)}
     # Nobody filters by what lies in a header, and its statistics would be most of a file's footer.
     stored = {
         leaf
         for column in arrow_schema
         if column.name.endswith(_HEADER_SUFFIXES)
-        for leaf, _ in _leaves(column.name, column.type)
+        for leaf, _ in leaves_below(column.name, column.type)
     }
     noise = {leaf for leaf in stored if leaf.endswith(_NOISE)}
     return pq.ParquetWriter(
@@ -279,22 +280,13 @@ def open_writer(path: Path, arrow_schema: pa.Schema) -> pq.ParquetWriter:
         arrow_schema,
         compression="zstd",
         compression_level=3,
-        use_dictionary=[leaf for leaf, _ in leaves if leaf not in tables and leaf not in noise],
-        write_statistics=[leaf for leaf, _ in leaves if leaf not in stored],
+        use_dictionary=[leaf for leaf, _ in all_leaves if leaf not in tables and leaf not in noise],
+        write_statistics=[leaf for leaf in bounded_leaves(arrow_schema) if leaf not in stored],
         column_encoding=dict.fromkeys(tables, "DELTA_BINARY_PACKED"),
         write_batch_size=10_000,
         write_page_checksum=True,
         version="2.6",
     )
-
-
-def _leaves(path: str, type_: pa.DataType) -> list[tuple[str, pa.DataType]]:
-    """Parquet paths of the primitive columns below a field."""
-    if pa.types.is_struct(type_):
-        return [leaf for child in type_ for leaf in _leaves(f"{path}.{child.name}", child.type)]
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
-        return _leaves(f"{path}.list.element", type_.value_type)
-    return [(path, type_)]
 
 
 def _header_rows(scenes: pa.Table, headers: pa.Table) -> pa.Table:
