@@ -188,9 +188,11 @@ def name_meant(name: str, known: Iterable[str]) -> str | None:
 def did_you_mean(name: str, known: Iterable[str], limit: int = 12) -> str:
     """Say what exists, nearest first: `did you mean "B04"? Known: B02, B03, B04`."""
     names = [str(k) for k in known]
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5) or [
+    near = difflib.get_close_matches(str(name), names, n=max(len(names), 1), cutoff=0.5) or [
         k for k in names if k.lower() == str(name).lower()
     ]
+    # Of names that are as near, the first: "band_1", not "band_2", where "band" is given.
+    near.sort(key=lambda k: (-difflib.SequenceMatcher(None, k, str(name)).ratio(), names.index(k)))
     hint = f'did you mean "{near[0]}"? ' if near else ""
     if not names:
         return hint + "There are none"

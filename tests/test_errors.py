@@ -11,7 +11,7 @@ import pytest
 
 import rasteret_sql
 from rasteret_sql.engine import call
-from rasteret_sql.errors import InterruptedQueryError, RasteretError
+from rasteret_sql.errors import InterruptedQueryError, RasteretError, did_you_mean
 from tests.sampling import some
 from tests.servers.stac_api import Faults, StacApiServer
 from tests.stac.stac_items import make_item
@@ -120,3 +120,9 @@ def test_an_unknown_name_where_there_are_none_is_said_in_whole_sentences(tmp_pat
     with rasteret_sql.connect(workspace_dir=tmp_path) as con, pytest.raises(duckdb.Error) as failed:
         con.execute(call).fetchall()
     assert "There are none. " in str(failed.value)
+
+
+def test_of_names_that_are_as_near_the_first_is_suggested():
+    assert did_you_mean("band", ["band_1", "band_2"]) == 'did you mean "band_1"? Known: band_1, band_2'
+    assert did_you_mean("band_22", ["band_1", "band_2"]).startswith('did you mean "band_2"?')
+    assert did_you_mean("x", ["band_1"]) == "Known: band_1"

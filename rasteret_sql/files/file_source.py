@@ -109,13 +109,16 @@ class _Grouped:
             yield f"{_files(self.nameless)} that id := {naming.id!r} does not fit, left out"
         if self.bandless:
             what = f"bands := {naming.bands!r} does not fit" if naming.bands else "no pattern of band_map fits"
-            yield f"{_files(self.bandless)} that {what}, left out"
+            # A text may be meant as a name of the samples.
+            other = f" (a regular expression; samples are named by a list, [{naming.bands!r}])" if naming.bands else ""
+            yield f"{_files(self.bandless)} that {what}{other}, left out"
         if naming.datetime is not None:
             lost = [one.id for one in self.scenes.values() if one.datetime is None and one.id not in own_times]
             if lost:
+                form = "" if "%" in naming.datetime or "(" in naming.datetime else " (a form is written as '%Y%m%d')"
                 yield (
                     f"{len(lost)} of {len(self.scenes)} scenes have no datetime, since datetime := "
-                    f"{naming.datetime!r} does not fit their files: {_some(lost)}"
+                    f"{naming.datetime!r}{form} does not fit their files: {_some(lost)}"
                 )
         if self.doubled:
             yield (

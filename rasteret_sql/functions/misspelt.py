@@ -1,4 +1,4 @@
-"""Finds the argument of a refused call that is misspelt, missing or too many; DuckDB only lists all."""
+"""Finds the argument of a refused call that is misspelt, missing, too many or compared; DuckDB only lists all."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from rasteret_sql.functions.spec import Function
 
 # The candidates stand in lines of their own; the place in the statement, if DuckDB tells it, is after an empty one.
 _REFUSED = re.compile(r"Macro (?P<name>\w+)\(\) does not support the supplied arguments.*?(?=\n\n|\Z)", re.DOTALL)
+# What a column of that name would have to be, or a text where DuckDB 2 takes an unknown name for one.
+_IS_NAMED = re.compile(
+    r"""(?:Referenced column |Could not convert string |Type VARCHAR with value )["'](?P<name>\w+)["']"""
+)
 _NAMES = {TokenType.COLON_EQ, TokenType.FARROW}
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
@@ -29,12 +33,15 @@ def explained(statement: str, message: str) -> str:
     """
     refused = _REFUSED.search(message)
     function = next((one for one in FUNCTIONS if refused and one.name == refused["name"].lower()), None)
-    if refused is None or function is None:
+    if (refused is None or function is None) and not _IS_NAMED.search(message):
         return message
     try:
         tokens = sqlglot.tokenize(statement, read="duckdb")
     except SqlglotError:
         return message
+    if refused is None or function is None:
+        name = _compared(tokens, {named["name"].lower() for named in _IS_NAMED.finditer(message)})
+        return f"{message}\nThe argument is written {name} := ...; {name} = ... compares" if name else message
     fault = next((found for call in _calls(tokens, function.name) if (found := _fault(function, *call))), None)
     return message if fault is None else f"{message[: refused.start()]}{fault}{message[refused.end() :]}"
 
@@ -44,6 +51,23 @@ def _calls(tokens: list[Token], name: str) -> Iterator[tuple[int, list[str]]]:
     for at in range(len(tokens) - 1):
         if tokens[at].text.lower() == name and tokens[at + 1].token_type == TokenType.L_PAREN:
             yield _arguments(tokens, at + 2)
+
+
+def _compared(tokens: list[Token], names: set[str]) -> str | None:
+    """One of some names with which an argument of a call of ours is compared, as in `mask = 'clouds'`."""
+    known = {one.name: {argument.name for argument in one.arguments} for one in FUNCTIONS}
+    calls: list[set[str]] = []
+    for at, token in enumerate(tokens[:-1]):
+        kind = token.token_type
+        if kind in _OPEN:
+            calls.append(known.get(tokens[at - 1].text.lower(), set()) if at and kind == TokenType.L_PAREN else set())
+        elif kind in _CLOSE and calls:
+            calls.pop()
+        begins = at > 0 and (tokens[at - 1].token_type in _OPEN or tokens[at - 1].token_type == TokenType.COMMA)
+        name = token.text.lower()
+        if begins and name in names and tokens[at + 1].token_type == TokenType.EQ and calls and name in calls[-1]:
+            return name
+    return None
 
 
 def _arguments(tokens: list[Token], start: int) -> tuple[int, list[str]]:

@@ -22,6 +22,12 @@ from rasteret_sql.reading.options import PixelOptions, Whole
 from rasteret_sql.reading.own_lattice import own_lattice
 from rasteret_sql.reading.request import RowRead
 
+_MOST_PIXELS = 1 << 32
+"""Pixels of a target that are made of however few of the source; they take minutes."""
+_FINEST = 1000
+"""Pixels of a larger target across one of the source: more is a mistake in the resolution, as degrees where metres are
+meant. Statistics are computed in blocks, so that no limit of memory would tell it."""
+
 
 def place_on_targets(reads: list[RowRead], places: Sequence[int], crs: Sequence[str], context: ReadContext) -> set[int]:
     """Give each read its target, and its geometry in the CRS of that.
@@ -166,12 +172,34 @@ def _placed(reads: Sequence[RowRead], given: str, wanted: WantedGrid) -> list[Ro
             continue
         if target is None:
             try:
-                target = targets[id(shape)] = wanted.target(geometry)
+                target = wanted.target(geometry)
+                _require_coarser(target, read)
             except InvalidArgumentError as error:
                 found.append(InvalidArgumentError(f"{read.describe()}: {error}"))
                 continue
+        targets[id(shape)] = target
         found.append(read.on_target(read.geometry if read.geometry is Whole.IMAGE else geometry, target))
     return found
+
+
+def _require_coarser(target: TargetGrid, read: RowRead) -> None:
+    """Raise if a large target has far smaller pixels than the source.
+
+    Raises:
+        InvalidArgumentError: it has.
+    """
+    size = target.window.width * target.window.height
+    header = finest(read.sources).header
+    if size <= _MOST_PIXELS or header.transform is None or header.crs is None or target.crs is None:
+        return
+    asked = math.sqrt(abs(target.lattice.determinant))
+    own = resolution_in(target.crs, header.crs, header.transform)
+    if math.sqrt(own[0] * own[1]) > _FINEST * asked:
+        raise InvalidArgumentError(
+            f"the grid has {size:,} pixels of {asked:g} in {target.crs} over this area, where those of the file "
+            f"have {math.sqrt(own[0] * own[1]):.3g}; resolution := is in units of its CRS (degrees in EPSG:4326). "
+            "Nothing was fetched. Use a coarser resolution :=, or a smaller geometry"
+        )
 
 
 def _outline(read: RowRead) -> shapely.Polygon:

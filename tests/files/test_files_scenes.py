@@ -121,6 +121,14 @@ def test_times_that_do_not_fit_are_null_and_counted(tmp_path):
     assert found == {"a_20240501": dt.datetime(2024, 5, 1), "b_20249999": None, "c": None}
 
 
+def test_a_time_and_a_band_that_are_written_as_elsewhere_say_how_they_are_written_here(tmp_path):
+    image(tmp_path / "tifs" / "a_20240501.tif")
+    told = ["datetime := 'YYYYMMDD' (a form is written as '%Y%m%d') does not fit"]
+    assert rows(build(tmp_path, tmp_path / "tifs", told, datetime="YYYYMMDD"), "datetime") == [(None,)]
+    with pytest.raises(InvalidArgumentError, match=r"samples are named by a list, \['red'\]\)"):
+        build(tmp_path, tmp_path / "tifs", bands="red")
+
+
 GROUPED = {
     "regexp": {"bands": r"_(B\d\w)\."},
     "map": {"band_map": {"B04": "*_B04.*", "B08": "*_B08*"}},

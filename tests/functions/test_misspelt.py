@@ -70,6 +70,24 @@ def test_other_messages_stay(con, sql):
     assert explained(sql, message) == message
 
 
+@pytest.mark.parametrize(
+    ("sql", "name"),
+    [
+        ("SELECT zonal_stats('s', 'b', 'x', mask = 'c = 1')", "mask"),
+        ("SELECT abs(1), rasteret.read_chip('s', ['b'], mask = 'clouds')", "mask"),
+        ("FROM zonal_stats_table('a', 'b', 'c', stats = ['mean'])", "stats"),
+        ("SELECT zonal_stats('s', 'b', 'x', true, resolution = 20)", "resolution"),
+        ("SELECT zonal_stats('s', 'b', 'x') WHERE mask = 1", None),
+        ("SELECT zonal_stats('s', 'b', 'x', (mask = 1))", None),
+        ("SELECT zonal_stats('s', 'b', 'x', nothing = 1)", None),
+    ],
+)
+def test_an_argument_that_is_compared_is_named(con, sql, name):
+    message = refused(con, sql)
+    told = f"{message}\nThe argument is written {name} := ...; {name} = ... compares" if name else message
+    assert explained(sql, message) == told
+
+
 def test_sql_of_a_collection_says_it(tmp_path):
     collection = rasteret_sql.build_from_stac(
         name="tiny", stac_api=TINY, data_source="demo/none", workspace_dir=tmp_path / "ws"
