@@ -64,7 +64,7 @@ def _compared(tokens: list[Token], names: set[str]) -> str | None:
         elif kind in _CLOSE and calls:
             calls.pop()
         begins = at > 0 and (tokens[at - 1].token_type in _OPEN or tokens[at - 1].token_type == TokenType.COMMA)
-        name = token.text.lower()
+        name: str = token.text.lower()
         if begins and name in names and tokens[at + 1].token_type == TokenType.EQ and calls and name in calls[-1]:
             return name
     return None
