@@ -180,6 +180,6 @@ def _cores(spark: SparkSession) -> int:
     except Exception:  # noqa: BLE001 - Spark Connect has no context, and says so by an error of its own
         found = _cores_of.get(spark)
     if found is None:
-        rows = spark.range(_MANY_CORES).agg(sql.max(sql.spark_partition_id())).collect()
-        found = _cores_of[spark] = int(rows[0][0]) + 1
+        parts = spark.range(_MANY_CORES).select(sql.spark_partition_id().alias("part"))
+        found = _cores_of[spark] = int(parts.agg(sql.max("part")).collect()[0][0]) + 1
     return found
