@@ -81,6 +81,8 @@ def parse_geometries(
         return out
     first = {given[i] for i in there[:_SAMPLE]}
     if len(first) > _SAMPLE // 2:  # a table of places, as a rule; the rows of a join repeat them
+        if len(there) == len(given):
+            return _parse(given, ["" if one is None else one for one in kind])
         out[there] = _parse([given[i] for i in there], [kind[i] or "" for i in there])
         return out
     rows: dict[bytes | str | None, list[int]] = {}
@@ -173,7 +175,10 @@ def _parse(values: Sequence[bytes | str | None], kinds: Sequence[str]) -> npt.ND
             first = at[failed[0]]
             before = str(values[first]).find(prepared[first]) if form == "WKT" else 0  # after an SRID
             raise _unreadable(values[first], kinds[first], why_malformed(form, prepared[first], before))
-        out[at] = read
+        if len(at) == len(values):
+            out = read
+        else:
+            out[at] = read
     given = np.flatnonzero(srids)
     if len(given):
         out[given] = shapely.set_srid(out[given], srids[given])
@@ -190,9 +195,9 @@ def plain_geometries(geometries: npt.NDArray[np.object_], values: Sequence[objec
     Raises:
         InvalidGeometryError: one has curves, or coordinates that are NaN or infinite.
     """
-    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
-    finite = np.isfinite(coordinates).all(axis=1)
-    if not finite.all():
+    if not np.isfinite(shapely.get_coordinates(geometries)).all():
+        coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
+        finite = np.isfinite(coordinates).all(axis=1)
         bad = values[owner[np.argmin(finite)]]
         raise InvalidGeometryError(f"the geometry {_excerpt(bad)} has coordinates that are NaN or infinite")
     types = shapely.get_type_id(geometries)

@@ -100,13 +100,14 @@ def geometry_windows(
         if window is not None:
             found[at] = window.col_off, window.row_off, window.width, window.height
     a, b, c, d, e, f = transform.inverse()
-    west, south, east, north = shapely.bounds(geometries[plain]).T
+    some = geometries if plain.all() else geometries[plain]
+    west, south, east, north = shapely.bounds(some).T
     with np.errstate(invalid="ignore"):  # missing and empty ones have no bounds
         cols = np.sort([west * a + south * b + c, east * a + north * b + c], 0)
         rows = np.sort([west * d + south * e + f, east * d + north * e + f], 0)
         if tile is not None:
             reach = np.stack([cols, rows])
-            _snap_to_tiles(reach, geometries[plain], (width, height), tile)
+            _snap_to_tiles(reach, some, (width, height), tile)
             cols, rows = reach
         col, across = _span(cols, width)
         row, down = _span(rows, height)
