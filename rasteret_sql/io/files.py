@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,9 +46,15 @@ def _read_starts(paths: Sequence[str], length: int) -> list[tuple[bytes, FileFac
     return found
 
 
+def _opened(path: str) -> int:
+    if "\0" in path:  # Python says only that the value is wrong
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def read_part(path: str, start: int, length: int) -> bytes:
     """`length` bytes of a file from `start`, fewer only where it ends."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = _opened(path)
     try:
         return _pread(descriptor, start, length)
     finally:
@@ -63,7 +70,7 @@ def read_at_hand(path: str, start: int, into: memoryview) -> FileFacts | None:
     if _AT_ONCE is None:
         return None
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _opened(path)
     except OSError:
         return None
     try:
@@ -76,7 +83,7 @@ def read_at_hand(path: str, start: int, into: memoryview) -> FileFacts | None:
 
 def read_known(path: str, start: int, length: int) -> tuple[bytes, FileFacts]:
     """The same, with size and time of change of the file that the bytes are of."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = _opened(path)
     try:
         data = _pread(descriptor, start, length)
         return data, _facts(descriptor)

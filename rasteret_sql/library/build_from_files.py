@@ -29,6 +29,7 @@ from rasteret_sql.io.routed_backend import default_backend
 from rasteret_sql.library.build_from_table import default_name, known_bands
 from rasteret_sql.library.build_options import BuildOptions
 from rasteret_sql.library.run_build import Place, reader, run_build
+from rasteret_sql.stac.unreadable_values import clean_text
 from rasteret_sql.tiff.header import BandHeader
 from rasteret_sql.tiff.tags import COMPRESSION_NAMES
 
@@ -117,9 +118,9 @@ def _box(image: PlacedImage | None) -> Bounds | None:
 def _row(
     address: str, found: FileHeader | RasteretError, place: BandHeader | None, box: Bounds | None
 ) -> dict[str, Any]:
-    path = plain_text(address)
+    path = clean_text(plain_text(address))  # a name on Linux may be no Unicode
     if isinstance(found, RasteretError) or place is None:
-        return {"path": path, "status": plain_text(str(found))}
+        return {"path": path, "status": clean_text(plain_text(str(found)))}
     header, facts = found.header, found.facts
     first = header.levels[0]
     return {

@@ -159,6 +159,6 @@ def _stamp(address: str) -> object:
         return None
     try:
         status = os.stat(address)  # noqa: PTH116
-    except OSError:
+    except (OSError, ValueError):  # a NUL, which no name has
         return None
     return status.st_size, status.st_mtime_ns

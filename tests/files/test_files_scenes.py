@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import shutil
 import subprocess
+import sys
 import uuid
 import warnings
+from pathlib import Path
 
 import numpy as np
 import obstore
@@ -302,6 +305,27 @@ def test_append_refresh_and_export(tmp_path):
     assert len(rasteret_sql.load("c", workspace_dir=tmp_path / "ws").append(stac_api=tmp_path / "moved")) >= 3
     with pytest.raises(InvalidArgumentError, match="was made of files: files have no bbox"):
         rasteret_sql.load("c", workspace_dir=tmp_path / "ws").append(bbox=(0, 0, 1, 1))
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names of files are Unicode there")
+def test_a_name_that_is_no_unicode_does_not_hide_the_other_files(tmp_path):
+    image(tmp_path / "a.tif")
+    for name in (b"b\xff.tif", b"c\xff.tif"):
+        shutil.copy(tmp_path / "a.tif", os.path.join(os.fsencode(tmp_path), name))
+    Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"c\xff.tif"))).write_text("nothing")
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as con:
+        rows = con.execute("SELECT path, status FROM rasteret_files(?) ORDER BY path", [str(tmp_path)]).fetchall()
+    assert [Path(path).name for path, _ in rows] == ["a.tif", "b\ufffd.tif", "c\ufffd.tif"]
+    assert [status for _, status in rows[:2]] == ["ok", "ok"]
+    assert "this is not a TIFF file" in rows[2][1]
+
+
+def test_a_path_with_nul_is_a_file_that_is_not_there(tmp_path):
+    path = f"{tmp_path}/a\0.tif"
+    with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as con:
+        assert con.execute("SELECT read_chip(?, 1, on_error := 'null')", [path]).fetchone() == (None,)
+        with pytest.raises(Exception, match="there is no file"):
+            con.execute("SELECT read_chip(?, 1)", [path]).fetchone()
 
 
 def test_rows_of_files_are_what_rasterio_says(tmp_path):

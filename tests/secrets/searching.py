@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import hashlib
 import multiprocessing
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -93,7 +94,7 @@ class Search:
         """What was found in files and in their names: a line each."""
         found = []
         for file in files:
-            found += [f"{file}: in its name, {what}" for what in self.bytes(str(file).encode(), "")]
+            found += [f"{file}: in its name, {what}" for what in self.bytes(os.fsencode(file), "")]
             found += [f"{file}: {what}" for what in dict.fromkeys(self.file(file))]
         return found
 
