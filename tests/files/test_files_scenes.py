@@ -310,9 +310,8 @@ def test_append_refresh_and_export(tmp_path):
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names of files are Unicode there")
 def test_a_name_that_is_no_unicode_does_not_hide_the_other_files(tmp_path):
     image(tmp_path / "a.tif")
-    for name in (b"b\xff.tif", b"c\xff.tif"):
-        shutil.copy(tmp_path / "a.tif", os.path.join(os.fsencode(tmp_path), name))
-    Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"c\xff.tif"))).write_text("nothing")
+    shutil.copy(tmp_path / "a.tif", tmp_path / os.fsdecode(b"b\xff.tif"))
+    (tmp_path / os.fsdecode(b"c\xff.tif")).write_text("nothing")
     with rasteret_sql.connect(workspace_dir=tmp_path / "ws") as con:
         rows = con.execute("SELECT path, status FROM rasteret_files(?) ORDER BY path", [str(tmp_path)]).fetchall()
     assert [Path(path).name for path, _ in rows] == ["a.tif", "b\ufffd.tif", "c\ufffd.tif"]
