@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# async-tiff and async-geotiff: files of bands stored one by one (INTERLEAVE=BAND) and with a predictor give wrong
-# pixels.
+# async-tiff and async-geotiff: bands stored one by one (INTERLEAVE=BAND) with a predictor give wrong pixels.
 #
 # Versions: async-tiff 0.7.2, async-geotiff 0.5.1, obstore 0.12.1, rasterio 1.4.4 with its GDAL 3.10.3, numpy 2.4.6
 #   (Python 3.11, Linux).

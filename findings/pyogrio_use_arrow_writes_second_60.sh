@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# pyogrio: with use_arrow=True a time just before a full minute is saved as second 60, and comes back as text or a
-#   minute later.
+# pyogrio: with use_arrow=True a time just before a full minute is saved as second 60, and its column is read as text.
 #
 # Versions: pyogrio 0.13.0 with its GDAL 3.12.4, geopandas 1.2.0, pandas 2.3.3, pyarrow 26.0.1, shapely 2.2.0, numpy
 #   2.4.6 (Python 3.11, Linux).
