@@ -176,8 +176,9 @@ SAMPLING = Argument(
     "NULL",
 )
 _ZONE = (
-    WEIGHTED,
+    # Before all that take a BOOLEAN: `crs = 'EPSG:3857'` for `crs := ...` is one, and comes by place.
     _COLLECTION,
+    WEIGHTED,
     GEOM_CRS,
     ALL_TOUCHED,
     FILL,

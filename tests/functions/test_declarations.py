@@ -53,6 +53,13 @@ def world(tmp_path_factory):
         yield con, variables
 
 
+@pytest.mark.parametrize("function", SCALARS, ids=lambda function: function.name)
+def test_no_boolean_comes_by_place(function):
+    """`crs = 'EPSG:3857'` for `crs := ...` is one where rows have such a column; nothing may take it for its own."""
+    by_place = next((one for one in function.arguments if not one.required), None)
+    assert by_place is None or "BOOLEAN" not in by_place.kind.sql
+
+
 def test_every_macro_file_is_declared():
     files = {path.stem for path in Path(str(sql_directory())).rglob("*.sql") if path.parent.name != "private"}
     assert files == set(BY_NAME)
