@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +31,10 @@ class Piece(NamedTuple):
 
     tiles: list[Wanted]
     span: ByteRange
-    begins: int
-    """Bytes of the request if it is the first of its pieces; else 0."""
+    nbytes: int
+    """Of its request: up to where the next piece begins."""
+    uncounted: list[bool]
+    """Of all pieces of the request; empty once one of them has been read, and the request been counted."""
 
 
 class Pieces:
@@ -79,18 +82,19 @@ def is_local(request: Request) -> bool:
 def pieces_of(request: Request) -> Iterator[Piece]:
     """Cut a request for a file of this machine."""
     (span, ranges), wanted = request
-    begins, some = span.length, list(ranges[:1])
+    uncounted = [True]
+
+    def piece(some: list[ByteRange], until: int) -> Piece:
+        start, end = some[0].offset, max(part.end for part in some)
+        return Piece([wanted[part] for part in some], ByteRange(start, end - start), until - start, uncounted)
+
+    some = list(ranges[:1])
     for part in ranges[1:]:
         if len(some) == TILES_A_TURN or part.end - some[0].offset > _BYTES_A_TURN:
-            yield _piece(some, wanted, begins)
-            begins, some = 0, []
+            yield piece(some, part.offset)
+            some = []
         some.append(part)
-    yield _piece(some, wanted, begins)
-
-
-def _piece(ranges: list[ByteRange], wanted: dict[ByteRange, Wanted], begins: int) -> Piece:
-    start, end = ranges[0].offset, max(part.end for part in ranges)
-    return Piece([wanted[part] for part in ranges], ByteRange(start, end - start), begins)
+    yield piece(some, span.end)
 
 
 def body_of(piece: Piece) -> memoryview | None:
@@ -111,7 +115,8 @@ def body_of(piece: Piece) -> memoryview | None:
             version.settle(address, facts)
         except FileChangedError:
             return None
-    if piece.begins:
+    with suppress(IndexError):  # another piece has counted the request
+        piece.uncounted.pop()
         receipt.sent(again=False)
-        receipt.received(piece.begins)
+    receipt.received(piece.nbytes)
     return body

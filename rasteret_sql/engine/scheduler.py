@@ -317,6 +317,7 @@ class Engine:
 
     def _read_pieces(self, call: Call, pieces: Pieces) -> None:
         """Read and decode some pieces one by one, as long as no other call waits for its turn."""
+        piece = None
         try:
             while (piece := pieces.take()) is not None:
                 if call.stopped:
@@ -332,8 +333,9 @@ class Engine:
                 if self._decoders.others_wait(call):
                     self._decoders.submit(call, self._read_pieces, call, pieces)
                     return
-        except Exception as error:  # a fault of our own must end the call, not leave it waiting
+        except Exception as error:  # a fault of our own must end the call, and leave none waiting
             call.fail(error)
+            self._abandon((piece.tiles if piece else []) + pieces.take_all())
             raise
 
     def _fetch_all(self, call: Call, requests: list[Request]) -> None:

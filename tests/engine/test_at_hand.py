@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from rasteret_sql.engine import at_hand
+from rasteret_sql.engine import at_hand, scheduler
 from rasteret_sql.engine.at_hand import TILES_A_TURN, pieces_of
 from rasteret_sql.engine.job import Job, TileNeed
 from rasteret_sql.engine.scheduler import Engine, requests_of
@@ -126,6 +126,31 @@ def test_what_is_not_is_read_by_others(path, monkeypatch, there, looked_for):
     assert len(looked) == looked_for
     assert bool(others) == (len(there) < len(TILES))
     assert receipt.retries == 0
+    tiles = _wanted(Kept(path))
+    (request,) = requests_of(tiles)
+    assert receipt.requests == len(others) + bool(there)
+    assert sum(tile.key.length for tile in tiles) <= receipt.bytes <= request[0].span.length
+
+
+def test_a_fault_leaves_no_other_call_waiting(path, monkeypatch):
+    engine, read, waiting = Engine(decode_threads=1), at_hand.body_of, threading.Event()
+
+    def body_of(piece):
+        if piece.tiles[0].call.receipt is broken:
+            assert waiting.wait(10)
+            raise MemoryError
+        return read(piece)
+
+    monkeypatch.setattr(scheduler, "body_of", body_of)
+    monkeypatch.setattr(at_hand, "_BYTES_A_TURN", 1)
+    broken, whole = Receipt(), Kept(path)
+    first = engine.start([Kept(path)], never, broken)
+    second = engine.start([whole], never)
+    waiting.set()
+    with pytest.raises(MemoryError):
+        first.wait()
+    second.wait()
+    assert sorted(whole.got) == list(TILES)
 
 
 def test_systems_that_do_not_tell_have_others_read(path, monkeypatch):
@@ -149,7 +174,7 @@ def test_pieces_have_each_tile_once_and_few_bytes(path, monkeypatch):
             pieces = list(pieces_of(request))
             tiles = [tile for piece in pieces for tile in piece.tiles]
             assert tiles == [request[1][part] for part in request[0].parts]
-            assert sum(piece.begins for piece in pieces) == pieces[0].begins == request[0].span.length
+            assert sum(piece.nbytes for piece in pieces) == request[0].span.length
             for piece in pieces:
                 assert len(piece.tiles) <= TILES_A_TURN
                 assert len(piece.tiles) == 1 or piece.span.length <= most
