@@ -23,8 +23,8 @@ from index_samples import level, scene
 from test_index_packed import file_header
 
 from rasteret_sql.errors import InterruptedQueryError, StacError
+from rasteret_sql.index.change.bounded_writer import BoundedWriter
 from rasteret_sql.index.change.build import build
-from rasteret_sql.index.change.collection_files import open_writer
 from rasteret_sql.index.change.journal import Journal
 from rasteret_sql.index.place.collection_index import open_collection
 from rasteret_sql.index.read.file_headers import FileHeader
@@ -300,9 +300,9 @@ def test_a_stop_while_files_are_written_costs_no_request(tmp_path, monkeypatch):
 
     def open_first(path, columns):
         opened.append(path)
-        return open_writer(path, columns)
+        return BoundedWriter(path, columns)
 
-    monkeypatch.setattr("rasteret_sql.index.change.collection_files.open_writer", open_first)
+    monkeypatch.setattr("rasteret_sql.index.change.collection_files.BoundedWriter", open_first)
     with pytest.raises(InterruptedQueryError, match="asked for again it goes on where it was"):
         build(request(catalog, workspace), cancelled=lambda: bool(opened))
     assert [entry.suffix for entry in workspace.iterdir()] == [".journal"]

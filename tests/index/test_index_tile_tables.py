@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rasteret_sql import schema
-from rasteret_sql.index.change.collection_files import open_writer
+from rasteret_sql.index.change.bounded_writer import BoundedWriter
 from rasteret_sql.index.format.tile_tables import PackedTables, pack_tables, unpack_tables
 from tests.sampling import examples, some
 
@@ -114,7 +114,7 @@ def test_an_entry_takes_three_and_a_half_bytes_on_disk(order, most, tmp_path):
         [pa.array([one.head for one in packed]), pa.array([one.tables for one in packed])], names=list(fields)
     )
     table = pa.table({schema.header_column("B04"): values})
-    with open_writer(tmp_path / "x.parquet", table.schema) as writer:
+    with BoundedWriter(tmp_path / "x.parquet", table.schema) as writer:
         writer.write_table(table, 512)
     columns = pq.read_metadata(tmp_path / "x.parquet")
     size = sum(

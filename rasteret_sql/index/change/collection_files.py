@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from rasteret_sql import schema
 from rasteret_sql.geo.grid import Bounds
+from rasteret_sql.index.change.bounded_writer import BoundedWriter
 from rasteret_sql.index.format.id_hashes import Words, hash_ids, places, write_ids
-from rasteret_sql.index.format.leaves import bounded_leaves, leaves, leaves_below
 from rasteret_sql.index.format.manifest import HeaderFile, Manifest, Part
 
 PART_ROWS = 65_536
@@ -22,10 +20,6 @@ PART_ROWS = 65_536
 HEADER_GROUP_ROWS = 512
 """Rows of a row group of headers. Small, because finding one scene decodes a whole group."""
 SCENE_GROUP_ROWS = 16_384
-_TABLE_LEAVES = (".tile_offsets.list.element", ".tile_byte_counts.list.element")
-_HEADER_SUFFIXES = (schema.METADATA_SUFFIX, schema.HEADER_SUFFIX)
-_NOISE = (f".{schema.PACKED_FIELDS[1]}", f".{schema.PACKED_FIELDS[2]}")
-"""Leaves whose values are all different."""
 _NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
 HEADERS_FOLDER = "_headers"
 IDS_FOLDER = "_ids"
@@ -42,7 +36,7 @@ class _Open:
     """A file that is being written."""
 
     path: str
-    writer: pq.ParquetWriter
+    writer: BoundedWriter
     group_rows: int
     rows: int = 0
     pending: list[pa.Table] = field(default_factory=list)
@@ -206,7 +200,7 @@ class CollectionWriter:
             while (path := f"{prefix}{number}.parquet") in self._taken:
                 number += 1
             self._taken.add(path)
-            writer = open_writer(self._directory / path, columns.with_metadata(self._key_values))
+            writer = BoundedWriter(self._directory / path, columns.with_metadata(self._key_values))
             start = self._header.rows if self._header else 0
             self._part = part = _PartSoFar(month, _Open(path, writer, SCENE_GROUP_ROWS), self._number, start)
         return part
@@ -218,7 +212,7 @@ class CollectionWriter:
         if self._header is None:
             path = f"{HEADERS_FOLDER}/{self._number}.parquet"
             columns = _header_rows(scenes.slice(0, 0), headers.slice(0, 0)).schema
-            self._header = _Open(path, open_writer(self._directory / path, columns), HEADER_GROUP_ROWS)
+            self._header = _Open(path, BoundedWriter(self._directory / path, columns), HEADER_GROUP_ROWS)
         return self._header
 
     def _close_part(self) -> None:
@@ -260,33 +254,6 @@ def partition_path(month: Month) -> Path:
     """Relative hive directory of a month."""
     year, number = month or (_NO_MONTH, _NO_MONTH)
     return Path(f"year={year}", f"month={number}")
-
-
-def open_writer(path: Path, arrow_schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer with the settings of every file of an index: zstd 3, and delta coding for the tile tables."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    all_leaves = leaves(arrow_schema)
-    tables = {leaf for leaf, type_ in all_leaves if leaf.endswith(_TABLE_LEAVES) and pa.types.is_int64(type_)}
-    # Nobody filters by what lies in a header, and its statistics would be most of a file's footer.
-    stored = {
-        leaf
-        for column in arrow_schema
-        if column.name.endswith(_HEADER_SUFFIXES)
-        for leaf, _ in leaves_below(column.name, column.type)
-    }
-    noise = {leaf for leaf in stored if leaf.endswith(_NOISE)}
-    return pq.ParquetWriter(
-        path,
-        arrow_schema,
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=[leaf for leaf, _ in all_leaves if leaf not in tables and leaf not in noise],
-        write_statistics=[leaf for leaf in bounded_leaves(arrow_schema) if leaf not in stored],
-        column_encoding=dict.fromkeys(tables, "DELTA_BINARY_PACKED"),
-        write_batch_size=10_000,
-        write_page_checksum=True,
-        version="2.6",
-    )
 
 
 def _header_rows(scenes: pa.Table, headers: pa.Table) -> pa.Table:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from rasteret_sql import schema
 from rasteret_sql.errors import InvalidArgumentError
-from rasteret_sql.index.change.collection_files import HEADERS_FOLDER, IDS_FOLDER, PART_ROWS, open_writer
+from rasteret_sql.index.change.bounded_writer import BoundedWriter
+from rasteret_sql.index.change.collection_files import HEADERS_FOLDER, IDS_FOLDER, PART_ROWS
 from rasteret_sql.index.format.collection_metadata import now
 from rasteret_sql.index.place.atomic_directory import published
 from rasteret_sql.index.place.collection_index import CollectionIndex
@@ -219,7 +220,7 @@ def _kept(table: pa.Table, ids: Collection[str] | None) -> pa.Table:
 
 def _write(path: Path, tables: Iterable[pa.Table], keys: dict[bytes, bytes], ids: Collection[str] | None) -> int:
     """Write one file, unless no row of it is kept; gives the number of rows."""
-    writer: pq.ParquetWriter | None = None
+    writer: BoundedWriter | None = None
     rows = 0
     try:
         for table in tables:
@@ -228,7 +229,7 @@ def _write(path: Path, tables: Iterable[pa.Table], keys: dict[bytes, bytes], ids
                 continue
             metadata = {**(kept.schema.metadata or {}), **keys}
             kept = kept.replace_schema_metadata(metadata)
-            writer = writer or open_writer(path, kept.schema)
+            writer = writer or BoundedWriter(path, kept.schema)
             writer.write_table(kept)
             rows += kept.num_rows
     finally:

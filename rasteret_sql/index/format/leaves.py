@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 
 
@@ -19,10 +21,18 @@ def leaves_below(path: str, type_: pa.DataType) -> list[tuple[str, pa.DataType]]
     return [(path, type_)]
 
 
-def bounded_leaves(schema: pa.Schema) -> list[str]:
+def bounded_leaves(schema: pa.Schema, without_nan: Collection[str] = ()) -> list[str]:
     """Columns to write statistics of: all but floats that may be NaN.
 
     Parquet's smallest and largest value leave NaN out, and DuckDB takes them for bounds of all values: a filter such as
     BETWEEN would find NaN, and isnan would not. Boxes have no NaN, and areas are looked for by their bounds.
+
+    Args:
+        schema: of the file.
+        without_nan: columns in which there is none.
     """
-    return [leaf for leaf, type_ in leaves(schema) if not pa.types.is_floating(type_) or leaf.startswith("bbox.")]
+    return [
+        leaf
+        for leaf, type_ in leaves(schema)
+        if not pa.types.is_floating(type_) or leaf.startswith("bbox.") or leaf in without_nan
+    ]
