@@ -64,86 +64,29 @@ def dealt_scenes(columns: Sequence[Any], _named: Mapping[str, Any], parts: int) 
     return pair_batches.dealt_scenes(columns[0], parts, _partition())
 
 
-def parcels(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], rows: int
-) -> Iterator[pa.RecordBatch]:
-    """Pack zones or points, with where they lie on the globe."""
-    return _streamed(partial(pair_batches.parcels, most_rows=rows), call, columns[0])
+def _task(work: Callable[..., Iterator[pa.RecordBatch]]) -> Callable[..., Iterator[pa.RecordBatch]]:
+    """A task that gives batches for batches; what its errand carries beside the call, the work takes by name."""
+
+    def run(
+        columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], **given: Any
+    ) -> Iterator[pa.RecordBatch]:
+        return _streamed(partial(work, **given), call, columns[0])
+
+    return run
 
 
-def read_pairs(columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
-    """Read pairs of scenes and zones or points."""
-    return _streamed(pair_batches.read_pairs, call, columns[0])
-
-
-def sent_series(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], parts: int
-) -> Iterator[pa.RecordBatch]:
-    """Read pairs for those who make series of them."""
-    return _streamed(partial(series_batches.sent_series, parts=parts), call, columns[0])
-
-
-def zonal_series(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], series: str, zones: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    """Make the series of zones."""
-    return _streamed(partial(series_batches.zonal_series, series=series, zones=zones), call, columns[0])
-
-
-def read_pixels(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
-) -> Iterator[pa.RecordBatch]:
-    """Read the pixels of scenes."""
-    return _streamed(partial(pixel_batches.read_pixels, geometry=geometry), call, columns[0])
-
-
-def near_scenes(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
-) -> Iterator[pa.RecordBatch]:
-    """Find the scenes that may meet a geometry."""
-    return _streamed(partial(mosaic_batches.near_scenes, geometry=geometry), call, columns[0])
-
-
-def read_mosaic(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
-) -> Iterator[pa.RecordBatch]:
-    """Make composites of scenes."""
-    return _streamed(partial(mosaic_batches.read_mosaic, geometry=geometry), call, columns[0])
-
-
-def scene_periods(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]
-) -> Iterator[pa.RecordBatch]:
-    """Find the periods of scenes."""
-    return _streamed(mosaic_batches.scene_periods, call, columns[0])
-
-
-def read_mosaics(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]
-) -> Iterator[pa.RecordBatch]:
-    """Make composites of the scenes of zones."""
-    return _streamed(mosaic_batches.read_mosaics, call, columns[0])
-
-
-def explain_pairs(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any]
-) -> Iterator[pa.RecordBatch]:
-    """Say what pairs of scenes and zones or points take."""
-    return _streamed(explain_batches.explain_pairs, call, columns[0])
-
-
-def explain_pixels(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
-) -> Iterator[pa.RecordBatch]:
-    """Say what the pixels of scenes take."""
-    return _streamed(partial(explain_batches.explain_pixels, geometry=geometry), call, columns[0])
-
-
-def explain_mosaic(
-    columns: Sequence[Any], _named: Mapping[str, Any], call: Mapping[str, Any], geometry: str
-) -> Iterator[pa.RecordBatch]:
-    """Say what composites take."""
-    return _streamed(partial(explain_batches.explain_mosaic, geometry=geometry), call, columns[0])
+parcels = _task(pair_batches.parcels)
+read_pairs = _task(pair_batches.read_pairs)
+sent_series = _task(series_batches.sent_series)
+zonal_series = _task(series_batches.zonal_series)
+read_pixels = _task(pixel_batches.read_pixels)
+near_scenes = _task(mosaic_batches.near_scenes)
+read_mosaic = _task(mosaic_batches.read_mosaic)
+scene_periods = _task(mosaic_batches.scene_periods)
+read_mosaics = _task(mosaic_batches.read_mosaics)
+explain_pairs = _task(explain_batches.explain_pairs)
+explain_pixels = _task(explain_batches.explain_pixels)
+explain_mosaic = _task(explain_batches.explain_mosaic)
 
 
 def session_of(words: Mapping[str, Any]) -> Session:

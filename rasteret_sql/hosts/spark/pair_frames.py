@@ -201,7 +201,7 @@ def _instant(scenes: DataFrame, name: str) -> Column:
 def parcels_of(call: FrameCall, others: DataFrame, rows: int = ROWS) -> DataFrame:
     """The rows of zones or points as parcels of so many rows at most: columns parcel and place."""
     fields = [types.StructField("parcel", spark_type(PARCEL)), types.StructField("place", spark_type(PLACE))]
-    return others.mapInArrow(errand("parcels", call=call.words(), rows=rows), types.StructType(fields))
+    return others.mapInArrow(errand("parcels", call=call.words(), most_rows=rows), types.StructType(fields))
 
 
 def pairs_of(scenes: DataFrame, parcels: DataFrame) -> DataFrame:
