@@ -11,6 +11,7 @@ Longitudes count in whole turns: 182 is -178, whatever numbers the columns of an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -83,23 +84,43 @@ def place(geometries: Sequence[shapely.Geometry], source: str, native: str, grid
         InvalidCrsError: PROJ has no way from one CRS to the other.
     """
     out = column(geometries)
-    same = same_crs(source, native)
     hub = lonlat_of(native)
-    if same and hub is None:
-        return out
-    distinct, number = _distinct(geometries)
-    if same:
-        moved, plain = distinct, np.ones(len(distinct), dtype=bool)
-    else:
-        images = set(grids)
-        pixel, outline = min(grid.pixel for grid in images), max(grid.outline_length for grid in images)
-        corners = np.array([grid.bounds for grid in images])
-        west, south = corners[:, :2].min(axis=0).tolist()
-        east, north = corners[:, 2:].max(axis=0).tolist()
-        moved, plain = transform_small(
-            distinct, CrsPair.between(source, native), pixel, outline, (west, south, east, north)
+    if same_crs(source, native):
+        return _turned(out, grids, hub) if hub is not None else out
+    fineness = of_each_grid(_fineness, grids)
+    if (fineness == fineness[:1]).all():
+        return _place_alike(geometries, source, native, grids)
+    # Each as it is by itself, whatever else is placed in the same call: else its vertices would tell of that.
+    number = np.unique(fineness, axis=0, return_inverse=True)[1].ravel()
+    for one in range(int(number.max()) + 1):
+        some = np.flatnonzero(number == one)
+        out[some] = _place_alike(
+            [geometries[at] for at in some.tolist()], source, native, [grids[at] for at in some.tolist()]
         )
+    return out
+
+
+def _fineness(grid: Grid) -> tuple[float, float]:
+    """Size of a pixel and length of the outline in pixels, rounded, so that like images have one.
+
+    Pixels are taken for smaller and outlines for longer, which only lets edges stray less.
+    """
+    return 2.0 ** math.floor(math.log2(grid.pixel)), 2.0 ** math.ceil(math.log2(grid.outline_length))
+
+
+def _place_alike(geometries: Sequence[shapely.Geometry], source: str, native: str, grids: Sequence[Grid]) -> Geometries:
+    """As `place`, on images of one fineness and another CRS."""
+    hub = lonlat_of(native)
+    distinct, number = _distinct(geometries)
+    images = set(grids)
+    corners = np.array([grid.bounds for grid in images])
+    west, south = corners[:, :2].min(axis=0).tolist()
+    east, north = corners[:, 2:].max(axis=0).tolist()
+    moved, plain = transform_small(
+        distinct, CrsPair.between(source, native), *_fineness(grids[0]), (west, south, east, north)
+    )
     if hub is not None:
+        out = column(geometries)
         turned = _turned(moved[number], grids, hub)
         out[plain[number]] = turned[plain[number]]
     else:

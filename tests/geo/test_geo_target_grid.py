@@ -101,3 +101,15 @@ def test_pixels_that_are_far_too_small_are_refused_before_edges_are_followed(crs
 def test_pixels_that_are_far_too_small_are_refused_in_one_crs(pixel):
     with pytest.raises(InvalidArgumentError, match="too many pixels over this area"):
         covering(lattice_through((pixel, pixel)), UTM, shapely.box(5e5, 5e6, 5.1e5, 5.1e6))
+
+
+def test_a_shape_is_moved_as_it_is_by_itself():
+    wanted = WantedGrid("EPSG:32632", None, (64, 48))
+    squares = [shapely.box(9.0, 46.0, 9.0 + size, 46.0 + size) for size in (2.0, 0.3, 0.05, 1e-3, 1e-5)]
+    together = wanted.moved(squares, "EPSG:4326")
+    for square, moved in zip(squares, together, strict=True):
+        (alone,) = wanted.moved([square], "EPSG:4326")
+        assert isinstance(alone, shapely.Polygon)
+        assert shapely.equals_identical(moved, alone)
+    counts = shapely.get_num_coordinates([*together])
+    assert counts[0] > counts[2] > 5, "wide ones have vertices added, for all are not alike"
