@@ -122,7 +122,7 @@ class _HostFunction:
 
     def __call__(self, *columns: pa.ChunkedArray | pa.Array) -> pa.Array:
         udf = self._udf
-        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+        arrays = [_whole(column) for column in columns]
         session = self._database.session()
         if session is None:
             raise InvalidArgumentError(
@@ -167,6 +167,13 @@ class _HostFunction:
                 if udf.pure:
                     self._database.failures.add(udf.name, arrays, said)
                 raise said from None
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column in one piece; the only one as it is: to copy the first zones of a process takes 5 to 10 ms."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _digest(columns: list[pa.Array]) -> bytes:
