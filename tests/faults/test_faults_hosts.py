@@ -78,7 +78,8 @@ def test_another_host_is_not_held_up(served, other):
 
 def test_a_host_that_is_busy_for_good_is_an_error(served):
     served.faults("503")
-    with pytest.raises(StorageError, match=r"the server asks to slow down \(\d attempts?\): HTTP 503"):
+    # On a machine that is busy itself, the window may be over when the first answer comes: that was one attempt.
+    with pytest.raises(StorageError, match=r"the server asks to slow down( \(\d attempts\))?: HTTP 503"):
         run(parts(served, 60, RetryPolicy(busy_wait=0.5, window=1.2)))
 
 
