@@ -107,14 +107,33 @@ def _normalize_text(text: str) -> str:
     return str(crs.to_wkt())
 
 
-def transformer(src: str, dst: str) -> pyproj.Transformer | Moves:
+class ProjWay:
+    """A way of PROJ from one CRS to another."""
+
+    def __init__(self, way: pyproj.Transformer) -> None:
+        self._transform = way.transform
+        self.transform_bounds = way.transform_bounds
+
+    def transform(self, xx: Any, yy: Any) -> tuple[Any, Any]:
+        """Positions of the first CRS in the second; not finite where there is no such place.
+
+        Of an array of one position pyproj first asks for the number, which numpy before 2.4 warns of: it goes in twice.
+        """
+        if getattr(xx, "shape", ()) and xx.size == 1:
+            x, y = self._transform(np.repeat(xx, 2), np.repeat(yy, 2))
+            return x[:1].reshape(xx.shape), y[:1].reshape(xx.shape)
+        x, y = self._transform(xx, yy)
+        return x, y
+
+
+def transformer(src: str, dst: str) -> ProjWay | Moves:
     """The transformer between two CRS, x before y, kept for this thread.
 
     Raises:
         InvalidCrsError: a CRS is unknown, PROJ has no way from one to the other, or ground control points do not place
             an image.
     """
-    cache: OrderedDict[tuple[str, str], pyproj.Transformer | Moves] | None = getattr(_local, "transformers", None)
+    cache: OrderedDict[tuple[str, str], ProjWay | Moves] | None = getattr(_local, "transformers", None)
     if cache is None:
         cache = _local.transformers = OrderedDict()
     found = cache.get((src, dst))
@@ -122,9 +141,11 @@ def transformer(src: str, dst: str) -> pyproj.Transformer | Moves:
         cache.move_to_end((src, dst))
         return found
     known_src, known_dst = normalize_crs(src), normalize_crs(dst)
-    made: pyproj.Transformer | Moves
+    made: ProjWay | Moves
     try:
-        made = _by_points(known_src, known_dst) or pyproj.Transformer.from_crs(known_src, known_dst, always_xy=True)
+        made = _by_points(known_src, known_dst) or ProjWay(
+            pyproj.Transformer.from_crs(known_src, known_dst, always_xy=True)
+        )
     except (CRSError, ProjError) as error:
         raise InvalidCrsError(f"PROJ has no transform from {_shorten(src)} to {_shorten(dst)}") from error
     cache[src, dst] = made

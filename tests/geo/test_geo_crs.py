@@ -68,3 +68,11 @@ def test_each_thread_has_its_own_transformer() -> None:
     thread.start()
     thread.join()
     assert others[0] is not mine
+
+
+def test_one_position_is_an_array_as_many_are() -> None:
+    for shape in ((1,), (1, 1), (2,)):
+        x, y = transformer("EPSG:4326", "EPSG:32632").transform(np.full(shape, 9.0), np.full(shape, 46.0))
+        assert x.shape == y.shape == shape
+        assert np.allclose(x, 500_000)
+    assert transformer("EPSG:4326", "EPSG:32632").transform(9.0, 46.0)[0] == pytest.approx(500_000)
