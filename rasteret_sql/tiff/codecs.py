@@ -35,7 +35,7 @@ def decompresses(compression: int) -> bool:
     return compression == tags.NONE or (compression in _BYTE_CODECS and has_codec(_BYTE_CODECS[compression][0]))
 
 
-def decodes_into_own_memory(compression: int) -> bool:
+def is_of_bytes(compression: int) -> bool:
     """True for codecs of bytes: what they decode has none of the memory of the stored bytes."""
     return compression in _BYTE_CODECS
 

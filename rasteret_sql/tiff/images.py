@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasteret_sql.tiff import tags
-from rasteret_sql.tiff.codecs import Buffer, decompresses, has_codec
+from rasteret_sql.tiff.codecs import Buffer, decompresses, has_codec, is_of_bytes
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.libtiff import decode_fax, decode_logluv
 
@@ -31,6 +31,13 @@ def decodable(compression: int) -> bool:
     if gives_pixels(compression):
         return all(map(has_codec, _IMAGE_CODECS[compression].needs))
     return decompresses(compression)
+
+
+def why_not_decodable(compression: int) -> str:
+    """The reason for a compression that is not `decodable`: the compression, or the imagecodecs that is installed."""
+    if gives_pixels(compression) or is_of_bytes(compression):
+        return f"is not supported by imagecodecs {imagecodecs.__version__} as it is installed; PyPI's newest has it"
+    return "is not supported"
 
 
 def gives_pixels(compression: int) -> bool:

@@ -15,7 +15,7 @@ from rasteret_sql.tiff import tags
 from rasteret_sql.tiff.colours import D50, SUBSAMPLINGS, YCBCR_DEFAULT
 from rasteret_sql.tiff.header import Level
 from rasteret_sql.tiff.ifd import Ifd
-from rasteret_sql.tiff.images import decodable, gives_pixels
+from rasteret_sql.tiff.images import decodable, gives_pixels, why_not_decodable
 from rasteret_sql.tiff.shared_values import SharedValues
 from rasteret_sql.tiff.source import NeedBytes
 from rasteret_sql.tiff.tile_offsets import TileLayout, read_tile_offsets
@@ -285,7 +285,7 @@ def _check_features(
 ) -> None:
     name = tags.COMPRESSION_NAMES.get(compression, "unknown")
     if not decodable(compression):
-        raise ifd.unsupported(f"compression {compression} ({name}) is not supported")
+        raise ifd.unsupported(f"compression {compression} ({name}) {why_not_decodable(compression)}")
     if predictor not in (1, 2, 3):
         raise ifd.unsupported(f"predictor {predictor} is not supported, only 1, 2 and 3")
     if predictor == 2 and bits not in (8, 16, 32, 64):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rasteret_sql.byte_ranges import ByteRange
-from rasteret_sql.tiff.codecs import Buffer, decodes_into_own_memory, load_codec
+from rasteret_sql.tiff.codecs import Buffer, is_of_bytes, load_codec
 from rasteret_sql.tiff.decode import Pixels, decode_tile
 from rasteret_sql.tiff.header import Level
 
@@ -28,4 +28,4 @@ class TiffTiles:
 
     @property
     def decodes_into_own_memory(self) -> bool:
-        return decodes_into_own_memory(self.level.compression)
+        return is_of_bytes(self.level.compression)
