@@ -217,7 +217,7 @@ def order_terms(text: str | None) -> list[exp.Ordered]:
         return []
     expected = "expected columns of scenes or expressions over them, such as '\"eo:cloud_cover\", datetime DESC'"
     try:
-        found = parse_expression(f"list(x ORDER BY {text})", "order", expected)
+        found = parse_expression(f"array_agg(x ORDER BY {text})", "order", expected)
     except InvalidArgumentError:
         raise InvalidArgumentError(f"order_by := {text!r} cannot be read as SQL; {expected}") from None
     order = found.this if isinstance(found, exp.ArrayAgg) else None
