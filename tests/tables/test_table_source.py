@@ -437,8 +437,8 @@ def test_band_index_of_assets_and_several_bands_of_one_file():
     shared = {"R": {"href": "a.tif", "band_index": 0}, "G": {"href": "a.tif", "band_index": 1}}
     found = find(scenes(1, assets=[shared]))
     assert {name: asset.band_index for name, asset in found.scenes[0].bands.items()} == {"R": 0, "G": 1}
-    plain = scenes(1, assets=[{"R": "a.tif", "G": "a.tif"}])
-    with pytest.raises(UnsaidSampleError, match=r"\"R\" and \"G\" are in one file.*band_index_map"):
+    plain = scenes(1, assets=[{"G": "a.tif", "R": "a.tif"}])
+    with pytest.raises(UnsaidSampleError, match=r"\"G\" and \"R\" are in one file.*band_index_map"):
         find(plain)
     with pytest.raises(NotImplementedError):
         find(plain)
@@ -683,7 +683,8 @@ def test_extension_types_are_what_they_hold():
 def test_conditions_on_every_layout_of_text(kind, tmp_path):
     table = scenes(place=pa.array(["a", "b", None]).cast(pa.string()))
     table = table.set_column(table.column_names.index("place"), "place", table.column("place").cast(kind))
-    for given in (table, _written(table, tmp_path)):
+    writes = kind != pa.string_view() or int(pa.__version__.split(".")[0]) >= 22
+    for given in (table, *([_written(table, tmp_path)] if writes else [])):
         for condition in (
             "place = 'b'",
             "place in ('b', 'c')",
