@@ -21,6 +21,26 @@ _WHOLE = 1e-6
 """Pixels by which a target may miss the pixels of the source and lies on them all the same: coordinates round."""
 
 
+_CLOSE = 0.01
+"""Columns by which an image may miss a whole turn and goes around the globe all the same: pixel sizes are rounded."""
+
+
+def around_globe(source: Affine, turn: float, width: int) -> float | None:
+    """Columns of an image around the globe; None where it has fewer, or its rows are not along the parallels.
+
+    Args:
+        source: pixel → longitude and latitude.
+        turn: longitude of a whole turn.
+        width: columns of the image; exactly these where they go around once.
+    """
+    if not source.is_rectilinear:
+        return None
+    around = turn / abs(source.a)
+    if abs(around - width) <= _CLOSE:
+        return float(width)
+    return around if around < width else None
+
+
 class Corners(NamedTuple):
     """Source positions of two opposite corners of each target pixel, each of shape (height, width)."""
 
@@ -40,21 +60,30 @@ class PixelMap:
         source: pixel → CRS of the level that is read.
         source_crs: as `geo.crs` writes it.
         size: width and height of that level; says in which turn its longitudes are.
+        about: longitude in the middle of a target that has places of the source in several turns; None: it is in
+            another CRS, or has places in one turn (see `pixel_map_over`).
+        rolled: columns by which `source` lies further along the rows of a level that goes around the globe: position 0
+            is that column of it, and what is left of it comes after its last one.
 
     Raises:
         InvalidCrsError: PROJ has no way between the CRS.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - of two grids
         self,
         target: Affine,
         target_crs: str | None,
         source: Affine,
         source_crs: str | None,
         size: tuple[int, int],
+        about: float | None = None,
+        rolled: int = 0,
     ) -> None:
         self.target = target
         self.source = source
+        self._width = size[0]
+        self._about = about
+        self.rolled = rolled
         self._inverse = source.inverse()
         self._target_inverse = target.inverse()
         # Not by way of coordinates, which have seven digits before the point: whole pixels stay whole.
@@ -68,14 +97,21 @@ class PixelMap:
         if target_crs is not None and source_crs is not None and not same_crs(target_crs, source_crs):
             self._crs = target_crs, source_crs
             transformer(*self._crs)
-            lonlat = lonlat_of(source_crs)
-            if lonlat is not None:
-                self._turn = source.apply(size[0] / 2, size[1] / 2)[0], lonlat.turn
+        lonlat = None if source_crs is None or (self._crs is None and about is None) else lonlat_of(source_crs)
+        if lonlat is not None:
+            self._turn = source.apply(size[0] / 2, size[1] / 2)[0], lonlat.turn
 
     @property
     def is_affine(self) -> bool:
-        """True within one CRS."""
-        return self._crs is None
+        """True within one CRS, but where longitudes are in several turns."""
+        return self._crs is None and self._turn is None
+
+    @property
+    def world(self) -> float | None:
+        """Columns of the source around the globe, where its two ends are one place; None of what has no such ends."""
+        if self._turn is None:
+            return None
+        return around_globe(self.source, self._turn[1], self._width)
 
     @property
     def is_separable(self) -> bool:
@@ -85,7 +121,7 @@ class PixelMap:
     @property
     def keeps_order(self) -> bool:
         """True where the target is no map of longitudes, whose two ends are one place."""
-        return self._crs is None or lonlat_of(self._crs[0]) is None
+        return self.is_affine or (self._crs is not None and lonlat_of(self._crs[0]) is None)
 
     def is_shift(self, window: Window) -> bool:
         """True where the pixels of a window of the target are those of the source, moved by whole pixels."""
@@ -120,10 +156,10 @@ class PixelMap:
         x, y = _apply(self.target, cols, rows)
         if self._crs is not None:
             x, y = transformer(*self._crs).transform(x, y)
-            if self._turn is not None:
-                centre, turn = self._turn
-                with np.errstate(invalid="ignore"):  # of places that are not there
-                    x = x + turn * np.round((centre - x) / turn)
+        if self._turn is not None:
+            centre, turn = self._turn
+            with np.errstate(invalid="ignore"):  # of places that are not there
+                x = x + turn * np.round((centre - x) / turn)
         return _apply(self._inverse, x, y)
 
     def back(self, cols: Positions, rows: Positions) -> tuple[Positions, Positions]:
@@ -132,13 +168,39 @@ class PixelMap:
         if self._crs is not None:
             target_crs, source_crs = self._crs
             x, y = transformer(source_crs, target_crs).transform(x, y)
+        elif self._turn is not None and self._about is not None:
+            x = x + self._turn[1] * np.round((self._about - x) / self._turn[1])
         return _apply(self._target_inverse, x, y)
+
+    def in_one_run(self, cols: Positions, middle: Positions) -> Positions:
+        """Source columns as near to others as they are around the globe, so that some lie beyond an end of the map.
+
+        Args:
+            cols: of a map of the world.
+            middle: the others, of a shape that goes with it.
+        """
+        assert self.world is not None
+        with np.errstate(invalid="ignore"):  # of places that are not there
+            turns = np.round((middle - cols) / self.world)
+            found: Positions = np.where(np.isfinite(turns), cols + self.world * turns, cols)
+        return found
 
     def centres(self, target: Window) -> PositionsOf:
         """Source positions of the centres of the target's pixels, for parts of it."""
         if self.is_affine:
             return lambda part: self.exact(*_positions(part, 0.5))
         return CoordinateLattice(self.exact, target, 0.5).positions
+
+    def cells(self, corners: Corners) -> Corners:
+        """Corners of cells none of which goes around the globe: one over an end of a map is where its middle is."""
+        if self.world is None:
+            return corners
+        first, last = corners.first_x, self.in_one_run(corners.last_x, corners.first_x)
+        over = last != corners.last_x
+        if not over.any():
+            return corners
+        moved = np.where(over, self.world * np.floor((first + last) / 2 / self.world), 0.0)
+        return Corners(first - moved, corners.first_y, last - moved, corners.last_y)
 
     def corners(self, target: Window) -> Callable[[Window], Corners]:
         """Source positions of the upper left and lower right corner of each of the target's pixels, for parts of it."""
@@ -152,17 +214,23 @@ class PixelMap:
 
         def of(part: Window) -> Corners:
             x, y = positions(_one_more(part))
-            return Corners(x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:])
+            return self.cells(Corners(x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:]))
 
         return of
 
 
 @lru_cache(maxsize=512)
-def pixel_map(
-    target: Affine, target_crs: str | None, source: Affine, source_crs: str | None, size: tuple[int, int]
+def pixel_map(  # noqa: PLR0917 - of two grids
+    target: Affine,
+    target_crs: str | None,
+    source: Affine,
+    source_crs: str | None,
+    size: tuple[int, int],
+    about: float | None = None,
+    rolled: int = 0,
 ) -> PixelMap:
     """The `PixelMap` of these: one for all images of a grid, so that what is planned with it is planned once."""
-    return PixelMap(target, target_crs, source, source_crs, size)
+    return PixelMap(target, target_crs, source, source_crs, size, about, rolled)
 
 
 def _apply(affine: Affine, cols: Positions, rows: Positions) -> tuple[Positions, Positions]:

@@ -6,16 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.crs import lonlat_of, same_crs, transformer
 from rasteret_sql.geo.grid import Affine, Bounds, Grid
 from rasteret_sql.geo.placement import place
+from rasteret_sql.geo.seams import open_seams
 from rasteret_sql.geo.target_grid import TargetGrid, covering, of_shape, require_size
 
 _EDGE_POINTS = 21
 """Points on each edge of a box of which the place in another CRS is looked at."""
+_AROUND = 720
+"""Points around the globe on each of some parallels in a box, where the other CRS has a map that is cut open."""
+_PARALLELS = 9
+_NEAR_END = 0.01
+"""Part of the map by which these may miss its ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +96,45 @@ class WantedGrid:
             assert self.shape is not None
             pixel = max(min((east - west) / self.shape[1], (north - south) / self.shape[0]), 1e-12)
         margin = 2 * pixel + 1e-3 * max(east - west, north - south)
-        west, north = west - margin, north + margin
-        across, down = (math.ceil(min(each / pixel, 2**31)) for each in (east + margin - west, north - south + margin))
+        hub = lonlat_of(crs)
+        # All around the globe, what lies beyond an end would be there once more.
+        beside = margin if hub is None else min(margin, max(hub.turn - (east - west), 0.0) / 2)
+        width, height = east - west + 2 * beside, north - south + 2 * margin
+        west, north = west - beside, north + margin
+        if hub is None:
+            across, down = (math.ceil(min(each / pixel, 2**31)) for each in (width, height))
+        else:
+            across, down = (max(math.floor(min(each / pixel, 2**31)), 1) for each in (width, height))
         return Grid(Affine(pixel, 0.0, west, 0.0, -pixel, north), across, down)
 
 
 def _bounds_in(bounds: Bounds, given: str, crs: str) -> Bounds | None:
-    """Bounds in another CRS; None where there are none that are finite."""
+    """Bounds in another CRS, about; None where there are none that are finite."""
     found = transformer(given, crs).transform_bounds(*bounds, densify_pts=_EDGE_POINTS)
     west, south, east, north = (float(side) for side in found)
-    hub = lonlat_of(crs)
+    hub, source = lonlat_of(crs), lonlat_of(given)
     if hub is not None and west > east:  # across 180 degrees
         east += hub.turn
-    return (west, south, east, north) if all(map(math.isfinite, (west, south, east, north))) else None
+    if not all(map(math.isfinite, (west, south, east, north))):
+        return None
+    seams = None if source is None else open_seams(crs, source)
+    if source is not None and shapely.intersects(seams, shapely.box(*bounds)):
+        # The ends of the map lie between the points on the edges.
+        x, y = _inside(bounds, given, crs, source.turn)
+        west, east = min(west, float(x.min(initial=west))), max(east, float(x.max(initial=east)))
+        south, north = min(south, float(y.min(initial=south))), max(north, float(y.max(initial=north)))
+        across, down = (_NEAR_END * each for each in (east - west, north - south))
+        return west - across, south - down, east + across, north + down
+    return west, south, east, north
+
+
+def _inside(
+    bounds: Bounds, given: str, crs: str, turn: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Points in bounds of longitude and latitude, in another CRS."""
+    west, south, east, north = bounds
+    columns = math.ceil(_AROUND * min(east - west, turn) / turn) + 1
+    lon, lat = np.meshgrid(np.linspace(west, min(east, west + turn), columns), np.linspace(south, north, _PARALLELS))
+    x, y = transformer(given, crs).transform(lon.ravel(), lat.ravel())
+    there = np.isfinite(x) & np.isfinite(y)
+    return x[there], y[there]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, InvalidCrsError, RasteretError
-from rasteret_sql.geo.crs import crs_or_code, no_place, require_way, same_crs
+from rasteret_sql.geo.crs import crs_or_code, lonlat_of, no_place, require_way, same_crs
 from rasteret_sql.geo.grid import Affine, Grid
 from rasteret_sql.geo.placement import is_place
 from rasteret_sql.geo.target_grid import TargetGrid, lattice_through, resolution_in
@@ -157,7 +157,7 @@ def _stored(source: BandSource) -> tuple[str, ...]:
 def _placed(reads: Sequence[RowRead], given: str, wanted: WantedGrid) -> list[RowRead | RasteretError]:
     """Reads with their target and their geometry on it, or why one has none."""
     assert wanted.crs is not None  # of a file that has a place
-    shapes = [_outline(read) if read.geometry is Whole.IMAGE else read.geometry for read in reads]
+    shapes = [_outline(read, given, wanted.crs) if read.geometry is Whole.IMAGE else read.geometry for read in reads]
     distinct = {id(shape): shape for shape in shapes}  # many scenes may have one in common
     moved = dict(zip(distinct, wanted.moved([*distinct.values()], given), strict=True))
     targets: dict[int, TargetGrid] = {}
@@ -167,7 +167,8 @@ def _placed(reads: Sequence[RowRead], given: str, wanted: WantedGrid) -> list[Ro
         if isinstance(geometry, InvalidArgumentError):
             found.append(InvalidArgumentError(f"{read.describe()}: {geometry}"))
             continue
-        if geometry is None or geometry.is_empty or (target is None and not is_place(shape, given)):
+        is_image = read.geometry is Whole.IMAGE and same_crs(given, wanted.crs)
+        if geometry is None or geometry.is_empty or not (is_image or target or is_place(shape, given)):
             found.append(InvalidCrsError(f"{read.describe()}: {no_place(shape, given, wanted.crs)}"))
             continue
         if target is None:
@@ -202,8 +203,14 @@ def _require_coarser(target: TargetGrid, read: RowRead) -> None:
         )
 
 
-def _outline(read: RowRead) -> shapely.Polygon:
-    """The image of a read that wants all of it."""
+def _outline(read: RowRead, native: str, crs: str) -> shapely.Geometry:
+    """The image of a read that wants all of it, in its CRS; in another one there is nothing beyond the poles."""
     header = finest(read.sources).header
     assert header.transform is not None
-    return Grid(header.transform, header.width, header.height).outline()
+    outline = Grid(header.transform, header.width, header.height).outline()
+    lonlat = lonlat_of(native)
+    if lonlat is None or same_crs(native, crs):
+        return outline
+    # Pixels of models have their centres on the poles.
+    west, _, east, _ = outline.bounds
+    return shapely.intersection(outline, shapely.box(west, -lonlat.turn / 4, east, lonlat.turn / 4))

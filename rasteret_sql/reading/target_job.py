@@ -39,7 +39,9 @@ class TargetJob(ArrayJob[TargetPlan]):
 
     def _source(self, band: int, each: BandWarp) -> WindowJob:
         """The job that reads the source of a band: onto the target itself where pixels are only moved."""
-        part = moved_part(each.warp) if each.window.dtype == self.plan.dtype else None
+        part = None
+        if each.window.dtype == self.plan.dtype and _columns(each) is None:
+            part = moved_part(each.warp)
         if part is None:
             return WindowJob(each.window)
         at = slice(band, band + 1), *part.slices
@@ -103,10 +105,13 @@ class TargetJob(ArrayJob[TargetPlan]):
         if job is None or each is None:
             self.pixels()[band] = fill
             return np.ones(self.plan.shape[1:], bool)
-        target = self.pixels()[band]
+        target, columns = self.pixels()[band], _columns(each)
+        pixels, invalid = job.pixels()[0], None if job.invalid is None else job.invalid[0]
+        if columns is not None:
+            pixels, invalid = pixels[:, columns], None if invalid is None else invalid[:, columns]
         found, written = warp(
-            job.pixels()[0],
-            None if job.invalid is None else ~job.invalid[0],
+            pixels,
+            None if invalid is None else ~invalid,
             each.warp,
             nodata=nodata,
             fill=fill,
@@ -137,6 +142,17 @@ class _Moved(WindowJob):
     def pixels(self) -> np.ndarray:
         """The part of the target."""
         return self._onto()
+
+
+def _columns(each: BandWarp) -> np.ndarray | None:
+    """The columns of the window read that are those of the warp's source; None where it has just these, in order."""
+    source, read = each.warp.source, each.window
+    width = read.sources[0].header.levels[read.level].width
+    if (source.col_off + each.warp.map.rolled) % width == read.window.col_off and source.width == read.window.width:
+        return None
+    # The window has all columns around the globe.
+    columns: np.ndarray = (np.arange(source.col_off, source.col_end) + each.warp.map.rolled) % width
+    return columns
 
 
 def _threads(plan: TargetPlan) -> int:

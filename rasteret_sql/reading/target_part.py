@@ -12,7 +12,7 @@ import numpy as np
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.raster.warp.plan import WarpPlan, plan_warp
 from rasteret_sql.reading.options import Whole
-from rasteret_sql.reading.target_plan import BandWarp, TargetPlan, source_area
+from rasteret_sql.reading.target_plan import BandWarp, TargetPlan, source_part
 from rasteret_sql.reading.window_plan import Edges, overlap
 
 _SPARE = 2
@@ -90,9 +90,9 @@ def _part_of_band(each: BandWarp, part: Window) -> BandWarp | None:
     if warp is None:
         return None
     assert each.window.grid is not None  # of bands that have a target
-    area = source_area(warp, each.window.grid)
+    read_from, area = source_part(warp, each.window.grid, level.width)
     of_part = replace(read, geometry=Whole.IMAGE if area is None else area)
-    return BandWarp(replace(each.window, read=of_part, window=warp.source), warp)
+    return BandWarp(replace(each.window, read=of_part, window=read_from), warp)
 
 
 @lru_cache(maxsize=4096)

@@ -10,8 +10,9 @@ import numpy as np
 import shapely
 
 from rasteret_sql.errors import InvalidArgumentError, MemoryLimitError
-from rasteret_sql.geo.grid import Affine, Window
+from rasteret_sql.geo.grid import Affine, Grid, Window
 from rasteret_sql.geo.pixel_map import PixelMap, pixel_map
+from rasteret_sql.geo.pixel_map_over import Sides, pixel_map_over
 from rasteret_sql.geo.target_grid import TargetGrid
 from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.warp.overview import choose_overview, choose_overviews
@@ -167,10 +168,11 @@ def _plan_band(read: RowRead, source: BandSource, target: TargetGrid) -> BandWar
     if transform is None:
         raise InvalidArgumentError(f"{read.describe()}: band {source.band} has no georeference, and other bands do")
     size = level.width, level.height
-    warp = plan_warp(pixel_map(target.lattice, target.crs, transform, header.crs, size), target.window, size, method)
+    sides = Sides(target.lattice, target.crs, transform, header.crs, size)
+    warp = plan_warp(pixel_map_over(target.window, sides), target.window, size, method)
     if warp is None:
         return None
-    area = source_area(warp, transform)
+    read_from, area = source_part(warp, transform, level.width)
     of_band = replace(
         read,
         sources=(source,),
@@ -178,7 +180,7 @@ def _plan_band(read: RowRead, source: BandSource, target: TargetGrid) -> BandWar
         options=replace(read.options, overview=number, clip=True),
         target=None,
     )
-    return BandWarp(WindowPlan(of_band, warp.source, transform, header.dtype), warp)
+    return BandWarp(WindowPlan(of_band, read_from, transform, header.dtype), warp)
 
 
 def method_of(source: BandSource, options: PixelOptions) -> str:
@@ -208,7 +210,10 @@ def levels_of(source: BandSource, options: PixelOptions, lattice: Affine, crs: s
 def _level(header: BandHeader, target: TargetGrid) -> int:
     """The overview to read: coarser ones save bytes, and finer ones make no better pixels."""
     usable, factors = _usable(header)
-    return usable[_choose(_full(header, target.lattice, target.crs), target.window, factors)] if len(usable) > 1 else 0
+    if len(usable) == 1 or header.transform is None:
+        return 0
+    sides = Sides(target.lattice, target.crs, header.transform, header.crs, (header.width, header.height))
+    return usable[_choose(pixel_map_over(target.window, sides), target.window, factors)]
 
 
 def _usable(header: BandHeader) -> tuple[list[int], tuple[float, ...]]:
@@ -232,6 +237,28 @@ def _full(header: BandHeader, lattice: Affine, crs: str | None) -> PixelMap:
 
 _choose = lru_cache(maxsize=1024)(choose_overview)
 """For all scenes of a grid at once."""
+
+
+def source_part(warp: WarpPlan, transform: Affine, width: int) -> tuple[Window, shapely.Geometry | None]:
+    """The window of a level that a warp reads, and the part of it that is needed; None where all of it is.
+
+    Args:
+        warp: whose positions may begin at another column of the level.
+        transform: pixel → CRS of the level.
+        width: of the level.
+    """
+    source = warp.source
+    if not warp.map.rolled:
+        return source, source_area(warp, transform)
+    first = (source.col_off + warp.map.rolled) % width
+    if first + source.width <= width:
+        return Window(first, source.row_off, source.width, source.height), None
+    ends = (
+        Window(first, source.row_off, width - first, source.height),
+        Window(0, source.row_off, first + source.width - width, source.height),
+    )
+    boxes = [Grid(transform.shifted(end.col_off, end.row_off), end.width, end.height).outline() for end in ends]
+    return Window(0, source.row_off, width, source.height), shapely.multipolygons(boxes)
 
 
 @lru_cache(maxsize=1024)

@@ -15,6 +15,7 @@ from rasteret_sql.engine.job import TileNeed
 from rasteret_sql.errors import RasteretError
 from rasteret_sql.geo.grid import Affine, Window
 from rasteret_sql.geo.pixel_map import pixel_map
+from rasteret_sql.geo.pixel_map_over import Sides, is_elsewhere
 from rasteret_sql.geo.placement import are_all_places
 from rasteret_sql.geo.target_grid import coverings
 from rasteret_sql.geo.wanted_grid import WantedGrid
@@ -177,10 +178,15 @@ class ZonesOnTarget:
         if transform is None or wanted.lattice is None:
             return
         size = level.width, level.height
-        on_source = pixel_map(wanted.lattice, wanted.crs, transform, header.crs, size)
-        plans = plan_warps(on_source, windows[positions], size, method_of(source, self._options))
+        sides = Sides(wanted.lattice, wanted.crs, transform, header.crs, size)
+        plans = plan_warps(pixel_map(*sides), windows[positions], size, method_of(source, self._options))
         pixels, read = plans.targets[:, 2:].prod(1), plans.sources[:, 2:].prod(1)
-        fits = can_scatter(plans) & (pixels * taps_of(plans) <= _MOST_TAPS) & (read <= _MOST_TOGETHER)
+        fits = (
+            ~is_elsewhere(windows[positions], sides)
+            & can_scatter(plans)
+            & (pixels * taps_of(plans) <= _MOST_TAPS)
+            & (read <= _MOST_TOGETHER)
+        )
         fits &= (pixels + read) * header.dtype.itemsize <= most_bytes
         some = np.flatnonzero(fits)
         self._of[0, positions[some]], self._of[1, positions[some]] = len(self._plans), np.arange(len(some))
