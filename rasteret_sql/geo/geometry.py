@@ -288,6 +288,11 @@ def _json_geometry(text: str, kind: str) -> tuple[str | None, int]:
     return text, srid
 
 
+def eastward(west: float, east: float) -> float:
+    """The east beyond 180 where west > east means a box across the antimeridian, as GeoJSON and GeoParquet write it."""
+    return east + 360 if west > east and 0 < east + 360 - west < 180 else east
+
+
 def _is_nothing(value: object) -> bool:
     """True for null, and for a STRUCT that DuckDB made of it: one whose members are all NULL."""
     return value is None or (isinstance(value, dict) and bool(value) and all(map(_is_nothing, value.values())))
@@ -302,6 +307,9 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def _box_geojson(minx: float, miny: float, maxx: float, maxy: float) -> dict[str, Any]:
+    """The polygon of a box; its corners may come in another order, but degrees across the antimeridian are such."""
+    if -180 <= maxx <= minx <= 180 and -90 <= miny <= maxy <= 90:
+        maxx = eastward(minx, maxx)
     ring = [[minx, miny], [maxx, miny], [maxx, maxy], [minx, maxy], [minx, miny]]
     return {"type": "Polygon", "coordinates": [ring]}
 

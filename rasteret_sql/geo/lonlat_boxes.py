@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.geo.crs import LONLAT, transformer
-from rasteret_sql.geo.geometry import parse_geometry
+from rasteret_sql.geo.geometry import eastward, parse_geometry
 from rasteret_sql.geo.grid import Bounds
 
 TURNS = (-360.0, 0.0, 360.0)
@@ -62,7 +62,7 @@ def parse_bbox(value: Sequence[float] | str | BaseGeometry | None) -> Bounds | N
         raise InvalidArgumentError(
             f"bbox {value!r} has its south {south:g} not below its north {north:g}; give {_FORM}"
         )
-    east = _eastward(west, east)
+    east = eastward(west, east)
     if west >= east:
         raise InvalidArgumentError(
             f"bbox {value!r} has its west {west:g} not below its east {east:g}; give {_FORM}, "
@@ -89,15 +89,10 @@ def parse_box(bbox: Any) -> Bounds:
     if len(sides) != 4 or not all(map(math.isfinite, sides)):
         raise InvalidArgumentError(f"bbox {bbox!r} has to be {form}")
     west, south, east, north = sides
-    east = _eastward(west, east)
+    east = eastward(west, east)
     if west > east or south > north:
         raise InvalidArgumentError(f"bbox {bbox!r} has a minimum above its maximum; expected {form}")
     return west, south, east, north
-
-
-def _eastward(west: float, east: float) -> float:
-    """The east beyond 180 where west > east means a box across the antimeridian."""
-    return east + 360 if west > east and 0 < east + 360 - west < 180 else east
 
 
 def _bounds_of(value: str | BaseGeometry) -> Sequence[float]:

@@ -16,7 +16,7 @@ import shapely
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, InvalidGeometryError, TableError, did_you_mean
 from rasteret_sql.geo.crs import LONLAT, crs_or_code, normalize_crs
 from rasteret_sql.geo.geoarrow import is_geoarrow, parse_column, said_of_field
-from rasteret_sql.geo.geometry import parse_geometry, plain_geometries, srid_crs
+from rasteret_sql.geo.geometry import eastward, parse_geometry, plain_geometries, srid_crs
 from rasteret_sql.geo.geoparquet import GeoMetadata
 from rasteret_sql.geo.placement import on_lonlat
 
@@ -108,7 +108,7 @@ def read_areas(
             f"geometry_column names a column of a table of areas, and the areas are {type(value).__name__}"
         )
     if isinstance(value, tuple) and (not value or any(isinstance(one, int | float | np.number) for one in value)):
-        return Areas(np.array([_box(value)], dtype=object), asked or LONLAT)
+        return Areas(np.array([_box(value, asked)], dtype=object), asked or LONLAT)
     if _is_frame(value):
         said = None if value.crs is None else normalize_crs(value.crs.to_wkt())
         shapes = np.array(getattr(value, "geometry", value), dtype=object)
@@ -126,25 +126,27 @@ def read_areas(
     values = [value] if one else value
     if not isinstance(values, Iterable):
         raise InvalidGeometryError(f"areas cannot be made of {type(value).__name__}; expected {_FORMS}")
-    parsed = [_parse(each) for each in values]
+    parsed = [_parse(each, asked) for each in values]
     geometries = np.empty(len(parsed), dtype=object)
     geometries[:] = parsed
     return Areas(_checked(geometries, kinds), asked or _srid(geometries) or LONLAT)
 
 
-def _box(corners: tuple[Any, ...]) -> shapely.Polygon:
+def _box(corners: tuple[Any, ...], crs: str | None) -> shapely.Polygon:
     numbers = [float(corner) for corner in corners if isinstance(corner, (int, float, np.number))]
     if len(corners) != 4 or len(numbers) != 4 or not np.isfinite(numbers).all():
         raise InvalidArgumentError(f"the bbox {corners!r} is not four finite numbers (minx, miny, maxx, maxy)")
+    if crs in {None, LONLAT}:
+        numbers[2] = eastward(numbers[0], numbers[2])
     if numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
         raise InvalidArgumentError(f"the bbox {corners!r} is empty: expected minx < maxx and miny < maxy")
     return shapely.box(*numbers)
 
 
-def _parse(value: Any) -> shapely.Geometry | None:
+def _parse(value: Any, crs: str | None) -> shapely.Geometry | None:
     if isinstance(value, int | float | np.number):
         raise InvalidGeometryError(f"an area cannot be made of {value!r}; a bbox is a tuple (minx, miny, maxx, maxy)")
-    return _box(value) if isinstance(value, tuple) else parse_geometry(value)
+    return _box(value, crs) if isinstance(value, tuple) else parse_geometry(value)
 
 
 def _checked(geometries: npt.NDArray[np.object_], kinds: Kinds) -> npt.NDArray[np.object_]:

@@ -55,6 +55,16 @@ def test_struct_of_a_box(keys: str) -> None:
     assert one(text, kind="STRUCT(...)").equals(shapely.box(1, 2, 3, 4))
 
 
+@pytest.mark.parametrize("text", ['{"xmin": 170, "ymin": -20, "xmax": -175, "ymax": -10}', "[170, -20, -175, -10]"])
+def test_a_box_across_the_antimeridian_is_the_narrow_one(text: str) -> None:
+    assert one(text, kind="JSON").equals(shapely.box(170, -20, 185, -10))
+
+
+@pytest.mark.parametrize("corners", [(20, -20, 10, -10), (20, -10, 10, -20), (170, -10, -175, -20), (9e5, 2, 8e5, 3)])
+def test_other_corners_of_a_box_may_come_in_any_order(corners: tuple[float, ...]) -> None:
+    assert one(json.dumps(corners), kind="JSON").equals(shapely.box(*corners))
+
+
 def test_nulls_and_repeats_keep_their_rows() -> None:
     found = parse_geometries(
         ["VARCHAR", "GEOMETRY", "VARCHAR", "VARCHAR"],

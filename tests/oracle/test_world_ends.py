@@ -210,6 +210,20 @@ def test_an_image_of_a_part_of_the_world_is_found_in_every_turn(con, tmp_path, w
     assert ask(con, "read_chip", tmp_path / "part.tif", beside, resolution=0.75) is None
 
 
+def test_an_area_across_the_antimeridian_is_written_as_in_a_search(con, maps):
+    for name in ("west", "greenwich"):
+        stats = con.execute(
+            "SELECT zonal_stats($1, 1, [171, -31, -167, -9]).mean, zonal_stats($1, 1, [171, -31, 193, -9]).mean",
+            [str(maps / f"{name}.tif")],
+        ).fetchone()
+        assert stats[0] == stats[1]
+    world = rasteret_sql.build_from_files([str(maps / "west.tif")], name="antimeridian")
+    one, other = (
+        world.get_numpy(area, world.bands, resolution=0.75) for area in ((171, -31, -167, -9), (171, -31, 193, -9))
+    )
+    np.testing.assert_array_equal(one, other)
+
+
 def test_chunks_of_dask_are_the_whole(maps):
     pytest.importorskip("dask")
     pytest.importorskip("xarray")
