@@ -91,10 +91,10 @@ def over_end(windows: Ints, plain: PixelMap) -> npt.NDArray[np.bool_]:
     )
     middle, _ = plain.exact(*_middles(windows))
     run = plain.in_one_run(cols, middle[:, np.newaxis])
-    there = np.isfinite(run).all(1) & np.isfinite(middle)
-    low, high = run.min(1), run.max(1)
+    there = np.isfinite(run)
+    low, high = np.where(there, run, np.inf).min(1), np.where(there, run, -np.inf).max(1)
     beyond = (low < -_HAIR) | (high > plain.world + _HAIR)
-    found: npt.NDArray[np.bool_] = there & beyond & (high - low < _NARROW * plain.world)
+    found: npt.NDArray[np.bool_] = there.any(1) & np.isfinite(middle) & beyond & (high - low < _NARROW * plain.world)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 import shapely
@@ -208,6 +209,27 @@ def test_an_image_of_a_part_of_the_world_is_found_in_every_turn(con, tmp_path, w
     np.testing.assert_array_equal(found, pixels[8:20, 4:16])
     beside = (west - 20, -15, west - 3, -6)
     assert ask(con, "read_chip", tmp_path / "part.tif", beside, resolution=0.75) is None
+
+
+@pytest.mark.parametrize("name", ["west", "greenwich", "part"])
+def test_a_target_beyond_which_the_globe_ends_has_all_pixels(con, maps, globe, tmp_path, name):
+    """Close to the place opposite of a projection's centre, pixels are hundreds of kilometres apart."""
+    path = maps / f"{name}.tif"
+    if name == "part":
+        path = tmp_path / "part.tif"
+        write(path, from_west(globe, 150.0)[100:200, :70], 150.0, 15.0)
+    area, crs = shapely.box(175, -25, 186, -12), "EPSG:3035"
+    chip = ask(con, "read_chip", path, area.bounds, crs=crs, resolution=50_000, resampling="nearest")
+    pixels, mask = rasteret_sql.to_numpy(chip)
+    x, y = np.meshgrid(np.arange(chip["width"]) + 0.5, np.arange(chip["height"]) + 0.5)
+    to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    lon, lat = to_lonlat.transform(*(Affine(*chip["transform"]) * (x, y)))
+    lon = np.where(np.isfinite(lon), np.where(lon < 0, lon + 360, lon), np.inf)
+    inside = shapely.contains_xy(area, lon, lat)
+    cols, rows = (np.floor(each[inside] / PIXEL).astype(int) for each in (lon - 180, 90 - lat))
+    expected = globe[rows, cols % SHAPE[1]]
+    np.testing.assert_array_equal(np.where(mask[0], pixels[0], NODATA)[inside], expected)
+    assert not mask[0][~inside].any()
 
 
 def test_an_area_across_the_antimeridian_is_written_as_in_a_search(con, maps):

@@ -260,7 +260,9 @@ def _reached(pixel_map: PixelMap, target: Window, source: Window) -> Window:
         low, high = float(outer.min()), float(outer.max())
         if inner.min() < low or inner.max() > high:
             return target
-        margin = 2 + 0.02 * (high - low)
+        # Between two points the outline may go beyond both, by about as much as they are apart.
+        steps = float(np.abs(np.diff(outer.reshape(4, -1), axis=1)).max())
+        margin = 2 + max(0.02 * (high - low), steps)
         begin, end = max(math.floor(low - margin), first), min(math.ceil(high + margin), first + size)
         spans.append((begin, max(end - begin, 0)))
     (col, width), (row, height) = spans
