@@ -117,8 +117,9 @@ def _bounds_in(bounds: Bounds, given: str, crs: str) -> Bounds | None:
         east += hub.turn
     if not all(map(math.isfinite, (west, south, east, north))):
         return None
-    seams = None if source is None else open_seams(crs, source)
-    if source is not None and shapely.intersects(seams, shapely.box(*bounds)):
+    # In narrow ones, a point on an edge is nearer to an end than geometries are cut.
+    is_wide = source is not None and bounds[2] - bounds[0] >= source.turn / 8
+    if source is not None and is_wide and shapely.intersects(open_seams(crs, source), shapely.box(*bounds)):
         # The ends of the map lie between the points on the edges.
         x, y = _inside(bounds, given, crs, source.turn)
         west, east = min(west, float(x.min(initial=west))), max(east, float(x.max(initial=east)))
