@@ -112,6 +112,8 @@ def _longitudes(sides: Sides) -> LonLat | None:
 
 
 def _within_crs(window: Window, sides: Sides, lonlat: LonLat, plain: PixelMap) -> PixelMap:
+    if _is_beside(window, sides, lonlat):
+        return plain
     windows = np.array([(window.col_off, window.row_off, window.width, window.height)])
     (low,), (high,) = (each.tolist() for each in _turns(windows, sides, lonlat))
     if low > high or (low == 0 and high == 0):
@@ -129,6 +131,16 @@ def _within_crs(window: Window, sides: Sides, lonlat: LonLat, plain: PixelMap) -
     return pixel_map(
         *sides._replace(source=_moved(begins, lonlat.turn * round((about - centre) / lonlat.turn))), rolled=rolled
     )
+
+
+def _is_beside(window: Window, sides: Sides, lonlat: LonLat) -> bool:
+    """True where a window lies in the turn of the image, as nearly all do: told by a few numbers."""
+    target, source = sides.target, sides.source
+    if not (target.is_rectilinear and source.is_rectilinear):
+        return False
+    west, east = sorted((target.a * window.col_off + target.c, target.a * window.col_end + target.c))
+    left, right = sorted((source.c, source.a * sides.size[0] + source.c))
+    return right - lonlat.turn <= west and east <= left + lonlat.turn
 
 
 def _rolled(middle: float, width: int) -> int:
