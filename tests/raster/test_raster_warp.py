@@ -186,3 +186,33 @@ def test_rows_and_columns_by_themselves_give_what_pixels_one_by_one_do(method, s
                 np.testing.assert_allclose(found, same, rtol=2e-7 if dtype == "float32" else 1e-14)
             else:
                 np.testing.assert_array_equal(found, same)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+@pytest.mark.parametrize("pixels", ["smooth", "all values", "three values"])
+@pytest.mark.parametrize(
+    "steps", some_tuples([(10.0, -20.0), (40.0, 40.0), (33.0, -27.3), (700.0, -90.0), (7.0, -210.0)], 3)
+)
+def test_means_of_small_integers_are_those_of_large_ones(dtype, pixels, steps):
+    """Sums of the former are in single precision, of the latter in double; means of three often end in a half."""
+    rng = np.random.default_rng(12)
+    shape = (300, 310)
+    limits = np.iinfo(dtype)
+    if pixels == "smooth":
+        wave = np.sin(np.arange(shape[1]) / 19) + np.cos(np.arange(shape[0]) / 23)[:, np.newaxis]
+        data = (wave * limits.max / 5 + limits.max / 2 + rng.normal(0, 3, shape)).astype(dtype)
+    elif pixels == "all values":
+        data = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    else:
+        data = rng.integers(0, 3, shape).astype(dtype)
+    patches = (rng.random((30, 31)) > 0.4).repeat(10, 0).repeat(10, 1)
+    grid = Affine(steps[0], 0, 599_903.0, 0, steps[1], 5_600_041.0 if steps[1] < 0 else 5_596_959.0)
+    pixel_map = PixelMap(grid, UTM, SOURCE, UTM, shape[::-1])
+    plan = plan_warp(pixel_map, Window(0, 0, int(3500 / steps[0]), int(3500 / abs(steps[1]))), shape[::-1], "average")
+    assert plan is not None
+    for valid in (None, part_of(plan, patches), part_of(plan, rng.random(shape) > 0.3)):
+        found, written = warp(part_of(plan, data), valid, plan)
+        same, same_written = warp(part_of(plan, data).astype(np.int32), valid, plan)
+        assert written.any()
+        np.testing.assert_array_equal(written, same_written)
+        np.testing.assert_array_equal(found, same)

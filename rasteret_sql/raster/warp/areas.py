@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rasteret_sql.raster.warp.cells import Spans, taps
-from rasteret_sql.raster.warp.neighbourhood import Neighbourhood, Numbers, Pixels, Source, neighbourhood
+from rasteret_sql.raster.warp.neighbourhood import Index, Neighbourhood, Numbers, Pixels, Source, neighbourhood
 from rasteret_sql.raster.warp.output import to_pixels
 from rasteret_sql.raster.warp.points import Values
 
@@ -83,15 +83,27 @@ def settle(pixels: Pixels, values: Numbers, around: Callable[..., tuple[Neighbou
         close = np.nonzero(np.abs(values - np.floor(values) - 0.5) < _NEAR_HALF)
     if not close[0].size:
         return
-    near, cols, rows = around(*close)
+    by_running_mean(pixels, close, *around(*close))
+
+
+def by_running_mean(pixels: Pixels, at: tuple[Index, ...], near: Neighbourhood, cols: Spans, rows: Spans) -> None:
+    """Round some means as the running mean does.
+
+    Args:
+        pixels: the means as integers, changed in place; of any shape.
+        at: places of those in it.
+        near: the source pixels around these.
+        cols: columns of their cells.
+        rows: rows.
+    """
     sums, mean = np.zeros(len(near.at)), np.zeros(len(near.at))
     for tap in taps(cols, rows, near.stride):
-        at = near.at + tap.offset
-        weights = tap.weights if near.counts is None else tap.weights * near.counts.take(at)
+        under = near.at + tap.offset
+        weights = tap.weights if near.counts is None else tap.weights * near.counts.take(under)
         sums += weights
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean += np.where(weights > 0, weights / sums * (near.values.take(at) - mean), 0.0)
-    pixels[close] = to_pixels(mean, pixels.dtype)
+            mean += np.where(weights > 0, weights / sums * (near.values.take(under) - mean), 0.0)
+    pixels[at] = to_pixels(mean, pixels.dtype)
 
 
 def _extreme(near: Neighbourhood, cols: Spans, rows: Spans, method: str) -> tuple[Pixels, Pixels]:

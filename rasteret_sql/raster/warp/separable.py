@@ -7,23 +7,28 @@ What is computed along a row of the source serves all target rows around it. Eac
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from rasteret_sql.geo.grid import Window
 from rasteret_sql.raster.warp.areas import choice_of_extreme, settle
+from rasteret_sql.raster.warp.band_matrix import BandMatrix
 from rasteret_sql.raster.warp.cells import Spans, spans
 from rasteret_sql.raster.warp.kernels import cubic_weights, kernel
 from rasteret_sql.raster.warp.neighbourhood import Index, Mask, Neighbourhood, Numbers, Pixels, Source, cut_out
 from rasteret_sql.raster.warp.output import to_pixels
 from rasteret_sql.raster.warp.plan import WarpPlan
 from rasteret_sql.raster.warp.points import EDGE, LEAST_SUM, PointMethod, Values, around, bilinear_of_some
+from rasteret_sql.raster.warp.rounded import can_round, rounded_means
 
 AREAS = ("average", "rms", "min", "max")
 """Methods over areas that are computed here."""
 _SOURCE_PIXELS = 1 << 17
 """Source pixels of a block, about: as numbers they take a megabyte."""
+_SMALL_SOURCE_PIXELS = 1 << 20
+"""The same where few of them are numbers at a time: of larger blocks, less time goes to each call of numpy."""
 _WIDTH, _HEIGHT = 512, 64
 """Pixels of a block, at most."""
 _LEAST_HEIGHT = 8
@@ -36,16 +41,19 @@ class SeparableWarp(NamedTuple):
     """The part of the target that gets values; None: nothing does."""
     work: Callable[[Window], Values]
     """Gives the values of a block of it, of shape (height, width); all have a place."""
+    block_size: tuple[int, int]
+    """Width and height of the blocks."""
 
 
-def block_size(scale: tuple[float, float]) -> tuple[int, int]:
+def _block_size(scale: tuple[float, float], source_pixels: int = _SOURCE_PIXELS) -> tuple[int, int]:
     """Width and height of the blocks of a warp.
 
     Args:
         scale: target pixels for each source pixel, of columns and rows.
+        source_pixels: of a block, about.
     """
     across, down = (min(each, 1.0) for each in scale)
-    height = int(_SOURCE_PIXELS * across * down / _WIDTH)
+    height = int(source_pixels * across * down / _WIDTH)
     return _WIDTH, min(max(height, _LEAST_HEIGHT), _HEIGHT)
 
 
@@ -94,7 +102,7 @@ def separable_points(source: Source, method: PointMethod, plan: WarpPlan, target
     left, right, cols = _centres(xs, source.width)
     top, bottom, rows = _centres(ys, source.height)
     if left == right or top == bottom:
-        return SeparableWarp(None, lambda _: _nothing(source))
+        return SeparableWarp(None, lambda _: _nothing(source), _block_size(plan.scale))
     inside = Window(target.col_off + left, target.row_off + top, right - left, bottom - top)
 
     def work(block: Window) -> Values:
@@ -102,7 +110,7 @@ def separable_points(source: Source, method: PointMethod, plan: WarpPlan, target
         some_rows = rows.of(block.row_off - inside.row_off, block.row_end - inside.row_off)
         return _of_points(source, method, some_cols, some_rows)
 
-    return SeparableWarp(inside, work)
+    return SeparableWarp(inside, work, _block_size(plan.scale))
 
 
 def _nothing(source: Source) -> Values:
@@ -261,15 +269,26 @@ def separable_areas(source: Source, plan: WarpPlan, target: Window) -> Separable
     cols, rows = spans(xs[:-1], xs[1:], source.width), spans(ys[:-1], ys[1:], source.height)
     (left, right), (top, bottom) = _span(cols), _span(rows)
     if left == right or top == bottom:
-        return SeparableWarp(None, lambda _: _nothing(source))
+        return SeparableWarp(None, lambda _: _nothing(source), _block_size(plan.scale))
     inside = Window(target.col_off + left, target.row_off + top, right - left, bottom - top)
 
+    rounds = plan.method == "average" and can_round(source.data.dtype, cols, rows)
+
+    @cache
+    def of_cols(begin: int, end: int) -> BandMatrix:
+        return BandMatrix(cols.take(np.arange(begin, end) - target.col_off), source.width)
+
     def work(block: Window) -> Values:
-        some_cols = cols.take(np.arange(block.col_off, block.col_end) - target.col_off)
         some_rows = rows.take(np.arange(block.row_off, block.row_end) - target.row_off)
+        if rounds:
+            some = of_cols(block.col_off, block.col_end), BandMatrix(some_rows, source.height)
+            means = rounded_means(source, *some)
+            if means is not None:
+                return Values(None, *means)
+        some_cols = cols.take(np.arange(block.col_off, block.col_end) - target.col_off)
         return _of_areas(source, plan.method, some_cols, some_rows)
 
-    return SeparableWarp(inside, work)
+    return SeparableWarp(inside, work, _block_size(plan.scale, _SMALL_SOURCE_PIXELS if rounds else _SOURCE_PIXELS))
 
 
 def _span(cells: Spans) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from rasteret_sql.raster.warp.places import Places, SharedPlaces
 from rasteret_sql.raster.warp.plan import WarpPlan
 from rasteret_sql.raster.warp.points import PointMethod, Values, divides
 from rasteret_sql.raster.warp.resampling import RADIUS
-from rasteret_sql.raster.warp.separable import AREAS, block_size, separable_areas, separable_points
+from rasteret_sql.raster.warp.separable import AREAS, separable_areas, separable_points
 from rasteret_sql.raster.warp.shares import sum_values
 
 _WIDTH = 512
@@ -171,7 +171,7 @@ def _prepared(
         found = (
             separable_areas(source, plan, target) if method is None else separable_points(source, method, plan, target)
         )
-        return found.work, () if found.inside is None else _rectangles(found.inside, *block_size(plan.scale))
+        return found.work, () if found.inside is None else _rectangles(found.inside, *found.block_size)
     if method is not None:
         return _points(method, plan, target, shared or SharedPlaces(plan)), _strips(target)
     return _areas(source, plan, target), _squares(target, _TAPS_AT_ONCE // most_taps(plan.scale))
