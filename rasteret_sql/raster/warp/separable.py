@@ -27,10 +27,10 @@ AREAS = ("average", "rms", "min", "max")
 """Methods over areas that are computed here."""
 _SOURCE_PIXELS = 1 << 17
 """Source pixels of a block, about: as numbers they take a megabyte."""
-_SMALL_SOURCE_PIXELS = 1 << 20
-"""The same where few of them are numbers at a time: of larger blocks, less time goes to each call of numpy."""
 _WIDTH, _HEIGHT = 512, 64
 """Pixels of a block, at most."""
+_ROUNDED = (1 << 21, 128)
+"""Source pixels and height where few pixels are numbers at a time: larger blocks need fewer calls of numpy."""
 _LEAST_HEIGHT = 8
 
 
@@ -45,16 +45,16 @@ class SeparableWarp(NamedTuple):
     """Width and height of the blocks."""
 
 
-def _block_size(scale: tuple[float, float], source_pixels: int = _SOURCE_PIXELS) -> tuple[int, int]:
+def _block_size(scale: tuple[float, float], most: tuple[int, int] = (_SOURCE_PIXELS, _HEIGHT)) -> tuple[int, int]:
     """Width and height of the blocks of a warp.
 
     Args:
         scale: target pixels for each source pixel, of columns and rows.
-        source_pixels: of a block, about.
+        most: source pixels of a block, about, and its height.
     """
     across, down = (min(each, 1.0) for each in scale)
-    height = int(source_pixels * across * down / _WIDTH)
-    return _WIDTH, min(max(height, _LEAST_HEIGHT), _HEIGHT)
+    height = int(most[0] * across * down / _WIDTH)
+    return _WIDTH, min(max(height, _LEAST_HEIGHT), most[1])
 
 
 class _Centres(NamedTuple):
@@ -288,7 +288,7 @@ def separable_areas(source: Source, plan: WarpPlan, target: Window) -> Separable
         some_cols = cols.take(np.arange(block.col_off, block.col_end) - target.col_off)
         return _of_areas(source, plan.method, some_cols, some_rows)
 
-    return SeparableWarp(inside, work, _block_size(plan.scale, _SMALL_SOURCE_PIXELS if rounds else _SOURCE_PIXELS))
+    return SeparableWarp(inside, work, _block_size(plan.scale, _ROUNDED) if rounds else _block_size(plan.scale))
 
 
 def _span(cells: Spans) -> tuple[int, int]:
