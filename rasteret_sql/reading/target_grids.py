@@ -28,6 +28,9 @@ _FINEST = 1000
 """Pixels of a larger target across one of the source: more is a mistake in the resolution, as degrees where metres are
 meant. Statistics are computed in blocks, so that no limit of memory would tell it."""
 
+_COARSEST = 5
+"""Degrees of pixels that may be larger than the image: cells of climate models are."""
+
 
 def place_on_targets(reads: list[RowRead], places: Sequence[int], crs: Sequence[str], context: ReadContext) -> set[int]:
     """Give each read its target, and its geometry in the CRS of that.
@@ -132,7 +135,7 @@ def _require_degrees(asked: tuple[float, float], own: tuple[float, float], crs: 
     """
     header = finest(read.sources).header
     extent = max(header.width, header.height) * max(own)
-    if lonlat_of(crs) is None or min(asked) <= extent or min(asked) < 1:
+    if lonlat_of(crs) is None or min(asked) <= extent or min(asked) <= _COARSEST:
         return
     raise InvalidArgumentError(
         f"{read.describe()}: resolution := {asked[0]:g} is in units of {crs}, degrees, and the whole image is "
