@@ -185,14 +185,38 @@ def name_meant(name: str, known: Iterable[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def did_you_mean(name: str, known: Iterable[str], limit: int = 12) -> str:
-    """Say what exists, nearest first: `did you mean "B04"? Known: B02, B03, B04`."""
+_OTHER_WORDS = (
+    ("mean", "avg", "average"),
+    ("stddev", "std", "stdev", "sd"),
+    ("median", "med", "p50"),
+    ("majority", "mode"),
+    ("variety", "unique", "nunique"),
+    ("bilinear", "linear"),
+    ("null", "none", "skip", "ignore"),
+    ("raise", "error"),
+)
+"""Words that other tools have for the same."""
+
+
+def nearest_names(name: str, known: Iterable[str], cutoff: float = 0.5) -> list[str]:
+    """Names that may be meant, nearest first: those that are spelled nearly so, or have this word in other tools."""
     names = [str(k) for k in known]
-    near = difflib.get_close_matches(str(name), names, n=max(len(names), 1), cutoff=0.5) or [
+    said = str(name).lower()
+    same = [k for words in _OTHER_WORDS if said in words for k in names if k in words]
+    if same:
+        return same
+    near = difflib.get_close_matches(str(name), names, n=max(len(names), 1), cutoff=cutoff) or [
         k for k in names if k.lower() == str(name).lower()
     ]
     # Of names that are as near, the first: "band_1", not "band_2", where "band" is given.
     near.sort(key=lambda k: (-difflib.SequenceMatcher(None, k, str(name)).ratio(), names.index(k)))
+    return near
+
+
+def did_you_mean(name: str, known: Iterable[str], limit: int = 12) -> str:
+    """Say what exists, nearest first: `did you mean "B04"? Known: B02, B03, B04`."""
+    names = [str(k) for k in known]
+    near = nearest_names(name, names)
     hint = f'did you mean "{near[0]}"? ' if near else ""
     if not names:
         return hint + "There are none"

@@ -11,7 +11,8 @@ import pytest
 
 import rasteret_sql
 from rasteret_sql.engine import call
-from rasteret_sql.errors import InterruptedQueryError, RasteretError, did_you_mean
+from rasteret_sql.errors import InterruptedQueryError, InvalidArgumentError, RasteretError, did_you_mean
+from rasteret_sql.reading.options import require_one_of
 from tests.sampling import some
 from tests.servers.stac_api import Faults, StacApiServer
 from tests.stac.stac_items import make_item
@@ -126,3 +127,28 @@ def test_of_names_that_are_as_near_the_first_is_suggested():
     assert did_you_mean("band", ["band_1", "band_2"]) == 'did you mean "band_1"? Known: band_1, band_2'
     assert did_you_mean("band_22", ["band_1", "band_2"]).startswith('did you mean "band_2"?')
     assert did_you_mean("x", ["band_1"]) == "Known: band_1"
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "meant"),
+    [
+        ("avg", ("count", "mean", "max"), "mean"),
+        ("mean", ("nearest", "average", "max"), "average"),
+        ("linear", ("nearest", "bilinear"), "bilinear"),
+        ("std", ("stddev", "stddev_pop"), "stddev"),
+        ("skip", ("raise", "null"), "null"),
+        ("months", ("day", "month"), "month"),
+    ],
+)
+def test_words_of_other_tools_are_understood(given, known, meant):
+    assert did_you_mean(given, known).startswith(f'did you mean "{meant}"? ')
+    with pytest.raises(InvalidArgumentError, match=f"{given}' cannot be used; did you mean '{meant}'\\? Expected"):
+        require_one_of("method", given, known)
+
+
+def test_a_word_that_is_like_none_is_no_suggestion():
+    with pytest.raises(
+        InvalidArgumentError, match="method := 'best' cannot be used; expected one of first, last, mean"
+    ):
+        require_one_of("method", "best", ("first", "last", "mean"))
+    require_one_of("method", "mean", ("first", "last", "mean"))

@@ -40,6 +40,8 @@ _SAMPLE = 256
 """Rows that tell whether values repeat."""
 _MULTIPOINT, _COLLECTION = 4, 7
 _EXCERPT, _REASON = 60, 120
+_FILES = (".geojson", ".json", ".gpkg", ".shp", ".fgb")
+"""Ends of names of files of geometries."""
 
 
 def geometry_kind_crs(kind: str) -> str | None:
@@ -353,4 +355,6 @@ def _excerpt(value: object) -> str:
 def _unreadable(value: object, kind: str, why: str = "") -> InvalidGeometryError:
     of = f" ({kind})" if kind else ""
     because = f". {why[:_REASON]}" if why else ""
+    if isinstance(value, str) and value.strip().lower().endswith(_FILES):
+        because = f". rasteret_features({value.strip()!r}) reads the geometries of a file, as rows"
     return InvalidGeometryError(f"the geometry {_excerpt(value)}{of} cannot be read; give {ACCEPTED}{because}")

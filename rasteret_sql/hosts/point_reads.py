@@ -14,7 +14,7 @@ from rasteret_sql.hosts.area_samples import Bands
 from rasteret_sql.hosts.asked_reads import AskedReads
 from rasteret_sql.hosts.awaited import awaited
 from rasteret_sql.hosts.read_arguments import PointArguments, takes
-from rasteret_sql.reading.options import require
+from rasteret_sql.reading.options import require_one_of
 from rasteret_sql.selection.areas import AUTO, Areas
 from rasteret_sql.selection.point_samples import PointGroup, PointRules
 from rasteret_sql.selection.points import Points, read_points
@@ -88,7 +88,7 @@ class PointReads(AskedReads):
             ByteLimitError: the call would fetch more than `max_bytes`.
         """
         rules = PointRules(match, max_distance_pixels, return_neighbourhood)
-        require(resampling in _RESAMPLINGS, "resampling", resampling, f"one of {', '.join(_RESAMPLINGS)}")
+        require_one_of("resampling", resampling, _RESAMPLINGS)
         given = read_points(points, named.get("geometry_crs", AUTO), named.get("geometry_column"), x_column, y_column)
         _check_columns(given)
         areas = Areas(given.geometries(), given.crs)

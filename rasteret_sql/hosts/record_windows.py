@@ -39,7 +39,7 @@ from rasteret_sql.index.read.band_source import BandSource
 from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 from rasteret_sql.reading.asked_band import Asked
 from rasteret_sql.reading.context import Found, ReadContext
-from rasteret_sql.reading.options import require
+from rasteret_sql.reading.options import require, require_one_of
 from rasteret_sql.reading.own_lattice import own_lattice
 from rasteret_sql.selection.areas import Areas
 from rasteret_sql.selection.pixels import Samples, any_shape, read_samples
@@ -104,12 +104,8 @@ class RecordWindows(AskedReads):
         """
         given = with_defaults(WindowArguments, named)
         require(group_by in _GROUPS, "group_by", group_by, "None, 'datetime' or 'id'")
-        require(
-            resampling is None or resampling in RESAMPLINGS,
-            "resampling",
-            resampling,
-            f"one of {', '.join(RESAMPLINGS)}",
-        )
+        if resampling is not None:
+            require_one_of("resampling", resampling, RESAMPLINGS)
         options = self._pixel_options(given, clip=False)
         records = self._records(record_ids, group_by)
         asked = asked_bands(self._session, self._index, self.bands, bands, given["data_source"], options)

@@ -18,7 +18,7 @@ from rasteret_sql.index.change.build_request import require_concurrency
 from rasteret_sql.io.backend import StorageBackend
 from rasteret_sql.io.settings import DEFAULT_MAX_CONCURRENT
 from rasteret_sql.lazy import lazy_module
-from rasteret_sql.reading.options import PixelOptions, require
+from rasteret_sql.reading.options import PixelOptions, require_one_of
 from rasteret_sql.scenes.dates import DateLike
 from rasteret_sql.selection.areas import AUTO, Crs, Kinds, read_areas
 from rasteret_sql.selection.chip_order import Shares
@@ -160,7 +160,7 @@ class TrainingReads:
         """
         require_extra("to_torch_dataset", "torch", {"torch": "PyTorch"}, "get_numpy works without it")
         size = pair("chip_size", chip_size)
-        require(edges in EDGES, "edges", edges, "'drop' or 'pad'")
+        require_one_of("edges", edges, EDGES)
         grid = grid_arguments(target_crs, resolution, None, None)
         options = PixelOptions(
             self.name,

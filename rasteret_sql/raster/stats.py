@@ -98,6 +98,9 @@ def check_statistic(name: str, others: Sequence[str] = ()) -> str:
         InvalidArgumentError: there is no such statistic.
     """
     if not is_statistic(name) and name not in others:
+        several = [part.strip() for part in name.split(",")]
+        if len(several) > 1 and all(is_statistic(part) or part in others for part in several):
+            raise InvalidArgumentError(f"'{name}' is no statistic; several are a list: {several}")
         known = (*STATS, *others)
         near = did_you_mean(name, known, len(known))
         raise InvalidArgumentError(f'unknown statistic "{name}"; {near}, and any percentile from p0 to p100, as p2.5')

@@ -16,7 +16,7 @@ from rasteret_sql.raster.warp.resampling import RESAMPLINGS
 from rasteret_sql.raster.warp.warp import warp
 from rasteret_sql.reading.chip_column import Chip
 from rasteret_sql.reading.class_bands import is_name_of_classes
-from rasteret_sql.reading.options import require
+from rasteret_sql.reading.options import require, require_one_of
 from rasteret_sql.tiff.nodata import Nodata
 from rasteret_sql.tiff.write_cog import CogLevel, CogStyle, write_cog
 from rasteret_sql.tiff.write_geotiff import checked_pixels, stored_validity, write_geotiff
@@ -39,19 +39,15 @@ class CogOptions:
     offsets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        require(self.compression in COMPRESSIONS, "compression", self.compression, f"one of {', '.join(COMPRESSIONS)}")
+        require_one_of("compression", self.compression, COMPRESSIONS)
         require(
             _BLOCKS[0] <= self.block_size <= _BLOCKS[1] and self.block_size % 16 == 0,
             "block_size",
             self.block_size,
             f"a multiple of 16 from {_BLOCKS[0]} to {_BLOCKS[1]}",
         )
-        require(
-            self.resampling is None or self.resampling in _OVERVIEW_RESAMPLINGS,
-            "resampling",
-            self.resampling,
-            f"one of {', '.join(_OVERVIEW_RESAMPLINGS)}",
-        )
+        if self.resampling is not None:
+            require_one_of("resampling", self.resampling, _OVERVIEW_RESAMPLINGS)
         for name, values in (("scales", self.scales), ("offsets", self.offsets)):
             require(all(map(math.isfinite, values)), name, list(values), "finite numbers")
         require(0 not in self.scales, "scales", list(self.scales), "numbers other than 0")

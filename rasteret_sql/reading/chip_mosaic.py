@@ -13,7 +13,7 @@ from rasteret_sql.raster.composite import METHODS, Scores, held_bytes, reducer, 
 from rasteret_sql.reading.chip_column import Chip
 from rasteret_sql.reading.chip_grid import describe_grid, pixel_offset
 from rasteret_sql.reading.chip_math import over_bands
-from rasteret_sql.reading.options import require
+from rasteret_sql.reading.options import require, require_one_of
 
 _AT_ONCE = 64 << 20
 """Bytes of a strip of rows that are held at a time, about."""
@@ -29,7 +29,7 @@ class MosaicMethod:
     """Of the method best: an expression over the bands of a chip, of which the largest value is best."""
 
     def __post_init__(self) -> None:
-        require(self.method in METHODS, "method", self.method, f"one of {', '.join(METHODS)}")
+        require_one_of("method", self.method, METHODS)
         if self.method == "best":
             require(self.best_by is not None, "method", self.method, "best_by := beside it, an expression over bands")
         else:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError
+from rasteret_sql.errors import FileChangedError, InvalidArgumentError, RasteretError, nearest_names
 from rasteret_sql.geo.gcps import METHODS
 from rasteret_sql.raster.warp.resampling import INTERPOLATIONS, RESAMPLINGS
 from rasteret_sql.tiff.validity import ALPHA_RULES
 
+_FEW_WORDS = 2
+_NEAR = 0.65
+"""Least likeness of words of which one may be meant: 'nearest' is not what 'best' means."""
 AUTO = "auto"
 """The value of `overview` that leaves the choice to us."""
 
@@ -130,9 +134,9 @@ class PixelOptions:
         return self.on_change == "refresh" and isinstance(error, FileChangedError)
 
     def __post_init__(self) -> None:
-        require(self.on_change in ("raise", "refresh"), "on_change", self.on_change, "'raise' or 'refresh'")
-        require(self.on_error in ("raise", "null"), "on_error", self.on_error, "'raise' or 'null'")
-        require(self.alpha in ALPHA_RULES, "alpha", self.alpha, "'auto' or 'always'")
+        require_one_of("on_change", self.on_change, ("raise", "refresh"))
+        require_one_of("on_error", self.on_error, ("raise", "null"))
+        require_one_of("alpha", self.alpha, ALPHA_RULES)
         require(
             self.max_bytes is None or self.max_bytes >= 0, "max_bytes", self.max_bytes, "a number of bytes, 0 or more"
         )
@@ -147,19 +151,13 @@ class PixelOptions:
             self.overview,
             "0 for full resolution, the number of an overview, or 'auto'",
         )
-        require(
-            self.resampling is None or self.resampling in RESAMPLINGS,
-            "resampling",
-            self.resampling,
-            f"one of {', '.join(RESAMPLINGS)}",
-        )
-        require(
-            self.interpolation is None or self.interpolation in INTERPOLATIONS,
-            "resampling",
-            self.interpolation,
-            "'nearest', 'bilinear' or 'cubic'",
-        )
-        require(self.gcp is None or self.gcp in METHODS, "gcp", self.gcp, f"one of {', '.join(METHODS)}")
+        for name, value, known in (
+            ("resampling", self.resampling, RESAMPLINGS),
+            ("resampling", self.interpolation, INTERPOLATIONS),
+            ("gcp", self.gcp, METHODS),
+        ):
+            if value is not None:
+                require_one_of(name, value, known)
         if self.shape is not None:
             for name in ("resolution", "align"):
                 value = getattr(self, name)
@@ -173,3 +171,15 @@ def require(condition: bool, name: str, value: object, expected: str) -> None:
     """Refuse the value of a named argument, in words that tell what is expected, unless the condition holds."""
     if not condition:
         raise InvalidArgumentError(f"{name} := {value!r} cannot be used; expected {expected}")
+
+
+def require_one_of(name: str, value: object, known: Iterable[str]) -> None:
+    """Refuse the value of a named argument that is none of some words; the error tells all, and the nearest."""
+    words = [*known]
+    if value in words:
+        return
+    few = len(words) <= _FEW_WORDS
+    expected = f"{', '.join(map(repr, words[:-1]))} or {words[-1]!r}" if few else f"one of {', '.join(words)}"
+    near = nearest_names(str(value), words, _NEAR)
+    hint = f"did you mean {near[0]!r}? Expected" if near else "expected"
+    raise InvalidArgumentError(f"{name} := {value!r} cannot be used; {hint} {expected}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -16,7 +17,10 @@ pytestmark = pytest.mark.exhaustive
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Runs a cell; gives all messages with something to show: (type, content)."""
-    kernel, client = manager.start_new_kernel(kernel_name="python3", cwd=str(tmp_path_factory.mktemp("kernel")))
+    folder = str(tmp_path_factory.mktemp("kernel"))
+    # With a home of its own: what the user's default workspace holds is none of this.
+    env = {**os.environ, "HOME": folder}
+    kernel, client = manager.start_new_kernel(kernel_name="python3", cwd=folder, env=env)
 
     def run(code):
         shown = []

@@ -152,7 +152,7 @@ def test_a_chip_without_a_place():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"compression": "lzma"}, "compression := 'lzma' cannot be used; expected one of deflate, zstd"),
+        ({"compression": "lzma"}, "compression := 'lzma' cannot be used; expected 'deflate' or 'zstd'"),
         ({"block_size": 100}, "block_size := 100 cannot be used; expected a multiple of 16 from 64 to 4096"),
         ({"block_size": 0}, "block_size := 0"),
         ({"resampling": "sum"}, "resampling := 'sum'"),

@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from rasteret_sql.callbacks import Cancelled
 from rasteret_sql.engine.forecast import Forecast
-from rasteret_sql.errors import InvalidArgumentError
+from rasteret_sql.errors import InvalidArgumentError, nearest_names
 from rasteret_sql.expr.sql_text import parse_expression
 from rasteret_sql.functions.calls.pixel_request import band_request, one_geometry
 from rasteret_sql.functions.calls.pixel_table import geometry_value
@@ -32,7 +32,7 @@ from rasteret_sql.reading.byte_limit import refuse
 from rasteret_sql.reading.composites import composite_rows, read_composites
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.mosaic import GROUP_ROWS, Group, Mosaic
-from rasteret_sql.reading.options import require
+from rasteret_sql.reading.options import require, require_one_of
 from rasteret_sql.reading.relation_geometries import Shapes
 from rasteret_sql.reading.request import Scene
 from rasteret_sql.session.kept_relations import Kept
@@ -134,7 +134,7 @@ SELECT {shown}period, made.scenes AS scenes, made.chip AS chip FROM __made"""  #
 def method_of(given: dict[str, Any]) -> str:
     """The method of a call, which its other arguments fit."""
     method = given.get("method") or "first"
-    require(method in METHODS, "method", method, f"one of {', '.join(METHODS)}")
+    require_one_of("method", method, METHODS)
     best_by = given.get("best_by")
     require(method == "best" or best_by is None, "best_by", best_by, "none: only method := 'best' compares anything")
     if method == "best" and best_by is None:
@@ -189,7 +189,10 @@ def length_of(every: str) -> tuple[int, str]:
     if clock:
         count = int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
     expected = f"{', '.join(map(repr, PERIODS))} or an interval of one unit, such as '10 days'"
-    require(0 < count < 1_000_000_000, "every", every, expected)
+    if not 0 < count < 1_000_000_000:
+        near = nearest_names(every, PERIODS)
+        hint = f"did you mean {near[0]!r}? Expected" if near else "expected"
+        raise InvalidArgumentError(f"every := {every!r} cannot be used; {hint} {expected}")
     return count, unit
 
 

@@ -55,8 +55,8 @@ def scenes_sql(function: str, scenes: str, more: Mapping[str, str] | None = None
     # Before the others, whose names mean nothing to them then.
     made = "".join(f"{sql} AS {name}, " for name, sql in more.items())
     lacking = quote_text(
-        f'{function}: the relation "{scenes}" has no column id; scenes are a relation with their ids, such as '
-        "rasteret.<name> or a CTE over it. SELECT ... AS id where the column has another name"
+        f'{function}: the relation "{scenes}", its first argument, has no column id; scenes are a relation with their '
+        "ids, such as rasteret.<name> or a CTE over it. SELECT ... AS id where the column has another name"
     )
     return f"""SELECT scene.name AS id, scene.at AS datetime, scene.home AS collection{shown}
     FROM (

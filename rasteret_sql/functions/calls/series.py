@@ -21,7 +21,7 @@ from rasteret_sql.functions.calls.rows import named_arguments
 from rasteret_sql.geo.geometry import GEOMETRY_COLUMNS
 from rasteret_sql.raster.statistic_names import quantiles_in
 from rasteret_sql.raster.stats import check_statistic
-from rasteret_sql.reading.options import require
+from rasteret_sql.reading.options import require, require_one_of
 from rasteret_sql.session.session import Session
 
 FUNCTION = "zonal_series"
@@ -62,7 +62,8 @@ def statistics_of(given: Mapping[str, Any]) -> tuple[str, ...]:
     agg, fill = given.get("agg", "median"), given.get("fill")
     check_statistic(agg)
     require(agg != "valid_percent", "agg", agg, "a statistic of pixels: 'count' counts those that are valid")
-    require(fill is None or fill in _FILLS, "fill", fill, f"one of {', '.join(_FILLS)}")
+    if fill is not None:
+        require_one_of("fill", fill, _FILLS)
     if given.get("weighted") and agg not in _OF_STATISTICS:
         raise InvalidArgumentError(
             f"agg := '{agg}' of weighted pixels of several scenes is not defined; expected one of "

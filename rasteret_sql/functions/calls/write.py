@@ -24,7 +24,7 @@ from rasteret_sql.quoting import quote_name, quote_text
 from rasteret_sql.reading.chip_column import Chip, chips_of
 from rasteret_sql.reading.chip_files import CogOptions, cog_of, geotiff_of
 from rasteret_sql.reading.chip_pictures import PictureStyle, png_of
-from rasteret_sql.reading.options import require
+from rasteret_sql.reading.options import require_one_of
 from rasteret_sql.session.session import Session
 
 FUNCTION = "rasteret_write"
@@ -44,7 +44,8 @@ def rasteret_write(
 def _sql(relation: str, path: str, text: str) -> str:
     given = named_arguments(FUNCTION, text)
     form = given.get("format")
-    require(form is None or form in _FORMATS, "format", form, f"one of {', '.join(_FORMATS)}")
+    if form is not None:
+        require_one_of("format", form, _FORMATS)
     names = (given["chip_column"],) if "chip_column" in given else _COLUMNS
     parts = ", ".join(
         f"CAST({quote_name(name)} AS VARCHAR)" if time is None else f"strftime({quote_name(name)}, {quote_text(time)})"

@@ -12,7 +12,7 @@ from rasteret_sql.raster.colormaps import colormap
 from rasteret_sql.raster.composite import METHODS
 from rasteret_sql.raster.stretch import Stretch
 from rasteret_sql.reading.asked_band import Asked, ask
-from rasteret_sql.reading.options import PixelOptions, require
+from rasteret_sql.reading.options import PixelOptions, require, require_one_of
 from rasteret_sql.scenes.dates import DateRange, parse_date_range
 
 SIZES = (256, 512)
@@ -72,7 +72,7 @@ class TileStyle:
     def check(self) -> None:
         """Raise where values cannot be used, or not together."""
         require(len(self.expr) in (0, 1, 3), "expr", ";".join(self.expr), "one, or three as red, green and blue")
-        require(self.method in METHODS, "method", self.method, f"one of {', '.join(METHODS)}")
+        require_one_of("method", self.method, METHODS)
         require(
             (self.method == "best") == (self.best_by is not None),
             "best_by",
