@@ -151,13 +151,15 @@ class PixelOptions:
             self.overview,
             "0 for full resolution, the number of an overview, or 'auto'",
         )
-        for name, value, known in (
-            ("resampling", self.resampling, RESAMPLINGS),
-            ("resampling", self.interpolation, INTERPOLATIONS),
-            ("gcp", self.gcp, METHODS),
-        ):
+        for name, value, known in (("resampling", self.resampling, RESAMPLINGS), ("gcp", self.gcp, METHODS)):
             if value is not None:
                 require_one_of(name, value, known)
+        require(
+            self.interpolation is None or self.interpolation in INTERPOLATIONS,
+            "resampling",
+            self.interpolation,
+            "'nearest', 'bilinear' or 'cubic'",  # the first is not said here: it is no interpolation
+        )
         if self.shape is not None:
             for name in ("resolution", "align"):
                 value = getattr(self, name)
