@@ -194,8 +194,11 @@ _OTHER_WORDS = (
     ("bilinear", "linear"),
     ("null", "none", "skip", "ignore"),
     ("raise", "error"),
+    ("target_crs", "crs", "dst_crs"),
+    ("geometry_crs", "crs", "geom_crs"),
+    ("resolution", "res"),
 )
-"""Words that other tools have for the same."""
+"""Words that other tools, or other places here, have for the same."""
 
 
 def nearest_names(name: str, known: Iterable[str], cutoff: float = 0.5) -> list[str]:

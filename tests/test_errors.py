@@ -138,6 +138,9 @@ def test_of_names_that_are_as_near_the_first_is_suggested():
         ("std", ("stddev", "stddev_pop"), "stddev"),
         ("skip", ("raise", "null"), "null"),
         ("months", ("day", "month"), "month"),
+        ("crs", ("geometry_crs", "target_crs"), "target_crs"),
+        ("crs", ("points", "geometry_crs"), "geometry_crs"),
+        ("res", ("progress", "resolution"), "resolution"),
     ],
 )
 def test_words_of_other_tools_are_understood(given, known, meant):

@@ -122,6 +122,8 @@ def _nothing(path: str) -> str:
         what = "no file fits it"
     elif is_url(path) or Path(path).is_dir():
         what = "no file below it ends with .tif, .tiff, .gtif or .cog; a pattern such as '**/*' takes others"
+    elif Path(path).exists():
+        what = "it is neither a file nor a folder"
     else:
         what = "there is no such file or folder"
     where = "" if is_url(path) or Path(path).is_absolute() else f" (the current folder is {Path.cwd()})"

@@ -67,6 +67,7 @@ class Cause(Enum):
     REDIRECT = ("redirect", False)
     NO_RANGES = ("no ranges", False)
     PATH = ("path", False)
+    NO_FILE = ("no file", False)
     FORK = ("fork", False)
     OTHER = ("other", False)
     """The server or system said no, in another way."""
@@ -146,6 +147,11 @@ _WORDS: dict[Cause, tuple[type[StorageError], str, str]] = {
     ),
     Cause.NO_HOST: (StorageError, "the host name is unknown", "Check the address, the network and its proxy."),
     Cause.PATH: (StorageError, "the store cannot hold such a path", "Check the address for empty or dotted parts."),
+    Cause.NO_FILE: (
+        StorageError,
+        "it is no file that can be read at positions",
+        "Give the path of a TIFF file; rasteret_files and rasteret_build_from_files look through folders.",
+    ),
     Cause.FORK: (
         StorageError,
         "connections made before a fork cannot be used after it",
@@ -211,10 +217,17 @@ def _refusals() -> tuple[tuple[type[BaseError] | tuple[type[BaseError], ...], Ca
 
 
 _LASTING = (
-    *(errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENODEV, errno.ENXIO),
+    *(errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
     *(errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT),
 )
 """What the system says of a file, and will say again."""
+_NO_FILES = {
+    errno.EISDIR: "a folder",
+    errno.ESPIPE: "a pipe",
+    errno.ENXIO: "a socket, or a device that is not there",
+    errno.ENODEV: "a device that is not there",
+}
+"""What the system says of what is no file → what it is."""
 
 
 def _of_store(error: BaseError) -> Failure:
@@ -241,6 +254,8 @@ def _of_system(error: OSError) -> Failure:
         return Failure(Cause.DENIED, said)
     if (status := status_of(error)) is not None:
         return _of_status(status, f"HTTP {status}")
+    if error.errno in _NO_FILES:
+        return Failure(Cause.NO_FILE, _NO_FILES[error.errno])
     if isinstance(error, TimeoutError):
         return Failure(Cause.TIMEOUT)
     if isinstance(error, ConnectionError):

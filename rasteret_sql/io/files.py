@@ -17,6 +17,10 @@ _AT_ONCE: int | None = getattr(os, "RWF_NOWAIT", None)
 """Linux reads what it has in memory and nothing else."""
 
 
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+"""A pipe to which nobody writes is opened at once, too, and then has no positions to read at."""
+
+
 class LocalFiles:
     """Reads parts of files. A file is opened for each read, so that one replaced meanwhile is never half old."""
 
@@ -49,7 +53,7 @@ def _read_starts(paths: Sequence[str], length: int) -> list[tuple[bytes, FileFac
 def _opened(path: str) -> int:
     if "\0" in path:  # Python says only that the value is wrong
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(path, _READ)
 
 
 def read_part(path: str, start: int, length: int) -> bytes:

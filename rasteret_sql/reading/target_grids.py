@@ -109,7 +109,7 @@ def wanted_grid(read: RowRead, context: ReadContext) -> WantedGrid:
             )
         if options.resolution is None:
             return WantedGrid(scene_crs, of_scene, None)
-        _require_degrees(options.resolution, resolution_in(scene_crs, native, transform), scene_crs, read)
+        _require_degrees(options.resolution, scene_crs, native, transform, read)
         return WantedGrid(scene_crs, lattice_through(options.resolution, (of_scene.c, of_scene.f)), None)
     crs = asked or native
     if not same_crs(native, crs):
@@ -118,14 +118,13 @@ def wanted_grid(read: RowRead, context: ReadContext) -> WantedGrid:
         return WantedGrid(crs, None, options.shape)
     if options.resolution is None and options.align is None and same_crs(crs, native):
         return WantedGrid(native, transform, None)
-    own = resolution_in(crs, native, transform)
     if options.resolution is not None:
-        _require_degrees(options.resolution, own, crs, read)
-    resolution = options.resolution or own
+        _require_degrees(options.resolution, crs, native, transform, read)
+    resolution = options.resolution or resolution_in(crs, native, transform)
     return WantedGrid(crs, lattice_through(resolution, options.align or (0.0, 0.0)), None)
 
 
-def _require_degrees(asked: tuple[float, float], own: tuple[float, float], crs: str, read: RowRead) -> None:
+def _require_degrees(asked: tuple[float, float], crs: str, native: str, transform: Affine, read: RowRead) -> None:
     """Raise if a resolution on a grid of longitudes is larger than the image: metres where degrees are meant.
 
     Such a pixel has its centre beside what is read, so that nothing tells the mistake but a count of 0.
@@ -133,9 +132,11 @@ def _require_degrees(asked: tuple[float, float], own: tuple[float, float], crs: 
     Raises:
         InvalidArgumentError: it is.
     """
-    header = finest(read.sources).header
+    if lonlat_of(crs) is None or min(asked) <= _COARSEST:
+        return
+    header, own = finest(read.sources).header, resolution_in(crs, native, transform)
     extent = max(header.width, header.height) * max(own)
-    if lonlat_of(crs) is None or min(asked) <= extent or min(asked) <= _COARSEST:
+    if min(asked) <= extent:
         return
     raise InvalidArgumentError(
         f"{read.describe()}: resolution := {asked[0]:g} is in units of {crs}, degrees, and the whole image is "

@@ -1,5 +1,7 @@
 """Scenes that are files by their path or address: their header is read once, and pixels are those of a collection."""
 
+import os
+import socket
 from pathlib import Path
 
 import duckdb
@@ -128,3 +130,21 @@ def test_s3(con, server, s3_server):
     with rasterio.open(path) as dataset:
         valid = dataset.read(1)[dataset.dataset_mask() > 0]
     assert con.execute(total).fetchone() == (float(valid.sum()),)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_said_and_waited_for_by_nobody(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # names of sockets are short
+    (tmp_path / "folder.tif").mkdir()
+    os.mkfifo(tmp_path / "pipe.tif")
+    with socket.socket(socket.AF_UNIX) as server, rasteret_sql.connect(workspace_dir=tmp_path / "ws") as con:
+        server.bind("socket.tif")
+        for name, what in (("folder", "a folder"), ("pipe", "a pipe"), ("socket", "a socket")):
+            path = tmp_path / f"{name}.tif"
+            with pytest.raises(duckdb.Error, match=f"{name}.tif: it is no file that can be read at positions: {what}"):
+                con.execute(f"SELECT read_chip('{path}', 1)").fetchall()
+            if name != "folder":
+                with pytest.raises(duckdb.Error, match="it is neither a file nor a folder"):
+                    con.execute(f"FROM rasteret_files('{path}')").fetchall()
+        assert con.execute(f"SELECT read_chip('{tmp_path}/pipe.tif', 1, on_error := 'null')").fetchall() == [(None,)]
