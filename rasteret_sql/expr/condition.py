@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 from datetime import datetime
 
@@ -39,6 +40,7 @@ _OPERATORS: dict[type[exp.Expression], Operator] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
+_OTHER_BASE = re.compile(r"0x[0-9a-f]+|0b[01]+|0o[0-7]+", re.IGNORECASE)
 _TIMES = {"TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ", "DATETIME", "DATE"}
 
 
@@ -188,12 +190,18 @@ class ConditionReader:
 
     def refused(self, part: exp.Expression, more: str = "") -> InvalidArgumentError:
         if isinstance(part, exp.Alias):
-            # DuckDB reads `eo:cloud_cover < 20` as `cloud_cover < 20 AS eo`.
-            more = f'; a name with a colon stands in double quotes: "{part.alias}:..."'
+            more = self._hint_of_alias(part.alias)
         what = sql_of(part) or type(part).__name__
         return InvalidArgumentError(
             f"{what} ({kind_of(part)}) cannot be part of the {self.what} {shown(self.text)}{more}; {self.supported}"
         )
+
+    def _hint_of_alias(self, alias: str) -> str:
+        """Words on an alias: `eo:cloud < 20` is read as `cloud < 20 AS eo`, and `0x04` as `0 AS x04`."""
+        number = f"0{alias}"
+        if _OTHER_BASE.fullmatch(number) and number.lower() in self.text.lower():
+            return f"; numbers are decimal, as in DuckDB: {number} is written {int(number, 0)}"
+        return f'; a name with a colon stands in double quotes: "{alias}:..."'
 
 
 def _pattern(pattern: str, escape: str, whole: str) -> str:

@@ -243,6 +243,8 @@ def test_condition_that_is_null_is_not_true() -> None:
         ("a + CAST(b AS VARCHAR)", "(at character 5); a pixel cannot be cast to TEXT: "),
         ("CAST(a AS INTEGR)", 'a pixel cannot be cast to INTEGR: did you mean "INTEGER"? Known: BOOLEAN'),
         ("1 + row_number() OVER ()", "at character"),
+        ("a & 0x04", "numbers are decimal, as in DuckDB: 0x04 is written 4"),
+        ("(a & 0B110) = 6", "numbers are decimal, as in DuckDB: 0B110 is written 6"),
     ],
 )
 def test_refused(text: str, message: str) -> None:
