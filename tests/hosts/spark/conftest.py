@@ -21,6 +21,9 @@ MASTER = os.environ.get("RASTERET_TESTS_SPARK_MASTER", "local-cluster[2,1,2048]"
 """Where the tests of Spark run: two executors with a process of their own each, unless another place is said."""
 
 
+_SHORT_RUNS = "-XX:TieredStopAtLevel=1"
+
+
 def pytest_collection_modifyitems(items):
     # Of what Spark and Java do; all others are errors.
     for item in items:
@@ -63,6 +66,9 @@ def spark(tmp_path_factory, executors_folder):
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.executor.memory": "1g",
+            # Of statements that run once, to compile them better takes longer than it saves.
+            "spark.driver.extraJavaOptions": _SHORT_RUNS,
+            "spark.executor.extraJavaOptions": _SHORT_RUNS,
             "spark.executorEnv.PYTHONPATH": str(ROOT),
             f"spark.executorEnv.{FOLDER}": str(executors_folder),
             "spark.local.dir": str(folder / "local"),
