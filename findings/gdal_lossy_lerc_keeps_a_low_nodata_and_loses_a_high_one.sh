@@ -7,7 +7,8 @@
 #   the lowest value of the block, so that the lowest one is exact and the others are off by up to MAX_Z_ERROR. With
 #   nodata -9999 the lowest is nodata, and all is well, which is why it is so rarely seen. With nodata 255, 9999, 32767
 #   or 65535 nodata is the highest, and is stored as 254.99 or 65533, which no reader masks. Blocks of nodata alone are
-#   right, so that it happens along the edges of the data and at its holes; the share is small, the values are large. A nodata so far off (1e20) that a block is stored without steps is kept, too. No warning.
+#   right, so that it happens along the edges of the data and at its holes; the share is small, the values are large.
+#   A nodata so far off (1e20) that a block is stored without steps is kept, too. No warning.
 # Output seen, 256 x 256 pixels, the upper 30 percent and single pixels nodata (20,381 pixels); how many of them are read
 #   as data, mean of the data before and after: -9999, float32, 0 to 3000, MAX_Z_ERROR 0.01: 0, 1502.5, 1502.5; 9999
 #   with the same data: 547, 1502.5, 1604.2; 255, float32, 0 to 1, 0.01: 809, 0.50082, 4.9801; 65535, uint16, 0 to
