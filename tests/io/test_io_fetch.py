@@ -85,7 +85,7 @@ def test_local_files(tmp_path: Path) -> None:
     assert _prefix(backend, str(tmp_path / "empty.tif"), 10) == (b"", 0)
     with pytest.raises(MissingObjectError, match=r"no such file.*Check the address"):
         read(str(tmp_path / "none.tif"))
-    with pytest.raises(StorageError, match="directory"):
+    with pytest.raises(StorageError, match="a folder"):
         read(str(tmp_path))
     with pytest.raises(StorageError, match=r"expected 20 bytes, received 10"):
         read(str(path), ByteRange(len(DATA) - 10, 20))
