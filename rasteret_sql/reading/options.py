@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -172,7 +172,7 @@ class PixelOptions:
 def require(condition: bool, name: str, value: object, expected: str) -> None:
     """Refuse the value of a named argument, in words that tell what is expected, unless the condition holds."""
     if not condition:
-        raise InvalidArgumentError(f"{name} := {value!r} cannot be used; expected {expected}")
+        raise refusal(name, value, (), expected)
 
 
 def require_one_of(name: str, value: object, known: Iterable[str]) -> None:
@@ -182,6 +182,10 @@ def require_one_of(name: str, value: object, known: Iterable[str]) -> None:
         return
     few = len(words) <= _FEW_WORDS
     expected = f"{', '.join(map(repr, words[:-1]))} or {words[-1]!r}" if few else f"one of {', '.join(words)}"
-    near = nearest_names(str(value), words, _NEAR)
+    raise refusal(name, value, nearest_names(str(value), words, _NEAR), expected)
+
+
+def refusal(name: str, value: object, near: Sequence[str], expected: str) -> InvalidArgumentError:
+    """The error of a named argument's value, with what may be meant, the nearest first, and what is expected."""
     hint = f"did you mean {near[0]!r}? Expected" if near else "expected"
-    raise InvalidArgumentError(f"{name} := {value!r} cannot be used; {hint} {expected}")
+    return InvalidArgumentError(f"{name} := {value!r} cannot be used; {hint} {expected}")

@@ -32,7 +32,7 @@ from rasteret_sql.reading.byte_limit import refuse
 from rasteret_sql.reading.composites import composite_rows, read_composites
 from rasteret_sql.reading.context import ReadContext
 from rasteret_sql.reading.mosaic import GROUP_ROWS, Group, Mosaic
-from rasteret_sql.reading.options import require, require_one_of
+from rasteret_sql.reading.options import refusal, require, require_one_of
 from rasteret_sql.reading.relation_geometries import Shapes
 from rasteret_sql.reading.request import Scene
 from rasteret_sql.session.kept_relations import Kept
@@ -190,9 +190,7 @@ def length_of(every: str) -> tuple[int, str]:
         count = int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
     expected = f"{', '.join(map(repr, PERIODS))} or an interval of one unit, such as '10 days'"
     if not 0 < count < 1_000_000_000:
-        near = nearest_names(every, PERIODS)
-        hint = f"did you mean {near[0]!r}? Expected" if near else "expected"
-        raise InvalidArgumentError(f"every := {every!r} cannot be used; {hint} {expected}")
+        raise refusal("every", every, nearest_names(every, PERIODS), expected)
     return count, unit
 
 
