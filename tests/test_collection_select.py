@@ -234,6 +234,7 @@ def test_subset_refuses(whole, filters, error, says):
         ("id = 'a'; DROP TABLE scenes", ValueError, "no condition"),
         ("SELECT 1", ValueError, "no condition"),
         ("eo:cloud_cover < 20", ValueError, 'double quotes: "eo:'),
+        ("month & 0x04", ValueError, "0x04 is written 4"),
         ("id = ", ValueError, "cannot be read as SQL"),
         ("count(*) > 1", ValueError, "cannot be selected"),
         (7, TypeError, "not int"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection
 from datetime import datetime
 
@@ -11,7 +10,7 @@ from sqlglot import exp
 
 from rasteret_sql.errors import InvalidArgumentError
 from rasteret_sql.expr.instant import parse_instant
-from rasteret_sql.expr.sql_text import kind_of, parse_expression, shown, sql_of, too_deep
+from rasteret_sql.expr.sql_text import hint_of_alias, kind_of, parse_expression, shown, sql_of, too_deep
 from rasteret_sql.expr.tree import (
     Column,
     Compare,
@@ -40,7 +39,6 @@ _OPERATORS: dict[type[exp.Expression], Operator] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
-_OTHER_BASE = re.compile(r"0x[0-9a-f]+|0b[01]+|0o[0-7]+", re.IGNORECASE)
 _TIMES = {"TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ", "DATETIME", "DATE"}
 
 
@@ -190,18 +188,11 @@ class ConditionReader:
 
     def refused(self, part: exp.Expression, more: str = "") -> InvalidArgumentError:
         if isinstance(part, exp.Alias):
-            more = self._hint_of_alias(part.alias)
+            more = hint_of_alias(part.alias, self.text)
         what = sql_of(part) or type(part).__name__
         return InvalidArgumentError(
             f"{what} ({kind_of(part)}) cannot be part of the {self.what} {shown(self.text)}{more}; {self.supported}"
         )
-
-    def _hint_of_alias(self, alias: str) -> str:
-        """Words on an alias: `eo:cloud < 20` is read as `cloud < 20 AS eo`, and `0x04` as `0 AS x04`."""
-        number = f"0{alias}"
-        if _OTHER_BASE.fullmatch(number) and number.lower() in self.text.lower():
-            return f"; numbers are decimal, as in DuckDB: {number} is written {int(number, 0)}"
-        return f'; a name with a colon stands in double quotes: "{alias}:..."'
 
 
 def _pattern(pattern: str, escape: str, whole: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -11,6 +13,9 @@ from rasteret_sql.errors import InvalidArgumentError
 
 LONGEST = 100_000
 """Characters of an expression; sqlglot takes seconds for longer ones."""
+
+
+_OTHER_BASE = re.compile(r"0x[0-9a-f]+|0b[01]+|0o[0-7]+", re.IGNORECASE)
 
 
 def parse_expression(text: str, what: str, supported: str, longest: int = LONGEST) -> exp.Expression:
@@ -58,6 +63,14 @@ def kind_of(part: exp.Expression) -> str:
     if isinstance(part, exp.Placeholder | exp.Parameter):
         return "a parameter"
     return type(part).__name__
+
+
+def hint_of_alias(alias: str, text: str) -> str:
+    """Words on an alias in a text: `eo:cloud < 20` is read as `cloud < 20 AS eo`, and `0x04` as `0 AS x04`."""
+    number = f"0{alias}"
+    if _OTHER_BASE.fullmatch(number) and number.lower() in text.lower():
+        return f"; numbers are decimal, as in DuckDB: {number} is written {int(number, 0)}"
+    return f'; a name with a colon stands in double quotes: "{alias}:..."'
 
 
 def sql_of(part: exp.Expression) -> str:

@@ -15,6 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from rasteret_sql.errors import ArgumentTypeError, InvalidArgumentError, did_you_mean
+from rasteret_sql.expr.sql_text import hint_of_alias
 from rasteret_sql.geo.footprints import Area, Geometries, footprints_of_wkb, footprints_or_boxes
 from rasteret_sql.geo.lonlat_boxes import are_unclear
 from rasteret_sql.index.place.collection_index import CollectionIndex
@@ -137,10 +138,7 @@ def sql_condition(text: str) -> exp.Expression:
         raise InvalidArgumentError("the condition is nested too deep to be read") from None
     if len(found) != 1 or not isinstance(found[0], exp.Condition) or ";" in text.rstrip()[-1:]:
         only = found[0] if len(found) == 1 else None
-        # DuckDB reads `eo:cloud_cover < 20` as `cloud_cover < 20 AS eo`.
-        hint = (
-            f'; a name with a colon stands in double quotes: "{only.alias}:..."' if isinstance(only, exp.Alias) else ""
-        )
+        hint = hint_of_alias(only.alias, text) if isinstance(only, exp.Alias) else ""
         raise InvalidArgumentError(f"{text!r} is no condition; expected {_SQL_FORM}{hint}")
     return exp.paren(found[0])
 
